@@ -1,0 +1,328 @@
+"""The network: one contract for all variants, and each constructor argument does what it promises."""
+
+import io
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from monai.losses import DeepSupervisionLoss, DiceLoss
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from monai_attn import AttentionUNet, SoftGate
+
+SMALL = {"channels": (4, 6, 8), "strides": (2, 2)}
+VARIANTS = list(itertools.product((2, 3), (None, "soft", ("soft", {"grid": "skip"})), (0, 1)))
+IDS = ["-".join(map(str, (f"{d}d", g if isinstance(g, (str, type(None))) else g[1]["grid"], ds)))
+       for d, g, ds in VARIANTS]  # fmt: skip
+each_variant = pytest.mark.parametrize(
+    ("spatial_dims", "gate", "deep_supervision"), VARIANTS, ids=IDS
+)
+
+
+def layers(net, kind):
+    return [module for module in net.modules() if isinstance(module, kind)]
+
+
+def build(spatial_dims=2, gate="soft", deep_supervision=0, **arguments):
+    torch.manual_seed(0)
+    settings = {**SMALL, "gate": gate, "deep_supervision": deep_supervision, **arguments}
+    net = AttentionUNet(spatial_dims, 1, 3, **settings)
+    with torch.no_grad():  # as after training: statistics of real features, attention that varies
+        for module in layers(net, nn.modules.batchnorm._BatchNorm):
+            module.momentum = 1.0
+        for module in layers(net, SoftGate):
+            nn.init.normal_(module.psi.weight, std=3.0)
+            nn.init.zeros_(module.psi.bias)
+        net.train()(image(spatial_dims))
+    return net.eval()
+
+
+def image(spatial_dims, batch=2, sizes=(17, 20, 14)):
+    return torch.rand(batch, 1, *sizes[:spatial_dims], generator=torch.Generator().manual_seed(1))
+
+
+# --- the contract of every variant
+
+
+@each_variant
+def test_eval_gives_one_logits_tensor_of_the_inputs_size(spatial_dims, gate, deep_supervision):
+    x = image(spatial_dims)
+    logits = build(spatial_dims, gate, deep_supervision)(x)
+    assert logits.shape == (2, 3, *x.shape[2:])
+    assert logits.std(dim=(0, *range(2, logits.dim()))).min() > 0.1, (
+        "the parities below compare something"
+    )
+
+
+@each_variant
+def test_train_gives_what_deep_supervision_loss_takes(spatial_dims, gate, deep_supervision):
+    net = build(spatial_dims, gate, deep_supervision).train()
+    x = image(spatial_dims)
+    logits = net(x)
+    if deep_supervision:
+        halves = [-(-n // 2) for n in x.shape[2:]]
+        assert [level.shape[2:] for level in logits] == [x.shape[2:], torch.Size(halves)]
+    target = torch.randint(0, 3, (2, 1, *x.shape[2:])).float()
+    loss = DeepSupervisionLoss(DiceLoss(to_onehot_y=True, softmax=True))(logits, target)
+    loss.backward()
+    silent = [
+        name for name, p in net.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0
+    ]
+    assert silent == [], "gradients reach every parameter"
+
+
+@each_variant
+def test_a_state_dict_makes_the_same_network(spatial_dims, gate, deep_supervision):
+    net, x = build(spatial_dims, gate, deep_supervision), image(spatial_dims)
+    file = io.BytesIO()
+    torch.save(net.state_dict(), file)
+    file.seek(0)
+    torch.manual_seed(9)
+    settings = {**SMALL, "gate": gate, "deep_supervision": deep_supervision}
+    other = AttentionUNet(spatial_dims, 1, 3, **settings).eval()
+    assert not torch.equal(other(x), net(x))
+    other.load_state_dict(torch.load(file, weights_only=True))
+    assert torch.equal(other(x), net(x))
+
+
+@each_variant
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # MONAI's ckpt_export uses it
+def test_torchscript_agrees_at_other_sizes(spatial_dims, gate, deep_supervision):
+    net = build(spatial_dims, gate, deep_supervision)
+    scripted = torch.jit.script(net)
+    for x in (image(spatial_dims), image(spatial_dims, 1, (9, 8, 7))):
+        torch.testing.assert_close(scripted(x), net(x), atol=1e-4, rtol=0)
+
+
+@each_variant
+def test_torch_export_has_a_dynamic_batch_and_size(spatial_dims, gate, deep_supervision):
+    net = build(spatial_dims, gate, deep_supervision)
+    exported = torch.export.export(
+        net, (image(spatial_dims),), dynamic_shapes=(dynamic(spatial_dims),)
+    ).module()
+    x = image(spatial_dims, 3, (33, 24, 19))
+    torch.testing.assert_close(exported(x), net(x), atol=1e-4, rtol=0)
+
+
+@each_variant
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::FutureWarning"
+)  # of the exporter
+def test_onnx_agrees_through_onnxruntime(spatial_dims, gate, deep_supervision):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    net = build(spatial_dims, gate, deep_supervision)
+    program = torch.onnx.export(
+        net,
+        (image(spatial_dims),),
+        dynamo=True,
+        opset_version=18,
+        dynamic_shapes=(dynamic(spatial_dims),),
+        verbose=False,
+    )
+    session = onnxruntime.InferenceSession(
+        program.model_proto.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    x = image(spatial_dims, 3, (33, 24, 19))
+    (logits,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
+    np.testing.assert_allclose(logits, net(x).detach().numpy(), atol=1e-4)
+
+
+@each_variant
+def test_channels_last_agrees(spatial_dims, gate, deep_supervision):
+    net, x = build(spatial_dims, gate, deep_supervision), image(spatial_dims)
+    expected = net(x)
+    layout = torch.channels_last if spatial_dims == 2 else torch.channels_last_3d
+    logits = net.to(memory_format=layout)(x.to(memory_format=layout))
+    torch.testing.assert_close(logits, expected, atol=1e-4, rtol=0)
+
+
+def dynamic(spatial_dims):
+    return dict.fromkeys((0, *range(2, 2 + spatial_dims)), torch.export.Dim.AUTO)
+
+
+# --- sizes
+
+
+@pytest.mark.parametrize("gate", [None, "soft", ("soft", {"grid": "skip"})], ids=str)
+@pytest.mark.parametrize("size", [(97, 101), (97, 101, 65), (5, 1), (1, 2, 3)], ids=str)
+def test_any_size(size, gate):
+    net = AttentionUNet(len(size), 1, 2, channels=(2, 2, 4, 4, 4), gate=gate).eval()
+    logits, maps = net.forward_with_attention(torch.rand(1, 1, *size))
+    assert logits.shape == (1, 2, *size)
+    coarser = [tuple(-(-n // 2**level) for n in size) for level in (1, 2, 3)]
+    assert [tuple(m.shape[2:]) for m in maps] == ([] if gate is None else coarser)
+
+
+# --- attention
+
+
+def test_forward_with_attention_gives_the_same_logits_and_maps_finest_first():
+    net, x = build(3, "soft", gated_levels=(0, 1)), image(3)
+    logits, maps = net.forward_with_attention(x)
+    assert torch.equal(logits, net(x))
+    assert [m.shape for m in maps] == [(2, 1, 17, 20, 14), (2, 1, 9, 10, 7)]
+    assert all(m.min() > 0 and m.max() < 1 for m in maps)
+
+
+def test_without_gates_there_are_no_maps():
+    assert build(2, None).forward_with_attention(image(2))[1] == []
+
+
+@pytest.mark.parametrize("spatial_dims", [2, 3])
+def test_a_gate_held_at_one_is_the_plain_network(spatial_dims):
+    gated, plain = build(spatial_dims, "soft"), build(spatial_dims, None)
+    plain.load_state_dict(
+        {name: value for name, value in gated.state_dict().items() if ".gate." not in name}
+    )
+    x = image(spatial_dims)
+    assert (gated(x) - plain(x)).abs().max() > 0.1
+    for gate in layers(gated, SoftGate):
+        nn.init.zeros_(gate.psi.weight)
+        nn.init.constant_(gate.psi.bias, 100.0)
+    torch.testing.assert_close(gated(x), plain(x), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("levels", "gated_levels", "expected"),
+    [(4, None, [1, 2]), (4, (0, 2), [0, 2]), (4, (), []), (2, None, [0])],
+)
+def test_the_finest_skip_is_ungated_unless_asked_for_or_the_only_one(
+    levels, gated_levels, expected
+):
+    net = build(channels=(4,) * levels, strides=(2,) * (levels - 1), gated_levels=gated_levels)
+    finest_first = list(reversed(net.decoder))
+    assert [i for i, d in enumerate(finest_first) if d.gate is not None] == expected
+
+
+# --- each argument changes the network as promised
+
+
+UNITS = 3 * 2 + 2 * 3  # two in each encoder level; one up and two merging in each decoder level
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "count"),
+    [
+        ({"norm": "batch"}, nn.BatchNorm2d, UNITS),
+        ({"norm": "instance"}, nn.InstanceNorm2d, UNITS),
+        ({"norm": ("group", {"num_groups": 2})}, nn.GroupNorm, UNITS),
+        ({"norm": None}, nn.BatchNorm2d, 0),
+        ({"act": "relu"}, nn.ReLU, UNITS),
+        ({"act": ("leakyrelu", {"negative_slope": 0.3})}, nn.LeakyReLU, UNITS),
+        ({"act": None}, nn.ReLU, 0),
+        ({"dropout": 0.25}, nn.Dropout, UNITS),
+        ({"dropout": ("alphadropout", {"p": 0.1})}, nn.AlphaDropout, UNITS),
+        ({"dropout": 0.0}, nn.Dropout, 0),
+        ({"dropout": None}, nn.Dropout, 0),
+    ],
+    ids=str,
+)
+def test_norm_act_and_dropout_reach_every_unit(arguments, kind, count):
+    assert len(layers(build(**arguments), kind)) == count
+
+
+def test_options_of_norm_act_and_dropout_arrive():
+    net = build(
+        norm=("group", {"num_groups": 2}), act=("leakyrelu", {"negative_slope": 0.3}), dropout=0.25
+    )
+    assert {m.num_groups for m in layers(net, nn.GroupNorm)} == {2}
+    assert {m.negative_slope for m in layers(net, nn.LeakyReLU)} == {0.3}
+    assert {m.p for m in layers(net, nn.Dropout)} == {0.25}
+
+
+def test_a_convolution_has_a_bias_only_where_no_norm_would_remove_it():
+    units = list(layers(build(norm=None), nn.Conv2d))
+    assert all(m.bias is not None for m in units if m.stride == (1, 1))
+    encoder = layers(build(norm="batch").encoder, nn.Conv2d)
+    assert all(m.bias is None for m in encoder)
+
+
+def test_channels_are_the_features_of_each_level():
+    net = build(channels=(4, 10, 12))
+    assert [block[1].conv.out_channels for block in net.encoder] == [4, 10, 12]
+    assert [d.merge[1].conv.out_channels for d in net.decoder] == [10, 4]
+
+
+def test_strides_are_per_level_and_per_axis():
+    net = build(3, strides=((1, 2, 2), 4), gated_levels=(0, 1))
+    assert [block[0].conv.stride for block in net.encoder] == [(1, 1, 1), (1, 2, 2), (4, 4, 4)]
+    assert [d.gate.W_x.stride for d in net.decoder] == [(4, 4, 4), (1, 2, 2)]
+    assert net(image(3)).shape == (2, 3, 17, 20, 14)
+
+
+@pytest.mark.parametrize(
+    ("kernel_size", "expected"),
+    [(5, [(5, 5, 5)] * 3), (((1, 3, 3), 3, 5), [(1, 3, 3), (3, 3, 3), (5, 5, 5)])],
+    ids=str,
+)
+def test_kernels_are_per_level_and_per_axis(kernel_size, expected):
+    net = build(3, kernel_size=kernel_size)
+    assert [block[1].conv.kernel_size for block in net.encoder] == expected
+    assert [d.merge[0].conv.kernel_size for d in net.decoder] == expected[-2::-1]
+    assert net(image(3)).shape == (2, 3, 17, 20, 14)
+
+
+def test_gate_options_reach_the_gate():
+    net = build(gate=("soft", {"grid": "skip", "inter_channels": 3}))
+    gates = layers(net, SoftGate)
+    assert [(g.on_gating_grid, g.psi.in_channels) for g in gates] == [(False, 3)]
+
+
+def test_deep_supervision_adds_heads_and_leaves_the_logits():
+    plain, deep = build(deep_supervision=0), build(deep_supervision=1)
+    assert (len(plain.heads), len(deep.heads)) == (1, 2)
+    plain.load_state_dict(
+        {name: value for name, value in deep.state_dict().items() if "heads.1" not in name}
+    )
+    assert torch.equal(plain(image(2)), deep(image(2)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"spatial_dims": 4}, r"spatial_dims \(=4\) must be 2 or 3"),
+        ({"in_channels": 0}, r"in_channels \(=0\) must be a positive integer"),
+        ({"out_channels": -1}, r"out_channels \(=-1\) must be a positive integer"),
+        ({"channels": (4,), "strides": ()}, r"channels \(=\(4,\)\) must name at least two levels"),
+        ({"channels": (4, 0, 8)}, r"channels \(=0\) must be a positive integer"),
+        ({"strides": (2,)}, r"strides \(=\(2,\)\) must be 2, one between each two"),
+        ({"strides": (2, 0)}, r"strides \(=0\) must be a positive integer"),
+        ({"strides": (2, (2, 2, 2))}, r"strides \(=\(2, 2, 2\)\) must be one integer or 2"),
+        ({"kernel_size": 4}, r"kernel_size \(=4\) must be odd"),
+        ({"kernel_size": (3, 3)}, r"kernel_size \(=\(3, 3\)\) must be one integer or 3 entries"),
+        ({"kernel_size": -3}, r"kernel_size \(=-3\) must be a positive integer"),
+        ({"gate": "loud"}, r"gate \(='loud'\) must be None or one of"),
+        ({"gated_levels": (2,)}, r"gated_levels \(=\(2,\)\) must lie in 0..1"),
+        ({"gate": None, "gated_levels": (1,)}, "need a gate; gate is None"),
+        ({"dropout": 1.0}, r"dropout \(=1.0\) must be at least 0 and below 1"),
+        ({"deep_supervision": 2}, r"deep_supervision \(=2\) must be 0 to 1 with 3 levels"),
+        ({"deep_supervision": -1}, r"deep_supervision \(=-1\) must be 0 to 1"),
+    ],
+    ids=str,
+)
+def test_a_wrong_argument_is_named(arguments, message):
+    good = {"spatial_dims": 2, "in_channels": 1, "out_channels": 2, **SMALL}
+    with pytest.raises(ValueError, match=message):
+        AttentionUNet(**{**good, **arguments})
+
+
+# --- cost
+
+
+def cost(spatial_dims, size, gate):
+    """Parameters and multiply-adds of the default network."""
+    net = AttentionUNet(spatial_dims, 1, 2, gate=gate).eval()
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        net(torch.zeros(1, 1, *[size] * spatial_dims))
+    return sum(p.numel() for p in net.parameters()), counter.get_total_flops() // 2
+
+
+@pytest.mark.parametrize(("spatial_dims", "size"), [(2, 256), (3, 96)])
+def test_gates_cost_less_than_three_percent_of_the_multiply_adds(spatial_dims, size):
+    (gated_parameters, gated), (plain_parameters, plain) = (
+        cost(spatial_dims, size, gate) for gate in ("soft", None)
+    )
+    assert gated_parameters > plain_parameters
+    assert plain < gated < 1.03 * plain
