@@ -88,10 +88,12 @@ def test_a_state_dict_makes_the_same_network(spatial_dims, gate, deep_supervisio
 
 
 @each_variant
-@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # MONAI's ckpt_export uses it
 def test_torchscript_agrees_at_other_sizes(spatial_dims, gate, deep_supervision):
     net = build(spatial_dims, gate, deep_supervision)
-    scripted = torch.jit.script(net)
+    file = io.BytesIO()
+    torch.jit.save(torch.jit.script(net), file)
+    file.seek(0)
+    scripted = torch.jit.load(file)
     for x in (image(spatial_dims), image(spatial_dims, 1, (9, 8, 7))):
         torch.testing.assert_close(scripted(x), net(x), atol=1e-4, rtol=0)
 

@@ -162,30 +162,42 @@ class AttentionUNet(nn.Module):
         In train mode with deep supervision: a list of logits, finest first, each at its level's own
         resolution, the form `monai.losses.DeepSupervisionLoss` takes.
         """
-        logits, _ = self.forward_with_attention(x)
-        return logits
+        features, _ = self.decode(self.encode(x))
+        return self.predict(features)
 
-    def forward_with_attention(self, x: Tensor) -> Tuple[Union[Tensor, List[Tensor]], List[Tensor]]:  # noqa: UP006, UP007
+    def forward_with_attention(self, x: Tensor) -> tuple[Tensor | list[Tensor], list[Tensor]]:
         """What `forward` returns, and the attention maps, finest first, each (B, 1, *skip spatial)."""
-        skips: List[Tensor] = []  # noqa: UP006
-        for encode in self.encoder:
-            x = encode(x)  # (B, channels[level], *spatial / strides so far)
-            skips.append(x)
+        features, maps = self.decode(self.encode(x))
+        return self.predict(features), maps
 
-        features = [skips.pop()]  # finest first: the decoder puts each new level in front
+    def encode(self, x: Tensor) -> List[Tensor]:  # noqa: UP006
+        """The features of each level, finest first."""
+        skips: List[Tensor] = []  # noqa: UP006
+        for level in self.encoder:
+            x = level(x)  # (B, channels[level], *spatial / strides so far)
+            skips.append(x)
+        return skips
+
+    def decode(self, skips: List[Tensor]) -> Tuple[List[Tensor], List[Tensor]]:  # noqa: UP006
+        """The features of the expanding path and the attention maps, both finest first."""
+        x = skips[-1]
+        features: List[Tensor] = []  # noqa: UP006
         maps: List[Tensor] = []  # noqa: UP006
-        for decode in self.decoder:
-            x, attention = decode(x, skips.pop())
+        for i, level in enumerate(self.decoder):
+            x, attention = level(x, skips[-2 - i])  # (B, channels[level], *skip spatial)
             features.insert(0, x)
             maps = attention + maps
+        return features, maps
 
+    def predict(self, features: List[Tensor]) -> Union[Tensor, List[Tensor]]:  # noqa: UP006, UP007
+        """The logits of each level that has a head, or of the finest alone."""
         logits: List[Tensor] = []  # noqa: UP006
-        for level, head in enumerate(self.heads):
-            if self.training or level == 0:
-                logits.append(head(features[level]))  # (B, out_channels, *level spatial)
+        for i, head in enumerate(self.heads):
+            if self.training or i == 0:
+                logits.append(head(features[i]))  # (B, out_channels, *level spatial)
         if len(logits) == 1:
-            return logits[0], maps
-        return logits, maps
+            return logits[0]
+        return logits
 
 
 def _kernels(
