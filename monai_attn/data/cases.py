@@ -1,0 +1,289 @@
+"""Which files belong together: the scans a path stands for, cases with labels, pairs, outputs.
+
+A case is named after its file, without folder and NIfTI suffix. Hidden files are left out, and only
+the folder itself is searched.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from monai_attn.data.volume import SUFFIXES, case_name
+
+SECTIONS = ("test", "testing", "validation", "training")  # of a datalist, in order of preference
+Case = dict[str, str]
+
+
+def find_images(source: str | Path) -> list[str]:
+    """The scans to segment.
+
+    Args:
+        source: a NIfTI file, a folder of them, a folder with a Decathlon `dataset.json`, or a JSON
+            datalist. Of a datalist with several sections the first of test, testing, validation and
+            training that names a case is taken.
+
+    Returns:
+        Paths in the order of the datalist, or sorted.
+
+    Raises:
+        ValueError: if there is nothing at `source`, or no scan in it.
+    """
+    path = Path(source)
+    if path.is_dir() and not (path / "dataset.json").is_file():
+        return [str(found) for found in _nifti_files(path)]
+    if path.is_dir() or path.suffix == ".json":
+        sections = _read_datalist(path)
+        return [case["image"] for case in next(iter(sections.values()))]
+    if not path.exists():
+        raise ValueError(
+            f"{path}: does not exist; a NIfTI file, a folder or a datalist (JSON) expected: "
+            "check the path"
+        )
+    return [str(path)]
+
+
+def find_cases(source: str | Path) -> list[Case]:
+    """The labelled cases of a Decathlon folder or a JSON datalist: `{"image": ..., "label": ...}`.
+
+    Raises:
+        ValueError: if there is no datalist, or a case in it has no label or no file.
+    """
+    path = Path(source)
+    sections = _read_datalist(path)
+    cases = sections.get("training") or next(iter(sections.values()))
+    for case in cases:
+        if "label" not in case:
+            raise ValueError(
+                f"{path}: case {case['image']} has no label; one for each case expected: "
+                "add it, or leave out the case"
+            )
+        for file in (case["image"], case["label"]):
+            if not Path(file).is_file():
+                raise ValueError(
+                    f"{file}: does not exist, but {path} names it; a file expected: "
+                    "copy it there, or correct the datalist"
+                )
+    return cases
+
+
+def split_cases(
+    cases: Sequence[Case], *, validation: float = 0.2, seed: int = 0
+) -> dict[str, list[Case]]:
+    """Shuffle by the seed and keep a fraction (at least one case) for validation.
+
+    Raises:
+        ValueError: if fewer than two cases are given, or `validation` is not between 0 and 1.
+    """
+    if len(cases) < 2:
+        raise ValueError(
+            f"cases (={len(cases)}) must be two or more: one part trains, one validates"
+        )
+    if not 0 < validation < 1:
+        raise ValueError(f"validation (={validation}) must lie between 0 and 1")
+    order = np.random.default_rng(seed).permutation(len(cases))
+    held_out = min(len(cases) - 1, max(1, round(validation * len(cases))))
+    return {
+        "training": [cases[i] for i in sorted(order[held_out:])],
+        "validation": [cases[i] for i in sorted(order[:held_out])],
+    }
+
+
+def pair_cases(prediction: str | Path, reference: str | Path) -> list[tuple[str, Path, Path]]:
+    """Pair predicted label maps with reference label maps.
+
+    Folders are paired by case name, a prediction's without its `_seg`; two files are a pair
+    whatever their names.
+
+    Args:
+        prediction: a NIfTI file, or a folder of them.
+        reference: the same kind.
+
+    Returns:
+        Case name, prediction and reference, sorted by name.
+
+    Raises:
+        ValueError: if a path is missing, is no NIfTI file by name, or a file has no counterpart.
+    """
+    prediction, reference = Path(prediction), Path(reference)
+    for path in (prediction, reference):
+        if not path.exists():
+            raise ValueError(
+                f"{path}: no such file or folder; a NIfTI label map or a folder of them expected: "
+                "check the path"
+            )
+    if prediction.is_dir() != reference.is_dir():
+        kinds = ["a folder" if path.is_dir() else "a file" for path in (prediction, reference)]
+        raise ValueError(
+            f"{prediction}: {kinds[0]}, but {reference} is {kinds[1]}; "
+            "two files or two folders expected: give both of one kind"
+        )
+    if prediction.is_dir():
+        return _pair_folders(prediction, reference)
+    case_name(prediction)
+    return [(case_name(reference), prediction, reference)]
+
+
+def output_paths(scans: Sequence[Path], output: Path) -> dict[Path, Path]:
+    """Where each scan's labels go; nothing is created.
+
+    Args:
+        scans: the scans to segment.
+        output: a folder, to which NAME.nii.gz goes as NAME_seg.nii.gz; or, for one scan, a path
+            that ends in .nii.gz or .nii, to which its labels go as it stands.
+
+    Returns:
+        The path of the labels for each scan, in the order of the scans.
+
+    Raises:
+        ValueError: if two scans would share a path, a path is a scan itself, a scan is listed
+            twice, or `output` is a file where a folder is needed, or the other way round.
+    """
+    if output.name.lower().endswith(SUFFIXES):
+        if len(scans) != 1:
+            raise ValueError(
+                f"{output}: one file for the labels of {len(scans)} scans; "
+                "one scan expected: give a folder"
+            )
+        if output.is_dir():
+            raise ValueError(f"{output}: a folder; a file expected by its name: give another name")
+        targets = {scans[0]: output}
+    else:
+        if output.exists() and not output.is_dir():
+            raise ValueError(
+                f"{output}: a file; a folder, or a name that ends in .nii.gz, expected: "
+                "give another output"
+            )
+        targets = {scan: output / f"{case_name(scan)}_seg.nii.gz" for scan in scans}
+    _check_outputs(scans, targets)
+    return targets
+
+
+def _check_outputs(scans: Sequence[Path], targets: dict[Path, Path]) -> None:
+    scan_at: dict[Path, Path] = {}
+    for scan in scans:
+        if scan.resolve() in scan_at:
+            raise ValueError(
+                f"{scan}: listed twice, also as {scan_at[scan.resolve()]}; "
+                "each scan once expected: leave one out"
+            )
+        scan_at[scan.resolve()] = scan
+    scan_to: dict[Path, Path] = {}
+    for scan, target in targets.items():
+        if target in scan_to:
+            raise ValueError(
+                f"{scan_to[target]} and {scan}: the labels of both would be {target}; "
+                "one name for each scan expected: rename one, or segment them into two folders"
+            )
+        scan_to[target] = scan
+        if target.resolve() in scan_at:
+            raise ValueError(
+                f"{target}: a scan, and the labels of {scan} would replace it; "
+                "a new file expected: choose another output"
+            )
+
+
+def _pair_folders(prediction: Path, reference: Path) -> list[tuple[str, Path, Path]]:
+    references = _by_name({path: case_name(path) for path in _nifti_files(reference)})
+    # a reference may be called a_seg itself: then so is its case
+    predictions = _by_name(
+        {
+            path: name if name in references else name.removesuffix("_seg")
+            for path, name in ((path, case_name(path)) for path in _nifti_files(prediction))
+        }
+    )
+    faults = []
+    for kind, mine, others in (
+        ("reference", predictions, references),
+        ("prediction", references, predictions),
+    ):
+        alone = [str(mine[name]) for name in sorted(mine.keys() - others.keys())]
+        if alone:
+            faults.append(f"without {kind}: {', '.join(alone)}")
+    if faults:
+        raise ValueError(
+            f"{prediction} and {reference}: {'; '.join(faults)}; "
+            "one prediction per reference expected: add, rename or take away files"
+        )
+    return [(name, predictions[name], references[name]) for name in sorted(references)]
+
+
+def _by_name(names: dict[Path, str]) -> dict[str, Path]:
+    by_name: dict[str, Path] = {}
+    for path, name in names.items():
+        if name in by_name:
+            raise ValueError(
+                f"{by_name[name]} and {path}: both are case {name}; one file per case expected: "
+                "take one away"
+            )
+        by_name[name] = path
+    return by_name
+
+
+def _nifti_files(folder: Path) -> list[Path]:
+    entries = sorted(folder.iterdir())
+    files = [
+        path
+        for path in entries
+        if path.name.lower().endswith(SUFFIXES) and path.name[0] != "." and path.is_file()
+    ]
+    if not files:
+        raise ValueError(
+            f"{folder}: no NIfTI file among {len(entries)} entries; "
+            ".nii or .nii.gz files expected: give the folder that holds them"
+        )
+    return files
+
+
+def _read_datalist(path: Path) -> dict[str, list[Case]]:
+    """A datalist's sections that name cases, best first; paths start at the datalist's folder."""
+    file = path / "dataset.json" if path.is_dir() else path
+    if not file.is_file():
+        raise ValueError(
+            f"{file}: does not exist; a datalist (JSON) expected: "
+            "give one, or a folder with a dataset.json"
+        )
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{file}: not readable as JSON ({error}); a datalist expected: correct the file"
+        ) from error
+    if isinstance(content, list):
+        content = {"test": content}
+    if not isinstance(content, dict):
+        raise ValueError(
+            f"{file}: {content!r:.40}; a list of cases, or an object with sections, expected: "
+            "correct the file"
+        )
+    sections = {name: content[name] for name in SECTIONS if content.get(name)}
+    if not sections:
+        raise ValueError(
+            f"{file}: names no case; one in {', '.join(SECTIONS[:-1])} or {SECTIONS[-1]} expected: "
+            "add it"
+        )
+    for name, entries in sections.items():
+        if not isinstance(entries, list):
+            raise ValueError(
+                f"{file}: {name} is {entries!r:.40}; a list of cases expected: correct the file"
+            )
+    return {name: [_case(entry, file) for entry in entries] for name, entries in sections.items()}
+
+
+def _case(entry: Any, file: Path) -> Case:
+    """One entry of a datalist: a path, or an object with `image` and perhaps `label`."""
+    fields = {"image": entry} if isinstance(entry, str) else entry
+    if not (isinstance(fields, dict) and isinstance(fields.get("image"), str) and fields["image"]):
+        raise ValueError(
+            f"{file}: the entry {entry!r:.80} names no image; a path, or an object with image and "
+            "perhaps label, expected: correct the file"
+        )
+    return {
+        key: str(file.parent / fields[key])
+        for key in ("image", "label")
+        if isinstance(fields.get(key), str)
+    }

@@ -1,0 +1,256 @@
+"""One NIfTI volume: read it, check it, write labels onto its grid.
+
+Space: voxel (i, j, k) lies at `affine @ (i, j, k, 1)` millimetres in RAS+ patient space, by
+nibabel's rules: the sform where its code is above 0, else the qform, else the header's spacing
+alone. A file is read to its end, so that gzip's checksum is compared, and nothing in the header is
+repaired in silence.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import warnings
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.affines import apply_affine, voxel_sizes
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
+from numpy.typing import NDArray
+
+from monai_attn.data.files import written_whole
+
+AIR = -1024.0  # HU; what a voxel without a value becomes
+GRID_TOLERANCE = 1e-3  # mm; float32 headers round by far less, a moved grid is off by far more
+SINGULAR = 1e-6  # a voxel's volume over the product of its edges, below which they lie in a plane
+SUFFIXES = (".nii.gz", ".nii")
+LARGEST_LABEL = 2**16 - 1  # uint16
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A scan in memory.
+
+    Attributes:
+        data: (X, Y, Z) float32, scaled by the header's slope and intercept: HU for CT.
+        affine: (4, 4) float64, voxel to RAS+ millimetres.
+        form_code: the NIfTI code of the space the affine leads to, such as 1 for the scanner's.
+        path: the file it came from.
+    """
+
+    data: NDArray[np.float32]
+    affine: NDArray[np.float64]
+    form_code: int
+    path: Path
+
+
+def case_name(path: str | Path) -> str:
+    """The file's name without folder and NIfTI suffix.
+
+    Raises:
+        ValueError: if the name does not end in .nii or .nii.gz.
+    """
+    name = Path(path).name
+    for suffix in SUFFIXES:
+        if name.lower().endswith(suffix) and len(name) > len(suffix):
+            return name[: -len(suffix)]
+    raise ValueError(f"{path}: a NIfTI file (.nii.gz or .nii) is expected; convert it first")
+
+
+def read_volume(path: str | Path, *, fill: float | None = AIR) -> Volume:
+    """Read one 3D volume and check what a segmentation relies on.
+
+    Trailing axes of one voxel are dropped. Values become float32, in which whole numbers are exact
+    up to 2**24.
+
+    Args:
+        path: a .nii or .nii.gz file, NIfTI-1 or NIfTI-2.
+        fill: what voxels that are NaN or infinite become, with a warning; None keeps them.
+
+    Raises:
+        ValueError: one line that names the file, the rule, what was received and the remedy.
+    """
+    path = Path(path)
+    image = _open(path)
+    affine = np.asarray(image.affine, dtype=np.float64)
+    if not np.isfinite(affine).all():
+        raise ValueError(
+            f"{path}: the affine is not finite, {affine[:3].tolist()}; "
+            "export it again with a sound header"
+        )
+    volume, edges = abs(np.linalg.det(affine[:3, :3])), np.prod(voxel_sizes(affine))
+    if not volume > SINGULAR * edges:  # an edge of length 0 makes both 0
+        raise ValueError(
+            f"{path}: the affine is singular, {affine[:3].tolist()}; "
+            "export it again with a sound header"
+        )
+    try:
+        # what float32 cannot hold becomes infinite, which is handled below
+        with np.errstate(over="ignore"):
+            data = np.asarray(image.get_fdata(dtype=np.float32)).reshape(_spatial(image.shape))
+    except (ValueError, OSError) as error:
+        raise ValueError(
+            f"{path}: the voxels cannot be read ({_line(error)}); copy it again"
+        ) from error
+    broken = int(data.size - np.count_nonzero(np.isfinite(data)))
+    if broken == data.size:
+        raise ValueError(f"{path}: no voxel has a finite value; export it again")
+    if broken and fill is not None:
+        voxels = "1 voxel is" if broken == 1 else f"{broken} voxels are"
+        warnings.warn(f"{path}: {voxels} NaN or infinite; taken as {fill:g}", stacklevel=2)
+        data = np.where(np.isfinite(data), data, np.float32(fill))
+    sform_code, qform_code = _form_codes(image.header)
+    return Volume(data, affine, sform_code or qform_code or 1, path)
+
+
+def grid_offset(
+    shape: tuple[int, ...], affine: NDArray[np.float64], other: NDArray[np.float64]
+) -> float:
+    """How far apart two affines put a corner of a (X, Y, Z) grid, at most: mm."""
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape[:3]])).reshape(3, -1).T
+    offsets = apply_affine(affine, corners) - apply_affine(other, corners)
+    return float(np.linalg.norm(offsets, axis=1).max())
+
+
+def same_grid(
+    shape: tuple[int, ...], affine: NDArray[np.float64], other: NDArray[np.float64]
+) -> bool:
+    """Whether two affines put every corner of a (X, Y, Z) grid in the same place, to 1e-3 mm."""
+    return grid_offset(shape, affine, other) <= GRID_TOLERANCE
+
+
+def voxel_ml(affine: NDArray[np.float64]) -> float:
+    """The volume of one voxel in millilitres."""
+    return float(abs(np.linalg.det(affine[:3, :3]))) / 1000
+
+
+def write_labels(path: str | Path, labels: NDArray[np.integer], like: Volume) -> Path:
+    """Write a label map (X, Y, Z) on the grid of the scan it was made from.
+
+    The file appears whole or not at all: it is written beside its target and then renamed. Its type
+    is uint8, or uint16 where a label is above 255.
+
+    Raises:
+        ValueError: if the shape is not the scan's, or the target is the scan itself.
+    """
+    path = Path(path)
+    case_name(path)
+    if labels.shape != like.data.shape:
+        raise ValueError(
+            f"{path}: labels of shape {labels.shape} do not lie on the grid of {like.path}"
+            f" with shape {like.data.shape}; nothing was written"
+        )
+    if path.exists() and like.path.exists() and path.samefile(like.path):
+        raise ValueError(f"{path}: is the scan itself; choose another output")
+    return save_nifti(path, labels, like.affine, like.form_code)
+
+
+def save_nifti(
+    path: str | Path,
+    labels: NDArray[Any],
+    affine: NDArray[np.float64],
+    form_code: int = 1,
+) -> Path:
+    """Write labels (X, Y, Z) with an affine, atomically; `form_code` says what space it leads to.
+
+    Raises:
+        ValueError: if a value is no whole number from 0 to 65535.
+    """
+    path = Path(path)
+    low, high = labels.min(initial=0), labels.max(initial=0)
+    if not (0 <= low <= high <= LARGEST_LABEL) or (
+        labels.dtype.kind == "f" and (labels != np.rint(labels)).any()
+    ):
+        raise ValueError(
+            f"{path}: values from {low} to {high} of type {labels.dtype}; labels are whole numbers"
+            f" from 0 to {LARGEST_LABEL}; nothing was written"
+        )
+    dtype = np.uint8 if high <= 255 else np.uint16
+    image = nib.Nifti1Image(labels.astype(dtype), affine)
+    image.set_sform(affine, code=form_code)
+    image.set_qform(affine, code=form_code)
+    if not same_grid(labels.shape, image.get_qform(), affine):
+        image.set_qform(None, code=0)  # a qform cannot hold a shear: the sform alone is true
+    image.header.set_xyzt_units("mm")
+    with written_whole(path) as part:
+        nib.save(image, part)
+    return path
+
+
+def _open(path: Path) -> nib.Nifti1Image:
+    """The file, read to its end, as a NIfTI image of one 3D volume; no voxel is decoded yet."""
+    case_name(path)
+    if not path.is_file():
+        reason = "is not a regular file" if path.exists() else "does not exist"
+        raise ValueError(f"{path}: {reason}; name a NIfTI file")
+    try:
+        raw = path.read_bytes()
+        if raw[:2] == b"\x1f\x8b":
+            raw = gzip.decompress(raw)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(
+            f"{path}: cannot be read to its end ({_line(error)}); copy it again"
+        ) from error
+    kind = nib.Nifti2Image if raw[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c") else nib.Nifti1Image
+    try:
+        image = kind.from_bytes(raw)
+    except (ImageFileError, HeaderDataError, WrapStructError, ValueError, OSError) as error:
+        raise ValueError(
+            f"{path}: not a NIfTI file ({_line(error)}); convert or export it again"
+        ) from error
+    stored = kind.header_class(raw[: kind.header_class.sizeof_hdr], check=False)
+    _check_forms(path, stored)
+    dtype, shape = image.get_data_dtype(), image.shape
+    if dtype.kind not in "biuf":
+        raise ValueError(
+            f"{path}: voxels of type {dtype}; one number for each voxel is expected: convert it"
+        )
+    if len(_spatial(shape)) != 3:
+        raise ValueError(
+            f"{path}: {len(shape)} dimensions {shape}; one 3D volume is expected: extract it first"
+        )
+    if min(shape) < 1:
+        raise ValueError(f"{path}: no voxels, its shape is {shape}; export it again")
+    # before memory is claimed for what the header promises
+    if len(raw) < (needed := image.dataobj.offset + math.prod(shape) * dtype.itemsize):
+        raise ValueError(
+            f"{path}: holds {len(raw)} bytes of the {needed} that its header names; copy it again"
+        )
+    return image
+
+
+def _spatial(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape without trailing axes of one voxel beyond the third."""
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    return shape
+
+
+def _check_forms(path: Path, header: nib.Nifti1Header) -> None:
+    """Refuse what nibabel repairs as it loads: unknown codes to 0, a spacing of 0 mm to 1."""
+    codes, spacing = _form_codes(header), header["pixdim"][1:4]
+    if not all(code in nib.nifti1.xform_codes for code in codes):
+        raise ValueError(
+            f"{path}: sform and qform codes {codes}; NIfTI's are 0 to 5; "
+            "export it again with a sound header"
+        )
+    if codes[0] == 0 and not np.abs(spacing).min() > 0:
+        raise ValueError(
+            f"{path}: spacing {spacing.tolist()} mm and no sform; above 0 is expected; "
+            "export it again with a sound header"
+        )
+
+
+def _form_codes(header: nib.Nifti1Header) -> tuple[int, int]:
+    return int(header["sform_code"]), int(header["qform_code"])
+
+
+def _line(error: BaseException) -> str:
+    """What an error says, in one line."""
+    return " ".join(str(error).split()) or type(error).__name__

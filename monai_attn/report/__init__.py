@@ -1,0 +1,1 @@
+"""What a person reads after a run: pictures and pages, made from arrays and tables."""

@@ -1,0 +1,399 @@
+import gzip
+import io
+import json
+import subprocess
+import sys
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.metrics import compute_dice
+from rich.console import Console
+
+from monai_attn import evaluation
+from monai_attn.evaluation import (
+    CaseScore,
+    evaluate_files,
+    score_labels,
+    score_table,
+    summarize,
+    write_summary,
+)
+
+SHAPE = (6, 5, 4)
+AFFINE = np.diag([2.0, 1.0, 5.0, 1.0])  # a voxel is 0.01 ml
+
+
+def block(start, stop, label=1):
+    """Labels in slices start..stop of the first axis, 20 voxels each."""
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[start:stop] = label
+    return labels
+
+
+def save(path, labels, affine=AFFINE):
+    path.parent.mkdir(exist_ok=True)
+    nib.Nifti1Image(labels, affine).to_filename(path)
+    return path
+
+
+def random_labels(seed, largest=3):
+    return np.random.default_rng(seed).integers(0, largest + 1, SHAPE).astype(np.int16)
+
+
+# prediction, reference, dice, precision, recall
+OVERLAPS = {
+    "equal": (block(1, 3), block(1, 3), 1, 1, 1),
+    "shifted by one voxel": (block(2, 4), block(1, 3), 0.5, 0.5, 0.5),
+    "twice too large": (block(1, 5), block(1, 3), 2 / 3, 0.5, 1),
+    "half missed": (block(1, 3), block(1, 5), 2 / 3, 1, 0.5),
+    "apart": (block(0, 2), block(3, 5), 0, 0, 0),
+    "both empty": (block(0, 0), block(0, 0), 1, 1, 1),
+    "prediction empty": (block(0, 0), block(1, 3), 0, 0, 0),
+    "reference empty": (block(1, 3), block(0, 0), 0, 0, 0),
+}
+
+
+@pytest.mark.parametrize("row", OVERLAPS.values(), ids=OVERLAPS.keys())
+def test_overlaps_computed_by_hand(row):
+    prediction, reference, *expected = row
+    (score,) = score_labels(prediction, reference, (1, 1, 1), labels=[1])
+    assert [score.dice, score.precision, score.recall] == pytest.approx(expected)
+
+
+def test_volumes_are_in_millilitres():
+    (score,) = score_labels(block(1, 3), block(1, 2), (2, 1, 5), case="a")
+    assert (score.case, score.label) == ("a", 1)
+    assert score.predicted_ml == pytest.approx(0.4)  # 40 voxels of 10 mm^3
+    assert score.reference_ml == pytest.approx(0.2)
+    assert score.volume_error_ml == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(
+    ("labels", "scored"),
+    [(None, [1, 2, 3]), ([2], [2]), ([3, 1, 3], [1, 3]), ([7, 300], [7, 300]), ([], [])],
+)
+def test_labels_to_score(labels, scored):
+    prediction = np.where(block(0, 2) > 0, 1, block(4, 6, label=3)).astype(np.uint8)
+    scores = score_labels(prediction, block(2, 4, label=2), (1, 1, 1), labels=labels)
+    assert [score.label for score in scores] == scored
+
+
+def test_background_alone_has_no_label_to_score():
+    assert score_labels(block(0, 0), -block(1, 2).astype(np.int8), (1, 1, 1)) == []
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint64, bool])
+def test_any_integer_type(dtype):
+    (score,) = score_labels(block(2, 4).astype(dtype), block(1, 3).astype(np.int64), (1, 1, 1))
+    assert score.dice == 0.5
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_dice_equals_monai(seed):
+    prediction, reference = random_labels(seed), random_labels(seed + 100)
+    scores = score_labels(prediction, reference, (1, 1, 1))
+    expected = compute_dice(
+        torch.from_numpy(prediction)[None, None],
+        torch.from_numpy(reference)[None, None],
+        include_background=False,
+        num_classes=4,
+    )
+    assert [score.dice for score in scores] == pytest.approx(expected[0].tolist())
+
+
+def test_exchanging_the_maps_exchanges_precision_and_recall():
+    there = score_labels(random_labels(0), random_labels(1), (1, 2, 3))
+    back = score_labels(random_labels(1), random_labels(0), (1, 2, 3))
+    assert [(s.dice, s.precision, s.predicted_ml) for s in there] == [
+        (s.dice, s.recall, s.reference_ml) for s in back
+    ]
+
+
+@pytest.mark.parametrize("axes", [(0,), (1, 2), (0, 1, 2)])
+def test_flipping_both_maps_changes_nothing(axes):
+    prediction, reference = random_labels(0), random_labels(1)
+    flipped = score_labels(np.flip(prediction, axes), np.flip(reference, axes), (1, 2, 3))
+    assert flipped == score_labels(prediction, reference, (1, 2, 3))
+
+
+# keyword arguments that break a rule, the message
+BAD_ARRAYS = {
+    "2D": (
+        {"prediction": np.zeros((4, 4), int), "reference": np.zeros((4, 4), int)},
+        "prediction (4, 4) and reference (4, 4): two arrays of one shape (X, Y, Z) expected",
+    ),
+    "shapes": (
+        {"prediction": np.zeros((6, 5, 3), int)},
+        "prediction (6, 5, 3) and reference (6, 5, 4): two arrays of one shape",
+    ),
+    "probabilities": (
+        {"prediction": np.zeros(SHAPE)},
+        "prediction: dtype float64; integer labels expected: cast it first",
+    ),
+    "two spacings": ({"spacing": (1, 1)}, "spacing (1, 1): three voxel sizes above 0 mm"),
+    "no spacing": ({"spacing": (1, 0, 1)}, "spacing (1, 0, 1): three voxel sizes above 0 mm"),
+    "NaN spacing": ({"spacing": (1, np.nan, 1)}, "three voxel sizes above 0 mm expected"),
+    "background": ({"labels": [1, 0]}, "labels: 0 cannot be scored; whole numbers above 0"),
+    "half a label": ({"labels": [1.5]}, "labels: 1.5 cannot be scored; whole numbers above 0"),
+}
+
+
+@pytest.mark.parametrize("row", BAD_ARRAYS.values(), ids=BAD_ARRAYS.keys())
+def test_arrays_that_cannot_be_scored(row):
+    changed, message = row
+    arguments = {"prediction": block(1, 2), "reference": block(1, 2), "spacing": (1, 1, 1)}
+    arguments |= changed
+    with pytest.raises(ValueError, match=r".") as raised:
+        score_labels(
+            arguments.pop("prediction"),
+            arguments.pop("reference"),
+            arguments.pop("spacing"),
+            **arguments,
+        )
+    assert message in one_line(raised)
+
+
+def one_line(raised):
+    message = str(raised.value)
+    assert "\n" not in message
+    return message
+
+
+def test_two_files(tmp_path):
+    prediction = save(tmp_path / "out.nii", block(2, 4))
+    reference = save(tmp_path / "case_7.nii.gz", block(1, 3))
+    (score,) = evaluate_files(prediction, str(reference))
+    assert (score.case, score.label, score.dice) == ("case_7", 1, 0.5)
+    assert score.reference_ml == pytest.approx(0.4)
+
+
+def test_folders_are_scored_case_by_case(tmp_path):
+    for name, labels in (("a_seg.nii", block(2, 4)), ("z.nii.gz", block(1, 3))):
+        save(tmp_path / "out" / name, labels)
+    for name in ("a.nii.gz", "z.nii.gz"):
+        save(tmp_path / "labels" / name, block(1, 3))
+    scores = evaluate_files(tmp_path / "out", tmp_path / "labels")
+    assert [(score.case, score.dice) for score in scores] == [("a", 0.5), ("z", 1)]
+
+
+def test_a_voxel_of_a_sheared_grid_has_the_volume_of_its_parallelepiped(tmp_path):
+    sheared = AFFINE.copy()
+    sheared[0, 2] = 3.0  # a tilted gantry: the slices slide, the volume stays 10 mm^3
+    path = save(tmp_path / "a.nii", block(1, 3), sheared)
+    assert evaluate_files(path, path)[0].reference_ml == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize("label", [1, 255, 65535, 2**24 - 1])
+def test_labels_that_float32_holds_are_exact(tmp_path, label):
+    path = save(tmp_path / "a.nii", block(1, 3, 1).astype(np.int32) * label)
+    assert [score.label for score in evaluate_files(path, path)] == [label]
+
+
+def test_labels_stored_as_scaled_floats_count_as_whole_numbers(tmp_path):
+    reference = save(tmp_path / "a.nii", block(1, 3))
+    prediction = save(tmp_path / "b.nii", block(1, 3) * np.float32(0.9999))
+    assert [score.dice for score in evaluate_files(prediction, reference)] == [1]
+
+
+def test_a_label_that_one_case_lacks_in_both_maps_scores_one_there(tmp_path):
+    for folder in ("out", "labels"):
+        save(tmp_path / folder / "a.nii", block(0, 0))
+        save(tmp_path / folder / "b.nii", block(1, 3))
+    scores = evaluate_files(tmp_path / "out", tmp_path / "labels")
+    assert scores[0] == CaseScore("a", 1, 1, 1, 1, 0, 0)
+    assert [score.case for score in scores] == ["a", "b"]
+
+
+def test_chosen_labels_are_scored_alone(tmp_path):
+    path = save(tmp_path / "a.nii", random_labels(0))
+    assert [score.label for score in evaluate_files(path, path, labels=[2, 9])] == [2, 9]
+
+
+def two_files(folder, prediction, reference):
+    save(folder / "p.nii", *prediction)
+    save(folder / "r.nii", *reference)
+    return folder / "p.nii", folder / "r.nii"
+
+
+def moved(mm):
+    affine = AFFINE.copy()
+    affine[0, 3] = mm
+    return affine
+
+
+def with_value(value):
+    values = np.zeros(SHAPE, np.float32)
+    values[1, 2, 3] = value
+    return values
+
+
+# prediction (labels, affine), reference, what the one line says; {p} and {r} are the two paths
+BAD_FILES = {
+    "shape": (
+        (np.zeros((4, 4, 4), np.uint8),),
+        (block(1, 2),),
+        "{p}: shape (4, 4, 4), but {r} has (6, 5, 4); one grid expected: resample",
+    ),
+    "moved grid": (
+        (block(1, 2), moved(0.002)),
+        (block(1, 2),),
+        "{p}: affine puts a corner of the grid 0.002 mm away from where {r} has it; "
+        "at most 0.001 mm expected: resample",
+    ),
+    "other spacing": (
+        (block(1, 2), np.diag([2.001, 1, 5, 1])),  # the far corner is 5 voxels away
+        (block(1, 2),),
+        "{p}: affine puts a corner of the grid 0.005 mm away from where {r}",
+    ),
+    "4D": (
+        (np.zeros((4, 4, 4, 2), np.uint8),),
+        (block(1, 2),),
+        "{p}: 4 dimensions (4, 4, 4, 2); one 3D volume is expected",
+    ),
+    "fraction": (
+        (block(1, 2),),
+        (with_value(0.5),),
+        "{r}: value 0.5 at voxel (1, 2, 3); whole numbers from 0 to 16777215 expected",
+    ),
+    "NaN": ((with_value(np.nan),), (block(1, 2),), "{p}: value nan at voxel (1, 2, 3)"),
+    "more than float32 tells apart": (
+        (block(1, 2).astype(np.int32) * (2**24 + 1),),
+        (block(1, 2),),
+        "{p}: value 16777216.0 at voxel (1, 0, 0); whole numbers from 0 to 16777215",
+    ),
+    "infinity": ((with_value(np.inf),), (block(1, 2),), "{p}: value inf at voxel (1, 2, 3)"),
+    "HU": ((with_value(-1000),), (block(1, 2),), "{p}: value -1000.0 at voxel (1, 2, 3)"),
+    "too large": ((with_value(1e10),), (block(1, 2),), "{p}: value 10000000000.0 at"),
+    "complex": (
+        (np.zeros(SHAPE, np.complex64),),
+        (block(1, 2),),
+        "{p}: voxels of type complex64; one number for each voxel is expected",
+    ),
+}
+
+
+@pytest.mark.parametrize("row", BAD_FILES.values(), ids=BAD_FILES.keys())
+def test_files_that_cannot_be_compared(tmp_path, row):
+    prediction, reference = two_files(tmp_path, *row[:2])
+    with pytest.raises(ValueError, match=r".") as raised:
+        evaluate_files(prediction, reference)
+    assert row[2].format(p=prediction, r=reference) in one_line(raised)
+
+
+@pytest.mark.parametrize(("value", "fault"), [(0, "singular"), (np.nan, "not finite")])
+def test_an_affine_that_places_no_voxel_is_named(tmp_path, value, fault):
+    path = save(tmp_path / "a.nii", block(1, 2))
+    header = bytearray(path.read_bytes())
+    header[296:312] = np.full(4, value, np.float32).tobytes()  # srow_y, the affine's second row
+    path.write_bytes(header)
+    with pytest.raises(ValueError, match=rf"a\.nii: the affine is {fault}") as raised:
+        evaluate_files(path, path)
+    one_line(raised)
+
+
+def test_a_grid_may_be_off_by_rounding(tmp_path):
+    prediction, reference = two_files(tmp_path, (block(1, 2), moved(0.0005)), (block(1, 2),))
+    assert evaluate_files(prediction, reference)[0].dice == 1
+
+
+# how the file is spoilt, what the one line says after the path
+SPOILT = {
+    "text": (lambda raw: b"not an image", "not a NIfTI file ("),
+    "cut": (lambda raw: raw[:-30], "holds 442 bytes of the 472"),
+    "gzip cut": (lambda raw: gzip.compress(raw)[:-9], "cannot be read to its end ("),
+}
+
+
+@pytest.mark.parametrize(("spoil", "message"), SPOILT.values(), ids=SPOILT.keys())
+def test_files_that_cannot_be_read(tmp_path, spoil, message):
+    path = save(tmp_path / "a.nii", block(1, 2))
+    path.write_bytes(spoil(path.read_bytes()))
+    with pytest.raises(ValueError, match=r".") as raised:
+        evaluate_files(path, path)
+    assert one_line(raised).startswith(f"{path}: {message}")
+
+
+SCORES = [
+    CaseScore("a", 1, dice=0.9, precision=1.0, recall=0.8, reference_ml=80, predicted_ml=70),
+    CaseScore("b", 1, dice=0.8, precision=0.8, recall=0.8, reference_ml=90, predicted_ml=95),
+    CaseScore("c", 1, dice=0.1, precision=0.3, recall=0.2, reference_ml=40, predicted_ml=60),
+    CaseScore("c", 2, dice=0.5, precision=0.5, recall=0.5, reference_ml=10, predicted_ml=10),
+]
+
+
+def test_summary_averages_each_label_over_cases():
+    summary = summarize(SCORES)
+    assert list(summary["mean"]) == ["1", "2"]
+    assert summary["mean"]["1"] == pytest.approx(
+        {
+            "n": 3,
+            "dice": 0.6,
+            "dice_median": 0.8,
+            "dice_min": 0.1,
+            "precision": 0.7,
+            "recall": 0.6,
+            "reference_ml": 70,
+            "predicted_ml": 75,
+            "volume_error_ml": 5,
+            "absolute_volume_error_ml": 35 / 3,
+        }
+    )
+
+
+def test_summary_keeps_every_case():
+    rows = summarize(SCORES)["cases"]
+    assert [row["case"] for row in rows] == ["a", "b", "c", "c"]
+    assert rows[0]["dice"] == 0.9
+    assert rows[0]["volume_error_ml"] == -10
+
+
+def test_no_scores_make_an_empty_summary():
+    assert summarize([]) == {"cases": [], "mean": {}}
+
+
+def test_written_summary_reads_back_equal(tmp_path):
+    path = write_summary(iter(SCORES), tmp_path / "new" / "scores.json")
+    assert json.loads(path.read_text()) == summarize(SCORES)
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_failed_write_leaves_the_old_summary(tmp_path, monkeypatch):
+    path = tmp_path / "scores.json"
+    path.write_text("old")
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("pathlib.Path.replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_summary(SCORES, path)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def printed(scores):
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(score_table(scores))
+    return [line.strip("│ ").split() for line in console.export_text().splitlines()]
+
+
+def test_table_shows_each_case_and_the_mean():
+    lines = [[cell for cell in line if cell != "│"] for line in printed(SCORES)]
+    assert ["a", "1", "0.900", "1.000", "0.800", "80.0", "70.0", "-10.0"] in lines
+    assert ["mean", "of", "3", "1", "0.600", "0.700", "0.600", "70.0", "75.0", "+5.0"] in lines
+    assert not any(line[:3] == ["mean", "of", "1"] for line in lines)
+
+
+def test_table_shows_a_case_name_as_it_is():
+    (row,) = [line for line in printed([CaseScore("[red]", 1, 1, 1, 1, 1, 1)]) if "1.000" in line]
+    assert row[0] == "[red]"
+
+
+def test_import_is_light():
+    code = (
+        f"import runpy, sys; runpy.run_path({evaluation.__file__!r}); print('torch' in sys.modules)"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout == "False\n"

@@ -1,0 +1,394 @@
+import re
+
+import nibabel as nib
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+from matplotlib.text import Text
+from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, ornt_transform
+
+from monai_attn.report.figures import (
+    BACKGROUND,
+    LABEL_COLOURS,
+    REFERENCE_COLOUR,
+    case_figure,
+    save_figure,
+)
+
+SHAPE = (12, 10, 8)  # right, anterior, superior
+SPACING = (4.0, 5.0, 6.0)
+AFFINE = nib.affines.from_matvec(np.diag(SPACING), (-100, 20, -50))
+PANELS = ("axial", "coronal", "sagittal")
+
+
+def grey(value=-1000.0):
+    return np.full(SHAPE, value, np.float32)
+
+
+def box(*slices, label=1):
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[slices] = label
+    return labels
+
+
+ORGAN = box(slice(7, 10), slice(5, 8), slice(3, 6))  # right of, in front of and above the middle
+
+
+def draw(image=None, labels=ORGAN, affine=AFFINE, *, dpi=40, **options):
+    figure = case_figure(grey() if image is None else image, labels, affine, **options)
+    figure.set_dpi(dpi)  # 40 is a tenth of the pixels
+    figure.canvas.draw()
+    return figure
+
+
+def pixels(figure):
+    return np.asarray(figure.canvas.buffer_rgba())[..., :3].astype(int)
+
+
+def panel_pixels(figure, name):
+    rgb = pixels(figure)
+    bounds = panel(figure, name).get_window_extent()
+    top, bottom = len(rgb) - round(bounds.y1), len(rgb) - round(bounds.y0)
+    return rgb[top:bottom, round(bounds.x0) : round(bounds.x1)]
+
+
+def panel(figure, name):
+    return next(axes for axes in figure.axes if axes.get_label() == name)
+
+
+def near(rgb, colour):
+    """Pixels of one hue, however thin the line: what is left when their grey part is taken away."""
+    hue = np.array(to_rgb(colour)) - min(to_rgb(colour))
+    vivid = rgb - rgb.min(axis=-1, keepdims=True)
+    length = np.linalg.norm(vivid, axis=-1)
+    return (length > 40) & (vivid @ hue > 0.985 * length * np.linalg.norm(hue))
+
+
+def brightest(figure, name):
+    """Where the bright pixels of a panel lie, as (left to right, top to bottom) in 0..1."""
+    bright = panel_pixels(figure, name).min(axis=-1) > 150
+    rows, columns = np.nonzero(bright)
+    return columns.mean() / bright.shape[1], rows.mean() / bright.shape[0]
+
+
+def texts(figure):
+    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
+
+
+def words(figure):
+    return " ".join(texts(figure))
+
+
+@pytest.fixture(scope="module")
+def organ():
+    return draw(title="case 7")
+
+
+# panel, the letters at the left, right, top and bottom edge
+LETTERS = [("axial", "RLAP"), ("coronal", "RLSI"), ("sagittal", "APSI")]
+
+
+@pytest.mark.parametrize(("name", "letters"), LETTERS)
+def test_letters_name_the_edges(organ, name, letters):
+    places = {
+        text.get_text(): text.get_position()
+        for text in panel(organ, name).texts
+        if len(text.get_text()) == 1
+    }
+    left, right, top, bottom = (places[letter] for letter in letters)
+    assert left[0] < 0.1 < 0.9 < right[0]
+    assert bottom[1] < 0.1 < 0.9 < top[1]
+
+
+# the end of the patient that is bright, and where each panel shows it: left/right, top/bottom
+ENDS = [
+    ("R", np.s_[9:, :, :], {"axial": "left", "coronal": "left"}),
+    ("A", np.s_[:, 8:, :], {"axial": "top", "sagittal": "left"}),
+    ("S", np.s_[:, :, 6:], {"coronal": "top", "sagittal": "top"}),
+]
+
+
+@pytest.mark.parametrize(("end", "where", "sides"), ENDS)
+def test_display_is_radiological(end, where, sides):
+    image = grey()
+    image[where] = 1000
+    figure = draw(image)
+    for name, side in sides.items():
+        x, y = brightest(figure, name)
+        assert {"left": x, "top": y}[side] < 0.3
+        assert {"left": y, "top": x}[side] == pytest.approx(0.5, abs=0.05)
+
+
+# the orientation on disk, degrees that the whole grid is turned about the long axis
+ORIENTATIONS = [("LPS", 0), ("LAS", 20), ("SRA", 0), ("PIR", 20), ("ILP", 0)]
+
+
+@pytest.mark.parametrize(("codes", "tilt"), ORIENTATIONS)
+def test_the_stored_orientation_changes_no_pixel(codes, tilt):
+    image = np.random.default_rng(0).uniform(-200, 300, SHAPE)
+    angle = np.deg2rad(tilt)
+    rotation = np.eye(4)
+    rotation[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    affine = rotation @ AFFINE
+    reference = np.roll(ORGAN, 1, axis=0)
+    turn = ornt_transform(axcodes2ornt("RAS"), axcodes2ornt(codes))
+    stored = draw(
+        apply_orientation(image, turn),
+        apply_orientation(ORGAN, turn),
+        affine @ inv_ornt_aff(turn, SHAPE),
+        reference=apply_orientation(reference, turn),
+    )
+    expected = draw(image, ORGAN, affine, reference=reference)
+    np.testing.assert_array_equal(pixels(stored), pixels(expected))
+
+
+@pytest.mark.parametrize(("tilt", "said"), [(0, False), (0.5, False), (20, True)])
+def test_an_oblique_grid_is_said_to_be_one(tilt, said):
+    angle = np.deg2rad(tilt)
+    rotation = np.eye(4)
+    rotation[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    shown = words(draw(affine=rotation @ AFFINE))
+    assert ("oblique" in shown) is ("up to 20° oblique" in shown) is said
+
+
+@pytest.mark.parametrize("label", [1, 2, 7])
+def test_contour_colour_is_where_the_label_is(label):
+    colour = LABEL_COLOURS[(label - 1) % len(LABEL_COLOURS)]
+    figure = draw(labels=ORGAN * label)
+    for name, across, up in zip(PANELS, (0, 0, 1), (1, 2, 2), strict=True):
+        coloured = near(panel_pixels(figure, name), colour)
+        rows, columns = np.nonzero(coloured)
+        # the organ's edges in voxels from the left and from the top, as fractions of the panel
+        occupied = ((7, 10), (5, 8), (3, 6))
+        for found, axis in ((columns, across), (rows, up)):
+            start, stop = (1 - edge / SHAPE[axis] for edge in occupied[axis][::-1])
+            size = coloured.shape[1] if axis == across else coloured.shape[0]
+            assert found.min() / size == pytest.approx(start, abs=0.05)
+            assert found.max() / size == pytest.approx(stop, abs=0.05)
+
+
+def test_no_contour_without_a_label():
+    figure = draw(labels=box(0, 0, slice(0, 0)))
+    for name in PANELS:
+        rgb = panel_pixels(figure, name)
+        assert not any(near(rgb, colour).any() for colour in (*LABEL_COLOURS, REFERENCE_COLOUR))
+    assert "no label" in words(figure)
+
+
+def test_contour_closes_at_the_edge_of_the_volume():
+    figure = draw(labels=np.ones(SHAPE, np.uint8), dpi=128)
+    for name in PANELS:
+        coloured = near(panel_pixels(figure, name), LABEL_COLOURS[0])
+        assert all(edge.mean() > 0.7 for edge in edges(coloured))
+
+
+def edges(mask):
+    return [mask[:3].any(0), mask[-3:].any(0), mask[:, :3].any(1), mask[:, -3:].any(1)]
+
+
+def test_each_label_has_its_own_colour():
+    two = ORGAN + box(slice(2, 5), slice(5, 8), slice(3, 6), label=2)
+    rgb = panel_pixels(draw(labels=two), "axial")
+    left, right = np.array_split(rgb, 2, axis=1)  # label 1 lies on the patient's right
+    assert near(left, LABEL_COLOURS[0]).any()
+    assert not near(right, LABEL_COLOURS[0]).any()
+    assert near(right, LABEL_COLOURS[1]).any()
+
+
+def test_reference_is_dashed_in_its_own_colour():
+    same = draw(reference=ORGAN)
+    rgb = panel_pixels(same, "axial")
+    dashes, gaps = near(rgb, REFERENCE_COLOUR), near(rgb, LABEL_COLOURS[0])
+    assert dashes.any()
+    assert gaps.any()  # of the label's solid line below
+
+
+def test_images_are_shown_within_the_window():
+    for value, expected in ((-150, 0), (50, 128), (250, 255), (3000, 255)):
+        rgb = panel_pixels(draw(grey(value)), "axial")
+        assert np.median(rgb) == pytest.approx(expected, abs=2)
+    assert np.median(panel_pixels(draw(grey(50), window=(0, 500)), "axial")) < 30
+
+
+# labels, reference, the voxel that the planes meet in
+CENTRES = {
+    "one organ": (ORGAN, None, (8, 6, 3)),
+    "largest axial area": (ORGAN + box(slice(7, 10), slice(5, 6), 6), None, (8, 6, 3)),
+    "wider above": (ORGAN + box(slice(2, 12), slice(6, 7), 7), None, (8, 6, 7)),
+    "two parts": (box(slice(0, 3), 2, 2) + box(slice(9, 12), 2, 2), None, (2, 2, 2)),
+    "reference alone": (ORGAN * 0, ORGAN, (8, 6, 3)),
+    "labels before reference": (ORGAN, box(0, 0, 0), (8, 6, 3)),
+    "nothing": (ORGAN * 0, None, (6, 5, 4)),
+    "nothing in both": (ORGAN * 0, ORGAN * 0, (6, 5, 4)),
+}
+
+
+@pytest.mark.parametrize("row", CENTRES.values(), ids=CENTRES.keys())
+def test_planes_meet_in_the_labels(row):
+    labels, reference, (x, y, z) = row
+    image = np.random.default_rng(0).normal(size=SHAPE)
+    figure = case_figure(image, labels, AFFINE, reference=reference)
+    for name, expected in zip(PANELS, (image[:, :, z], image[:, y], image[x]), strict=True):
+        np.testing.assert_array_equal(panel(figure, name).images[0].get_array(), expected.T)
+    # ticks show the cuts, captions their place in the patient
+    cuts = [*panel(figure, "axial").get_xticks(), *panel(figure, "coronal").get_yticks()]
+    assert cuts == [x * SPACING[0], z * SPACING[2]]
+    place = 4 * x - 100
+    assert f"sagittal  {'R' if place >= 0 else 'L'} {abs(place)} mm" in texts(figure)
+
+
+def test_one_scale_in_all_panels(organ):
+    for axes, (across, up) in zip(organ.axes, ((0, 1), (0, 2), (1, 2)), strict=True):
+        size = axes.get_window_extent()
+        mm = [SHAPE[axis] * SPACING[axis] for axis in (across, up)]
+        per_mm = organ.axes[0].get_window_extent().width / (SHAPE[0] * SPACING[0])
+        assert [size.width, size.height] == pytest.approx([mm[0] * per_mm, mm[1] * per_mm])
+
+
+# spacing in mm, the length of the scale bar
+BARS = [(10, 50), (SPACING[0], 20), (1, 5), (0.01, None)]
+
+
+@pytest.mark.parametrize(("size", "length"), BARS)
+def test_scale_bar_is_as_long_as_it_says(size, length):
+    figure = case_figure(grey(), ORGAN, np.diag([size, size, size, 1]))
+    axes = panel(figure, "axial")
+    bars = [line for line in axes.lines if line.get_gid() == "scale bar"]
+    assert len(bars) == (length is not None)
+    for bar in bars:
+        assert np.ptp(bar.get_xdata()) * SHAPE[0] * size == pytest.approx(length)
+        assert f"{length} mm" in [text.get_text() for text in axes.texts]
+
+
+# voxel size along z and slices, the axial slices labelled, the range drawn in mm
+FIELDS = [
+    (2, 20, (5, 6), (-1, 39)),  # small: whole
+    (40, 20, (10, 11), (260, 540)),  # long: 280 mm around the labels
+    (40, 20, (1, 2), (-20, 260)),  # no further than the volume
+    (40, 20, (2, 16), (60, 620)),  # every label, with a margin
+]
+
+
+@pytest.mark.parametrize(("size", "slices", "labelled", "drawn"), FIELDS)
+def test_long_scans_are_cut_around_the_labels(size, slices, labelled, drawn):
+    image, labels = np.zeros((4, 4, slices)), np.zeros((4, 4, slices), np.uint8)
+    labels[1:3, 1:3, slice(*labelled)] = 1
+    labels[:, :, (labelled[0] + labelled[1]) // 2] = 1
+    figure = case_figure(image, labels, np.diag([size, size, size, 1]))
+    assert panel(figure, "coronal").get_ylim() == pytest.approx(drawn)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (40, 40, 2), (40, 1, 2), (3, 2, 60)])
+def test_any_shape_fits_a_screen(shape):
+    figure = draw(np.zeros(shape), np.ones(shape, np.uint8), np.diag([5, 5, 5, 1]))
+    assert figure.get_figwidth() == 15
+    assert 3 < figure.get_figheight() < 9
+
+
+def test_volumes_follow_the_voxel_size(organ):
+    assert "case 7   ·   3.2 ml" in texts(organ)  # 27 voxels of 0.12 ml
+    assert "label 1: 3.2 ml" in texts(organ)
+    assert re.search(r"voxels 4\.00 . 5\.00 . 6\.00 mm", words(organ))
+    assert "W 400  L 50 HU" in words(organ)
+
+
+def test_title_sums_labels_and_names_the_reference():
+    labels = ORGAN + box(0, 0, slice(0, 2), label=2)
+    figure = draw(labels=labels, reference=box(0, 0, slice(0, 5)))
+    assert "2 labels, 3.5 ml   ·   reference 0.6 ml" in texts(figure)
+    assert {"label 1: 3.2 ml", "label 2: 0.2 ml", "reference"} <= set(texts(figure))
+
+
+def test_legend_keeps_to_the_largest_labels():
+    labels = np.zeros(SHAPE, np.uint8)
+    for label in range(1, 8):
+        labels[: label + 1, label] = label
+    entries = [text for text in texts(draw(labels=labels)) if text.startswith(("label", "and"))]
+    assert [entry.split(":")[0] for entry in entries] == [
+        *(f"label {label}" for label in range(4, 8)),
+        "and 3 smaller",
+    ]
+
+
+# title given, title shown
+TITLES = [
+    (r"no $\math$ here", r"no $\math$ here"),
+    ("two\nlines", "two lines"),
+    ("a" * 50 + "b" * 50, "a" * 34 + "…" + "b" * 35),
+]
+
+
+@pytest.mark.parametrize(("given", "shown"), TITLES)
+def test_titles_fit_their_line(given, shown):
+    assert f"{shown}   ·   3.2 ml" in texts(draw(title=given))
+
+
+# arguments that break a rule, the message
+BAD_INPUTS = [
+    ({"image": np.zeros((4, 4))}, "image: shape (4, 4); (X, Y, Z) expected: pick one volume"),
+    ({"image": np.zeros((4, 0, 4))}, "image: shape (4, 0, 4); (X, Y, Z) expected"),
+    ({"image": grey() * 1j}, "image: dtype complex64; real numbers in HU expected: pick one"),
+    (
+        {"labels": np.zeros((4, 4, 4), int)},
+        "labels: shape (4, 4, 4); the image's (12, 10, 8) expected: resample to its grid",
+    ),
+    ({"labels": np.zeros(SHAPE)}, "labels: dtype float64; integers expected: cast first"),
+    ({"reference": np.zeros((4, 4, 4), int)}, "reference: shape (4, 4, 4); the image's (12"),
+    ({"reference": np.zeros(SHAPE)}, "reference: dtype float64; integers expected"),
+    ({"affine": np.eye(3)}, "affine: shape (3, 3); (4, 4) expected: give voxel index to RAS mm"),
+    ({"affine": np.diag([1, 1, 0, 1])}, "a finite, invertible matrix expected: repair the header"),
+    ({"affine": np.eye(4) * np.nan}, "a finite, invertible matrix expected: repair the header"),
+    ({"window": (250, -150)}, "window: (250, -150); (low, high) in HU expected: give the lower"),
+    ({"window": (0, np.inf)}, "window: (0, inf); (low, high) in HU expected"),
+]
+
+
+@pytest.mark.parametrize(("changed", "message"), BAD_INPUTS)
+def test_inputs_that_cannot_be_drawn(changed, message):
+    arguments = {"image": grey(), "labels": ORGAN, "affine": AFFINE} | changed
+    with pytest.raises(ValueError, match=r".") as raised:
+        case_figure(**arguments)
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_drawing_leaves_its_inputs_alone():
+    arrays = [grey(), ORGAN.copy(), AFFINE.copy()]
+    for array in arrays:
+        array.flags.writeable = False
+    draw(*arrays)
+
+
+def test_saved_png_shows_the_figure(organ, tmp_path):
+    path = save_figure(organ, str(tmp_path / "new" / "case.png"))
+    assert list(path.parent.iterdir()) == [path]
+    assert path.read_bytes().startswith(b"\x89PNG")
+    again = save_figure(organ, tmp_path / "again.png")
+    assert again.read_bytes() == path.read_bytes()
+    assert b"Software" not in path.read_bytes()
+
+
+def test_saved_png_keeps_the_dark_background(tmp_path):
+    saved = imread(save_figure(Figure(figsize=(1, 1), facecolor=BACKGROUND), tmp_path / "a.png"))
+    assert saved[0, 0, :3] == pytest.approx(to_rgb(BACKGROUND), abs=0.01)
+
+
+def test_png_is_the_only_format(tmp_path):
+    with pytest.raises(ValueError, match=r"case\.jpg: suffix '\.jpg'; '\.png' expected: rename"):
+        save_figure(Figure(), tmp_path / "case.jpg")
+
+
+def test_a_failed_save_leaves_the_old_picture(organ, tmp_path, monkeypatch):
+    path = tmp_path / "case.png"
+    path.write_text("old")
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("pathlib.Path.replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        save_figure(organ, path)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
