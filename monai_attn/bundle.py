@@ -1,0 +1,117 @@
+"""Find a MONAI bundle, open it, build what segmenting a scan needs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from monai.bundle import ConfigParser
+
+import monai_attn
+from monai_attn.inference.segment import Segmenter
+
+DEFAULT_BUNDLE = "pancreas_ct_attention_segmentation"
+PACKAGE = Path(monai_attn.__file__).parent
+SHIPPED = (PACKAGE / "_bundles", PACKAGE.parent / "bundles")  # installed; in a checkout
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle.
+
+    Attributes:
+        root: its folder.
+        metadata: the content of `configs/metadata.json`.
+        segmenter: its parts, with the weights in place.
+    """
+
+    root: Path
+    metadata: dict[str, Any]
+    segmenter: Segmenter
+
+    @property
+    def label_names(self) -> dict[int, str]:
+        """The names of the labels it writes, background left out."""
+        channels = self.metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
+        return {int(index): name for index, name in channels.items() if int(index) > 0}
+
+    @property
+    def notice(self) -> str:
+        """What the bundle says it is for."""
+        return str(self.metadata.get("intended_use", ""))
+
+
+def find_bundle(name_or_dir: str | Path) -> Path:
+    """The folder of a bundle: one shipped with the package, by name, or any, by its path.
+
+    Raises:
+        ValueError: if there is none, naming those that are shipped.
+    """
+    for folder in (*SHIPPED, None):
+        root = Path(name_or_dir) if folder is None else folder / name_or_dir
+        if (root / "configs" / "inference.json").is_file():
+            return root.resolve()
+    shipped = sorted(p.name for folder in SHIPPED if folder.is_dir() for p in folder.iterdir())
+    raise ValueError(
+        f"{name_or_dir}: no bundle there (configs/inference.json is missing);"
+        f" name a bundle's folder or one of {shipped}"
+    )
+
+
+def find_device(name: str) -> torch.device:
+    """`auto` is the first GPU if there is one, else the CPU.
+
+    Raises:
+        ValueError: if the device is unknown or not there.
+    """
+    if name == "auto":
+        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ValueError(f"device (={name!r}) must be auto, cpu or cuda") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device (={name!r}) is not there: torch sees no GPU; use cpu or auto")
+    return device
+
+
+def open_bundle(name_or_dir: str | Path = DEFAULT_BUNDLE, device: str = "auto") -> Bundle:
+    """Open a bundle by its own `configs/inference.json` and load `models/model.pt`.
+
+    A bundle's config is code: open only bundles you trust.
+
+    Raises:
+        ValueError: if the bundle, a file of it or the device is missing, or the weights do not fit.
+    """
+    root, where = find_bundle(name_or_dir), find_device(device)
+    parser = ConfigParser()
+    parser.read_config(root / "configs" / "inference.json")
+    parser["bundle_root"], parser["device"] = str(root), where
+    metadata = json.loads((root / "configs" / "metadata.json").read_text(encoding="utf-8"))
+    network = parser.get_parsed_content("network")
+    weights = root / "models" / "model.pt"
+    if not weights.is_file():
+        raise ValueError(f"{weights}: no weights; train the bundle first")
+    try:
+        state = torch.load(weights, map_location=where, weights_only=True)
+    except (RuntimeError, EOFError, UnpicklingError) as error:
+        raise ValueError(
+            f"{weights}: cannot be read as weights; copy or train them again"
+        ) from error
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise ValueError(f"{weights}: does not fit the bundle's network ({reason})") from error
+    segmenter = Segmenter(
+        preprocessing=parser.get_parsed_content("preprocessing"),
+        inferer=parser.get_parsed_content("inferer"),
+        network=network.eval(),
+        postprocessing=parser.get_parsed_content("postprocessing"),
+        device=where,
+    )
+    return Bundle(root, metadata, segmenter)

@@ -1,0 +1,195 @@
+"""The command line: each command a few lines that call the package, and torch imported late."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from monai_attn.bundle import Bundle
+
+app = typer.Typer(
+    name="monai-attn",
+    help="Attention U-Net for medical image segmentation, as MONAI bundles.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out, err = Console(), Console(stderr=True)
+
+BundleOption = Annotated[
+    str,
+    typer.Option(
+        "--bundle", help="A shipped bundle's name, or a bundle's folder (its config is code)."
+    ),
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+DEFAULT_BUNDLE = "pancreas_ct_attention_segmentation"
+
+
+@app.command()
+def segment(
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(metavar="INPUT...", help="NIfTI scans, folders of them, or datalists."),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="A folder, or a .nii.gz path for one input.")
+    ],
+    bundle: BundleOption = DEFAULT_BUNDLE,
+    device: DeviceOption = "auto",
+) -> None:
+    """Segment CT scans: a label map on each scan's own grid, and volumes in ml."""
+    from monai_attn.data.cases import find_images, output_paths
+    from monai_attn.inference.batch import segment_files
+
+    scans = [Path(scan) for source in inputs for scan in find_images(source)]
+    targets = output_paths(scans, output)
+    opened = _open(bundle, device)
+    names = opened.label_names
+    table = Table("case", *[f"{name} (ml)" for name in names.values()], "labels")
+    failed = 0
+    with _progress() as progress:
+        cases = progress.add_task("cases", total=len(targets))
+        windows = progress.add_task("windows", total=None)
+
+        def on_window(done: int, total: int | None) -> None:
+            progress.update(windows, completed=done, total=total)
+
+        for result in segment_files(opened.segmenter, targets, on_window):
+            progress.advance(cases)
+            if result.error:
+                failed += 1
+                _complain("error", result.error)
+            else:
+                volumes = [f"{result.volumes_ml.get(label, 0.0):.1f}" for label in names]
+                table.add_row(escape(result.name), *volumes, escape(str(result.target)))
+    if table.row_count:
+        out.print(table)
+    out.print(opened.notice, style="yellow")
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def evaluate(
+    prediction: Annotated[Path, typer.Argument(help="A label map, or a folder of them.")],
+    reference: Annotated[Path, typer.Argument(help="The reference for each: a file, or a folder.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Also write the scores to this JSON file.")
+    ] = None,
+) -> None:
+    """Score label maps against references: Dice, precision, recall, volumes."""
+    from monai_attn.evaluation import evaluate_files, score_table, write_summary
+
+    scores = evaluate_files(prediction, reference)
+    out.print(score_table(scores))
+    if output:
+        out.print(f"scores: {write_summary(scores, output)}")
+
+
+@app.command()
+def phantom(
+    output: Annotated[Path, typer.Argument(help="Folder to write the data set to.")],
+    count: Annotated[int, typer.Option("--count", "-n", help="Number of cases.")] = 8,
+    seed: Annotated[int, typer.Option(help="Seed of the first case; the next ones count up.")] = 0,
+    all_organs: Annotated[
+        bool, typer.Option(help="Label every organ, not the pancreas alone.")
+    ] = False,
+) -> None:
+    """Write synthetic abdominal CT scans with labels, as a Decathlon data set."""
+    from monai_attn.data.phantom import write_phantoms
+
+    with _progress() as progress:
+        task = progress.add_task("phantoms", total=count)
+        dataset = write_phantoms(
+            output,
+            count,
+            seed=seed,
+            all_organs=all_organs,
+            on_case=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    out.print(f"data set: {dataset}")
+
+
+@app.command()
+def demo(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for everything it makes.")
+    ] = Path("demo"),
+    count: Annotated[int, typer.Option("--count", "-n", help="Number of phantoms.")] = 2,
+    seed: Annotated[int, typer.Option(help="Seed of the first phantom.")] = 0,
+    bundle: BundleOption = DEFAULT_BUNDLE,
+    device: DeviceOption = "auto",
+) -> None:
+    """Make phantoms, segment and evaluate them, and draw a picture of each."""
+    from monai_attn.data.cases import pair_cases
+    from monai_attn.data.volume import read_volume
+    from monai_attn.report.figures import case_figure, save_figure
+
+    phantom(output / "phantoms", count, seed, all_organs=False)
+    segment([output / "phantoms"], output / "labels", bundle, device)
+    references = output / "phantoms" / "labelsTr"
+    evaluate(output / "labels", references, output / "scores.json")
+    for case, labels, reference in pair_cases(output / "labels", references):
+        scan = read_volume(output / "phantoms" / "imagesTr" / reference.name)
+        figure = case_figure(
+            scan.data,
+            read_volume(labels).data.astype(int),
+            scan.affine,
+            title=f"{case}, a phantom",
+            reference=read_volume(reference).data.astype(int),
+        )
+        out.print(f"picture: {save_figure(figure, output / 'pictures' / f'{case}.png')}")
+
+
+def _open(bundle: str, device: str) -> Bundle:
+    """Open a bundle while a spinner turns: importing torch takes seconds."""
+    with err.status(f"opening {bundle}"):
+        from monai_attn.bundle import open_bundle
+
+        return open_bundle(bundle, device)
+
+
+def _progress() -> Progress:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=err, transient=True)
+
+
+def _complain(kind: str, message: object) -> None:
+    """One line on stderr, whatever the message holds."""
+    err.print(
+        f"{kind}: {' '.join(str(message).split())}", markup=False, highlight=False, soft_wrap=True
+    )
+
+
+def main() -> None:
+    """Run the command line; what a user can mend ends in one line and exit code 2."""
+    warnings.showwarning = lambda message, *_: _complain("warning", message)
+    warnings.filterwarnings("ignore", category=FutureWarning)  # of the libraries, to their callers
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    try:
+        app()
+    except (ValueError, OSError) as error:
+        _complain("error", error)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        _complain("error", "interrupted; complete files are kept")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Windowed inference over any network callable."""

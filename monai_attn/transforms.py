@@ -1,0 +1,239 @@
+"""From a scan to the network's input and back: one definition for training, evaluation and inference.
+
+Each function returns a `monai.transforms.Compose`, so that bundle configs stay plain values and every
+client that looks for MONAI's own loading and saving transforms finds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai import transforms as T
+from monai.config import KeysCollection, PathLike
+from monai.data.image_reader import ImageReader
+from monai.data.image_writer import ImageWriter
+from monai.data.meta_tensor import MetaTensor
+from torch import Tensor
+
+from monai_attn.data.volume import SUFFIXES, Volume, read_volume, same_grid, save_nifti
+
+
+class VolumeReader(ImageReader):
+    """MONAI's reader interface over `read_volume`: its checks, and nibabel's affine without repairs.
+
+    MONAI's own NIfTI reader prefers an invalid qform to a sound sform and makes a singular affine
+    plausible.
+    """
+
+    def verify_suffix(self, filename: Sequence[PathLike] | PathLike) -> bool:
+        """Whether all files are NIfTI by name."""
+        names = [filename] if isinstance(filename, (str, Path)) else list(filename)
+        return all(str(name).lower().endswith(SUFFIXES) for name in names)
+
+    def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> Volume:
+        """Read one file; ValueError as `read_volume`."""
+        names = [data] if isinstance(data, (str, Path)) else list(data)
+        if len(names) != 1:
+            raise ValueError(f"{names}: one NIfTI file is expected for one image")
+        return read_volume(str(names[0]))
+
+    def get_data(self, img: Volume) -> tuple[np.ndarray, dict[str, Any]]:
+        """The voxels (X, Y, Z) and the metadata MONAI's spatial transforms need."""
+        return img.data, {
+            "affine": img.affine.copy(),
+            "original_affine": img.affine.copy(),
+            "spatial_shape": np.array(img.data.shape),
+            "space": "RAS",
+            "original_channel_dim": "no_channel",
+            "form_code": img.form_code,
+        }
+
+
+class LabelWriter(ImageWriter):
+    """MONAI's writer interface over `save_nifti`: whole files only, and only on the scan's own grid."""
+
+    def __init__(self, output_dtype: Any = np.uint8, **kwargs: Any) -> None:
+        super().__init__(output_dtype=output_dtype, **kwargs)
+
+    def set_data_array(self, data_array: Any, channel_dim: int | None = 0, **kwargs: Any) -> None:
+        """Take labels (1, X, Y, Z) or, without a channel, (X, Y, Z)."""
+        labels = np.asarray(data_array)
+        self.data_obj = labels if channel_dim is None else labels.squeeze(channel_dim)
+
+    def set_metadata(
+        self, meta_dict: Mapping | None, resample: bool = True, **options: Any
+    ) -> None:
+        """Take the affine; refuse labels that no longer lie on the grid of the scan.
+
+        Raises:
+            ValueError: if the labels are not on the grid the scan was read from.
+        """
+        meta = meta_dict or {}
+        name = meta.get("filename_or_obj", "labels")
+        shape = tuple(int(n) for n in meta["spatial_shape"])
+        self.affine = np.asarray(meta["original_affine"], dtype=np.float64)
+        if self.data_obj.shape != shape or not same_grid(
+            shape, np.asarray(meta["affine"], dtype=np.float64), self.affine
+        ):
+            raise ValueError(f"{name}: the labels are not on the scan's grid; invert them first")
+        self.form_code = int(meta.get("form_code", 1))
+
+    def write(self, filename: PathLike, verbose: bool = False, **kwargs: Any) -> None:
+        """Write the file, atomically."""
+        save_nifti(str(filename), self.data_obj, self.affine, self.form_code)
+
+
+def as_tensor(volume: Volume) -> MetaTensor:
+    """What `LoadImaged` makes of the volume's file: (X, Y, Z), with its metadata."""
+    data, meta = VolumeReader().get_data(volume)
+    return MetaTensor(torch.from_numpy(data), meta={**meta, "filename_or_obj": str(volume.path)})
+
+
+def without(steps: T.Compose, name: str) -> T.Compose:
+    """The steps without those whose class name contains `name`, such as "LoadImage" or "SaveImage"."""
+    return T.Compose([step for step in steps.transforms if name not in type(step).__name__])
+
+
+class ResampleSpacingd(T.Spacingd):
+    """`Spacingd` that touches its own keys only.
+
+    MONAI's updates every entry whose name begins with `image_`, and fails on the string that MONAI
+    Label passes under `image_path`.
+    """
+
+    def __call__(
+        self, data: Mapping[Hashable, Tensor], lazy: bool | None = None
+    ) -> dict[Hashable, Tensor]:
+        """Resample the keys' volumes (C, *spatial) to the spacing in mm."""
+        own = {key: data[key] for key in self.key_iterator(dict(data))}
+        return {**data, **super().__call__(own, lazy)}
+
+
+def load(keys: KeysCollection) -> list[T.Transform]:
+    """Read each key's file into a float32 volume (1, X, Y, Z) in RAS order."""
+    reader = T.LoadImaged(keys, image_only=True)
+    reader.register(VolumeReader())
+    return [reader, T.EnsureChannelFirstd(keys), T.Orientationd(keys, axcodes="RAS", labels=None)]
+
+
+def scale(
+    spacing: Sequence[float], intensity_range: Sequence[float], label: bool = False
+) -> list[T.Transform]:
+    """Bring the image to `spacing` (mm) and `intensity_range` (HU) to 0..1; the label to the same grid."""
+    keys, modes = (
+        (("image", "label"), ("bilinear", "nearest")) if label else (("image",), ("bilinear",))
+    )
+    low, high = intensity_range
+    return [
+        ResampleSpacingd(keys, pixdim=spacing, mode=modes),
+        T.ScaleIntensityRanged("image", low, high, 0.0, 1.0, clip=True),
+        T.EnsureTyped(keys, dtype=[torch.float32, torch.uint8][: len(keys)]),
+    ]
+
+
+def preprocessing(spacing: Sequence[float], intensity_range: Sequence[float]) -> T.Compose:
+    """What inference does to `image`, a path: RAS, `spacing` in mm, `intensity_range` in HU to 0..1."""
+    return T.Compose([*load("image"), *scale(spacing, intensity_range)])
+
+
+def evaluation(spacing: Sequence[float], intensity_range: Sequence[float]) -> T.Compose:
+    """As `preprocessing`, with `label` loaded beside it and left on the scan's own grid."""
+    return T.Compose([*load(("image", "label")), *scale(spacing, intensity_range)])
+
+
+def validation(spacing: Sequence[float], intensity_range: Sequence[float]) -> T.Compose:
+    """As `preprocessing`, with `label` on the network's grid too: quick enough for every epoch."""
+    return T.Compose([*load(("image", "label")), *scale(spacing, intensity_range, label=True)])
+
+
+def training(
+    spacing: Sequence[float],
+    intensity_range: Sequence[float],
+    roi_size: Sequence[int],
+    num_samples: int = 2,
+) -> T.Compose:
+    """As `validation`, then `num_samples` random windows of `roi_size` voxels with CT augmentation.
+
+    Half of the windows are centred on the foreground. No flips: left and right are not alike in an
+    abdomen. The random part starts with the cropping, so a caching data set keeps what is before it.
+    """
+    keys = ("image", "label")
+    modes = ("bilinear", "nearest")
+    augment = [
+        T.SpatialPadd(keys, roi_size),
+        T.RandCropByPosNegLabeld(
+            keys, label_key="label", spatial_size=roi_size, pos=1, neg=1, num_samples=num_samples
+        ),
+        T.RandAffined(
+            keys,
+            prob=0.3,
+            rotate_range=[0.17] * len(roi_size),  # radians, about 10 degrees
+            scale_range=[0.1] * len(roi_size),
+            mode=modes,
+            padding_mode="border",
+        ),
+        T.RandScaleIntensityd("image", factors=0.1, prob=0.3),
+        T.RandShiftIntensityd("image", offsets=0.05, prob=0.3),  # 20 HU of a window of 400
+        T.RandGaussianNoised("image", prob=0.2, std=0.03),
+        T.RandGaussianSmoothd("image", prob=0.1, sigma_x=(0.3, 0.8), sigma_y=(0.3, 0.8)),
+    ]
+    steps = [*load(keys), *scale(spacing, intensity_range, label=True), *augment]
+    # RandAffined gives the label back as float32
+    plain = T.EnsureTyped(keys, dtype=[torch.float32, torch.uint8], track_meta=False)
+    return T.Compose([*steps, plain])
+
+
+class Discreted(T.MapTransform):
+    """Logits (C, *spatial) to labels (1, *spatial); of a deeply supervised list the finest entry."""
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Replace each key's logits by their argmax."""
+        out = dict(data)
+        for key in self.key_iterator(out):
+            logits = out[key][0] if isinstance(out[key], (list, tuple)) else out[key]
+            out[key] = logits.argmax(dim=0, keepdim=True)
+        return out
+
+
+def discretize() -> T.Compose:
+    """Logits under `pred` to labels, on the grid they are on: for metrics during training."""
+    return T.Compose([Discreted("pred")])
+
+
+def to_scan_grid(inverse_of: T.Compose) -> list[T.Transform]:
+    """Logits (C, *spatial) under `pred` to labels (1, X, Y, Z) on the grid the image was read from.
+
+    Probabilities are resampled, not labels: the boundary stays smooth.
+    """
+    return [
+        T.Activationsd("pred", softmax=True),
+        T.Invertd("pred", transform=inverse_of, orig_keys="image", nearest_interp=False),
+        T.AsDiscreted("pred", argmax=True),
+    ]
+
+
+def postprocessing(
+    inverse_of: T.Compose,
+    output_dir: str,
+    output_postfix: str = "seg",
+    output_ext: str = ".nii.gz",
+    output_dtype: str = "uint8",
+    separate_folder: bool = False,
+) -> T.Compose:
+    """Labels on the scan's own grid, written as `output_dir/NAME_seg.nii.gz`."""
+    save = T.SaveImaged(
+        "pred",
+        output_dir=output_dir,
+        output_postfix=output_postfix,
+        output_ext=output_ext,
+        output_dtype=output_dtype,
+        separate_folder=separate_folder,
+        resample=False,
+        writer=LabelWriter,
+        print_log=False,
+    )
+    return T.Compose([*to_scan_grid(inverse_of), save])

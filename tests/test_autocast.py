@@ -1,0 +1,38 @@
+"""Mixed precision through any inferer."""
+
+import pytest
+import torch
+from monai.inferers import SimpleInferer, SlidingWindowInferer
+
+from monai_attn.inference.autocast import AutocastInferer
+
+
+def test_the_network_computes_in_the_dtype_and_the_logits_are_float32():
+    seen = []
+    convolution = torch.nn.Conv2d(1, 2, 1)
+
+    def network(x):
+        logits = convolution(x)
+        seen.append(logits.dtype)
+        return logits
+
+    logits = AutocastInferer(SimpleInferer(), "bfloat16")(torch.rand(1, 1, 4, 4), network)
+    assert seen == [torch.bfloat16]
+    assert logits.dtype == torch.float32
+
+
+def test_a_list_of_logits_stays_a_list():
+    logits = AutocastInferer(SimpleInferer())(torch.rand(1, 1, 4, 4), lambda x: [x, x[..., ::2]])
+    assert [level.shape[-1] for level in logits] == [4, 2]
+
+
+def test_a_sliding_window_goes_through():
+    inferer = AutocastInferer(SlidingWindowInferer((4, 4), overlap=0.5))
+    x = torch.rand(1, 1, 9, 7)
+    torch.testing.assert_close(inferer(x, lambda window: window), x)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "nonsense"])
+def test_a_dtype_that_is_not_floating_is_named(dtype):
+    with pytest.raises(ValueError, match=rf"dtype \(='{dtype}'\) must name a floating dtype"):
+        AutocastInferer(SimpleInferer(), dtype)

@@ -1,0 +1,61 @@
+"""Bundles are found, opened, and refused with one line."""
+
+import shutil
+
+import pytest
+import torch
+
+from monai_attn.bundle import DEFAULT_BUNDLE, find_bundle, find_device, open_bundle
+
+
+def test_a_shipped_bundle_is_found_by_name_and_any_by_its_folder(tiny_bundle):
+    assert find_bundle(DEFAULT_BUNDLE).name == DEFAULT_BUNDLE
+    assert find_bundle(tiny_bundle) == tiny_bundle.resolve()
+
+
+def test_a_missing_bundle_names_those_there_are(tmp_path):
+    with pytest.raises(ValueError, match=rf"no bundle there .*{DEFAULT_BUNDLE}"):
+        find_bundle(tmp_path)
+
+
+def test_an_opened_bundle_has_its_weights_and_names(tiny_bundle):
+    bundle = open_bundle(tiny_bundle, "cpu")
+    weights = torch.load(tiny_bundle / "models" / "model.pt", weights_only=True)
+    network = bundle.segmenter.network
+    assert not network.training
+    assert all(torch.equal(value, weights[name]) for name, value in network.state_dict().items())
+    assert bundle.label_names == {1: "pancreas"}
+    assert "not for patients" in bundle.notice
+
+
+def test_the_shipped_weights_fit_the_shipped_network():
+    names = open_bundle(device="cpu").segmenter.network.state_dict()
+    assert "decoder.0.gate.psi.weight" in names
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda path: path.unlink(), "model.pt: no weights"),
+        (lambda path: torch.save({"a": torch.zeros(1)}, path), "model.pt: does not fit"),
+        (lambda path: path.write_bytes(b"weights"), "model.pt: cannot be read as weights"),
+    ],
+    ids=["missing", "of another network", "no weights at all"],
+)
+def test_bad_weights_are_named(tiny_bundle, tmp_path, damage, message):
+    root = tmp_path / "bundle"
+    shutil.copytree(tiny_bundle, root)
+    damage(root / "models" / "model.pt")
+    with pytest.raises(ValueError, match=message) as raised:
+        open_bundle(root, "cpu")
+    assert "\n" not in str(raised.value)
+
+
+def test_devices():
+    assert find_device("cpu") == torch.device("cpu")
+    assert find_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    with pytest.raises(ValueError, match=r"device \(='toaster'\) must be auto, cpu or cuda"):
+        find_device("toaster")
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="torch sees no GPU; use cpu or auto"):
+            find_device("cuda")

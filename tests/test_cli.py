@@ -1,0 +1,141 @@
+"""The command line as its users meet it."""
+
+import json
+import subprocess
+import sys
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from monai_attn import cli
+
+
+def run(monkeypatch, *arguments):
+    """`monai-attn ARGUMENTS` in this process; its exit code."""
+    monkeypatch.setattr(sys, "argv", ["monai-attn", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    return stopped.value.code or 0
+
+
+@pytest.fixture
+def scan(phantoms):
+    return sorted((phantoms / "imagesTr").iterdir())[0]
+
+
+def test_help_needs_no_torch():
+    script = "import sys, monai_attn.cli; print('torch' in sys.modules, 'monai' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["False", "False"]
+
+
+def test_segment_a_folder_and_evaluate_it(phantoms, tiny_bundle, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "out"
+    assert run(monkeypatch, "segment", phantoms, "-o", out, "--bundle", tiny_bundle) == 0
+    printed = capsys.readouterr()
+    assert "not for patients" in printed.out
+    assert "pancreas (ml)" in printed.out
+    scans = sorted((phantoms / "imagesTr").iterdir())
+    for scan in scans:
+        labels = nib.load(out / scan.name.replace(".nii.gz", "_seg.nii.gz"))
+        assert labels.shape == nib.load(scan).shape
+        assert labels.get_data_dtype() == np.uint8
+        np.testing.assert_array_equal(labels.affine, nib.load(scan).affine)
+    report = tmp_path / "report.json"
+    assert run(monkeypatch, "evaluate", out, phantoms / "labelsTr", "-o", report) == 0
+    assert len(json.loads(report.read_text())["cases"]) == len(scans)
+
+
+def test_segment_to_a_named_file(scan, tiny_bundle, tmp_path, monkeypatch):
+    target = tmp_path / "labels.nii.gz"
+    assert run(monkeypatch, "segment", scan, "-o", target, "--bundle", tiny_bundle) == 0
+    assert [p.name for p in tmp_path.iterdir()] == ["labels.nii.gz"]
+
+
+def test_one_bad_scan_is_reported_and_the_others_are_done(
+    scan, tiny_bundle, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "bad.nii.gz").write_bytes(b"<html>")
+    arguments = ("-o", tmp_path / "out", "--bundle", tiny_bundle)
+    assert run(monkeypatch, "segment", tmp_path / "bad.nii.gz", scan, *arguments) == 1
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert "bad.nii.gz" in errors[0]
+    assert len(list((tmp_path / "out").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("segment", "nowhere", "-o", "out"), "error: nowhere: does not exist"),
+        (("segment", "{scan}", "-o", "out", "--bundle", "nowhere"), "error: nowhere: no bundle"),
+        (("segment", "{scan}", "-o", "out", "--device", "toaster"), "error: device (='toaster')"),
+        (("segment", "{scan}", "{scan}", "-o", "a.nii.gz"), "error: "),
+        (("evaluate", "nowhere", "{scan}"), "error: nowhere: "),
+        (("phantom", "out", "-n", "0"), "error: count (=0)"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
+def test_what_a_user_can_mend_is_one_line(scan, tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    assert run(monkeypatch, *[a.format(scan=scan) for a in arguments]) == 2
+    error = capsys.readouterr().err.strip()
+    assert error.startswith(message)
+    assert "\n" not in error
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.filterwarnings("default")  # the command line prints it; elsewhere it is an error
+def test_a_warning_is_one_line_that_names_the_file(tmp_path, tiny_bundle, monkeypatch, capsys):
+    data = np.zeros((12, 12, 12), np.float32)
+    data[0, 0, 0] = np.nan
+    scan = tmp_path / "scan.nii.gz"
+    nib.save(nib.Nifti1Image(data, np.diag([8.0, 8.0, 8.0, 1.0])), scan)
+    assert run(monkeypatch, "segment", scan, "-o", tmp_path / "out", "--bundle", tiny_bundle) == 0
+    warned = [w for w in capsys.readouterr().err.splitlines() if w.startswith("warning: ")]
+    assert warned == [f"warning: {scan}: 1 voxel is NaN or infinite; taken as -1024"]
+
+
+def test_a_good_scan_gives_no_warning(scan, tiny_bundle, tmp_path, monkeypatch, capsys):
+    run(monkeypatch, "segment", scan, "-o", tmp_path / "out", "--bundle", tiny_bundle)
+    assert "warning" not in capsys.readouterr().err
+
+
+def test_real_scans_keep_their_grid(real_scans, tiny_bundle, tmp_path, monkeypatch):
+    scans = [real_scans / "ct_abdomen_contrast_5mm.nii.gz", real_scans / "ct_abdomen_3mm.nii.gz"]
+    assert run(monkeypatch, "segment", *scans, "-o", tmp_path, "--bundle", tiny_bundle) == 0
+    for scan in map(nib.load, scans):
+        name = scan.get_filename().rsplit("/", 1)[1].replace(".nii.gz", "_seg.nii.gz")
+        labels = nib.load(tmp_path / name)
+        assert labels.shape == scan.shape
+        np.testing.assert_array_equal(labels.affine, scan.affine)
+        assert labels.get_data_dtype() == np.uint8
+
+
+def test_phantom_writes_a_data_set(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(
+        "monai_attn.data.phantom.write_phantoms",
+        lambda folder, count, **options: (
+            folder / f"{count}-{options['seed']}-{options['all_organs']}"
+        ),
+    )
+    run(monkeypatch, "phantom", tmp_path, "-n", 3, "--seed", 5, "--all-organs")
+    assert f"{tmp_path.name}/3-5-True" in capsys.readouterr().out.replace("\n", "")
+
+
+@pytest.mark.slow
+def test_demo_makes_labels_scores_and_pictures(tmp_path, tiny_bundle, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run(monkeypatch, "demo", "-n", 1, "--bundle", tiny_bundle) == 0
+    assert sorted(p.name for p in (tmp_path / "demo").iterdir()) == [
+        "labels",
+        "phantoms",
+        "pictures",
+        "scores.json",
+    ]
+    (picture,) = (tmp_path / "demo" / "pictures").iterdir()
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert picture.name in capsys.readouterr().out.replace("\n", "")
