@@ -1,0 +1,303 @@
+"""The documentation is true: its snippets run, its commands exist, its numbers are the code's."""
+
+import inspect
+import re
+import shlex
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+from monai.bundle import ConfigParser
+from monai.networks.nets import AttentionUnet
+from torch.utils.flop_counter import FlopCounterMode
+
+from monai_attn import AttentionUNet
+from monai_attn.data.phantom import write_phantoms
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs" / "pages"
+BUNDLE = ROOT / "bundles" / "pancreas_ct_attention_segmentation"
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+COMMAND_PAGES = [*PAGES, ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("bundles/*/docs/README.md"))]
+SHELLS = ("bash", "console")
+LANGUAGES = ("python", "json", "text", *SHELLS)  # another one would escape the tests below
+
+
+class Fence(NamedTuple):
+    language: str
+    line: int
+    code: str
+
+
+class Command(NamedTuple):
+    page: str
+    line: int
+    words: list[str]
+
+    def __str__(self):
+        return f"{self.page}:{self.line}"
+
+
+def fences(page):
+    text = page.read_text(encoding="utf-8")
+    return [
+        Fence(found[1], text[: found.start(2)].count("\n") + 1, found[2])
+        for found in re.finditer(r"^```([^\n]*)\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    ]
+
+
+def commands(program):
+    """The commands on all pages whose words begin with the program's."""
+    found = []
+    for page in COMMAND_PAGES:
+        for fence in fences(page):
+            if fence.language not in SHELLS:
+                continue
+            code = fence.code.replace("\\\n", "  ")
+            for number, line in enumerate(code.splitlines(), fence.line):
+                words = shlex.split(line.removeprefix("$ "), comments=True)
+                if words[: len(program)] == program:
+                    name = page.relative_to(ROOT).as_posix()
+                    found.append(Command(name, number, words[len(program) :]))
+    return found
+
+
+def section(page, heading):
+    """The text under a heading, up to the next one of its level."""
+    text = page.read_text(encoding="utf-8")
+    found = re.search(
+        rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL
+    )
+    assert found, f"{page.name} has no heading {heading!r}"
+    return found[1]
+
+
+def rows(markdown):
+    """The cells of the tables in a text, without headings."""
+    lines = [line for line in markdown.splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    rules = [i for i, row in enumerate(cells) if all(re.fullmatch(r":?-+:?", cell) for cell in row)]
+    return [row for i, row in enumerate(cells) if i not in rules and i + 1 not in rules]
+
+
+def named(cell):
+    return re.findall(r"`([^`]+)`", cell)
+
+
+# --- snippets
+
+
+@pytest.mark.parametrize("page", COMMAND_PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_fence_is_closed_and_of_a_kind_that_is_tested(page):
+    marks = re.findall(r"^\s*(?:```|~~~)", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    found = fences(page)
+    assert len(marks) == 2 * len(found)
+    assert {fence.language for fence in found} <= set(LANGUAGES)
+
+
+def files_of_the_tutorial():
+    """What the commands before the tutorial's snippet leave, on a coarse grid and without a network."""
+    write_phantoms("phantoms", 2, seed=1000, shape=(40, 36, 20))
+    Path("out").mkdir()
+    for label in Path("phantoms/labelsTr").iterdir():
+        label_map = Path("out") / label.name.replace(".nii.gz", "_seg.nii.gz")
+        label_map.write_bytes(label.read_bytes())
+
+
+PREPARE = {"first-segmentation.md": files_of_the_tutorial}
+WITH_SNIPPETS = [
+    page for page in PAGES if any(fence.language == "python" for fence in fences(page))
+]
+
+
+def test_there_are_snippets():
+    assert {DOCS / "index.md", DOCS / "concepts" / "attention.md"} <= set(WITH_SNIPPETS)
+
+
+@pytest.mark.filterwarnings("ignore:parsing config_file")  # a config is code: the page says so too
+@pytest.mark.parametrize("page", WITH_SNIPPETS, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_the_snippets_of_a_page_run_in_order(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    PREPARE.get(page.name, lambda: None)()
+    names = {"__name__": "docs"}
+    for fence in fences(page):
+        if fence.language == "python":
+            code = "\n" * (fence.line - 1) + fence.code  # an error names the line of the page
+            exec(compile(code, str(page), "exec"), names)
+
+
+# --- commands
+
+
+def test_there_are_commands():
+    assert len(commands(["monai-attn"])) >= 4
+    assert len(commands(["python", "-m", "monai.bundle"])) >= 4
+    assert {words[0] for _, _, words in commands(["make"])} >= {"demo", "test", "lint", "docs"}
+
+
+@pytest.mark.parametrize("command", commands(["monai-attn"]), ids=str)
+def test_monai_attn_takes_the_command(command):
+    from typer.main import get_command
+
+    from monai_attn.cli import app
+
+    group = get_command(app)
+    name, *arguments = command.words
+    if name == "--help":
+        return
+    assert name in group.commands, f"no command {name}"
+    group.commands[name].make_context(name, arguments)  # parses; runs nothing
+
+
+BUNDLE_RUN = [
+    *commands(["python", "-m", "monai.bundle"]),
+    *commands(["torchrun", "--nproc_per_node=2", "-m", "monai.bundle"]),
+]
+
+
+@pytest.mark.parametrize("command", BUNDLE_RUN, ids=str)
+def test_monai_bundle_takes_the_command(command):
+    import monai.bundle.__main__ as entry
+
+    name, *arguments = command.words
+    function = getattr(entry, name)
+    files = [
+        BUNDLE / "configs" / file for file in re.findall(r"configs/([\w.]+)", " ".join(arguments))
+    ]
+    assert files, "a config is named"
+    assert all(file.is_file() for file in files), files
+    config = ConfigParser.load_config_files(files)
+    for option in (word[2:].split("=")[0] for word in arguments if word.startswith("--")):
+        assert option in inspect.signature(function).parameters or has(config, option), option
+
+
+def test_torchrun_is_only_told_what_is_checked_above():
+    assert len(commands(["torchrun"])) == len(BUNDLE_RUN) - len(
+        commands(["python", "-m", "monai.bundle"])
+    )
+
+
+@pytest.mark.parametrize("command", commands(["make"]), ids=str)
+def test_make_has_the_target(command):
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([\w-]+):", makefile, flags=re.MULTILINE))
+    assert set(command.words) <= targets
+
+
+# --- references
+
+
+def has(config, path):
+    """Whether a config has an id, such as `train#trainer`."""
+    for key in path.split("#"):
+        if not isinstance(config, dict) or key not in config:
+            return False
+        config = config[key]
+    return True
+
+
+@pytest.mark.parametrize(
+    ("heading", "files"),
+    [
+        ("Ids of both train and inference", ["train.json", "inference.json"]),
+        ("Ids of train", ["train.json"]),
+        ("Ids of inference", ["inference.json"]),
+        ("Metadata", ["metadata.json"]),
+    ],
+)
+def test_the_ids_of_the_bundle_page_are_in_the_configs(heading, files):
+    ids = [
+        i for row in rows(section(DOCS / "reference" / "bundle.md", heading)) for i in named(row[0])
+    ]
+    assert len(ids) >= 4
+    for file in files:
+        config = ConfigParser.load_config_file(BUNDLE / "configs" / file)
+        assert [i for i in ids if not has(config, i)] == []
+
+
+def test_the_bundle_page_lists_every_config():
+    listed = {row[0] for row in rows(section(DOCS / "reference" / "bundle.md", "Configs"))}
+    assert listed == {f"`configs/{file.name}`" for file in (BUNDLE / "configs").iterdir()}
+
+
+def test_the_training_page_has_the_defaults_of_the_config():
+    config = ConfigParser.load_config_file(BUNDLE / "configs" / "train.json")
+    table = rows(section(DOCS / "how-to" / "train-on-your-data.md", "3. Train"))
+    assert len(table) >= 6
+    for cells, expected, *_ in table:
+        values = [config[name] for name in named(cells)]
+        numbers = [float(number) for number in re.findall(r"-?[\d.]+", expected)]
+        assert numbers == [
+            n for value in values for n in (value if isinstance(value, list) else [value])
+        ]
+
+
+def test_the_command_line_page_has_every_command_and_option_with_its_default():
+    from typer.main import get_command
+
+    from monai_attn.cli import app
+
+    page = DOCS / "reference" / "cli.md"
+    group = get_command(app)
+    assert group.commands
+    for name, command in group.commands.items():
+        text = section(page, name)
+        defaults = {option: row[1] for row in rows(text) for option in named(row[0])}
+        for parameter in command.params:
+            option = parameter.opts[0] if parameter.param_type_name == "option" else None
+            if option is None:
+                continue
+            assert option in defaults, f"{name} {option}"
+            if defaults[option] and not parameter.is_flag:
+                assert defaults[option].split()[0].strip("`") == str(parameter.default)
+
+
+# --- numbers
+
+
+def cost_table():
+    return rows(section(DOCS / "concepts" / "architecture.md", "What the gates cost"))
+
+
+@pytest.mark.parametrize("row", cost_table(), ids=lambda row: "-".join(row[:3]).replace(" ", ""))
+def test_the_cost_table_is_the_networks(row):
+    name, image, gates, parameters, multiply_adds = row
+    size = [int(n) for n in re.findall(r"\d+", image)]
+    with torch.device("meta"):  # counts without computing
+        if name == "AttentionUNet":
+            net = AttentionUNet(len(size), 1, 2, gate={"none": None, "soft": "soft"}[gates])
+        else:
+            net = AttentionUnet(len(size), 1, 2, (16, 32, 64, 128, 256), (2, 2, 2, 2))
+        with FlopCounterMode(display=False) as counter, torch.inference_mode():
+            net.eval()(torch.zeros(1, 1, *size))
+    assert int(parameters.replace(",", "")) == sum(p.numel() for p in net.parameters())
+    assert int(multiply_adds.replace(",", "")) == counter.get_total_flops() // 2
+
+
+def test_the_share_of_the_gates_is_that_of_the_table_and_below_three_percent():
+    counts = {
+        (len(re.findall(r"\d+", image)), gates): int(multiply_adds.replace(",", ""))
+        for _, image, gates, _, multiply_adds in cost_table()
+    }
+    text = section(DOCS / "concepts" / "architecture.md", "What the gates cost")
+    for dims, digits in ((2, 1), (3, 2)):
+        share = 100 * (counts[dims, "soft"] / counts[dims, "none"] - 1)
+        assert 0 < share < 3
+        said = re.search(rf"([\d.]+) %[^.%]*in {dims}D", text)
+        assert said
+        assert said[1] == f"{share:.{digits}f}"
+
+
+@pytest.mark.parametrize(("gate", "words"), [("soft", "with gates"), (None, "without")])
+def test_an_exported_program_takes_the_sizes_the_page_says(gate, words):
+    text = " ".join((DOCS / "concepts" / "architecture.md").read_text(encoding="utf-8").split())
+    said = re.search(rf"at least (\d+) (?:voxels )?{words}", text)
+    assert said
+    limit = int(said[1])
+    net = AttentionUNet(2, 1, 2, channels=(2, 2, 4, 4, 4), gate=gate).eval()
+    axes = dict.fromkeys((0, 2, 3), torch.export.Dim.AUTO)
+    program = torch.export.export(net, (torch.rand(2, 1, 40, 33),), dynamic_shapes=(axes,)).module()
+    assert program(torch.rand(1, 1, limit, limit)).shape == (1, 2, limit, limit)
+    with pytest.raises(AssertionError, match="Guard failed"):
+        program(torch.rand(1, 1, limit - 1, limit - 1))
