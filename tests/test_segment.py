@@ -54,8 +54,7 @@ def test_labels_lie_where_the_scan_is_bright(scan):
 def test_volume_is_in_millilitres(scan):
     result = segmenter()(scan)
     voxels = int((result.labels == 1).sum())
-    assert result.volume_ml(1) == pytest.approx(voxels * 2.5 * 2.5 * 4.0 / 1000)
-    assert result.volume_ml(7) == 0
+    assert result.volumes_ml == {1: pytest.approx(voxels * 2.5 * 2.5 * 4.0 / 1000)}
 
 
 def test_progress_counts_every_window(scan):

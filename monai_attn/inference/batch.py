@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from monai_attn.data.volume import case_name, write_labels
 from monai_attn.inference.segment import OnWindow, Segmenter
 
@@ -51,6 +49,4 @@ def segment_files(
         except (ValueError, OSError) as error:
             yield CaseResult(scan, target, error=str(error))
             continue
-        labels = np.unique(result.labels)
-        volumes = {int(label): result.volume_ml(label) for label in labels if label > 0}
-        yield CaseResult(scan, target, volumes)
+        yield CaseResult(scan, target, result.volumes_ml)

@@ -29,9 +29,12 @@ class Segmentation:
     scan: Volume
     labels: NDArray[np.integer]
 
-    def volume_ml(self, label: int) -> float:
-        """The volume of a label in millilitres."""
-        return int(np.count_nonzero(self.labels == label)) * voxel_ml(self.scan.affine)
+    @property
+    def volumes_ml(self) -> dict[int, float]:
+        """The volume in millilitres of each label that occurs, background left out."""
+        counts = np.bincount(self.labels.ravel())
+        voxel = voxel_ml(self.scan.affine)
+        return {label: int(n) * voxel for label, n in enumerate(counts) if label > 0 and n > 0}
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ class Segmenter:
             raise ValueError(
                 f"{path}: the bundle's postprocessing does not return to the scan's grid"
             )
-        return Segmentation(scan, labels[0].cpu().numpy().astype(np.int64))
+        return Segmentation(scan, labels[0].cpu().numpy().astype(np.uint16))
 
     def _counted(self, image: Tensor, on_window: OnWindow) -> Callable[[Tensor], Any]:
         """The network, reporting each window it has seen."""
