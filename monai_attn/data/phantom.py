@@ -1,4 +1,4 @@
-"""A synthetic abdominal CT: looks at the shapes of `anatomy.py` through a scanner and writes NIfTI.
+"""A synthetic abdominal CT: the organs of `anatomy`, seen by a scanner and written as NIfTI.
 
 The image is in Hounsfield units (int16), the labels are uint8, and `affine` maps voxel indices to
 RAS+ millimetres. The same seed gives the same bytes. It is made for tests, demonstrations and for
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from .anatomy import FAT, GAS, ORGANS, PHASES, Anatomy, Organ, Tissue, draw_anatomy
-from .shapes import Array, ripple
+from .anatomy.shapes import Array, ripple
 
 __all__ = ["ORGANS", "Phantom", "abdominal_phantom", "write_phantoms"]
 
@@ -50,7 +50,7 @@ def abdominal_phantom(
     orientation: str | None = None,
     all_organs: bool = False,
 ) -> Phantom:
-    """Draws the body of a seed and scans it.
+    """Draw the body of a seed and scan it.
 
     Args:
         seed: body, contrast phase, noise and grid follow from it.
@@ -89,7 +89,7 @@ def write_phantoms(
     spacing: Sequence[float] | None = None,
     on_case: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Writes phantoms as a data set in the layout of the Medical Segmentation Decathlon.
+    """Write phantoms as a data set in the layout of the Medical Segmentation Decathlon.
 
     Args:
         folder: gets imagesTr, labelsTr and dataset.json.
@@ -144,6 +144,7 @@ def write_phantoms(
 
 
 def _stream(seed: int, name: str) -> np.random.Generator:
+    """A source of chance for one choice."""
     return np.random.default_rng([seed, ("anatomy", "phase", "grid", "noise").index(name)])
 
 
@@ -183,17 +184,15 @@ def _grid(
     orientation: str | None,
 ) -> tuple[tuple[int, int, int], NDArray[np.float64]]:
     """Voxel counts and affine; everything is drawn before anything is overridden."""
-    plane, slab = (
-        rng.uniform(0.6, 1.0),
-        rng.choice([1, 1.5, 2, 2.5, 3, 4, 5], p=[0.04, 0.06, 0.12, 0.28, 0.2, 0.1, 0.2]),
-    )
-    view, cover, offset = (rng.uniform(0.97, 1.2), rng.uniform(165, 235), rng.uniform(-0.7, 0.7))
+    plane = rng.uniform(0.6, 1.0)
+    slab = rng.choice([1, 1.5, 2, 2.5, 3, 4, 5], p=[0.04, 0.06, 0.12, 0.28, 0.2, 0.1, 0.2])
+    view, cover, offset = rng.uniform(0.97, 1.2), rng.uniform(165, 235), rng.uniform(-0.7, 0.7)
     drawn = str(rng.choice(ORIENTATIONS, p=[0.35, 0.4, 0.25]))
     tilt, shift = rng.uniform(-1, 1, 3), rng.uniform(-8, 8, 2)
     orientation = orientation or drawn
 
     body = 2 * np.array(anatomy.half_axes)
-    corners = anatomy.pose @ np.append((anatomy.pancreas.low + anatomy.pancreas.high) / 2, 1)
+    pancreas = anatomy.pose @ np.append((anatomy.pancreas.low + anatomy.pancreas.high) / 2, 1)
     low, high = anatomy.pancreas.low[2], anatomy.pancreas.high[2]
     cover = max(cover, high - low + 40)
     field = np.array([body[0] * view, max(body[0] * view, body[1] + 35), cover])
@@ -209,10 +208,10 @@ def _grid(
     voxels = (int(counts[0]), int(counts[1]), int(counts[2]))
 
     extent = mm * counts
-    centre = np.array([*(anatomy.pose[:2, 3] + shift * (shape is None) + (0, -6)), corners[2]])
+    centre = np.array([*(anatomy.pose[:2, 3] + shift * (shape is None) + (0, -6)), pancreas[2]])
     for axis in (0, 1):
-        if extent[axis] < 0.8 * body[axis]:
-            centre[axis] = corners[axis]
+        if extent[axis] < 0.8 * body[axis]:  # too small for the body: look at the pancreas
+            centre[axis] = pancreas[axis]
     if shape is None:
         centre[2] += offset * max(0.0, (extent[2] - (high - low) - 30) / 2)
 
@@ -226,6 +225,7 @@ def _grid(
 
 
 def _rotation(axis: NDArray[np.float64], angle: float) -> NDArray[np.float64]:
+    """The rotation (3, 3) about a unit axis by radians (Rodrigues)."""
     cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
     return np.asarray(np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross)
 
@@ -248,14 +248,12 @@ def _paint(
     hu = np.full((nz * thin, ny, nx), -1000, np.float32)
     labels = np.zeros(hu.shape, np.uint8)
     pancreas = np.zeros(hu.shape, np.float32)
-    blur = np.float32(
-        max(size.mean(), 1.0)
-    )  # an edge is as soft as a voxel is wide, and as the scanner at its best
+    # An edge is as soft as a voxel is wide, and never sharper than the scanner at its best.
+    blur = np.float32(max(size.mean(), 1.0))
     for organ in anatomy.organs:
         for box in _blocks(organ, to_body, hu.shape, float(blur)):
-            _paint_block(
-                organ, _coordinates(to_body, box), blur, hu[box], labels[box], pancreas[box]
-            )
+            where = _coordinates(to_body, box)
+            _paint_block(organ, where, blur, hu[box], labels[box], pancreas[box])
     if thin > 1:
         stacked = (nz, thin, ny, nx)
         hu = hu.reshape(stacked).mean(1, dtype=np.float32)
@@ -311,6 +309,7 @@ def _paint_block(
     labels: NDArray[np.uint8],
     pancreas: Array,
 ) -> None:
+    """Paint an organ and its halo into a block, in place."""
     d = organ.shape.distance(*where)
     if float(d.min()) > organ.halo + blur:
         return
@@ -334,13 +333,11 @@ def _fill(tissue: Tissue, d: Array, where: list[Array], blur: np.float32) -> Arr
         value = value + ripple(tissue.grain, tissue.texture, (0.3, 1.1, 2.0))(x, y, z)
         value = value + ripple(tissue.grain * 2.3, tissue.texture, (1.7, 0.2, 0.9))(x, y, z)
     if tissue.gas_above is not None:
-        value = value + np.clip((y - np.float32(tissue.gas_above)) / blur + 0.5, 0, 1) * (
-            np.float32(GAS) - value
-        )
+        gas = np.clip((y - np.float32(tissue.gas_above)) / blur + 0.5, 0, 1)
+        value = value + gas * (np.float32(GAS) - value)
     if tissue.rim:
-        value = value + np.clip((d + np.float32(tissue.rim)) / blur + 0.5, 0, 1) * (
-            np.float32(tissue.rim_hu) - value
-        )
+        rim = np.clip((d + np.float32(tissue.rim)) / blur + 0.5, 0, 1)
+        value = value + rim * (np.float32(tissue.rim_hu) - value)
     return np.asarray(value, np.float32)
 
 
@@ -349,11 +346,11 @@ def _noise(rng: np.random.Generator, shape: tuple[int, ...], size: NDArray[np.fl
     level = rng.uniform(7, 20) * float(np.clip((2.5 / size[2]) ** 0.3, 0.8, 1.3))
     sharp = rng.uniform(0.55, 0.95)  # mm
     white = rng.standard_normal(shape, dtype=np.float32)
-    between = 0.45 if shape[0] > 1 else 0.0
-    noise = gaussian_filter(white, (between, sharp / size[1], sharp / size[0]), truncate=3)
-    noise -= 0.7 * gaussian_filter(
-        white, (between, 3 * sharp / size[1], 3 * sharp / size[0]), truncate=3
-    )
+    between = 0.45 if shape[0] > 1 else 0.0  # slices, (Z, Y, X)
+    fine = (between, sharp / size[1], sharp / size[0])
+    broad = (between, 3 * sharp / size[1], 3 * sharp / size[0])
+    noise = gaussian_filter(white, fine, truncate=3)
+    noise -= 0.7 * gaussian_filter(white, broad, truncate=3)
     noise *= np.float32(level / noise.std())
     v, u = (np.linspace(-1, 1, n, dtype=np.float32) for n in shape[1:])
     noise *= 0.65 + 0.6 * np.exp(-2 * (u * u + v[:, None] * v[:, None]))
@@ -364,7 +361,7 @@ def _noise(rng: np.random.Generator, shape: tuple[int, ...], size: NDArray[np.fl
 
 
 def _write(path: Path, data: NDArray[Any], affine: NDArray[np.float64]) -> None:
-    """Writes NIfTI with both transforms set, in mm, and no time stamp."""
+    """Write NIfTI with both transforms set, in mm, and no time stamp."""
     image = nib.Nifti1Image(data, affine)
     image.header.set_xyzt_units("mm")
     image.set_sform(affine, code=1)

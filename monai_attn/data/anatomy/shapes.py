@@ -16,7 +16,8 @@ from scipy.interpolate import make_interp_spline
 
 Array = NDArray[np.float32]
 Distance = Callable[[Array, Array, Array], Array]
-FAR = 60.0
+FAR = 600.0  # mm; where nothing is near
+ENDLESS = 1e4  # mm; half the height of a shape without ends
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,8 @@ def column(
     centre: tuple[float, float], half: tuple[float, float], power: float = 2.0, waist: float = 0.0
 ) -> Shape:
     """An upright superellipse cylinder; `waist` narrows it slowly away from z = 60 mm."""
-    (cx, cy), (a, b) = (
-        map(float, centre),
-        map(float, half),
-    )  # float64 scalars would widen the arrays
-    big = 1e4
+    # Python's floats: float64 scalars of NumPy would widen the arrays.
+    (cx, cy), (a, b) = map(float, centre), map(float, half)
 
     def distance(x: Array, y: Array, z: Array) -> Array:
         x, y = x - np.float32(cx), y - np.float32(cy)
@@ -67,7 +65,7 @@ def column(
         size = 1 - waist * (1 - np.cos((z - 60) / 60))
         return np.asarray(radius - radius / k * size, np.float32)
 
-    low, high = np.array([cx - a, cy - b, -big]), np.array([cx + a, cy + b, big])
+    low, high = np.array([cx - a, cy - b, -ENDLESS]), np.array([cx + a, cy + b, ENDLESS])
     return Shape(low, high, distance)
 
 
@@ -93,16 +91,15 @@ def tube(points: ArrayLike, radii: ArrayLike, reach: float = 8.0) -> Shape:
         return np.flatnonzero(keep)
 
     def distance(x: Array, y: Array, z: Array) -> Array:
-        d = np.full(np.broadcast_shapes(x.shape, y.shape, z.shape), FAR * 10, np.float32)
+        d = np.full(np.broadcast_shapes(x.shape, y.shape, z.shape), FAR, np.float32)
         for i in near(x, y, z):
-            (ax, ay, az), (ux, uy, uz) = (start[i].astype(np.float32), step[i].astype(np.float32))
+            (ax, ay, az), (ux, uy, uz) = start[i].astype(np.float32), step[i].astype(np.float32)
             px, py, pz = x - ax, y - ay, z - az
             along = (px * ux + py * uy) + pz * uz
             t = along * np.float32(1 / square[i])
             np.minimum(np.maximum(t, 0, out=t), 1, out=t)
-            gap = t * np.float32(
-                square[i]
-            )  # |p - t u|^2 = |p|^2 + t (t |u|^2 - 2 p.u), fewer passes than by components
+            # |p - t u|^2 = |p|^2 + t (t |u|^2 - 2 p.u): fewer passes than by components.
+            gap = t * np.float32(square[i])
             gap -= np.float32(2) * along
             gap *= t
             gap += (px * px + py * py) + pz * pz
@@ -145,16 +142,13 @@ def within(shape: Shape, *limits: Distance, blend: float = 0.0) -> Shape:
     return Shape(shape.low, shape.high, distance)
 
 
-def grown(shape: Shape, by: Distance | float, reach: float) -> Shape:
-    """The shape with its surface moved out by `by` mm: a number, or a field up to `reach` mm."""
+def grown(shape: Shape, by: Distance, reach: float) -> Shape:
+    """The shape with its surface moved out by a field of at most `reach` mm."""
 
     def distance(x: Array, y: Array, z: Array) -> Array:
         d = shape.distance(x, y, z)
-        if not callable(by):
-            return d - np.float32(by)
-        return (
-            d if float(d.min()) > reach + 20 else d - by(x, y, z)
-        )  # far away a ripple does not matter
+        far = float(d.min()) > reach + 20  # there a ripple does not matter
+        return d if far else d - by(x, y, z)
 
     return Shape(shape.low - reach, shape.high + reach, distance)
 
@@ -174,10 +168,8 @@ def ripple(wavelength: float, amplitude: float, phase: ArrayLike) -> Distance:
     k, (a, b, c) = 2 * np.pi / wavelength, (float(v) for v in np.asarray(phase))
 
     def field(x: Array, y: Array, z: Array) -> Array:
-        u, v = (
-            x + np.float32(0.6) * y,
-            y - np.float32(0.5) * x,
-        )  # askew, lest it look like a chessboard
+        # Askew, lest it look like a chessboard.
+        u, v = x + np.float32(0.6) * y, y - np.float32(0.5) * x
         first = np.sin(k * 0.9 * u + a) * np.sin(k * 0.77 * v + b) * np.sin(k * 0.91 * z + c)
         second = np.sin(k * 0.61 * x + b) * np.sin(k * 0.7 * y + c) * np.sin(k * 0.57 * z + a)
         return np.asarray(amplitude * (first + second), np.float32)
