@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from monai_attn.networks import AttentionUNet, SoftGate
 
 __version__ = "0.1.0"
-__all__ = ["AttentionUNet", "SoftGate", "__version__"]
+DEFAULT_BUNDLE = "pancreas_ct_attention_segmentation"
+__all__ = ["DEFAULT_BUNDLE", "AttentionUNet", "SoftGate", "__version__"]
 
 
 def __getattr__(name: str) -> Any:

@@ -12,9 +12,10 @@ import torch
 from monai.bundle import ConfigParser
 
 import monai_attn
+from monai_attn import DEFAULT_BUNDLE
+from monai_attn.inference.batch import reason
 from monai_attn.inference.segment import Segmenter
 
-DEFAULT_BUNDLE = "pancreas_ct_attention_segmentation"
 PACKAGE = Path(monai_attn.__file__).parent
 SHIPPED = (PACKAGE / "_bundles", PACKAGE.parent / "bundles")  # installed; in a checkout
 
@@ -48,11 +49,15 @@ class Bundle:
 def find_bundle(name_or_dir: str | Path) -> Path:
     """The folder of a bundle: one shipped with the package, by name, or any, by its path.
 
+    A bare name stands for the shipped bundle, also where a folder here has that name: write `./NAME`
+    for the folder.
+
     Raises:
         ValueError: if there is none, naming those that are shipped.
     """
-    for folder in (*SHIPPED, None):
-        root = Path(name_or_dir) if folder is None else folder / name_or_dir
+    is_name = isinstance(name_or_dir, str) and Path(name_or_dir).name == name_or_dir
+    folders = [folder / name_or_dir for folder in SHIPPED] if is_name else []
+    for root in (*folders, Path(name_or_dir)):
         if (root / "configs" / "inference.json").is_file():
             return root.resolve()
     shipped = sorted(p.name for folder in SHIPPED if folder.is_dir() for p in folder.iterdir())
@@ -74,8 +79,13 @@ def find_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise ValueError(f"device (={name!r}) must be auto, cpu or cuda") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device (={name!r}) is not there: torch sees no GPU; use cpu or auto")
+    if device.type not in ("cpu", "cuda"):
+        raise ValueError(f"device (={name!r}) must be auto, cpu or cuda")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise ValueError(
+            f"device (={name!r}) is not there: torch sees {count} GPUs; use cpu or auto"
+        )
     return device
 
 
@@ -89,29 +99,34 @@ def open_bundle(name_or_dir: str | Path = DEFAULT_BUNDLE, device: str = "auto") 
     """
     root, where = find_bundle(name_or_dir), find_device(device)
     parser = ConfigParser()
-    parser.read_config(root / "configs" / "inference.json")
-    parser["bundle_root"], parser["device"] = str(root), where
-    metadata = json.loads((root / "configs" / "metadata.json").read_text(encoding="utf-8"))
-    network = parser.get_parsed_content("network")
-    weights = root / "models" / "model.pt"
-    if not weights.is_file():
-        raise ValueError(f"{weights}: no weights; train the bundle first")
     try:
-        state = torch.load(weights, map_location=where, weights_only=True)
+        parser.read_config(root / "configs" / "inference.json")
+        parser["bundle_root"], parser["device"] = str(root), where
+        metadata = json.loads((root / "configs" / "metadata.json").read_text(encoding="utf-8"))
+        network = parser.get_parsed_content("network")
+        segmenter = Segmenter(
+            preprocessing=parser.get_parsed_content("preprocessing"),
+            inferer=parser.get_parsed_content("inferer"),
+            network=network.eval(),
+            postprocessing=parser.get_parsed_content("postprocessing"),
+            device=where,
+        )
+        bundle = Bundle(root, metadata, segmenter)
+        _ = bundle.label_names
+    except Exception as error:  # a config is code: it can raise anything
+        raise ValueError(f"{root}: its configs do not make a bundle ({reason(error)})") from error
+    _load_weights(network, root / "models" / "model.pt", where)
+    return bundle
+
+
+def _load_weights(network: torch.nn.Module, path: Path, device: torch.device) -> None:
+    if not path.is_file():
+        raise ValueError(f"{path}: no weights; train the bundle first")
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
     except (RuntimeError, EOFError, UnpicklingError) as error:
-        raise ValueError(
-            f"{weights}: cannot be read as weights; copy or train them again"
-        ) from error
+        raise ValueError(f"{path}: cannot be read as weights; copy or train them again") from error
     try:
         network.load_state_dict(state)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise ValueError(f"{weights}: does not fit the bundle's network ({reason})") from error
-    segmenter = Segmenter(
-        preprocessing=parser.get_parsed_content("preprocessing"),
-        inferer=parser.get_parsed_content("inferer"),
-        network=network.eval(),
-        postprocessing=parser.get_parsed_content("postprocessing"),
-        device=where,
-    )
-    return Bundle(root, metadata, segmenter)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"{path}: does not fit the bundle's network ({reason(error)})") from error

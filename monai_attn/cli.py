@@ -13,6 +13,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from monai_attn import DEFAULT_BUNDLE
+
 if TYPE_CHECKING:
     from monai_attn.bundle import Bundle
 
@@ -25,6 +27,14 @@ app = typer.Typer(
 )
 out, err = Console(), Console(stderr=True)
 
+
+def _path(text: str) -> Path:
+    """A path; an empty one would stand for the folder one is in."""
+    if not text:
+        raise typer.BadParameter("an empty path; is a variable unset?")
+    return Path(text)
+
+
 BundleOption = Annotated[
     str,
     typer.Option(
@@ -32,28 +42,39 @@ BundleOption = Annotated[
     ),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
-DEFAULT_BUNDLE = "pancreas_ct_attention_segmentation"
 
 
 @app.command()
 def segment(
     inputs: Annotated[
         list[Path],
-        typer.Argument(metavar="INPUT...", help="NIfTI scans, folders of them, or datalists."),
+        typer.Argument(
+            metavar="INPUT...", parser=_path, help="NIfTI scans, folders of them, or datalists."
+        ),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="A folder, or a .nii.gz path for one input.")
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            parser=_path,
+            metavar="PATH",
+            help="A folder, or a .nii.gz path for one input.",
+        ),
     ],
     bundle: BundleOption = DEFAULT_BUNDLE,
     device: DeviceOption = "auto",
 ) -> None:
     """Segment CT scans: a label map on each scan's own grid, and volumes in ml."""
     from monai_attn.data.cases import find_images, output_paths
+    from monai_attn.data.files import make_writable
     from monai_attn.inference.batch import segment_files
 
     scans = [Path(scan) for source in inputs for scan in find_images(source)]
     targets = output_paths(scans, output)
     opened = _open(bundle, device)
+    for folder in {target.parent for target in targets.values()}:
+        make_writable(folder)
     names = opened.label_names
     table = Table("case", *[f"{name} (ml)" for name in names.values()], "labels")
     failed = 0
@@ -74,6 +95,7 @@ def segment(
                 table.add_row(escape(result.name), *volumes, escape(str(result.target)))
     if table.row_count:
         out.print(table)
+    out.print(f"bundle: {opened.root}", highlight=False, soft_wrap=True)
     out.print(opened.notice, style="yellow")
     if failed:
         raise typer.Exit(1)
@@ -81,24 +103,35 @@ def segment(
 
 @app.command()
 def evaluate(
-    prediction: Annotated[Path, typer.Argument(help="A label map, or a folder of them.")],
-    reference: Annotated[Path, typer.Argument(help="The reference for each: a file, or a folder.")],
+    prediction: Annotated[
+        Path, typer.Argument(parser=_path, help="A label map, or a folder of them.")
+    ],
+    reference: Annotated[
+        Path, typer.Argument(parser=_path, help="The reference for each: a file, or a folder.")
+    ],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Also write the scores to this JSON file.")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            parser=_path,
+            metavar="PATH",
+            help="Also write the scores to this JSON file.",
+        ),
     ] = None,
 ) -> None:
     """Score label maps against references: Dice, precision, recall, volumes."""
     from monai_attn.evaluation import evaluate_files, score_table, write_summary
 
     scores = evaluate_files(prediction, reference)
-    out.print(score_table(scores))
+    out.print(score_table(scores) if scores else "no case has a label above 0, on either side")
     if output:
         out.print(f"scores: {write_summary(scores, output)}")
 
 
 @app.command()
 def phantom(
-    output: Annotated[Path, typer.Argument(help="Folder to write the data set to.")],
+    output: Annotated[Path, typer.Argument(parser=_path, help="Folder to write the data set to.")],
     count: Annotated[int, typer.Option("--count", "-n", help="Number of cases.")] = 8,
     seed: Annotated[int, typer.Option(help="Seed of the first case; the next ones count up.")] = 0,
     all_organs: Annotated[
@@ -123,7 +156,10 @@ def phantom(
 @app.command()
 def demo(
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for everything it makes.")
+        Path,
+        typer.Option(
+            "--output", "-o", parser=_path, metavar="PATH", help="Folder for everything it makes."
+        ),
     ] = Path("demo"),
     count: Annotated[int, typer.Option("--count", "-n", help="Number of phantoms.")] = 2,
     seed: Annotated[int, typer.Option(help="Seed of the first phantom.")] = 0,
@@ -131,24 +167,31 @@ def demo(
     device: DeviceOption = "auto",
 ) -> None:
     """Make phantoms, segment and evaluate them, and draw a picture of each."""
-    from monai_attn.data.cases import pair_cases
-    from monai_attn.data.volume import read_volume
+    from monai_attn.data.cases import find_cases
+    from monai_attn.data.volume import case_name, read_volume
+    from monai_attn.evaluation import evaluate_files, score_table, write_summary
     from monai_attn.report.figures import case_figure, save_figure
 
     phantom(output / "phantoms", count, seed, all_organs=False)
     segment([output / "phantoms"], output / "labels", bundle, device)
-    references = output / "phantoms" / "labelsTr"
-    evaluate(output / "labels", references, output / "scores.json")
-    for case, labels, reference in pair_cases(output / "labels", references):
-        scan = read_volume(output / "phantoms" / "imagesTr" / reference.name)
+    scores = []
+    for case in find_cases(output / "phantoms"):
+        image, reference = Path(case["image"]), Path(case["label"])
+        labels = output / "labels" / f"{case_name(image)}_seg.nii.gz"
+        scores += evaluate_files(labels, reference)
+        scan = read_volume(image)
         figure = case_figure(
             scan.data,
             read_volume(labels).data.astype(int),
             scan.affine,
-            title=f"{case}, a phantom",
+            title=f"{case_name(image)}, a phantom",
             reference=read_volume(reference).data.astype(int),
         )
-        out.print(f"picture: {save_figure(figure, output / 'pictures' / f'{case}.png')}")
+        picture = save_figure(figure, output / "pictures" / f"{case_name(image)}.png")
+        out.print(f"picture: {picture}", highlight=False, soft_wrap=True)
+    out.print(score_table(scores))
+    summary = write_summary(scores, output / "scores.json")
+    out.print(f"scores: {summary}", highlight=False, soft_wrap=True)
 
 
 def _open(bundle: str, device: str) -> Bundle:

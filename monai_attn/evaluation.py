@@ -166,7 +166,12 @@ def write_summary(scores: Iterable[CaseScore], path: str | Path) -> Path:
 
     Returns:
         The path written.
+
+    Raises:
+        ValueError: if the file name does not end in .json.
     """
+    if Path(path).suffix.lower() != ".json":
+        raise ValueError(f"{path}: suffix '{Path(path).suffix}'; '.json' expected: rename the file")
     text = json.dumps(summarize(scores), indent=2, allow_nan=False) + "\n"
     with written_whole(path) as part:
         part.write_text(text, encoding="utf-8")

@@ -81,10 +81,18 @@ class LabelWriter(ImageWriter):
         ):
             raise ValueError(f"{name}: the labels are not on the scan's grid; invert them first")
         self.form_code = int(meta.get("form_code", 1))
+        self.scan = Path(name)
 
     def write(self, filename: PathLike, verbose: bool = False, **kwargs: Any) -> None:
-        """Write the file, atomically."""
-        save_nifti(str(filename), self.data_obj, self.affine, self.form_code)
+        """Write the file, atomically.
+
+        Raises:
+            ValueError: if the file is the scan itself.
+        """
+        path = Path(filename)
+        if path.exists() and self.scan.exists() and path.samefile(self.scan):
+            raise ValueError(f"{path}: is the scan itself; choose another folder or postfix")
+        save_nifti(path, self.data_obj, self.affine, self.form_code, self.output_dtype)
 
 
 def as_tensor(volume: Volume) -> MetaTensor:
@@ -113,41 +121,93 @@ class ResampleSpacingd(T.Spacingd):
         return {**data, **super().__call__(own, lazy)}
 
 
+class CheckLabeld(T.MapTransform):
+    """Checks a label against its image and maps its values to classes.
+
+    Args:
+        num_classes: classes, background included.
+        label_map: value in the file to class; values not named stay. Keys may be strings, as in JSON.
+    """
+
+    def __init__(self, num_classes: int, label_map: Mapping[str, int] | None = None) -> None:
+        super().__init__("label")
+        self.num_classes = num_classes
+        self.label_map = {int(value): int(to) for value, to in (label_map or {}).items()}
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Check and map `label` (1, X, Y, Z), which lies on the grid of `image`.
+
+        Raises:
+            ValueError: if the two are not on one grid, or a value is no class.
+        """
+        image, label = data["image"], data["label"]
+        names = [str(volume.meta.get("filename_or_obj", "label")) for volume in (label, image)]
+        if label.shape[1:] != image.shape[1:] or not same_grid(
+            tuple(image.shape[1:]), np.asarray(label.affine), np.asarray(image.affine)
+        ):
+            raise ValueError(
+                f"{names[0]}: is not on the grid of {names[1]}; resample the label to it"
+            )
+        found = [int(v) if v == int(v) else float(v) for v in label.unique().tolist()]
+        classes = {value: self.label_map.get(value, value) for value in found}
+        wrong = [value for value, to in classes.items() if to not in range(self.num_classes)]
+        if wrong:
+            raise ValueError(
+                f"{names[0]}: holds {wrong}; classes are 0 to {self.num_classes - 1}: "
+                "map the values with label_map, or raise num_classes"
+            )
+        mapped = label.clone()
+        for value, to in classes.items():
+            mapped[label == value] = to
+        return {**data, "label": mapped}
+
+
 def load(keys: KeysCollection) -> list[T.Transform]:
-    """Read each key's file into a float32 volume (1, X, Y, Z) in RAS order."""
+    """Read each key's file into a float32 volume (1, X, Y, Z)."""
     reader = T.LoadImaged(keys, image_only=True)
     reader.register(VolumeReader())
-    return [reader, T.EnsureChannelFirstd(keys), T.Orientationd(keys, axcodes="RAS", labels=None)]
+    return [reader, T.EnsureChannelFirstd(keys)]
 
 
-def scale(
-    spacing: Sequence[float], intensity_range: Sequence[float], label: bool = False
+def to_network_grid(
+    keys: Sequence[str], spacing: Sequence[float], intensity_range: Sequence[float]
 ) -> list[T.Transform]:
-    """Bring the image to `spacing` (mm) and `intensity_range` (HU) to 0..1; the label to the same grid."""
-    keys, modes = (
-        (("image", "label"), ("bilinear", "nearest")) if label else (("image",), ("bilinear",))
-    )
+    """Bring `image`, and `label` if it is a key, to RAS order and `spacing`; scale HU to 0..1."""
+    modes, types = ("bilinear", "nearest"), (torch.float32, torch.uint8)
     low, high = intensity_range
     return [
-        ResampleSpacingd(keys, pixdim=spacing, mode=modes),
+        T.Orientationd(keys, axcodes="RAS", labels=None),
+        ResampleSpacingd(keys, pixdim=spacing, mode=modes[: len(keys)]),
         T.ScaleIntensityRanged("image", low, high, 0.0, 1.0, clip=True),
-        T.EnsureTyped(keys, dtype=[torch.float32, torch.uint8][: len(keys)]),
+        T.EnsureTyped(keys, dtype=types[: len(keys)]),
     ]
 
 
 def preprocessing(spacing: Sequence[float], intensity_range: Sequence[float]) -> T.Compose:
     """What inference does to `image`, a path: RAS, `spacing` in mm, `intensity_range` in HU to 0..1."""
-    return T.Compose([*load("image"), *scale(spacing, intensity_range)])
+    return T.Compose([*load("image"), *to_network_grid(("image",), spacing, intensity_range)])
 
 
-def evaluation(spacing: Sequence[float], intensity_range: Sequence[float]) -> T.Compose:
+def evaluation(
+    spacing: Sequence[float],
+    intensity_range: Sequence[float],
+    num_classes: int = 2,
+    label_map: Mapping[str, int] | None = None,
+) -> T.Compose:
     """As `preprocessing`, with `label` loaded beside it and left on the scan's own grid."""
-    return T.Compose([*load(("image", "label")), *scale(spacing, intensity_range)])
+    checked = [*load(("image", "label")), CheckLabeld(num_classes, label_map)]
+    return T.Compose([*checked, *to_network_grid(("image",), spacing, intensity_range)])
 
 
-def validation(spacing: Sequence[float], intensity_range: Sequence[float]) -> T.Compose:
+def validation(
+    spacing: Sequence[float],
+    intensity_range: Sequence[float],
+    num_classes: int = 2,
+    label_map: Mapping[str, int] | None = None,
+) -> T.Compose:
     """As `preprocessing`, with `label` on the network's grid too: quick enough for every epoch."""
-    return T.Compose([*load(("image", "label")), *scale(spacing, intensity_range, label=True)])
+    checked = [*load(("image", "label")), CheckLabeld(num_classes, label_map)]
+    return T.Compose([*checked, *to_network_grid(("image", "label"), spacing, intensity_range)])
 
 
 def training(
@@ -155,6 +215,8 @@ def training(
     intensity_range: Sequence[float],
     roi_size: Sequence[int],
     num_samples: int = 2,
+    num_classes: int = 2,
+    label_map: Mapping[str, int] | None = None,
 ) -> T.Compose:
     """As `validation`, then `num_samples` random windows of `roi_size` voxels with CT augmentation.
 
@@ -181,10 +243,10 @@ def training(
         T.RandGaussianNoised("image", prob=0.2, std=0.03),
         T.RandGaussianSmoothd("image", prob=0.1, sigma_x=(0.3, 0.8), sigma_y=(0.3, 0.8)),
     ]
-    steps = [*load(keys), *scale(spacing, intensity_range, label=True), *augment]
+    steady = validation(spacing, intensity_range, num_classes, label_map).transforms
     # RandAffined gives the label back as float32
-    plain = T.EnsureTyped(keys, dtype=[torch.float32, torch.uint8], track_meta=False)
-    return T.Compose([*steps, plain])
+    plain = T.EnsureTyped(keys, dtype=(torch.float32, torch.uint8), track_meta=False)
+    return T.Compose([*steady, *augment, plain])
 
 
 class Discreted(T.MapTransform):

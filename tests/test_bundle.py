@@ -5,12 +5,29 @@ import shutil
 import pytest
 import torch
 
-from monai_attn.bundle import DEFAULT_BUNDLE, find_bundle, find_device, open_bundle
+from monai_attn import DEFAULT_BUNDLE
+from monai_attn.bundle import find_bundle, find_device, open_bundle
 
 
 def test_a_shipped_bundle_is_found_by_name_and_any_by_its_folder(tiny_bundle):
     assert find_bundle(DEFAULT_BUNDLE).name == DEFAULT_BUNDLE
     assert find_bundle(tiny_bundle) == tiny_bundle.resolve()
+
+
+def test_a_bare_name_is_the_shipped_bundle_and_a_path_the_folder(tiny_bundle, monkeypatch):
+    monkeypatch.chdir(tiny_bundle.parent)
+    assert find_bundle(tiny_bundle.name) != tiny_bundle.resolve()
+    assert find_bundle(f"./{tiny_bundle.name}") == tiny_bundle.resolve()
+
+
+def test_a_config_that_makes_no_bundle_is_named(tiny_bundle, tmp_path):
+    root = tmp_path / "bundle"
+    shutil.copytree(tiny_bundle, root)
+    for content in ("{", "{}", '{"network": {"_target_": "torch.nn.Conv3d", "colour": 1}}'):
+        (root / "configs" / "inference.json").write_text(content)
+        with pytest.raises(ValueError, match="bundle: its configs do not make a bundle") as raised:
+            open_bundle(root, "cpu")
+        assert "\n" not in str(raised.value)
 
 
 def test_a_missing_bundle_names_those_there_are(tmp_path):
@@ -38,9 +55,10 @@ def test_the_shipped_weights_fit_the_shipped_network():
     [
         (lambda path: path.unlink(), "model.pt: no weights"),
         (lambda path: torch.save({"a": torch.zeros(1)}, path), "model.pt: does not fit"),
+        (lambda path: torch.save([torch.zeros(1)], path), "model.pt: does not fit"),
         (lambda path: path.write_bytes(b"weights"), "model.pt: cannot be read as weights"),
     ],
-    ids=["missing", "of another network", "no weights at all"],
+    ids=["missing", "of another network", "a list", "no weights at all"],
 )
 def test_bad_weights_are_named(tiny_bundle, tmp_path, damage, message):
     root = tmp_path / "bundle"
@@ -54,8 +72,9 @@ def test_bad_weights_are_named(tiny_bundle, tmp_path, damage, message):
 def test_devices():
     assert find_device("cpu") == torch.device("cpu")
     assert find_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
-    with pytest.raises(ValueError, match=r"device \(='toaster'\) must be auto, cpu or cuda"):
-        find_device("toaster")
+    for name in ("toaster", "meta", "mps"):
+        with pytest.raises(ValueError, match=rf"device \(='{name}'\) must be auto, cpu or cuda"):
+            find_device(name)
     if not torch.cuda.is_available():
-        with pytest.raises(ValueError, match="torch sees no GPU; use cpu or auto"):
+        with pytest.raises(ValueError, match="torch sees 0 GPUs; use cpu or auto"):
             find_device("cuda")

@@ -317,3 +317,26 @@ def test_relative_and_absolute_paths_to_one_scan_are_one(tmp_path, monkeypatch):
     monkeypatch.chdir(touch(tmp_path, "a.nii"))
     scans = [Path("a.nii"), tmp_path / "a.nii"]
     fails(f"{tmp_path}/a.nii: listed twice, also as a.nii; each", output_paths, scans, Path("out"))
+
+
+def test_two_scans_of_one_name_are_refused_where_labels_are_written(tmp_path):
+    entries = []
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "ct.nii.gz").touch()
+        entries.append({"image": f"{folder}/ct.nii.gz", "label": f"{folder}/ct.nii.gz"})
+    datalist = tmp_path / "list.json"
+    datalist.write_text(json.dumps({"training": entries}))
+    assert len(find_cases(datalist)) == 2
+    message = r"b/ct\.nii\.gz: has the name of .*a/ct\.nii\.gz"
+    with pytest.raises(ValueError, match=message):
+        find_images(datalist)
+    with pytest.raises(ValueError, match=message):
+        find_cases(datalist, named_once=True)
+
+
+def test_one_name_with_two_suffixes_is_one_name(tmp_path):
+    for name in ("ct.nii", "ct.nii.gz"):
+        (tmp_path / name).touch()
+    with pytest.raises(ValueError, match=r"ct\.nii\.gz: has the name of .*ct\.nii"):
+        find_images(tmp_path)

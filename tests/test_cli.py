@@ -100,7 +100,7 @@ def test_a_warning_is_one_line_that_names_the_file(tmp_path, tiny_bundle, monkey
 
 
 def test_a_good_scan_gives_no_warning(scan, tiny_bundle, tmp_path, monkeypatch, capsys):
-    run(monkeypatch, "segment", scan, "-o", tmp_path / "out", "--bundle", tiny_bundle)
+    assert run(monkeypatch, "segment", scan, "-o", tmp_path / "out", "--bundle", tiny_bundle) == 0
     assert "warning" not in capsys.readouterr().err
 
 
@@ -139,3 +139,20 @@ def test_demo_makes_labels_scores_and_pictures(tmp_path, tiny_bundle, monkeypatc
     (picture,) = (tmp_path / "demo" / "pictures").iterdir()
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert picture.name in capsys.readouterr().out.replace("\n", "")
+
+
+def test_an_empty_path_is_refused(scan, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for arguments in (("segment", "", "-o", "out"), ("segment", scan, "-o", "")):
+        assert run(monkeypatch, *arguments) == 2
+        assert "an empty path" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_that_cannot_be_is_refused_before_the_work(
+    scan, tiny_bundle, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "file").write_text("")
+    target = tmp_path / "file" / "out"
+    assert run(monkeypatch, "segment", scan, "-o", target, "--bundle", tiny_bundle) == 2
+    assert f"error: {target}: cannot be written to" in capsys.readouterr().err

@@ -397,3 +397,10 @@ def test_import_is_light():
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout == "False\n"
+
+
+def test_a_summary_is_never_written_over_a_label_map(tmp_path):
+    (tmp_path / "a.nii.gz").write_bytes(b"labels")
+    with pytest.raises(ValueError, match=r"a\.nii\.gz: suffix '\.gz'; '\.json' expected"):
+        write_summary([], tmp_path / "a.nii.gz")
+    assert (tmp_path / "a.nii.gz").read_bytes() == b"labels"

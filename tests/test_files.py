@@ -3,7 +3,7 @@ import stat
 
 import pytest
 
-from monai_attn.data.files import written_whole
+from monai_attn.data.files import make_writable, written_whole
 
 
 @pytest.mark.parametrize("old", [None, "old"], ids=["new file", "over an old one"])
@@ -83,3 +83,11 @@ def test_missing_folders_are_made(tmp_path):
 def test_two_writers_do_not_share_a_part(tmp_path):
     with written_whole(tmp_path / "a") as first, written_whole(tmp_path / "a") as second:
         assert first != second
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
+    make_writable(tmp_path / "new" / "folder")
+    assert list((tmp_path / "new" / "folder").iterdir()) == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match=r"file/x: cannot be written to \(Not a directory\)"):
+        make_writable(tmp_path / "file" / "x")

@@ -91,3 +91,11 @@ def test_a_bad_scan_does_not_stop_the_others(scan, tmp_path):
     assert "\n" not in bad.error
     assert (good.error, good.name, set(good.volumes_ml)) == ("", "scan", {1})
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["b.nii.gz"]
+
+
+def test_what_the_network_raises_is_one_line_that_names_the_scan(scan, tmp_path):
+    def out_of_memory(x):
+        raise RuntimeError("cannot allocate\n64 GiB")
+
+    (result,) = segment_files(segmenter(out_of_memory), {scan: tmp_path / "out.nii.gz"})
+    assert result.error == f"{scan}: cannot allocate 64 GiB"

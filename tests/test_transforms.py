@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from monai.data import MetaTensor
 
 from monai_attn.data.volume import read_volume
 from monai_attn.transforms import (
+    CheckLabeld,
     Discreted,
     LabelWriter,
     ResampleSpacingd,
@@ -323,13 +326,70 @@ def test_probabilities_are_not_written_as_labels(tmp_path):
 ROI = (8, 8, 8)
 
 
-def test_evaluation_leaves_the_label_on_the_scans_grid(tmp_path):
-    affine = AFFINES["finer than the network's grid"]
+@pytest.mark.parametrize("affine", AFFINES.values(), ids=AFFINES.keys())
+def test_evaluation_leaves_the_label_on_the_scans_grid(tmp_path, affine):
     data = evaluation(SPACING, RANGE)(pair(tmp_path, affine))
-    assert data["label"].shape == (1, *SHAPE)
     np.testing.assert_array_equal(data["label"][0], scan_values() == HIGH)
-    assert data["image"].shape[1:] != SHAPE
+    np.testing.assert_allclose(data["label"].affine, affine)
     np.testing.assert_allclose(nib.affines.voxel_sizes(data["image"].affine.numpy()), SPACING)
+
+
+LABEL_MAPS = {
+    "as they are": ([0, 1], 2, None, [0, 1]),
+    "two values to one class": ([0, 1, 2], 2, {"2": 1}, [0, 1]),
+    "others to background": ([0, 5, 7], 2, {"5": 0, "7": 1}, [0, 1]),
+    "exchanged": ([0, 1, 2], 3, {1: 2, 2: 1}, [0, 1, 2]),
+}
+
+
+@pytest.mark.parametrize("row", LABEL_MAPS.values(), ids=LABEL_MAPS.keys())
+def test_label_values_are_mapped_to_classes(row):
+    values, num_classes, label_map, expected = row
+    label = MetaTensor(torch.tensor(values, dtype=torch.float32).reshape(1, -1, 1, 1))
+    data = CheckLabeld(num_classes, label_map)({"image": label.clone(), "label": label})
+    assert sorted(data["label"].unique().tolist()) == expected
+    mapping = {int(k): v for k, v in (label_map or {}).items()}
+    assert data["label"].flatten().tolist() == [mapping.get(v, v) for v in values]
+
+
+@pytest.mark.parametrize("values", [[0, 1, 2], [0, 0.5], [-1, 0]])
+def test_a_value_that_is_no_class_is_named(values):
+    label = MetaTensor(torch.tensor(values, dtype=torch.float32).reshape(1, -1, 1, 1))
+    label.meta["filename_or_obj"] = "case.nii"
+    with pytest.raises(ValueError, match=r"case\.nii: holds .*classes are 0 to 1: map the values"):
+        CheckLabeld(2)({"image": label.clone(), "label": label})
+
+
+@pytest.mark.parametrize("moved", [np.diag([1.0, 1, -1, 1]), np.diag([1.01, 1, 1, 1])])
+def test_a_label_on_another_grid_than_its_image_is_refused(tmp_path, moved):
+    files = pair(tmp_path, RAS)
+    save(Path(files["label"]), (scan_values() == HIGH).astype(np.uint8), moved @ RAS)
+    with pytest.raises(RuntimeError) as raised:
+        validation(SPACING, RANGE)(files)
+    assert f"{files['label']}: is not on the grid of {files['image']}" in str(
+        raised.value.__cause__
+    )
+
+
+def test_a_label_map_is_never_written_over_the_scan(tmp_path):
+    scan = save(tmp_path / "a.nii.gz", scan_values(), RAS)
+    before = Path(scan).read_bytes()
+    steps = preprocessing(SPACING, RANGE)
+    data = steps({"image": scan})
+    data["pred"] = torch.cat([1 - data["image"], data["image"]])
+    with pytest.raises(RuntimeError) as raised:
+        postprocessing(steps, str(tmp_path), output_postfix="")(data)
+    assert "is the scan itself" in str(raised.value.__cause__)
+    assert Path(scan).read_bytes() == before
+
+
+def test_labels_are_written_in_the_type_asked_for(tmp_path):
+    scan = save(tmp_path / "a.nii.gz", scan_values(), RAS)
+    steps = preprocessing(SPACING, RANGE)
+    data = steps({"image": scan})
+    data["pred"] = torch.cat([1 - data["image"], data["image"]])
+    postprocessing(steps, str(tmp_path / "out"), output_dtype="int16")(data)
+    assert nib.load(tmp_path / "out" / "a_seg.nii.gz").get_data_dtype() == np.int16
 
 
 @pytest.mark.parametrize("affine", AFFINES.values(), ids=AFFINES.keys())

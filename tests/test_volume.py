@@ -168,10 +168,15 @@ def test_which_form_places_the_volume(tmp_path, sform_code, qform_code, affine, 
 
 def test_without_any_form_the_spacing_places_the_volume(tmp_path):
     path = two_forms(tmp_path / "a.nii", 0, 0)
-    volume = read_volume(path)
+    with pytest.warns(UserWarning, match=r"a\.nii: neither sform nor qform; which side is left"):
+        volume = read_volume(path)
     np.testing.assert_array_equal(volume.affine, nib.load(path).affine)
     np.testing.assert_array_equal(nib.affines.voxel_sizes(volume.affine), (2, 1, 5))
-    assert volume.form_code == 1
+    labels = write_labels(tmp_path / "b.nii", np.ones(volume.data.shape, np.uint8), volume)
+    written = nib.load(labels)
+    np.testing.assert_array_equal(written.affine, volume.affine)
+    codes = [int(written.header[f"{form}_code"]) for form in ("sform", "qform")]
+    assert codes == [0, 0], "every reader places it as it places the scan"
 
 
 def test_an_unsound_qform_does_not_matter_beside_an_sform(tmp_path):

@@ -31,14 +31,15 @@ def find_images(source: str | Path) -> list[str]:
         Paths in the order of the datalist, or sorted.
 
     Raises:
-        ValueError: if there is nothing at `source`, or no scan in it.
+        ValueError: if there is nothing at `source`, no scan in it, or two of one name: their label
+            maps would be one file.
     """
     path = Path(source)
     if path.is_dir() and not (path / "dataset.json").is_file():
-        return [str(found) for found in _nifti_files(path)]
+        return _named_once([str(found) for found in _nifti_files(path)])
     if path.is_dir() or path.suffix == ".json":
         sections = _read_datalist(path)
-        return [case["image"] for case in next(iter(sections.values()))]
+        return _named_once([case["image"] for case in next(iter(sections.values()))])
     if not path.exists():
         raise ValueError(
             f"{path}: does not exist; a NIfTI file, a folder or a datalist (JSON) expected: "
@@ -47,8 +48,12 @@ def find_images(source: str | Path) -> list[str]:
     return [str(path)]
 
 
-def find_cases(source: str | Path) -> list[Case]:
+def find_cases(source: str | Path, *, named_once: bool = False) -> list[Case]:
     """The labelled cases of a Decathlon folder or a JSON datalist: `{"image": ..., "label": ...}`.
+
+    Args:
+        source: the folder or the datalist.
+        named_once: refuse two images of one name, for use where label maps are written.
 
     Raises:
         ValueError: if there is no datalist, or a case in it has no label or no file.
@@ -68,6 +73,8 @@ def find_cases(source: str | Path) -> list[Case]:
                     f"{file}: does not exist, but {path} names it; a file expected: "
                     "copy it there, or correct the datalist"
                 )
+    if named_once:
+        _named_once([case["image"] for case in cases])
     return cases
 
 
@@ -237,6 +244,19 @@ def _nifti_files(folder: Path) -> list[Path]:
             ".nii or .nii.gz files expected: give the folder that holds them"
         )
     return files
+
+
+def _named_once(images: list[str]) -> list[str]:
+    """The images, if no two would give label maps of one name."""
+    names: dict[str, str] = {}
+    for image in images:
+        other = names.setdefault(Path(image).name.lower().split(".nii")[0], image)
+        if other is not image:
+            raise ValueError(
+                f"{image}: has the name of {other}, and their labels would be one file; "
+                "rename one, or segment them into two folders"
+            )
+    return images
 
 
 def _read_datalist(path: Path) -> dict[str, list[Case]]:

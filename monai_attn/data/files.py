@@ -9,6 +9,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+def make_writable(folder: Path) -> None:
+    """Make a folder and see that a file can be written to it, before hours are spent.
+
+    Raises:
+        ValueError: if it cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise ValueError(
+            f"{folder}: cannot be written to ({error.strerror}); choose another folder"
+        ) from error
+
+
 @contextmanager
 def written_whole(path: str | Path) -> Iterator[Path]:
     """A private file beside `path` to write to; renamed onto it at the end, removed after an error.

@@ -22,7 +22,7 @@ from nibabel.affines import apply_affine, voxel_sizes
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from monai_attn.data.files import written_whole
 
@@ -40,7 +40,8 @@ class Volume:
     Attributes:
         data: (X, Y, Z) float32, scaled by the header's slope and intercept: HU for CT.
         affine: (4, 4) float64, voxel to RAS+ millimetres.
-        form_code: the NIfTI code of the space the affine leads to, such as 1 for the scanner's.
+        form_code: the NIfTI code of the space the affine leads to, such as 1 for the scanner's; 0
+            where the header holds no affine and nibabel's is a guess.
         path: the file it came from.
     """
 
@@ -106,7 +107,11 @@ def read_volume(path: str | Path, *, fill: float | None = AIR) -> Volume:
         warnings.warn(f"{path}: {voxels} NaN or infinite; taken as {fill:g}", stacklevel=2)
         data = np.where(np.isfinite(data), data, np.float32(fill))
     sform_code, qform_code = _form_codes(image.header)
-    return Volume(data, affine, sform_code or qform_code or 1, path)
+    if not (sform_code or qform_code):
+        warnings.warn(
+            f"{path}: neither sform nor qform; which side is left is a guess", stacklevel=2
+        )
+    return Volume(data, affine, sform_code or qform_code, path)
 
 
 def grid_offset(
@@ -156,11 +161,19 @@ def save_nifti(
     labels: NDArray[Any],
     affine: NDArray[np.float64],
     form_code: int = 1,
+    dtype: DTypeLike | None = None,
 ) -> Path:
-    """Write labels (X, Y, Z) with an affine, atomically; `form_code` says what space it leads to.
+    """Write labels (X, Y, Z) with an affine, atomically.
+
+    Args:
+        path: where to, ending in .nii.gz or .nii.
+        labels: whole numbers from 0 to 65535.
+        affine: (4, 4), voxel to RAS+ mm.
+        form_code: the code of sform and qform; 0 leaves both out, as the scan did.
+        dtype: type to store; uint8 by default, uint16 where a label is above 255.
 
     Raises:
-        ValueError: if a value is no whole number from 0 to 65535.
+        ValueError: if a value is no whole number, or too large for the type.
     """
     path = Path(path)
     low, high = labels.min(initial=0), labels.max(initial=0)
@@ -171,11 +184,13 @@ def save_nifti(
             f"{path}: values from {low} to {high} of type {labels.dtype}; labels are whole numbers"
             f" from 0 to {LARGEST_LABEL}; nothing was written"
         )
-    dtype = np.uint8 if high <= 255 else np.uint16
-    image = nib.Nifti1Image(labels.astype(dtype), affine)
-    image.set_sform(affine, code=form_code)
-    image.set_qform(affine, code=form_code)
-    if not same_grid(labels.shape, image.get_qform(), affine):
+    stored = np.dtype(dtype or (np.uint8 if high <= 255 else np.uint16))
+    if stored.kind in "iu" and high > np.iinfo(stored).max:
+        raise ValueError(f"{path}: label {high} does not fit {stored}; choose a larger type")
+    image = nib.Nifti1Image(labels.astype(stored), affine)
+    image.set_sform(affine if form_code else None, code=form_code)
+    image.set_qform(affine if form_code else None, code=form_code)
+    if form_code and not same_grid(labels.shape, image.get_qform(), affine):
         image.set_qform(None, code=0)  # a qform cannot hold a shear: the sform alone is true
     image.header.set_xyzt_units("mm")
     with written_whole(path) as part:

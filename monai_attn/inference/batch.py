@@ -32,6 +32,13 @@ class CaseResult:
         return case_name(self.scan)
 
 
+def reason(error: BaseException) -> str:
+    """What lies at the root of an error, in one line: MONAI wraps what goes wrong inside it."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def segment_files(
     segmenter: Segmenter, targets: Mapping[Path, Path], on_window: OnWindow | None = None
 ) -> Iterator[CaseResult]:
@@ -46,7 +53,8 @@ def segment_files(
         try:
             result = segmenter(scan, on_window)
             write_labels(target, result.labels, like=result.scan)
-        except (ValueError, OSError) as error:
-            yield CaseResult(scan, target, error=str(error))
+        except (ValueError, OSError, RuntimeError, MemoryError) as error:
+            why = reason(error)
+            yield CaseResult(scan, target, error=why if str(scan) in why else f"{scan}: {why}")
             continue
         yield CaseResult(scan, target, result.volumes_ml)
