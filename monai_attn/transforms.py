@@ -132,7 +132,7 @@ class CheckLabeld(T.MapTransform):
     def __init__(self, num_classes: int, label_map: Mapping[str, int] | None = None) -> None:
         super().__init__("label")
         self.num_classes = num_classes
-        self.label_map = {int(value): int(to) for value, to in (label_map or {}).items()}
+        self.label_map = {float(value): int(to) for value, to in (label_map or {}).items()}
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Check and map `label` (1, X, Y, Z), which lies on the grid of `image`.
@@ -148,12 +148,12 @@ class CheckLabeld(T.MapTransform):
             raise ValueError(
                 f"{names[0]}: is not on the grid of {names[1]}; resample the label to it"
             )
-        found = [int(v) if v == int(v) else float(v) for v in label.unique().tolist()]
-        classes = {value: self.label_map.get(value, value) for value in found}
-        wrong = [value for value, to in classes.items() if to not in range(self.num_classes)]
+        classes = {value: self.label_map.get(value, value) for value in label.unique().tolist()}
+        last = self.num_classes - 1
+        wrong = [f"{value:g}" for value, to in classes.items() if to not in range(last + 1)]
         if wrong:
             raise ValueError(
-                f"{names[0]}: holds {wrong}; classes are 0 to {self.num_classes - 1}: "
+                f"{names[0]}: holds {', '.join(wrong)}; classes are 0 to {last}: "
                 "map the values with label_map, or raise num_classes"
             )
         mapped = label.clone()
