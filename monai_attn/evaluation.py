@@ -19,6 +19,7 @@ from statistics import fmean, median
 from typing import Any
 
 import numpy as np
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -181,16 +182,9 @@ def write_summary(scores: Iterable[CaseScore], path: str | Path) -> Path:
 def score_table(scores: Iterable[CaseScore]) -> Table:
     """Lay out scores for the terminal: a row per case and label, then the means over cases."""
     scores = list(scores)
-    table = Table("case")
-    for heading in (
-        "label",
-        "dice",
-        "precision",
-        "recall",
-        "reference ml",
-        "predicted ml",
-        "error ml",
-    ):
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)  # fits 80 characters
+    table.add_column("case", no_wrap=True)
+    for heading in ("label", "dice", "precision", "recall", "ref. ml", "pred. ml", "error ml"):
         table.add_column(heading, justify="right")
     summary = summarize(scores)
     for row in summary["cases"]:
