@@ -1,6 +1,7 @@
 """The documentation is true: its snippets run, its commands exist, its numbers are the code's."""
 
 import inspect
+import json
 import re
 import shlex
 from pathlib import Path
@@ -98,7 +99,7 @@ def test_every_fence_is_closed_and_of_a_kind_that_is_tested(page):
 
 def files_of_the_tutorial():
     """What the commands before the tutorial's snippet leave, on a coarse grid and without a network."""
-    write_phantoms("phantoms", 2, seed=1000, shape=(40, 36, 20))
+    write_phantoms("phantoms", 2, seed=0, shape=(40, 36, 20))
     Path("out").mkdir()
     for label in Path("phantoms/labelsTr").iterdir():
         label_map = Path("out") / label.name.replace(".nii.gz", "_seg.nii.gz")
@@ -227,10 +228,11 @@ def test_the_training_page_has_the_defaults_of_the_config():
     assert len(table) >= 6
     for cells, expected, *_ in table:
         values = [config[name] for name in named(cells)]
-        numbers = [float(number) for number in re.findall(r"-?[\d.]+", expected)]
-        assert numbers == [
-            n for value in values for n in (value if isinstance(value, list) else [value])
-        ]
+        in_config, on_page = (
+            [float(number) for text in texts for number in re.findall(r"-?[\d.]+", text)]
+            for texts in (map(json.dumps, values), [expected])
+        )
+        assert on_page == in_config, cells
 
 
 def test_the_command_line_page_has_every_command_and_option_with_its_default():
