@@ -225,7 +225,7 @@ def _by_name(names: dict[Path, str]) -> dict[str, Path]:
         if name in by_name:
             raise ValueError(
                 f"{by_name[name]} and {path}: both are case {name}; one file per case expected: "
-                "take one away"
+                "rename one, or take it away"
             )
         by_name[name] = path
     return by_name
@@ -247,15 +247,9 @@ def _nifti_files(folder: Path) -> list[Path]:
 
 
 def _named_once(images: list[str]) -> list[str]:
-    """The images, if no two would give label maps of one name."""
-    names: dict[str, str] = {}
-    for image in images:
-        other = names.setdefault(Path(image).name.lower().split(".nii")[0], image)
-        if other is not image:
-            raise ValueError(
-                f"{image}: has the name of {other}, and their labels would be one file; "
-                "rename one, or segment them into two folders"
-            )
+    """The images, if no two would give label maps of one name; any suffix will do here."""
+    paths = [Path(image) for image in images]
+    _by_name({path: path.name.removesuffix(".gz").removesuffix(".nii") for path in paths})
     return images
 
 
