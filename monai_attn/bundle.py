@@ -13,7 +13,7 @@ from monai.bundle import ConfigParser
 
 import monai_attn
 from monai_attn import DEFAULT_BUNDLE
-from monai_attn.inference.batch import reason
+from monai_attn.data.errors import reason
 from monai_attn.inference.segment import Segmenter
 
 PACKAGE = Path(monai_attn.__file__).parent

@@ -84,15 +84,15 @@ class LabelWriter(ImageWriter):
         self.scan = Path(name)
 
     def write(self, filename: PathLike, verbose: bool = False, **kwargs: Any) -> None:
-        """Write the file, atomically.
-
-        Raises:
-            ValueError: if the file is the scan itself.
-        """
-        path = Path(filename)
-        if path.exists() and self.scan.exists() and path.samefile(self.scan):
-            raise ValueError(f"{path}: is the scan itself; choose another folder or postfix")
-        save_nifti(path, self.data_obj, self.affine, self.form_code, self.output_dtype)
+        """Write the file, as `save_nifti`."""
+        save_nifti(
+            Path(filename),
+            self.data_obj,
+            self.affine,
+            scan=self.scan,
+            form_code=self.form_code,
+            dtype=self.output_dtype,
+        )
 
 
 def as_tensor(volume: Volume) -> MetaTensor:
@@ -169,6 +169,11 @@ def load(keys: KeysCollection) -> list[T.Transform]:
     return [reader, T.EnsureChannelFirstd(keys)]
 
 
+def load_case(num_classes: int, label_map: Mapping[str, int] | None) -> list[T.Transform]:
+    """Read `image` and `label`, check that they belong together, and map label values to classes."""
+    return [*load(("image", "label")), CheckLabeld(num_classes, label_map)]
+
+
 def to_network_grid(
     keys: Sequence[str], spacing: Sequence[float], intensity_range: Sequence[float]
 ) -> list[T.Transform]:
@@ -195,8 +200,8 @@ def evaluation(
     label_map: Mapping[str, int] | None = None,
 ) -> T.Compose:
     """As `preprocessing`, with `label` loaded beside it and left on the scan's own grid."""
-    checked = [*load(("image", "label")), CheckLabeld(num_classes, label_map)]
-    return T.Compose([*checked, *to_network_grid(("image",), spacing, intensity_range)])
+    case = load_case(num_classes, label_map)
+    return T.Compose([*case, *to_network_grid(("image",), spacing, intensity_range)])
 
 
 def validation(
@@ -206,8 +211,8 @@ def validation(
     label_map: Mapping[str, int] | None = None,
 ) -> T.Compose:
     """As `preprocessing`, with `label` on the network's grid too: quick enough for every epoch."""
-    checked = [*load(("image", "label")), CheckLabeld(num_classes, label_map)]
-    return T.Compose([*checked, *to_network_grid(("image", "label"), spacing, intensity_range)])
+    case = load_case(num_classes, label_map)
+    return T.Compose([*case, *to_network_grid(("image", "label"), spacing, intensity_range)])
 
 
 def training(

@@ -24,6 +24,7 @@ from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 from numpy.typing import DTypeLike, NDArray
 
+from monai_attn.data.errors import reason
 from monai_attn.data.files import written_whole
 
 AIR = -1024.0  # HU; what a voxel without a value becomes
@@ -97,7 +98,7 @@ def read_volume(path: str | Path, *, fill: float | None = AIR) -> Volume:
             data = np.asarray(image.get_fdata(dtype=np.float32)).reshape(_spatial(image.shape))
     except (ValueError, OSError) as error:
         raise ValueError(
-            f"{path}: the voxels cannot be read ({_line(error)}); copy it again"
+            f"{path}: the voxels cannot be read ({reason(error)}); copy it again"
         ) from error
     broken = int(data.size - np.count_nonzero(np.isfinite(data)))
     if broken == data.size:
@@ -151,15 +152,15 @@ def write_labels(path: str | Path, labels: NDArray[np.integer], like: Volume) ->
             f"{path}: labels of shape {labels.shape} do not lie on the grid of {like.path}"
             f" with shape {like.data.shape}; nothing was written"
         )
-    if path.exists() and like.path.exists() and path.samefile(like.path):
-        raise ValueError(f"{path}: is the scan itself; choose another output")
-    return save_nifti(path, labels, like.affine, like.form_code)
+    return save_nifti(path, labels, like.affine, scan=like.path, form_code=like.form_code)
 
 
 def save_nifti(
     path: str | Path,
     labels: NDArray[Any],
     affine: NDArray[np.float64],
+    *,
+    scan: Path | None = None,
     form_code: int = 1,
     dtype: DTypeLike | None = None,
 ) -> Path:
@@ -169,13 +170,16 @@ def save_nifti(
         path: where to, ending in .nii.gz or .nii.
         labels: whole numbers from 0 to 65535.
         affine: (4, 4), voxel to RAS+ mm.
+        scan: the file the labels were made from, which is never written over.
         form_code: the code of sform and qform; 0 leaves both out, as the scan did.
         dtype: type to store; uint8 by default, uint16 where a label is above 255.
 
     Raises:
-        ValueError: if a value is no whole number, or too large for the type.
+        ValueError: if a value is no whole number, or too large for the type, or `path` is the scan.
     """
     path = Path(path)
+    if scan is not None and path.exists() and scan.exists() and path.samefile(scan):
+        raise ValueError(f"{path}: is the scan itself; choose another output")
     low, high = labels.min(initial=0), labels.max(initial=0)
     if not (0 <= low <= high <= LARGEST_LABEL) or (
         labels.dtype.kind == "f" and (labels != np.rint(labels)).any()
@@ -202,22 +206,22 @@ def _open(path: Path) -> nib.Nifti1Image:
     """The file, read to its end, as a NIfTI image of one 3D volume; no voxel is decoded yet."""
     case_name(path)
     if not path.is_file():
-        reason = "is not a regular file" if path.exists() else "does not exist"
-        raise ValueError(f"{path}: {reason}; name a NIfTI file")
+        fault = "is not a regular file" if path.exists() else "does not exist"
+        raise ValueError(f"{path}: {fault}; name a NIfTI file")
     try:
         raw = path.read_bytes()
         if raw[:2] == b"\x1f\x8b":
             raw = gzip.decompress(raw)
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(
-            f"{path}: cannot be read to its end ({_line(error)}); copy it again"
+            f"{path}: cannot be read to its end ({reason(error)}); copy it again"
         ) from error
     kind = nib.Nifti2Image if raw[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c") else nib.Nifti1Image
     try:
         image = kind.from_bytes(raw)
     except (ImageFileError, HeaderDataError, WrapStructError, ValueError, OSError) as error:
         raise ValueError(
-            f"{path}: not a NIfTI file ({_line(error)}); convert or export it again"
+            f"{path}: not a NIfTI file ({reason(error)}); convert or export it again"
         ) from error
     stored = kind.header_class(raw[: kind.header_class.sizeof_hdr], check=False)
     _check_forms(path, stored)
@@ -264,8 +268,3 @@ def _check_forms(path: Path, header: nib.Nifti1Header) -> None:
 
 def _form_codes(header: nib.Nifti1Header) -> tuple[int, int]:
     return int(header["sform_code"]), int(header["qform_code"])
-
-
-def _line(error: BaseException) -> str:
-    """What an error says, in one line."""
-    return " ".join(str(error).split()) or type(error).__name__

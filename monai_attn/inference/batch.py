@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from monai_attn.data.errors import reason
 from monai_attn.data.volume import case_name, write_labels
 from monai_attn.inference.segment import OnWindow, Segmenter
 
@@ -30,13 +31,6 @@ class CaseResult:
     def name(self) -> str:
         """The case's name."""
         return case_name(self.scan)
-
-
-def reason(error: BaseException) -> str:
-    """What lies at the root of an error, in one line: MONAI wraps what goes wrong inside it."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def segment_files(
