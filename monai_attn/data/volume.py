@@ -8,20 +8,21 @@ repaired in silence.
 
 from __future__ import annotations
 
-import gzip
 import math
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import nibabel as nib
 import numpy as np
 from nibabel.affines import apply_affine, voxel_sizes
-from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
+from isal import igzip  # gzip's interface and its checksum, in a third of the time
 from numpy.typing import DTypeLike, NDArray
 
 from monai_attn.data.errors import reason
@@ -32,24 +33,43 @@ GRID_TOLERANCE = 1e-3  # mm; float32 headers round by far less, a moved grid is 
 SINGULAR = 1e-6  # a voxel's volume over the product of its edges, below which they lie in a plane
 SUFFIXES = (".nii.gz", ".nii")
 LARGEST_LABEL = 2**16 - 1  # uint16
+CHUNK = 2**22  # bytes decoded at a time: what is stored never lies in memory as a whole
+NIFTI_2 = (b"\x1c\x02\0\0", b"\0\0\x02\x1c")  # how a NIfTI-2 file begins, in either byte order
+DEFLATE = 1032  # no gzip stream holds more bytes than this for each of its own
 
 
 @dataclass(frozen=True)
-class Volume:
-    """A scan in memory.
+class Grid:
+    """Where the voxels of a scan lie.
 
     Attributes:
-        data: (X, Y, Z) float32, scaled by the header's slope and intercept: HU for CT.
+        shape: (X, Y, Z) voxels.
         affine: (4, 4) float64, voxel to RAS+ millimetres.
         form_code: the NIfTI code of the space the affine leads to, such as 1 for the scanner's; 0
             where the header holds no affine and nibabel's is a guess.
-        path: the file it came from.
+        path: the scan's file.
     """
 
-    data: NDArray[np.float32]
+    shape: tuple[int, ...]
     affine: NDArray[np.float64]
     form_code: int
     path: Path
+
+
+@dataclass(frozen=True)
+class Volume(Grid):
+    """A scan in memory: its grid and its voxels.
+
+    Attributes:
+        data: (X, Y, Z) float32, scaled by the header's slope and intercept: HU for CT.
+    """
+
+    data: NDArray[np.float32]
+
+    @property
+    def grid(self) -> Grid:
+        """Where the voxels lie, without holding on to them."""
+        return Grid(self.shape, self.affine, self.form_code, self.path)
 
 
 def case_name(path: str | Path) -> str:
@@ -79,40 +99,36 @@ def read_volume(path: str | Path, *, fill: float | None = AIR) -> Volume:
         ValueError: one line that names the file, the rule, what was received and the remedy.
     """
     path = Path(path)
-    image = _open(path)
-    affine = np.asarray(image.affine, dtype=np.float64)
-    if not np.isfinite(affine).all():
-        raise ValueError(
-            f"{path}: the affine is not finite, {affine[:3].tolist()}; "
-            "export it again with a sound header"
-        )
-    volume, edges = abs(np.linalg.det(affine[:3, :3])), np.prod(voxel_sizes(affine))
-    if not volume > SINGULAR * edges:  # an edge of length 0 makes both 0
-        raise ValueError(
-            f"{path}: the affine is singular, {affine[:3].tolist()}; "
-            "export it again with a sound header"
-        )
-    try:
-        # what float32 cannot hold becomes infinite, which is handled below
-        with np.errstate(over="ignore"):
-            data = np.asarray(image.get_fdata(dtype=np.float32)).reshape(_spatial(image.shape))
-    except (ValueError, OSError) as error:
-        raise ValueError(
-            f"{path}: the voxels cannot be read ({reason(error)}); copy it again"
-        ) from error
-    broken = int(data.size - np.count_nonzero(np.isfinite(data)))
+    with _open(path) as stream:
+        header, shape = _read_header(path, stream)
+        affine = np.asarray(header.get_best_affine(), dtype=np.float64)
+        _check_affine(path, affine)
+        data, broken = _read_voxels(path, stream, header, shape, fill)
     if broken == data.size:
         raise ValueError(f"{path}: no voxel has a finite value; export it again")
     if broken and fill is not None:
         voxels = "1 voxel is" if broken == 1 else f"{broken} voxels are"
         warnings.warn(f"{path}: {voxels} NaN or infinite; taken as {fill:g}", stacklevel=2)
-        data = np.where(np.isfinite(data), data, np.float32(fill))
-    sform_code, qform_code = _form_codes(image.header)
+    sform_code, qform_code = _form_codes(header)
     if not (sform_code or qform_code):
         warnings.warn(
             f"{path}: neither sform nor qform; which side is left is a guess", stacklevel=2
         )
-    return Volume(data, affine, sform_code or qform_code, path)
+    return Volume(shape, affine, sform_code or qform_code, path, data)
+
+
+def read_grid(path: str | Path) -> Grid:
+    """Where the voxels of a file lie, from its header alone; the voxels are not read.
+
+    Raises:
+        ValueError: as `read_volume`, for what the header shows.
+    """
+    path = Path(path)
+    with _open(path) as stream:
+        header, shape = _read_header(path, stream)
+    affine = np.asarray(header.get_best_affine(), dtype=np.float64)
+    _check_affine(path, affine)
+    return Grid(shape, affine, max(_form_codes(header)), path)
 
 
 def grid_offset(
@@ -136,7 +152,7 @@ def voxel_ml(affine: NDArray[np.float64]) -> float:
     return float(abs(np.linalg.det(affine[:3, :3]))) / 1000
 
 
-def write_labels(path: str | Path, labels: NDArray[np.integer], like: Volume) -> Path:
+def write_labels(path: str | Path, labels: NDArray[np.integer], like: Grid) -> Path:
     """Write a label map (X, Y, Z) on the grid of the scan it was made from.
 
     The file appears whole or not at all: it is written beside its target and then renamed. Its type
@@ -147,10 +163,10 @@ def write_labels(path: str | Path, labels: NDArray[np.integer], like: Volume) ->
     """
     path = Path(path)
     case_name(path)
-    if labels.shape != like.data.shape:
+    if labels.shape != like.shape:
         raise ValueError(
             f"{path}: labels of shape {labels.shape} do not lie on the grid of {like.path}"
-            f" with shape {like.data.shape}; nothing was written"
+            f" with shape {like.shape}; nothing was written"
         )
     return save_nifti(path, labels, like.affine, scan=like.path, form_code=like.form_code)
 
@@ -202,30 +218,41 @@ def save_nifti(
     return path
 
 
-def _open(path: Path) -> nib.Nifti1Image:
-    """The file, read to its end, as a NIfTI image of one 3D volume; no voxel is decoded yet."""
+@contextmanager
+def _open(path: Path) -> Iterator[BinaryIO]:
+    """The file's bytes, unpacked where they are packed, whatever its name says.
+
+    A stream that ends early or is damaged becomes one line that names the file.
+    """
     case_name(path)
     if not path.is_file():
         fault = "is not a regular file" if path.exists() else "does not exist"
         raise ValueError(f"{path}: {fault}; name a NIfTI file")
     try:
-        raw = path.read_bytes()
-        if raw[:2] == b"\x1f\x8b":
-            raw = gzip.decompress(raw)
+        with path.open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            yield igzip.open(file) if packed else file
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(
             f"{path}: cannot be read to its end ({reason(error)}); copy it again"
         ) from error
-    kind = nib.Nifti2Image if raw[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c") else nib.Nifti1Image
+
+
+def _read_header(path: Path, stream: BinaryIO) -> tuple[nib.Nifti1Header, tuple[int, ...]]:
+    """The header, checked, and the shape; the stream then stands at the first voxel."""
+    raw = stream.read(max(kind.sizeof_hdr for kind in (nib.Nifti1Header, nib.Nifti2Header)))
+    kind = nib.Nifti2Header if raw[:4] in NIFTI_2 else nib.Nifti1Header
+    raw = raw[: kind.sizeof_hdr]
     try:
-        image = kind.from_bytes(raw)
-    except (ImageFileError, HeaderDataError, WrapStructError, ValueError, OSError) as error:
+        header = kind(raw)
+        dtype, shape = header.get_data_dtype(), header.get_data_shape()
+        header.get_slope_inter()
+    except (HeaderDataError, WrapStructError, ValueError) as error:
         raise ValueError(
             f"{path}: not a NIfTI file ({reason(error)}); convert or export it again"
         ) from error
-    stored = kind.header_class(raw[: kind.header_class.sizeof_hdr], check=False)
-    _check_forms(path, stored)
-    dtype, shape = image.get_data_dtype(), image.shape
+    _check_forms(path, kind(raw, check=False))
     if dtype.kind not in "biuf":
         raise ValueError(
             f"{path}: voxels of type {dtype}; one number for each voxel is expected: convert it"
@@ -236,12 +263,71 @@ def _open(path: Path) -> nib.Nifti1Image:
         )
     if min(shape) < 1:
         raise ValueError(f"{path}: no voxels, its shape is {shape}; export it again")
-    # before memory is claimed for what the header promises
-    if len(raw) < (needed := image.dataobj.offset + math.prod(shape) * dtype.itemsize):
+    return header, _spatial(shape)
+
+
+def _read_voxels(
+    path: Path,
+    stream: BinaryIO,
+    header: nib.Nifti1Header,
+    shape: tuple[int, ...],
+    fill: float | None,
+) -> tuple[NDArray[np.float32], int]:
+    """The scaled voxels, filled where they have no finite value, and how many have none.
+
+    Chunk by chunk, so that memory holds the result alone; to the stream's end, so that its checksum is
+    compared.
+    """
+    dtype, offset = header.get_data_dtype(), header.get_data_offset()
+    needed = offset + math.prod(shape) * dtype.itemsize
+    held = path.stat().st_size * (DEFLATE if isinstance(stream, igzip.IGzipFile) else 1)
+    slope, intercept = header.get_slope_inter()
+    scaled = slope is not None and (slope, intercept) != (1, 0)
+    stream.seek(0)
+    if held < needed:  # before memory is claimed for what the header promises
+        _require(path, _drain(stream), needed)
+    done = len(stream.read(offset))
+    try:
+        data = np.empty(math.prod(shape), np.float32)
+    except MemoryError as error:
         raise ValueError(
-            f"{path}: holds {len(raw)} bytes of the {needed} that its header names; copy it again"
+            f"{path}: {needed} bytes, more than this machine's memory; crop or resample it first"
+        ) from error
+    broken, filled = 0, 0
+    while filled < data.size:
+        raw = stream.read(min(CHUNK, (data.size - filled) * dtype.itemsize))
+        if not raw or len(raw) % dtype.itemsize:
+            _require(path, done + len(raw), needed)
+        values = np.frombuffer(raw, dtype)
+        if scaled:
+            values = values * np.float64(slope) + intercept
+        part = data[filled : filled + len(values)]
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
+            part[:] = values
+        if scaled or dtype.kind == "f":
+            holes = ~np.isfinite(part)
+            broken += int(np.count_nonzero(holes))
+            if fill is not None:
+                part[holes] = fill
+        filled += len(values)
+        done += len(raw)
+    _drain(stream)
+    return data.reshape(shape, order="F"), broken
+
+
+def _drain(stream: BinaryIO) -> int:
+    """Read to the end; how many bytes there were."""
+    count = 0
+    while raw := stream.read(CHUNK):
+        count += len(raw)
+    return count
+
+
+def _require(path: Path, held: int, needed: int) -> None:
+    if held < needed:
+        raise ValueError(
+            f"{path}: holds {held} bytes of the {needed} that its header names; copy it again"
         )
-    return image
 
 
 def _spatial(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -249,6 +335,21 @@ def _spatial(shape: tuple[int, ...]) -> tuple[int, ...]:
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
     return shape
+
+
+def _check_affine(path: Path, affine: NDArray[np.float64]) -> None:
+    """Refuse an affine that places no volume."""
+    if not np.isfinite(affine).all():
+        raise ValueError(
+            f"{path}: the affine is not finite, {affine[:3].tolist()}; "
+            "export it again with a sound header"
+        )
+    volume, edges = abs(np.linalg.det(affine[:3, :3])), np.prod(voxel_sizes(affine))
+    if not volume > SINGULAR * edges:  # an edge of length 0 makes both 0
+        raise ValueError(
+            f"{path}: the affine is singular, {affine[:3].tolist()}; "
+            "export it again with a sound header"
+        )
 
 
 def _check_forms(path: Path, header: nib.Nifti1Header) -> None:
