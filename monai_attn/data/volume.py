@@ -19,10 +19,10 @@ from typing import Any, BinaryIO
 
 import nibabel as nib
 import numpy as np
+from isal import igzip  # gzip's interface and its checksum, in a third of the time
 from nibabel.affines import apply_affine, voxel_sizes
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
-from isal import igzip  # gzip's interface and its checksum, in a third of the time
 from numpy.typing import DTypeLike, NDArray
 
 from monai_attn.data.errors import reason
