@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ import monai_attn
 from monai_attn import DEFAULT_BUNDLE
 from monai_attn.data.errors import reason
 from monai_attn.inference.segment import Segmenter
+from monai_attn.weights import load_weights
 
 PACKAGE = Path(monai_attn.__file__).parent
 SHIPPED = (PACKAGE / "_bundles", PACKAGE.parent / "bundles")  # installed; in a checkout
@@ -115,18 +115,5 @@ def open_bundle(name_or_dir: str | Path = DEFAULT_BUNDLE, device: str = "auto") 
         _ = bundle.label_names
     except Exception as error:  # a config is code: it can raise anything
         raise ValueError(f"{root}: its configs do not make a bundle ({reason(error)})") from error
-    _load_weights(network, root / "models" / "model.pt", where)
+    load_weights(network, root / "models" / "model.pt", where)
     return bundle
-
-
-def _load_weights(network: torch.nn.Module, path: Path, device: torch.device) -> None:
-    if not path.is_file():
-        raise ValueError(f"{path}: no weights; train the bundle first")
-    try:
-        state = torch.load(path, map_location=device, weights_only=True)
-    except (RuntimeError, EOFError, UnpicklingError) as error:
-        raise ValueError(f"{path}: cannot be read as weights; copy or train them again") from error
-    try:
-        network.load_state_dict(state)
-    except (RuntimeError, TypeError) as error:
-        raise ValueError(f"{path}: does not fit the bundle's network ({reason(error)})") from error

@@ -1,8 +1,9 @@
-"""Resampling between grids whose axes are parallel: one axis at a time, a chunk at a time.
+"""Resampling from grid to grid: where their axes are parallel, one axis at a time.
 
 Reorienting a scan and changing its spacing move no axis out of its direction, however oblique the scan
 lies. The trilinear sum over eight neighbours is then three sums over two, which is the same up to
-rounding and takes a fraction of the time; and no coordinate of a voxel is ever stored.
+rounding and takes a fraction of the time. Only a sheared scan, of a tilted gantry, is looked up voxel by
+voxel.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 PARALLEL = 1e-3  # voxels that an axis may stray over the grid's whole length and count as parallel
 CHUNK = 2**24  # bytes of the result that are made at a time
@@ -37,15 +39,12 @@ class Axis:
         return np.clip(self.start + self.step * np.arange(self.size), 0, size - 1)
 
 
-def parallel_axes(matrix: NDArray[np.float64], shape: Sequence[int]) -> tuple[Axis, ...]:
-    """Describe the way from a new grid to the old one axis by axis.
+def parallel_axes(matrix: NDArray[np.float64], shape: Sequence[int]) -> tuple[Axis, ...] | None:
+    """Describe the way from a new grid to the old one axis by axis, or None if it turns or shears.
 
     Args:
         matrix: (n + 1, n + 1), voxel of the new grid to voxel of the old.
         shape: voxels of the new grid.
-
-    Raises:
-        ValueError: if the axes of the two grids are not parallel.
     """
     turn, start = matrix[:-1, :-1], matrix[:-1, -1]
     sources = np.abs(turn).argmax(axis=0)
@@ -54,13 +53,41 @@ def parallel_axes(matrix: NDArray[np.float64], shape: Sequence[int]) -> tuple[Ax
     straight[sources, range(len(shape))] = steps
     stray = np.abs(turn - straight) @ np.asarray(shape)
     if len(set(sources.tolist())) < len(shape) or stray.max() > PARALLEL:
-        raise ValueError(
-            f"matrix (={matrix.tolist()}) turns the axes; grids with parallel axes are expected"
-        )
+        return None
     return tuple(
         Axis(int(source), float(start[source]), float(step), int(size))
         for source, step, size in zip(sources, steps, shape, strict=True)
     )
+
+
+def resample_onto(
+    volume: Tensor, matrix: NDArray[np.float64], shape: Sequence[int], mode: str = "bilinear"
+) -> Tensor:
+    """A volume (C, X, Y, Z) on another grid of any direction.
+
+    Args:
+        volume: (C, X, Y, Z).
+        matrix: (4, 4), voxel of the new grid to voxel of the old.
+        shape: voxels of the new grid.
+        mode: as for `resample`.
+    """
+    axes = parallel_axes(matrix, shape)
+    if axes is not None:
+        return resample(volume, axes, mode)
+    out = volume.new_empty((len(volume), *shape), dtype=torch.float32)
+    thick = max(1, CHUNK // (4 * out[..., 0].numel()))
+    for first in range(0, shape[2], thick):
+        last = min(first + thick, shape[2])
+        voxels = np.indices((shape[0], shape[1], last - first)).reshape(3, -1)
+        voxels[2] += first
+        places = matrix[:3, :3] @ voxels + matrix[:3, 3:]
+        ends = np.maximum(np.array(volume.shape[1:]) - 1, 1)[:, None]
+        where = torch.as_tensor(2 * places / ends - 1, dtype=torch.float32, device=volume.device)
+        where = where.flip(0).T.reshape(1, shape[0], shape[1], last - first, 3)
+        out[..., first:last] = F.grid_sample(
+            volume[None].float(), where, mode, padding_mode="border", align_corners=True
+        )[0]
+    return out if mode == "bilinear" else out.to(volume.dtype)
 
 
 def resample(volume: Tensor, axes: Sequence[Axis], mode: str = "bilinear") -> Tensor:

@@ -16,23 +16,31 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from monai_attn.resample import Axis, parallel_axes, resample
+from monai_attn.resample import Axis, parallel_axes, resample, resample_onto
 
+BACKGROUND = 20.0  # the logit of background where nothing was looked at: a probability of 1 - 4e-18
 CHUNK = 2**26  # bytes of probabilities on the scan's grid at a time
 Box = tuple[slice, ...]
 
 
+def within(box: Sequence[slice]) -> tuple[slice, ...]:
+    """The index of a box in every channel of a (C, *spatial) tensor."""
+    return (slice(None), *box)
+
+
 @dataclass(frozen=True)
 class Slab:
-    """Logits of one stretch of the network's grid.
+    """What a network says of one stretch of its grid.
 
     Attributes:
         box: where it lies, a slice for each axis.
         logits: (C, *box).
+        maps: its further outputs, such as attention, each (K, *box).
     """
 
     box: Box
     logits: Tensor
+    maps: tuple[Tensor, ...] = ()
 
 
 def labels_on_grid(
@@ -48,17 +56,16 @@ def labels_on_grid(
         slabs: one after the other along `axis` without gaps, alike along the other axes. Where they do
             not reach there is background, and so is their outermost layer, unless the grid ends there.
         size: voxels of the network's grid.
-        matrix: (4, 4), voxel of the scan to voxel of the network's grid; the axes must be parallel.
+        matrix: (4, 4), voxel of the scan to voxel of the network's grid.
         shape: (X, Y, Z) voxels of the scan.
         axis: the axis of the network's grid along which the slabs follow each other.
 
     Returns:
         (X, Y, Z), x fastest in memory as in a NIfTI file; uint8, or uint16 for more than 256 classes.
-
-    Raises:
-        ValueError: if the axes of the two grids are not parallel.
     """
     axes = parallel_axes(matrix, shape)
+    if axes is None:
+        return _labels_askew(list(slabs), size, matrix, shape)
     where = [axis.coordinates(size[axis.source]) for axis in axes]
     labels: NDArray[np.integer] = np.zeros(shape, np.uint8, order="F")
     before: Slab | None = None
@@ -68,6 +75,25 @@ def labels_on_grid(
         # what lies between two slabs needs the last layer of the first
         _fill(labels, slab if before is None else _join(before, slab, axis), axes, where)
         before = _last_layer(slab, axis)
+    return labels
+
+
+def _labels_askew(
+    slabs: Sequence[Slab], size: Sequence[int], matrix: NDArray[np.float64], shape: Sequence[int]
+) -> NDArray[np.integer]:
+    """The labels of a sheared scan: of the whole grid at once, and not slab by slab."""
+    classes = len(slabs[0].logits)
+    margin = slabs[0].logits.new_zeros((classes, *size))
+    margin[0] = 1  # background where no slab reaches
+    margin = _margin(margin * BACKGROUND)
+    for slab in slabs:
+        margin[within(slab.box)] = _margin(slab.logits)
+    labels = np.zeros(shape, np.uint8 if classes <= 256 else np.uint16, order="F")
+    step = np.eye(4)
+    for z in range(shape[2]):
+        step[2, 3] = z
+        layer = resample_onto(margin, matrix @ step, (*shape[:2], 1))
+        labels[..., z] = _label(layer)[..., 0].cpu().numpy()
     return labels
 
 
@@ -93,27 +119,29 @@ def _fill(
     bounds = _bounds(slab.logits[1:].amax(dim=0) > slab.logits[0]) if len(slab.logits) > 1 else None
     if bounds is None:
         return
-    crop, near, target = [], list(axes), list(axes)
-    for part, box in zip(bounds, slab.box, strict=True):  # with one layer of neighbours
-        crop.append(slice(max(part.start - 1, 0), min(part.stop + 1, box.stop - box.start)))
-    for i, axis in enumerate(axes):
+    # with one layer of neighbours
+    crop = tuple(
+        slice(max(part.start - 1, 0), min(part.stop + 1, box.stop - box.start))
+        for part, box in zip(bounds, slab.box, strict=True)
+    )
+    near: list[Axis] = []  # the scan's axes, of the voxels that lie within the crop
+    target: list[slice] = []  # those voxels
+    for axis, places in zip(axes, where, strict=True):
         first = slab.box[axis.source].start + crop[axis.source].start
         last = slab.box[axis.source].start + crop[axis.source].stop - 1
-        inside = np.flatnonzero((where[i] >= first) & (where[i] <= last))
+        inside = np.flatnonzero((places >= first) & (places <= last))
         if not len(inside):
             return
-        start, stop = int(inside[0]), int(inside[-1]) + 1
-        target[i] = slice(start, stop)
-        part = axis.part(start, stop)
-        near[i] = replace(part, start=part.start - first)
-    values = _margin(slab.logits[(slice(None), *crop)])
+        part = axis.part(int(inside[0]), int(inside[-1]) + 1)
+        near.append(replace(part, start=part.start - first))
+        target.append(slice(int(inside[0]), int(inside[-1]) + 1))
+    values = _margin(slab.logits[within(crop)])
     thick = max(1, CHUNK // (4 * len(values) * max(1, near[0].size * near[1].size)))
     for first in range(0, near[2].size, thick):
         last = min(first + thick, near[2].size)
-        part = resample(values, [near[0], near[1], near[2].part(first, last)])
+        found = _label(resample(values, [near[0], near[1], near[2].part(first, last)]))
         at = target[2].start
-        box = (target[0], target[1], slice(at + first, at + last))
-        labels[box] = _label(part).cpu().numpy()
+        labels[target[0], target[1], at + first : at + last] = found.cpu().numpy()
 
 
 def _bounds(mask: Tensor) -> Box | None:

@@ -6,99 +6,23 @@ client that looks for MONAI's own loading and saving transforms finds them.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import torch
 from monai import transforms as T
-from monai.config import KeysCollection, PathLike
-from monai.data.image_reader import ImageReader
-from monai.data.image_writer import ImageWriter
+from monai.config import KeysCollection
 from monai.data.meta_tensor import MetaTensor
-from torch import Tensor
+from monai.data.utils import compute_shape_offset, zoom_affine
+from monai.utils import TraceKeys, ensure_tuple_rep
+from numpy.typing import NDArray
 
-from monai_attn.data.volume import SUFFIXES, Volume, read_volume, same_grid, save_nifti
-
-
-class VolumeReader(ImageReader):
-    """MONAI's reader interface over `read_volume`: its checks, and nibabel's affine without repairs.
-
-    MONAI's own NIfTI reader prefers an invalid qform to a sound sform and makes a singular affine
-    plausible.
-    """
-
-    def verify_suffix(self, filename: Sequence[PathLike] | PathLike) -> bool:
-        """Whether all files are NIfTI by name."""
-        names = [filename] if isinstance(filename, (str, Path)) else list(filename)
-        return all(str(name).lower().endswith(SUFFIXES) for name in names)
-
-    def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> Volume:
-        """Read one file; ValueError as `read_volume`."""
-        names = [data] if isinstance(data, (str, Path)) else list(data)
-        if len(names) != 1:
-            raise ValueError(f"{names}: one NIfTI file is expected for one image")
-        return read_volume(str(names[0]))
-
-    def get_data(self, img: Volume) -> tuple[np.ndarray, dict[str, Any]]:
-        """The voxels (X, Y, Z) and the metadata MONAI's spatial transforms need."""
-        return img.data, {
-            "affine": img.affine.copy(),
-            "original_affine": img.affine.copy(),
-            "spatial_shape": np.array(img.data.shape),
-            "space": "RAS",
-            "original_channel_dim": "no_channel",
-            "form_code": img.form_code,
-        }
-
-
-class LabelWriter(ImageWriter):
-    """MONAI's writer interface over `save_nifti`: whole files only, and only on the scan's own grid."""
-
-    def __init__(self, output_dtype: Any = np.uint8, **kwargs: Any) -> None:
-        super().__init__(output_dtype=output_dtype, **kwargs)
-
-    def set_data_array(self, data_array: Any, channel_dim: int | None = 0, **kwargs: Any) -> None:
-        """Take labels (1, X, Y, Z) or, without a channel, (X, Y, Z)."""
-        labels = np.asarray(data_array)
-        self.data_obj = labels if channel_dim is None else labels.squeeze(channel_dim)
-
-    def set_metadata(
-        self, meta_dict: Mapping | None, resample: bool = True, **options: Any
-    ) -> None:
-        """Take the affine; refuse labels that no longer lie on the grid of the scan.
-
-        Raises:
-            ValueError: if the labels are not on the grid the scan was read from.
-        """
-        meta = meta_dict or {}
-        name = meta.get("filename_or_obj", "labels")
-        shape = tuple(int(n) for n in meta["spatial_shape"])
-        self.affine = np.asarray(meta["original_affine"], dtype=np.float64)
-        if self.data_obj.shape != shape or not same_grid(
-            shape, np.asarray(meta["affine"], dtype=np.float64), self.affine
-        ):
-            raise ValueError(f"{name}: the labels are not on the scan's grid; invert them first")
-        self.form_code = int(meta.get("form_code", 1))
-        self.scan = Path(name)
-
-    def write(self, filename: PathLike, verbose: bool = False, **kwargs: Any) -> None:
-        """Write the file, as `save_nifti`."""
-        save_nifti(
-            Path(filename),
-            self.data_obj,
-            self.affine,
-            scan=self.scan,
-            form_code=self.form_code,
-            dtype=self.output_dtype,
-        )
-
-
-def as_tensor(volume: Volume) -> MetaTensor:
-    """What `LoadImaged` makes of the volume's file: (X, Y, Z), with its metadata."""
-    data, meta = VolumeReader().get_data(volume)
-    return MetaTensor(torch.from_numpy(data), meta={**meta, "filename_or_obj": str(volume.path)})
+from monai_attn.data.volume import same_grid
+from monai_attn.monai_io import LabelWriter, VolumeReader
+from monai_attn.resample import resample_onto
+from monai_attn.scan_grid import Slab, labels_on_grid
 
 
 def without(steps: T.Compose, name: str) -> T.Compose:
@@ -106,19 +30,117 @@ def without(steps: T.Compose, name: str) -> T.Compose:
     return T.Compose([step for step in steps.transforms if name not in type(step).__name__])
 
 
-class ResampleSpacingd(T.Spacingd):
-    """`Spacingd` that touches its own keys only.
+def ras_grid(
+    shape: Sequence[int], affine: NDArray[np.float64], spacing: Sequence[float]
+) -> tuple[tuple[int, ...], NDArray[np.float64]]:
+    """The grid that `Orientation` to RAS and `Spacing` lead to, as MONAI lays it.
 
-    MONAI's updates every entry whose name begins with `image_`, and fails on the string that MONAI
-    Label passes under `image_path`.
+    Args:
+        shape: (X, Y, Z) voxels.
+        affine: (4, 4), voxel to RAS+ mm.
+        spacing: mm along each axis of the new grid.
+
+    Returns:
+        its shape, and its affine: voxel to RAS+ mm.
+    """
+    turn = nib.io_orientation(affine)
+    turned = affine @ nib.orientations.inv_ornt_aff(turn, shape)
+    sizes = np.empty(len(shape), dtype=int)
+    sizes[turn[:, 0].astype(int)] = shape
+    target = zoom_affine(turned, np.asarray(spacing, dtype=np.float64), diagonal=False)
+    new_shape, offset = compute_shape_offset(tuple(sizes), turned, target)
+    target[:-1, -1] = offset[: len(shape)]
+    return tuple(int(n) for n in new_shape), target
+
+
+class ResampleRASd(T.MapTransform, T.InvertibleTransform):
+    """`Orientationd` to RAS and `Spacingd` in one pass, axis by axis; the grids are MONAI's own.
+
+    It touches its own keys only: MONAI's `Spacingd` updates every entry whose name begins with `image_`,
+    and fails on the string that MONAI Label passes under `image_path`.
+
+    Args:
+        keys: volumes (C, X, Y, Z) with an affine.
+        spacing: mm along each axis.
+        mode: "bilinear" or "nearest", for all keys or for each.
     """
 
-    def __call__(
-        self, data: Mapping[Hashable, Tensor], lazy: bool | None = None
-    ) -> dict[Hashable, Tensor]:
-        """Resample the keys' volumes (C, *spatial) to the spacing in mm."""
-        own = {key: data[key] for key in self.key_iterator(dict(data))}
-        return {**data, **super().__call__(own, lazy)}
+    def __init__(
+        self, keys: KeysCollection, spacing: Sequence[float], mode: str | Sequence[str] = "bilinear"
+    ) -> None:
+        super().__init__(keys)
+        self.spacing = tuple(spacing)
+        self.mode = ensure_tuple_rep(mode, len(self.keys))
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Resample the keys' volumes (C, X, Y, Z)."""
+        out = dict(data)
+        for key, mode in self.key_iterator(out, self.mode):
+            volume = out[key]
+            shape, affine = tuple(volume.shape[1:]), np.asarray(volume.affine, dtype=np.float64)
+            new_shape, new_affine = ras_grid(shape, affine, self.spacing)
+            out[key] = _onto(volume, new_shape, new_affine, mode)
+            self.push_transform(
+                out[key],
+                orig_size=shape,
+                extra_info={"affine": torch.as_tensor(affine), "mode": mode},
+            )
+        return out
+
+    def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Bring the keys' volumes back to the grid they came from."""
+        out = dict(data)
+        for key in self.key_iterator(out):
+            past = self.pop_transform(out[key])
+            info = past[TraceKeys.EXTRA_INFO]
+            affine = np.asarray(info["affine"], dtype=np.float64)
+            shape = tuple(int(n) for n in past[TraceKeys.ORIG_SIZE])
+            out[key] = _onto(out[key], shape, affine, info["mode"])
+        return out
+
+
+def _onto(
+    volume: MetaTensor, shape: Sequence[int], affine: NDArray[np.float64], mode: str
+) -> MetaTensor:
+    """A volume (C, X, Y, Z) on another grid with parallel axes."""
+    matrix = np.linalg.inv(np.asarray(volume.affine, dtype=np.float64)) @ affine
+    moved = resample_onto(volume.as_tensor(), matrix, shape, mode)
+    out = MetaTensor(moved).copy_meta_from(volume)
+    out.affine = torch.as_tensor(affine)
+    return out
+
+
+class LabelsOnScanGridd(T.MapTransform):
+    """Logits on the network's grid to labels on the grid the image was read from.
+
+    Args:
+        keys: logits (C, *network grid).
+        image: key of the image the network saw, with the affine it has now and had in its file.
+    """
+
+    def __init__(self, keys: KeysCollection, image: str = "image") -> None:
+        super().__init__(keys)
+        self.image = image
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Replace each key's logits by labels (1, X, Y, Z)."""
+        out = dict(data)
+        for key in self.key_iterator(out):
+            logits = out[key].as_tensor() if isinstance(out[key], MetaTensor) else out[key]
+            whole = Slab(tuple(slice(0, n) for n in logits.shape[1:]), logits)
+            labels = self.labels([whole], out[self.image])
+            meta = {**out[self.image].meta, "affine": out[self.image].meta["original_affine"]}
+            out[key] = MetaTensor(torch.from_numpy(labels)[None], meta=meta)
+        return out
+
+    def labels(
+        self, slabs: Iterable[Slab], image: MetaTensor, axis: int = 0
+    ) -> NDArray[np.integer]:
+        """The labels (X, Y, Z) of slabs that follow each other along an axis of the image's grid."""
+        original = np.asarray(image.meta["original_affine"], dtype=np.float64)
+        matrix = np.linalg.inv(np.asarray(image.affine, dtype=np.float64)) @ original
+        shape = [int(n) for n in image.meta["spatial_shape"]]
+        return labels_on_grid(slabs, image.shape[1:], matrix, shape, axis)
 
 
 class CheckLabeld(T.MapTransform):
@@ -181,8 +203,7 @@ def to_network_grid(
     modes, types = ("bilinear", "nearest"), (torch.float32, torch.uint8)
     low, high = intensity_range
     return [
-        T.Orientationd(keys, axcodes="RAS", labels=None),
-        ResampleSpacingd(keys, pixdim=spacing, mode=modes[: len(keys)]),
+        ResampleRASd(keys, spacing, mode=modes[: len(keys)]),
         T.ScaleIntensityRanged("image", low, high, 0.0, 1.0, clip=True),
         T.EnsureTyped(keys, dtype=types[: len(keys)]),
     ]
@@ -271,20 +292,7 @@ def discretize() -> T.Compose:
     return T.Compose([Discreted("pred")])
 
 
-def to_scan_grid(inverse_of: T.Compose) -> list[T.Transform]:
-    """Logits (C, *spatial) under `pred` to labels (1, X, Y, Z) on the grid the image was read from.
-
-    Probabilities are resampled, not labels: the boundary stays smooth.
-    """
-    return [
-        T.Activationsd("pred", softmax=True),
-        T.Invertd("pred", transform=inverse_of, orig_keys="image", nearest_interp=False),
-        T.AsDiscreted("pred", argmax=True),
-    ]
-
-
 def postprocessing(
-    inverse_of: T.Compose,
     output_dir: str,
     output_postfix: str = "seg",
     output_ext: str = ".nii.gz",
@@ -303,4 +311,4 @@ def postprocessing(
         writer=LabelWriter,
         print_log=False,
     )
-    return T.Compose([*to_scan_grid(inverse_of), save])
+    return T.Compose([LabelsOnScanGridd("pred"), save])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from monai_attn.data.errors import reason
 from monai_attn.data.volume import case_name, write_labels
+from monai_attn.inference.manifest import write_manifest
 from monai_attn.inference.segment import OnWindow, Segmenter
 
 
@@ -19,12 +22,14 @@ class CaseResult:
         scan: the file.
         target: its label map, written unless there is an `error`.
         volumes_ml: the volume of each label found in it, in ml.
+        fallback: why a run in focus mode became a full one, or empty.
         error: one line that says why there is no label map, or empty.
     """
 
     scan: Path
     target: Path
     volumes_ml: dict[int, float] = field(default_factory=dict)
+    fallback: str = ""
     error: str = ""
 
     @property
@@ -34,21 +39,31 @@ class CaseResult:
 
 
 def segment_files(
-    segmenter: Segmenter, targets: Mapping[Path, Path], on_window: OnWindow | None = None
+    segmenter: Segmenter,
+    targets: Mapping[Path, Path],
+    on_window: OnWindow | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> Iterator[CaseResult]:
     """Segment each scan and write its labels, yielding each result when it is there.
+
+    Beside each label map lies a manifest, a JSON file of its name: how the map was made.
 
     Args:
         segmenter: what makes labels of a scan.
         targets: the scans, and where the labels of each go.
         on_window: as for `Segmenter`.
+        settings: what the manifests say of the bundle and the backend.
     """
     for scan, target in targets.items():
         try:
             result = segmenter(scan, on_window)
+            start = time.perf_counter()
             write_labels(target, result.labels, like=result.scan)
+            result.seconds["write"] = time.perf_counter() - start
+            write_manifest(target, result, settings or {})
         except (ValueError, OSError, RuntimeError, MemoryError) as error:
             why = reason(error)
             yield CaseResult(scan, target, error=why if str(scan) in why else f"{scan}: {why}")
             continue
-        yield CaseResult(scan, target, result.volumes_ml)
+        fallback = result.plan.fallback if result.plan else ""
+        yield CaseResult(scan, target, result.volumes_ml, fallback)

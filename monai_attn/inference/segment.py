@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from monai.data.meta_tensor import MetaTensor
 from monai.inferers import Inferer, SlidingWindowInferer
 from monai.transforms import Compose
+from monai.utils import fall_back_tuple
 from numpy.typing import NDArray
 from torch import Tensor
 
-from monai_attn.data.volume import Volume, read_volume, same_grid, voxel_ml
+from monai_attn.data.volume import Grid, read_grid, read_volume, same_grid, voxel_ml
+from monai_attn.inference.inferer import AttentionWindowInferer
+from monai_attn.inference.plan import (
+    Plan,
+    format_memory,
+    free_memory,
+    memory_need,
+    used_memory,
+)
 from monai_attn.inference.windows import window_grid
-from monai_attn.transforms import as_tensor, without
+from monai_attn.monai_io import as_tensor
+from monai_attn.transforms import LabelsOnScanGridd, ResampleRASd, ras_grid, without
 
 OnWindow = Callable[[int, int | None], None]
 """Called with the windows done and the windows in all, None where that is not known."""
@@ -24,17 +37,43 @@ OnWindow = Callable[[int, int | None], None]
 
 @dataclass(frozen=True)
 class Segmentation:
-    """Labels (X, Y, Z) on the grid of the scan they were made from."""
+    """Labels (X, Y, Z) on the grid of the scan they were made from.
 
-    scan: Volume
+    Attributes:
+        scan: the scan's grid and file.
+        labels: uint8, or uint16 for more than 256 classes.
+        plan: the windows that ran, where the inferer plans them.
+        seconds: how long each stage took.
+    """
+
+    scan: Grid
     labels: NDArray[np.integer]
+    plan: Plan | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
 
     @property
     def volumes_ml(self) -> dict[int, float]:
         """The volume in millilitres of each label that occurs, background left out."""
-        counts = np.bincount(self.labels.ravel())
+        counts = np.bincount(self.labels.ravel(order="K"))
         voxel = voxel_ml(self.scan.affine)
         return {label: int(n) * voxel for label, n in enumerate(counts) if label > 0 and n > 0}
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What segmenting a scan would take.
+
+    Attributes:
+        scan: the scan's grid and file.
+        plan: the windows that would run.
+        memory: bytes at the peak, of the whole process.
+        seconds: of the windows, from the time that one took; None without windows.
+    """
+
+    scan: Grid
+    plan: Plan
+    memory: int
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -44,11 +83,14 @@ class Segmenter:
     Args:
         preprocessing: from `image` to the network's input; transforms that load are left out, since
             `read_volume` reads and checks the scan.
-        inferer: any MONAI inferer.
+        inferer: any MONAI inferer. With `AttentionWindowInferer` and `LabelsOnScanGridd` labels are made
+            slab by slab, so that memory follows the slab.
         network: any callable from (B, C, *roi) to logits.
         postprocessing: from logits under `pred` to labels on the scan's grid; transforms that save are
             left out.
         device: where the network lives.
+        channels: channels of the logits.
+        memory: bytes the whole process may hold; what the machine has by default.
     """
 
     preprocessing: Compose
@@ -56,6 +98,8 @@ class Segmenter:
     network: Callable[[Tensor], Any]
     postprocessing: Compose
     device: torch.device
+    channels: int = 2
+    memory: int | None = None
 
     def __call__(self, path: str | Path, on_window: OnWindow | None = None) -> Segmentation:
         """Segment one NIfTI scan.
@@ -65,39 +109,136 @@ class Segmenter:
             on_window: called before the first window and after each.
 
         Raises:
-            ValueError: one line that names the file, if it cannot be read or its labels do not return to
-                its grid.
+            ValueError: one line that names the file, if it cannot be read, would take more memory than
+                there is, or its labels do not return to its grid.
         """
-        scan = read_volume(path)
-        prepare = without(self.preprocessing, "LoadImage")
-        data = prepare({"image": as_tensor(scan)})
-        image = data["image"][None].to(self.device)  # (1, C, *network grid)
+        clock = _Clock()
+        scan, data = self._prepare(path, clock)
+        image = data["image"]
         with torch.inference_mode():
-            network = self._counted(image, on_window) if on_window else self.network
-            data["pred"] = self.inferer(image, network)[0]
-            data = without(self.postprocessing, "SaveImage")(data)
-        labels = data["pred"]
-        if labels.shape[1:] != scan.data.shape or not same_grid(
-            scan.data.shape, np.asarray(labels.affine, dtype=np.float64), scan.affine
-        ):
+            plan = None
+            if isinstance(self.inferer, AttentionWindowInferer):
+                with clock("plan"):
+                    plan = self.inferer.plan(image[None], self.channels)
+            network = self._counted(image, plan, clock, on_window)
+            with clock("labels"):
+                labels = self._labels(data, plan, network)
+        clock.seconds["labels"] -= clock.seconds["network"]
+        if labels is None or labels.shape != scan.shape:
             raise ValueError(
                 f"{path}: the bundle's postprocessing does not return to the scan's grid"
             )
-        return Segmentation(scan, labels[0].cpu().numpy().astype(np.uint16))
+        return Segmentation(scan, labels, plan, clock.seconds)
 
-    def _counted(self, image: Tensor, on_window: OnWindow) -> Callable[[Tensor], Any]:
-        """The network, reporting each window it has seen."""
+    def outlook(self, path: str | Path) -> Outlook:
+        """What segmenting one NIfTI scan would take; one window runs to be timed.
+
+        Raises:
+            ValueError: as a call; and if the bundle's inferer makes no plan.
+        """
+        if not isinstance(self.inferer, AttentionWindowInferer):
+            raise ValueError(f"{path}: the bundle's inferer makes no plan; run it to see")
+        scan, data = self._prepare(path, _Clock())
+        image = data["image"]
+        with torch.inference_mode():
+            plan = self.inferer.plan(image[None], self.channels)
+            window = torch.zeros((1, len(image), *plan.roi_size), device=self.device)
+            self.network(window)  # what a backend does once does not count
+            start = time.perf_counter()
+            self.network(window)
+            seconds = time.perf_counter() - start
+        peak = used_memory() + memory_need(scan.shape, plan.grid, plan).peak
+        return Outlook(scan, plan, peak, seconds * len(plan.windows))
+
+    def _prepare(self, path: str | Path, clock: _Clock) -> tuple[Grid, dict[str, Any]]:
+        """The scan's grid, and the network's input under `image`; the scan's voxels are let go."""
+        self._check_memory(path)
+        with clock("read"):
+            scan = read_volume(path)
+        with clock("prepare"):
+            prepare = without(self.preprocessing, "LoadImage")
+            data = prepare({"image": as_tensor(scan).to(self.device)})
+            data["image"] = data["image"].to(self.device)
+        return scan.grid, data
+
+    def _check_memory(self, path: str | Path) -> None:
+        """Refuse a scan that would not fit, from its header alone."""
+        if not isinstance(self.inferer, AttentionWindowInferer):
+            return
+        scan = read_grid(path)
+        size = scan.shape
+        for step in self.preprocessing.transforms:
+            if isinstance(step, ResampleRASd):
+                size, _ = ras_grid(scan.shape, scan.affine, step.spacing)
+        roi = fall_back_tuple(self.inferer.roi_size, size)
+        windows = tuple(window_grid(size, roi, self.inferer.overlap))
+        plan = Plan(
+            size, (0,) * len(size), tuple(roi), windows, len(windows), channels=self.channels
+        ).on_thickest_axis()
+        held = used_memory()
+        allowed = self.memory if self.memory is not None else held + free_memory()
+        needed = held + memory_need(scan.shape, size, plan).peak
+        if needed > allowed:
+            raise ValueError(
+                f"{path}: takes {format_memory(needed)} of memory, {format_memory(allowed)} are "
+                f"allowed; allow more with --memory, or crop the scan"
+            )
+
+    def _labels(
+        self, data: dict[str, Any], plan: Plan | None, network: Callable[[Tensor], Any]
+    ) -> NDArray[np.integer] | None:
+        """The labels (X, Y, Z) on the scan's grid, or None if they are on another."""
+        image = data["image"]
+        steps = without(self.postprocessing, "SaveImage").transforms
+        slabwise = len(steps) == 1 and isinstance(steps[0], LabelsOnScanGridd)
+        if plan is not None and slabwise:
+            slabs = self.inferer.slabs(_plain(image), network, plan)
+            return steps[0].labels(slabs, image, plan.axis)
+        data["pred"] = self.inferer(image[None], network)[0]
+        labels = Compose(steps)(data)["pred"]
+        shape, affine = image.meta["spatial_shape"], image.meta["original_affine"]
+        if not same_grid(tuple(shape), np.asarray(labels.affine), np.asarray(affine)):
+            return None
+        return labels[0].cpu().numpy().astype(np.uint16)
+
+    def _counted(
+        self, image: Tensor, plan: Plan | None, clock: _Clock, on_window: OnWindow | None
+    ) -> Callable[[Tensor], Any]:
+        """The network, timed, and reporting each window it has seen."""
         total = None
-        if isinstance(self.inferer, SlidingWindowInferer):
-            total = len(window_grid(image.shape[2:], self.inferer.roi_size, self.inferer.overlap))
+        if plan is not None:
+            total = len(plan.windows)
+        elif isinstance(self.inferer, SlidingWindowInferer):
+            total = len(window_grid(image.shape[1:], self.inferer.roi_size, self.inferer.overlap))
         done = 0
-        on_window(done, total)
+        clock.seconds["network"] = 0.0
+        if on_window:
+            on_window(done, total)
 
         def network(windows: Tensor) -> Any:
             nonlocal done
-            logits = self.network(windows)
+            with clock("network"):
+                logits = self.network(windows)
             done += windows.shape[0]
-            on_window(done, total)
+            if on_window:
+                on_window(done, total)
             return logits
 
         return network
+
+
+class _Clock:
+    """Seconds of each stage, added up."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+
+
+def _plain(image: Tensor) -> Tensor:
+    return image.as_tensor() if isinstance(image, MetaTensor) else image

@@ -1,0 +1,218 @@
+"""MONAI's sliding window with two additions: it skips what cannot matter, and stitches slab by slab."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+from monai.data.meta_tensor import MetaTensor
+from monai.data.utils import compute_importance_map
+from monai.inferers import SlidingWindowInferer
+from monai.utils import PytorchPadMode, convert_to_dst_type, fall_back_tuple
+from torch import Tensor
+from torch.nn import functional as F
+
+from monai_attn.data.errors import reason
+from monai_attn.inference.locator import Region
+from monai_attn.inference.plan import Plan, format_memory, parse_memory
+from monai_attn.inference.stitch import stitch, tensors
+from monai_attn.inference.windows import (
+    Window,
+    checked_overlap,
+    touching,
+    window_grid,
+    windows_over,
+)
+from monai_attn.scan_grid import BACKGROUND, Slab, within
+
+OUTSIDE_BODY, OUTSIDE_REGION = "outside the body", "outside the region"
+# Arguments of a call that only MONAI's own loop knows.
+MONAI_ONLY = {"process_fn", "condition", "roi_weight_map", "device", "buffer_steps", "buffer_dim"}
+
+
+class AttentionWindowInferer(SlidingWindowInferer):
+    """Sliding window inference that looks only where there is something to see.
+
+    It takes the place of `monai.inferers.SlidingWindowInferer` in any bundle config, with any network:
+    the same arguments mean the same, and without the new ones the result is the same up to rounding.
+    Windows that a mask or a locator rules out are background by definition. Outputs are summed slab by
+    slab, whatever `buffer_steps` says. Of several outputs all are brought to the window's grid.
+
+    Args:
+        roi_size: voxels of a window; an entry below 1 stands for the whole axis.
+        sw_batch_size: windows that run at once.
+        overlap: fraction of a window that it shares with the next.
+        body_mask: from an image (1, C, *spatial) to a mask (*spatial, or coarser) of where it shows
+            something; windows that touch none of it are skipped.
+        locator: from an image (1, C, *spatial) to the `Region` that holds what is looked for.
+        focus: whether the locator is used. Where it finds nothing plausible all windows run.
+        budget: memory that stitching and one batch of windows may take, in bytes or as "4GiB"; smaller
+            batches are tried first.
+        options: the further arguments of `SlidingWindowInferer`.
+
+    Raises:
+        ValueError: if an argument is out of range, or, when called, if the budget is too small.
+
+    Example:
+        >>> inferer = AttentionWindowInferer((16, 16, 16), overlap=0.5, mode="gaussian")
+        >>> inferer(torch.rand(1, 1, 24, 20, 30), lambda x: torch.cat([x, -x], dim=1)).shape
+        torch.Size([1, 2, 24, 20, 30])
+    """
+
+    def __init__(
+        self,
+        roi_size: Any,
+        sw_batch_size: int = 1,
+        overlap: Any = 0.25,
+        *args: Any,
+        body_mask: Callable[[Tensor], Tensor] | None = None,
+        locator: Callable[[Tensor], Region] | None = None,
+        focus: bool = True,
+        budget: int | str | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(roi_size, sw_batch_size, overlap, *args, **options)
+        if sw_batch_size < 1:
+            raise ValueError(f"sw_batch_size (={sw_batch_size}) must be at least 1")
+        checked_overlap(overlap)
+        self.body_mask = body_mask
+        self.locator = locator
+        self.focus = focus
+        self.budget = parse_memory(budget) if isinstance(budget, str) else budget
+
+    def plan(self, image: Tensor, channels: int = 2) -> Plan:
+        """The windows that will run for an image (1, C, *spatial), and why others will not.
+
+        Args:
+            image: as the network takes it.
+            channels: channels that are stitched, of all outputs together.
+
+        Raises:
+            ValueError: if not even one window at a time fits the budget.
+            RuntimeError: if the locator fails.
+        """
+        grid = tuple(int(n) for n in image.shape[2:])
+        roi = fall_back_tuple(self.roi_size, grid)
+        padded = [max(n, r) for n, r in zip(grid, roi, strict=True)]
+        padding = tuple((p - n) // 2 for p, n in zip(padded, grid, strict=True))
+        every = window_grid(grid, roi, self.overlap)
+        windows, mode, fallback = every, "full", ""
+        skipped: dict[str, int] = {}
+        if self.body_mask is not None:
+            windows = touching(every, self.body_mask(image), grid, padding) or every[:1]
+            skipped[OUTSIDE_BODY] = len(every) - len(windows)
+        if self.locator is not None and self.focus:
+            region = _located(self.locator, image)
+            fallback = region.fault
+            if region.mask is not None:
+                over = windows_over(_box(region.mask, grid, padding), padded, roi, self.overlap)
+                near = touching(over, region.mask, grid, padding)
+                if len(near) <= len(windows):
+                    skipped[OUTSIDE_REGION] = len(windows) - len(near)
+                    windows, mode = near, "focus"
+        plan = Plan(
+            grid=grid,
+            padding=padding,
+            roi_size=tuple(roi),
+            windows=tuple(windows),
+            total=len(every),
+            skipped={why: count for why, count in skipped.items() if count},
+            mode=mode,
+            fallback=fallback,
+            batch=self.sw_batch_size,
+            channels=channels,
+        ).on_thickest_axis()
+        return self._within_budget(plan)
+
+    def slabs(self, image: Tensor, network: Callable[[Tensor], Any], plan: Plan) -> Iterator[Slab]:
+        """Run a plan's windows over an image (C, *spatial), slab after slab along `plan.axis`."""
+        sizes = zip(plan.grid, plan.roi_size, plan.padding, strict=True)
+        pads = [n for size, roi, pad in reversed([*sizes]) for n in (pad, max(0, roi - size - pad))]
+        if any(pads):
+            mode = PytorchPadMode(self.padding_mode)
+            image = F.pad(image[None], pads, mode=mode, value=self.cval)[0]
+        weight = compute_importance_map(
+            plan.roi_size, self.mode, self.sigma_scale, device=image.device, dtype=image.dtype
+        )
+        device = self.device
+        if device is None and self.cpu_thresh is not None and image[0].numel() > self.cpu_thresh:
+            device = "cpu"
+        return stitch(
+            image,
+            network,
+            plan,
+            weight,
+            window_device=self.sw_device,
+            device=torch.device(device) if device is not None else None,
+        )
+
+    def __call__(
+        self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        """What the network says of inputs (B, C, *spatial), stitched: (B, K, *spatial).
+
+        A network with several outputs gives several, in a tuple or under their names.
+        """
+        if self.with_coord or MONAI_ONLY & kwargs.keys():
+            return super().__call__(inputs, network, *args, **kwargs)
+        structure: Any = None
+
+        def run(windows: Tensor) -> list[Tensor]:
+            nonlocal structure
+            found = network(windows, *args, **kwargs)
+            structure = found if structure is None else structure
+            return tensors(found)
+
+        plain = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
+        images = [self._whole(image, run) for image in plain]
+        outputs = [torch.stack(parts) for parts in zip(*images, strict=True)]
+        outputs = [convert_to_dst_type(out, inputs, device=out.device)[0] for out in outputs]
+        if isinstance(structure, dict):
+            return dict(zip(structure, outputs, strict=True))
+        return outputs[0] if isinstance(structure, Tensor) else tuple(outputs)
+
+    def _whole(self, image: Tensor, network: Callable[[Tensor], list[Tensor]]) -> list[Tensor]:
+        """The slabs of one image (C, *spatial) put together, background where there is none."""
+        whole: list[Tensor] = []
+        for slab in self.slabs(image, network, self.plan(image[None])):
+            parts = [slab.logits, *slab.maps]
+            if not whole:
+                whole = [part.new_full((len(part), *image.shape[1:]), torch.nan) for part in parts]
+                whole[0].fill_(-BACKGROUND)
+                if len(whole[0]) > 1:
+                    whole[0][0] = BACKGROUND
+            for total, part in zip(whole, parts, strict=True):
+                total[within(slab.box)] = part
+        return whole
+
+    def _within_budget(self, plan: Plan) -> Plan:
+        """The plan with the largest batch that the budget allows."""
+        if self.budget is None:
+            return plan
+        for batch in range(plan.batch, 0, -1):
+            plan = replace(plan, batch=batch)
+            if plan.stitch_bytes + plan.window_bytes <= self.budget:
+                return plan
+        need = format_memory(plan.stitch_bytes + plan.window_bytes)
+        raise ValueError(
+            f"budget (={format_memory(self.budget)}) is below the {need} that windows of "
+            f"{plan.roi_size} take one at a time; allow {need} or choose a smaller roi_size"
+        )
+
+
+def _located(locator: Callable[[Tensor], Region], image: Tensor) -> Region:
+    try:
+        return locator(image)
+    except Exception as error:  # it may be any network
+        raise RuntimeError(f"the locator failed ({reason(error)}); use mode full") from error
+
+
+def _box(mask: Tensor, grid: tuple[int, ...], padding: tuple[int, ...]) -> Window:
+    """The box of a mask on the padded grid; the mask may be coarser than the grid."""
+    box = []
+    for found, n, m, pad in zip(torch.nonzero(mask).T, grid, mask.shape, padding, strict=True):
+        low, high = int(found.min()), int(found.max()) + 1
+        box.append(slice(low * n // m + pad, min(n, -(-high * n // m)) + pad))
+    return tuple(box)

@@ -1,0 +1,129 @@
+"""Hard attention over windows: a coarse look at the whole volume decides where to look closely."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from monai_attn.resample import Axis, resample
+from monai_attn.weights import load_weights
+
+SHARE = 0.1  # parts smaller than this share of the largest are not what is looked for
+
+
+@dataclass(frozen=True)
+class Region:
+    """Where to look closely.
+
+    Attributes:
+        mask: (*spatial) bool, coarser than the image; None where the answer cannot be relied on.
+        fault: why it cannot, or empty.
+        volume_ml: volume of what was found, before the margin.
+        extent_mm: edges of the box around it.
+    """
+
+    mask: Tensor | None
+    fault: str = ""
+    volume_ml: float = 0.0
+    extent_mm: tuple[float, ...] = ()
+
+
+class Locator:
+    """A small network that sees the whole volume at once and says roughly where the foreground is.
+
+    Args:
+        network: from (1, C, *coarse) to logits (1, K, *coarse), class 0 the background.
+        weights: file of the network's weights, read at the first call.
+        image_spacing: mm of the images it will be given.
+        spacing: mm of the grid it was trained on.
+        threshold: foreground probability from which a voxel is found.
+        margin: mm by which what was found is dilated.
+        volume_range: ml; a volume out of it is not plausible.
+        extent_range: mm, of the longest edge of the box around what was found.
+
+    Raises:
+        ValueError: if the weights cannot be read or do not fit.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        weights: str | Path | None = None,
+        *,
+        image_spacing: Sequence[float],
+        spacing: Sequence[float],
+        threshold: float,
+        margin: float,
+        volume_range: tuple[float, float],
+        extent_range: tuple[float, float],
+    ) -> None:
+        self.network = network.eval()
+        self.weights = weights
+        self.image_spacing = tuple(image_spacing)
+        self.spacing = tuple(spacing)
+        self.threshold = threshold
+        self.margin = margin
+        self.volume_range = volume_range
+        self.extent_range = extent_range
+
+    def __call__(self, image: Tensor) -> Region:
+        """The region of an image (1, C, *spatial), scaled as the network was trained."""
+        with torch.inference_mode():
+            found = self.probability(image) >= self.threshold
+        return self.region(found)
+
+    def probability(self, image: Tensor) -> Tensor:
+        """The foreground probability (*coarse) of an image (1, C, *spatial)."""
+        if self.weights is not None:
+            load_weights(self.network, Path(self.weights), image.device)
+            self.weights = None
+        steps = [
+            fine / coarse for fine, coarse in zip(self.spacing, self.image_spacing, strict=True)
+        ]
+        axes = [
+            Axis(i, 0.0, step, int((n - 1) / step) + 1)
+            for i, (n, step) in enumerate(zip(image.shape[2:], steps, strict=True))
+        ]
+        coarse = resample(image[0], axes)[None]
+        logits = self.network.to(image.device)(coarse)
+        return 1 - logits[0].softmax(dim=0)[0]
+
+    def region(self, found: Tensor) -> Region:
+        """What was found, with its margin, if it is plausible."""
+        parts, count = ndimage.label(found.cpu().numpy())
+        if count == 0:
+            return Region(None, "the locator found nothing")
+        voxels = np.bincount(parts.ravel())
+        voxels[0] = 0
+        kept = (voxels >= SHARE * voxels.max())[parts]
+        volume = float(kept.sum() * np.prod(self.spacing) / 1000)
+        edges = [s.stop - s.start for s in ndimage.find_objects(kept.astype(np.uint8))[0]]
+        extent = tuple(n * mm for n, mm in zip(edges, self.spacing, strict=True))
+        fault = _outside("volume", volume, self.volume_range, "ml") or _outside(
+            "extent", max(extent), self.extent_range, "mm"
+        )
+        if fault:
+            return Region(None, fault, volume, extent)
+        return Region(self._dilated(torch.from_numpy(kept)), "", volume, extent)
+
+    def _dilated(self, mask: Tensor) -> Tensor:
+        """The mask with its margin, box-shaped as windows are."""
+        grown = mask.float()[None, None]
+        pool = F.max_pool3d if mask.ndim == 3 else F.max_pool2d
+        reach = [round(self.margin / mm) for mm in self.spacing]
+        grown = pool(grown, [2 * n + 1 for n in reach], stride=1, padding=reach)
+        return grown[0, 0] > 0
+
+
+def _outside(name: str, value: float, allowed: tuple[float, float], unit: str) -> str:
+    low, high = allowed
+    if low <= value <= high:
+        return ""
+    return f"the locator's {name} of {value:.0f} {unit} is not within {low:g} to {high:g} {unit}"

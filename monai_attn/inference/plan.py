@@ -1,0 +1,151 @@
+"""What a run will do and need, before anything runs."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import psutil
+
+from monai_attn.inference.windows import Window
+
+MIB = 2**20
+UNITS = {"": 1, "KIB": 2**10, "MIB": MIB, "GIB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+# Bytes a network holds for each voxel of a window while it runs. The largest layer of 16 channels
+# takes 64 as float32, and its neighbours and what a library reserves a multiple of that.
+ACTIVATIONS = 700
+CGROUP = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The windows of one volume, in which order they run, and the memory they take.
+
+    Attributes:
+        grid: voxels of the network's grid.
+        padding: voxels added before the volume along each axis, where it is smaller than a window.
+        roi_size: voxels of a window.
+        windows: the windows that run, on the padded grid.
+        total: the windows there are in all.
+        skipped: how many do not run, by reason.
+        mode: "full" or "focus".
+        fallback: why a run in focus mode became a full one, or empty.
+        batch: windows that run at once.
+        channels: channels that are stitched, attention maps included.
+        axis: the axis along which slab follows slab.
+    """
+
+    grid: tuple[int, ...]
+    padding: tuple[int, ...]
+    roi_size: tuple[int, ...]
+    windows: tuple[Window, ...]
+    total: int
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    mode: str = "full"
+    fallback: str = ""
+    batch: int = 1
+    channels: int = 2
+    axis: int = 0
+
+    @property
+    def box(self) -> Window:
+        """The part of the padded grid that the windows cover, and one layer more where there is one."""
+        return tuple(
+            slice(
+                max(0, min(w[i].start for w in self.windows) - 1),
+                min(max(n, r), max(w[i].stop for w in self.windows) + 1),
+            )
+            for i, (n, r) in enumerate(zip(self.grid, self.roi_size, strict=True))
+        )
+
+    @property
+    def slabs(self) -> int:
+        """The number of slabs, each of which ends where the next one's windows begin."""
+        return len({window[self.axis].start for window in self.windows})
+
+    @property
+    def stitch_bytes(self) -> int:
+        """The sums of one slab, its weights, and what is handed on of it."""
+        if not self.windows:
+            return 0
+        layer = math.prod(s.stop - s.start for i, s in enumerate(self.box) if i != self.axis)
+        return 2 * 4 * (self.channels + 1) * layer * (self.roi_size[self.axis] + 2)
+
+    @property
+    def window_bytes(self) -> int:
+        """What the network holds while a batch runs."""
+        return self.batch * ACTIVATIONS * math.prod(self.roi_size)
+
+    def on_thickest_axis(self) -> Plan:
+        """The same plan with its slabs along the axis that makes them smallest."""
+        plans = [replace(self, axis=axis) for axis in range(len(self.grid))]
+        return min(plans, key=lambda plan: plan.stitch_bytes)
+
+
+@dataclass(frozen=True)
+class Need:
+    """The memory that one scan takes, stage by stage, on top of what the process holds already: bytes."""
+
+    read: int
+    prepare: int
+    windows: int
+
+    @property
+    def peak(self) -> int:
+        """The most at any time."""
+        return max(self.read, self.prepare, self.windows)
+
+
+def memory_need(
+    scan: Sequence[int], grid: Sequence[int], plan: Plan | None = None, *, window: int = 0
+) -> Need:
+    """The memory of a run on the CPU.
+
+    Args:
+        scan: voxels of the scan.
+        grid: voxels of the network's grid.
+        plan: the plan, once there is one.
+        window: bytes of stitching and of the network to reckon with before there is a plan.
+    """
+    voxels, image = 4 * math.prod(scan), 4 * math.prod(grid)  # float32
+    running = plan.stitch_bytes + plan.window_bytes if plan else window
+    return Need(read=voxels, prepare=voxels + image, windows=image + math.prod(scan) + running)
+
+
+def parse_memory(text: str) -> int:
+    """Bytes of "4GiB", "500 MiB" or "2000000000".
+
+    Raises:
+        ValueError: if it is no amount of memory.
+    """
+    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", text)
+    if not found or found[2].upper() not in UNITS or float(found[1]) <= 0:
+        raise ValueError(f"memory (={text!r}) must be an amount above 0 such as 4GiB or 500MiB")
+    return int(float(found[1]) * UNITS[found[2].upper()])
+
+
+def format_memory(count: float) -> str:
+    """Bytes for people: "1.9 GiB", "310 MiB" or "10 KiB"."""
+    for unit, size in (("GiB", 2**30), ("MiB", MIB)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}" if unit == "GiB" else f"{count / size:.0f} {unit}"
+    return f"{count / 2**10:.0f} KiB"
+
+
+def free_memory() -> int:
+    """Bytes this process may still claim: of the machine, or of the container it runs in."""
+    free = psutil.virtual_memory().available
+    try:
+        limit = (CGROUP / "memory.max").read_text().strip()
+        used = int((CGROUP / "memory.current").read_text())
+    except (OSError, ValueError):
+        return free
+    return free if limit == "max" else min(free, max(0, int(limit) - used))
+
+
+def used_memory() -> int:
+    """Bytes this process holds now."""
+    return psutil.Process().memory_info().rss

@@ -1,0 +1,186 @@
+"""Windows to slabs: weighted means of what a network says, as soon as no window can change them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from monai_attn.inference.plan import Plan
+from monai_attn.inference.windows import Window
+from monai_attn.scan_grid import BACKGROUND, Slab, within
+
+
+def stitch(
+    image: Tensor,
+    network: Callable[[Tensor], Any],
+    plan: Plan,
+    weight: Tensor,
+    *,
+    window_device: torch.device | None = None,
+    device: torch.device | None = None,
+) -> Iterator[Slab]:
+    """Run the windows and yield one slab after the other along `plan.axis`.
+
+    Memory follows the slab: the sums hold one window's depth. Where no window was there is background,
+    and NaN in the outputs after the first.
+
+    Args:
+        image: (C, *padded grid).
+        network: from (B, C, *roi) to logits (B, K, *roi); or to a list of tensors, logits first, the
+            others brought to the window's grid where they are coarser.
+        plan: the windows, their order and batches.
+        weight: (*roi) of a window's voxels.
+        window_device: where the windows run; the image's by default.
+        device: where the slabs are summed; the image's by default.
+    """
+    stitcher = _Sums(plan, weight, device or image.device)
+    run = _OneRetry(network, stitcher)
+    windows = sorted(plan.windows, key=lambda window: window[plan.axis].start)
+    for start, layer in groupby(windows, key=lambda window: window[plan.axis].start):
+        yield from stitcher.before(start)
+        for batch in _batches(list(layer), plan.batch):
+            inputs = torch.stack([image[within(window)] for window in batch])
+            for window, outputs in zip(batch, run(inputs.to(window_device)), strict=True):
+                stitcher.add(window, outputs)
+    yield from stitcher.before(stitcher.box[plan.axis].stop)
+
+
+def _batches(windows: list[Window], size: int) -> Iterator[list[Window]]:
+    for first in range(0, len(windows), size):
+        yield windows[first : first + size]
+
+
+class _OneRetry:
+    """A network that, once out of memory, goes on window by window with its sums on the CPU."""
+
+    def __init__(self, network: Callable[[Tensor], Any], sums: _Sums) -> None:
+        self.network = network
+        self.sums = sums
+        self.small = False
+
+    def __call__(self, inputs: Tensor) -> list[list[Tensor]]:
+        """For each window of (B, C, *roi) the list of its outputs (K, *roi)."""
+        if self.small:
+            return [outputs for one in inputs.split(1) for outputs in self._run(one)]
+        try:
+            return self._run(inputs)
+        except torch.OutOfMemoryError:
+            self.small = True
+            self.sums.to(torch.device("cpu"))
+            torch.cuda.empty_cache()
+        return self(inputs)
+
+    def _run(self, inputs: Tensor) -> list[list[Tensor]]:
+        found = tensors(self.network(inputs))
+        return [
+            [_like(output[i], inputs.shape[2:]) for output in found] for i in range(len(inputs))
+        ]
+
+
+def tensors(outputs: Any) -> list[Tensor]:
+    """The tensors of what a network returns: one, or some in a tuple, a list, nested, or a dict."""
+    if isinstance(outputs, Tensor):
+        return [outputs]
+    parts = outputs.values() if isinstance(outputs, dict) else outputs
+    return [tensor for part in parts for tensor in tensors(part)]
+
+
+def _like(output: Tensor, roi: Sequence[int]) -> Tensor:
+    """An output (K, *coarser) on the window's grid, with half-pixel centres."""
+    if output.shape[1:] == tuple(roi):
+        return output
+    mode = "trilinear" if len(roi) == 3 else "bilinear"
+    size = tuple(roi)
+    return torch.nn.functional.interpolate(output[None].float(), size=size, mode=mode)[0]
+
+
+class _Sums:
+    """The weighted sums of the layers that are not final yet."""
+
+    def __init__(self, plan: Plan, weight: Tensor, device: torch.device) -> None:
+        self.plan = plan
+        self.axis = plan.axis
+        self.box = plan.box
+        self.front = self.box[self.axis].start  # the first layer that was not given out
+        self.weight = weight.to(device)
+        self.device = device
+        self.count: Tensor | None = None  # (1, *layers)
+        self.outputs: list[Tensor] = []  # each (K, *layers)
+
+    def to(self, device: torch.device) -> None:
+        self.device, self.weight = device, self.weight.to(device)
+        self.outputs = [output.to(device) for output in self.outputs]
+        if self.count is not None:
+            self.count = self.count.to(device)
+
+    def add(self, window: Window, outputs: list[Tensor]) -> None:
+        """Add what the network said of a window; it lies behind the front."""
+        if self.count is None:
+            self.count = self._layers(1, 0)
+            self.outputs = [self._layers(len(output), 0) for output in outputs]
+        missing = window[self.axis].stop - self.front - self.count.shape[1 + self.axis]
+        if missing > 0:
+            self.count = self._longer(self.count, missing)
+            self.outputs = [self._longer(output, missing) for output in self.outputs]
+        starts = [s.start for s in self.box]
+        starts[self.axis] = self.front
+        at = tuple(
+            slice(s.start - start, s.stop - start) for s, start in zip(window, starts, strict=True)
+        )
+        self.count[within(at)] += self.weight
+        for total, output in zip(self.outputs, outputs, strict=True):
+            total[within(at)] += output.to(self.device, total.dtype) * self.weight
+
+    def before(self, layer: int) -> Iterator[Slab]:
+        """What lies before a layer, which no later window touches."""
+        depth = layer - self.front
+        if self.count is None or depth <= 0:
+            return
+        missing = depth - self.count.shape[1 + self.axis]
+        if missing > 0:
+            self.count = self._longer(self.count, missing)
+            self.outputs = [self._longer(output, missing) for output in self.outputs]
+        dim = 1 + self.axis
+        count = self.count.narrow(dim, 0, depth)
+        seen = count > 0
+        done = [output.narrow(dim, 0, depth) / count for output in self.outputs]
+        self.count = self._rest(self.count, depth)
+        self.outputs = [self._rest(output, depth) for output in self.outputs]
+        background = done[0].new_full((len(done[0]), *[1] * (done[0].ndim - 1)), -BACKGROUND)
+        if len(background) > 1:
+            background[0] = BACKGROUND
+        done[0] = torch.where(seen, done[0], background)
+        box = list(self.box)
+        box[self.axis] = slice(self.front, layer)
+        self.front = layer
+        slab = self._inside(box, done)
+        if slab is not None:
+            yield slab
+
+    def _inside(self, box: Sequence[slice], outputs: list[Tensor]) -> Slab | None:
+        """The slab without the padding around the volume."""
+        kept, where = [], []
+        for part, pad, size in zip(box, self.plan.padding, self.plan.grid, strict=True):
+            low, high = max(part.start, pad), min(part.stop, pad + size)
+            if low >= high:
+                return None
+            kept.append(slice(low - part.start, high - part.start))
+            where.append(slice(low - pad, high - pad))
+        logits, *maps = [output[within(kept)] for output in outputs]
+        return Slab(tuple(where), logits, tuple(maps))
+
+    def _layers(self, channels: int, depth: int) -> Tensor:
+        shape = [s.stop - s.start for s in self.box]
+        shape[self.axis] = depth
+        return torch.zeros((channels, *shape), dtype=self.weight.dtype, device=self.device)
+
+    def _longer(self, total: Tensor, missing: int) -> Tensor:
+        return torch.cat([total, self._layers(len(total), missing)], dim=1 + self.axis)
+
+    def _rest(self, total: Tensor, depth: int) -> Tensor:
+        rest = total.shape[1 + self.axis] - depth
+        return total.narrow(1 + self.axis, depth, rest).clone()

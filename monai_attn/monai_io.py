@@ -1,0 +1,95 @@
+"""MONAI's reader and writer interfaces over `data.volume`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import PathLike
+from monai.data.image_reader import ImageReader
+from monai.data.image_writer import ImageWriter
+from monai.data.meta_tensor import MetaTensor
+
+from monai_attn.data.volume import SUFFIXES, Volume, read_volume, same_grid, save_nifti
+
+
+class VolumeReader(ImageReader):
+    """MONAI's reader interface over `read_volume`: its checks, and nibabel's affine without repairs.
+
+    MONAI's own NIfTI reader prefers an invalid qform to a sound sform and makes a singular affine
+    plausible.
+    """
+
+    def verify_suffix(self, filename: Sequence[PathLike] | PathLike) -> bool:
+        """Whether all files are NIfTI by name."""
+        names = [filename] if isinstance(filename, (str, Path)) else list(filename)
+        return all(str(name).lower().endswith(SUFFIXES) for name in names)
+
+    def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> Volume:
+        """Read one file; ValueError as `read_volume`."""
+        names = [data] if isinstance(data, (str, Path)) else list(data)
+        if len(names) != 1:
+            raise ValueError(f"{names}: one NIfTI file is expected for one image")
+        return read_volume(str(names[0]))
+
+    def get_data(self, img: Volume) -> tuple[np.ndarray, dict[str, Any]]:
+        """The voxels (X, Y, Z) and the metadata MONAI's spatial transforms need."""
+        return img.data, {
+            "affine": img.affine.copy(),
+            "original_affine": img.affine.copy(),
+            "spatial_shape": np.array(img.data.shape),
+            "space": "RAS",
+            "original_channel_dim": "no_channel",
+            "form_code": img.form_code,
+        }
+
+
+class LabelWriter(ImageWriter):
+    """MONAI's writer interface over `save_nifti`: whole files only, and only on the scan's own grid."""
+
+    def __init__(self, output_dtype: Any = np.uint8, **kwargs: Any) -> None:
+        super().__init__(output_dtype=output_dtype, **kwargs)
+
+    def set_data_array(self, data_array: Any, channel_dim: int | None = 0, **kwargs: Any) -> None:
+        """Take labels (1, X, Y, Z) or, without a channel, (X, Y, Z)."""
+        labels = np.asarray(data_array)
+        self.data_obj = labels if channel_dim is None else labels.squeeze(channel_dim)
+
+    def set_metadata(
+        self, meta_dict: Mapping | None, resample: bool = True, **options: Any
+    ) -> None:
+        """Take the affine; refuse labels that no longer lie on the grid of the scan.
+
+        Raises:
+            ValueError: if the labels are not on the grid the scan was read from.
+        """
+        meta = meta_dict or {}
+        name = meta.get("filename_or_obj", "labels")
+        shape = tuple(int(n) for n in meta["spatial_shape"])
+        self.affine = np.asarray(meta["original_affine"], dtype=np.float64)
+        if self.data_obj.shape != shape or not same_grid(
+            shape, np.asarray(meta["affine"], dtype=np.float64), self.affine
+        ):
+            raise ValueError(f"{name}: the labels are not on the scan's grid; invert them first")
+        self.form_code = int(meta.get("form_code", 1))
+        self.scan = Path(name)
+
+    def write(self, filename: PathLike, verbose: bool = False, **kwargs: Any) -> None:
+        """Write the file, as `save_nifti`."""
+        save_nifti(
+            Path(filename),
+            self.data_obj,
+            self.affine,
+            scan=self.scan,
+            form_code=self.form_code,
+            dtype=self.output_dtype,
+        )
+
+
+def as_tensor(volume: Volume) -> MetaTensor:
+    """What `LoadImaged` makes of the volume's file: (X, Y, Z), with its metadata."""
+    data, meta = VolumeReader().get_data(volume)
+    return MetaTensor(torch.from_numpy(data), meta={**meta, "filename_or_obj": str(volume.path)})
