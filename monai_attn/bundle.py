@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import torch
 from monai.bundle import ConfigParser
+from monai.inferers import Inferer, SlidingWindowInferer
 
 import monai_attn
 from monai_attn import DEFAULT_BUNDLE
 from monai_attn.data.errors import reason
+from monai_attn.inference.backends import load_backend
+from monai_attn.inference.inferer import AttentionWindowInferer
 from monai_attn.inference.segment import Segmenter
 from monai_attn.weights import load_weights
 
@@ -27,12 +32,16 @@ class Bundle:
     Attributes:
         root: its folder.
         metadata: the content of `configs/metadata.json`.
-        segmenter: its parts, with the weights in place.
+        network: with its weights.
+        segmenter: the network as a backend runs it, with what comes before and after.
+        settings: what a manifest says of them.
     """
 
     root: Path
     metadata: dict[str, Any]
+    network: torch.nn.Module
     segmenter: Segmenter
+    settings: dict[str, Any]
 
     @property
     def label_names(self) -> dict[int, str]:
@@ -89,13 +98,31 @@ def find_device(name: str) -> torch.device:
     return device
 
 
-def open_bundle(name_or_dir: str | Path = DEFAULT_BUNDLE, device: str = "auto") -> Bundle:
+def open_bundle(
+    name_or_dir: str | Path = DEFAULT_BUNDLE,
+    device: str = "auto",
+    *,
+    mode: str | None = None,
+    backend: str = "auto",
+    precision: str = "auto",
+    memory: int | None = None,
+) -> Bundle:
     """Open a bundle by its own `configs/inference.json` and load `models/model.pt`.
 
     A bundle's config is code: open only bundles you trust.
 
+    Args:
+        name_or_dir: as for `find_bundle`.
+        device: as for `find_device`.
+        mode: "full" runs every window of the body, "focus" those that the bundle's locator points to;
+            the bundle's own choice by default.
+        backend: as for `load_backend`.
+        precision: as for `load_backend`.
+        memory: bytes that the process may hold; what the machine has by default.
+
     Raises:
-        ValueError: if the bundle, a file of it or the device is missing, or the weights do not fit.
+        ValueError: if the bundle, a file of it, the device or the backend is missing, or the weights do
+            not fit.
     """
     root, where = find_bundle(name_or_dir), find_device(device)
     parser = ConfigParser()
@@ -103,17 +130,48 @@ def open_bundle(name_or_dir: str | Path = DEFAULT_BUNDLE, device: str = "auto") 
         parser.read_config(root / "configs" / "inference.json")
         parser["bundle_root"], parser["device"] = str(root), where
         metadata = json.loads((root / "configs" / "metadata.json").read_text(encoding="utf-8"))
-        network = parser.get_parsed_content("network")
-        segmenter = Segmenter(
-            preprocessing=parser.get_parsed_content("preprocessing"),
-            inferer=parser.get_parsed_content("inferer"),
-            network=network.eval(),
-            postprocessing=parser.get_parsed_content("postprocessing"),
-            device=where,
-        )
-        bundle = Bundle(root, metadata, segmenter)
-        _ = bundle.label_names
+        parts = [
+            parser.get_parsed_content(part)
+            for part in ("network", "preprocessing", "inferer", "postprocessing")
+        ]
+        channels = metadata["network_data_format"]["inputs"]["image"]["num_channels"]
+        classes = len(metadata["network_data_format"]["outputs"]["pred"]["channel_def"])
     except Exception as error:  # a config is code: it can raise anything
         raise ValueError(f"{root}: its configs do not make a bundle ({reason(error)})") from error
-    load_weights(network, root / "models" / "model.pt", where)
-    return bundle
+    network, preprocessing, inferer, postprocessing = parts
+    _set_mode(root, inferer, mode)
+    weights = root / "models" / "model.pt"
+    load_weights(network, weights, where)
+    network.eval()
+    run: Callable[..., Any] = network
+    used = {"backend": "eager", "precision": "float32"}
+    if isinstance(inferer, SlidingWindowInferer) and min(inferer.roi_size) > 0:
+        window = (channels, *inferer.roi_size)
+        run = load_backend(network, window, name=backend, precision=precision, device=where)
+        used = {"backend": run.name, "precision": run.precision}
+    segmenter = Segmenter(
+        preprocessing=preprocessing,
+        inferer=inferer,
+        network=run,
+        postprocessing=postprocessing,
+        device=where,
+        channels=classes,
+        memory=memory,
+    )
+    settings = {
+        "bundle": {"name": metadata.get("name", root.name), "version": metadata["version"]},
+        "weights_sha256": sha256(weights.read_bytes()).hexdigest(),
+        "device": str(where),
+        **used,
+    }
+    return Bundle(root, metadata, network, segmenter, settings)
+
+
+def _set_mode(root: Path, inferer: Inferer, mode: str | None) -> None:
+    if mode not in (None, "full", "focus"):
+        raise ValueError(f"mode (={mode!r}) must be full or focus")
+    has_locator = isinstance(inferer, AttentionWindowInferer) and inferer.locator is not None
+    if mode == "focus" and not has_locator:
+        raise ValueError(f"{root}: has no locator to focus with; use mode full")
+    if mode and has_locator:
+        inferer.focus = mode == "focus"

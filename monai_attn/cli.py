@@ -42,6 +42,17 @@ BundleOption = Annotated[
     ),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+ModeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--mode", help="full: every window of the body; focus: those the locator points to."
+    ),
+]
+BackendOption = Annotated[
+    str,
+    typer.Option("--backend", help="auto, eager, compile, openvino, onnxruntime or tensorrt."),
+]
+PrecisionOption = Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")]
 
 
 @app.command()
@@ -64,15 +75,30 @@ def segment(
     ],
     bundle: BundleOption = DEFAULT_BUNDLE,
     device: DeviceOption = "auto",
+    mode: ModeOption = None,
+    backend: BackendOption = "auto",
+    precision: PrecisionOption = "auto",
+    memory: Annotated[
+        str | None,
+        typer.Option(help="Memory the process may hold, such as 4GiB; by default what is free."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would run, and write nothing.")
+    ] = False,
 ) -> None:
     """Segment CT scans: a label map on each scan's own grid, and volumes in ml."""
     from monai_attn.data.cases import find_images, output_paths
     from monai_attn.data.files import make_writable
-    from monai_attn.inference.batch import segment_files
 
     scans = [Path(scan) for source in inputs for scan in find_images(source)]
     targets = output_paths(scans, output)
-    opened = _open(bundle, device)
+    opened = _open(bundle, device, mode, backend, precision, memory)
+    if dry_run:
+        _outlooks(opened, scans)
+        return
+
+    from monai_attn.inference.batch import segment_files
+
     for folder in {target.parent for target in targets.values()}:
         make_writable(folder)
     names = opened.label_names
@@ -85,8 +111,10 @@ def segment(
         def on_window(done: int, total: int | None) -> None:
             progress.update(windows, completed=done, total=total)
 
-        for result in segment_files(opened.segmenter, targets, on_window):
+        for result in segment_files(opened.segmenter, targets, on_window, opened.settings):
             progress.advance(cases)
+            if result.fallback:
+                _complain("warning", f"{result.scan}: all windows ran: {result.fallback}")
             if result.error:
                 failed += 1
                 _complain("error", result.error)
@@ -194,12 +222,51 @@ def demo(
     out.print(f"scores: {summary}", highlight=False, soft_wrap=True)
 
 
-def _open(bundle: str, device: str) -> Bundle:
+def _open(
+    bundle: str,
+    device: str,
+    mode: str | None,
+    backend: str,
+    precision: str,
+    memory: str | None,
+) -> Bundle:
     """Open a bundle while a spinner turns: importing torch takes seconds."""
     with err.status(f"opening {bundle}"):
         from monai_attn.bundle import open_bundle
+        from monai_attn.inference.plan import parse_memory
 
-        return open_bundle(bundle, device)
+        return open_bundle(
+            bundle,
+            device,
+            mode=mode,
+            backend=backend,
+            precision=precision,
+            memory=parse_memory(memory) if memory else None,
+        )
+
+
+def _outlooks(opened: Bundle, scans: list[Path]) -> None:
+    """A table of what each scan would take."""
+    from monai_attn.inference.plan import format_memory
+
+    table = Table("case", "grid", "mode", "windows", "skipped", "slabs", "memory", "seconds")
+    for scan in scans:
+        outlook = opened.segmenter.outlook(scan)
+        plan = outlook.plan
+        skipped = [f"{count} {why}" for why, count in plan.skipped.items()] or ["none"]
+        table.add_row(
+            escape(scan.name),
+            " x ".join(str(n) for n in plan.grid),
+            f"{plan.mode} ({plan.fallback})" if plan.fallback else plan.mode,
+            f"{len(plan.windows)} of {plan.total}, {plan.batch} at once",
+            ", ".join(skipped),
+            str(plan.slabs),
+            format_memory(outlook.memory),
+            f"{outlook.seconds:.1f}",
+        )
+    out.print(table)
+    used = opened.settings
+    out.print(f"{used['backend']}, {used['precision']} on {used['device']}", highlight=False)
 
 
 def _progress() -> Progress:

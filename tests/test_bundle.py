@@ -38,7 +38,7 @@ def test_a_missing_bundle_names_those_there_are(tmp_path):
 def test_an_opened_bundle_has_its_weights_and_names(tiny_bundle):
     bundle = open_bundle(tiny_bundle, "cpu")
     weights = torch.load(tiny_bundle / "models" / "model.pt", weights_only=True)
-    network = bundle.segmenter.network
+    network = bundle.network
     assert not network.training
     assert all(torch.equal(value, weights[name]) for name, value in network.state_dict().items())
     assert bundle.label_names == {1: "pancreas"}
@@ -46,7 +46,7 @@ def test_an_opened_bundle_has_its_weights_and_names(tiny_bundle):
 
 
 def test_the_shipped_weights_fit_the_shipped_network():
-    names = open_bundle(device="cpu").segmenter.network.state_dict()
+    names = open_bundle(device="cpu").network.state_dict()
     assert "decoder.0.gate.psi.weight" in names
 
 

@@ -505,15 +505,21 @@ def test_a_failed_write_leaves_the_old_labels(tmp_path, monkeypatch):
     source, path = scan(tmp_path), tmp_path / "a.nii.gz"
     path.write_text("old")
 
-    def half(image, part):
-        part.write_text("half")
+    def half(image, out):
+        out.write(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr(nib, "save", half)
+    monkeypatch.setattr(nib.Nifti1Image, "to_stream", half)
     with pytest.raises(OSError, match="disk full"):
         write_labels(path, labels(), source)
     assert path.read_text() == "old"
     assert {p.name for p in tmp_path.iterdir()} == {"scan.nii.gz", "a.nii.gz"}
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_the_same_labels_make_the_same_file(tmp_path, suffix):
+    files = [save_nifti(tmp_path / f"{name}{suffix}", labels(), AFFINE) for name in "ab"]
+    assert files[0].read_bytes() == files[1].read_bytes()
 
 
 def test_labels_without_a_scan_are_in_scanner_space(tmp_path):

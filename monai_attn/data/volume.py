@@ -12,7 +12,7 @@ import math
 import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -213,8 +213,13 @@ def save_nifti(
     if form_code and not same_grid(labels.shape, image.get_qform(), affine):
         image.set_qform(None, code=0)  # a qform cannot hold a shear: the sform alone is true
     image.header.set_xyzt_units("mm")
-    with written_whole(path) as part:
-        nib.save(image, part)
+    packed = path.name.lower().endswith(".gz")
+    with written_whole(path) as part, part.open("wb") as file:
+        # neither name nor time in the gzip header: the same labels make the same file
+        with (
+            igzip.IGzipFile("", "wb", fileobj=file, mtime=0) if packed else nullcontext(file) as out
+        ):
+            image.to_stream(out)
     return path
 
 

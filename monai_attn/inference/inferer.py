@@ -133,6 +133,7 @@ class AttentionWindowInferer(SlidingWindowInferer):
         if any(pads):
             mode = PytorchPadMode(self.padding_mode)
             image = F.pad(image[None], pads, mode=mode, value=self.cval)[0]
+        image = image.contiguous()  # windows are cut from it again and again
         weight = compute_importance_map(
             plan.roi_size, self.mode, self.sigma_scale, device=image.device, dtype=image.dtype
         )

@@ -54,7 +54,11 @@ class Segmentation:
     @property
     def volumes_ml(self) -> dict[int, float]:
         """The volume in millilitres of each label that occurs, background left out."""
-        counts = np.bincount(self.labels.ravel(order="K"))
+        # layer by layer: numpy counts in 8 bytes a voxel
+        classes = int(self.labels.max(initial=0)) + 1
+        counts = np.zeros(classes, dtype=np.int64)
+        for layer in np.moveaxis(self.labels, -1, 0):
+            counts += np.bincount(layer.ravel(order="K"), minlength=classes)
         voxel = voxel_ml(self.scan.affine)
         return {label: int(n) * voxel for label, n in enumerate(counts) if label > 0 and n > 0}
 

@@ -106,6 +106,7 @@ class _Sums:
         self.axis = plan.axis
         self.box = plan.box
         self.front = self.box[self.axis].start  # the first layer that was not given out
+        self.depth = plan.roi_size[self.axis] + 1  # a window, and the layer before the first one
         self.weight = weight.to(device)
         self.device = device
         self.count: Tensor | None = None  # (1, *layers)
@@ -120,12 +121,8 @@ class _Sums:
     def add(self, window: Window, outputs: list[Tensor]) -> None:
         """Add what the network said of a window; it lies behind the front."""
         if self.count is None:
-            self.count = self._layers(1, 0)
-            self.outputs = [self._layers(len(output), 0) for output in outputs]
-        missing = window[self.axis].stop - self.front - self.count.shape[1 + self.axis]
-        if missing > 0:
-            self.count = self._longer(self.count, missing)
-            self.outputs = [self._longer(output, missing) for output in self.outputs]
+            self.count = self._layers(1, self.depth)
+            self.outputs = [self._layers(len(output), self.depth) for output in outputs]
         starts = [s.start for s in self.box]
         starts[self.axis] = self.front
         at = tuple(
@@ -133,18 +130,17 @@ class _Sums:
         )
         self.count[within(at)] += self.weight
         for total, output in zip(self.outputs, outputs, strict=True):
-            total[within(at)] += output.to(self.device, total.dtype) * self.weight
+            total[within(at)].addcmul_(output.to(self.device, total.dtype), self.weight)
 
     def before(self, layer: int) -> Iterator[Slab]:
         """What lies before a layer, which no later window touches."""
         depth = layer - self.front
         if self.count is None or depth <= 0:
             return
-        missing = depth - self.count.shape[1 + self.axis]
-        if missing > 0:
-            self.count = self._longer(self.count, missing)
-            self.outputs = [self._longer(output, missing) for output in self.outputs]
         dim = 1 + self.axis
+        if depth > self.depth:  # a stretch without windows
+            self.count = self._longer(self.count, depth - self.depth)
+            self.outputs = [self._longer(output, depth - self.depth) for output in self.outputs]
         count = self.count.narrow(dim, 0, depth)
         seen = count > 0
         done = [output.narrow(dim, 0, depth) / count for output in self.outputs]
@@ -182,5 +178,9 @@ class _Sums:
         return torch.cat([total, self._layers(len(total), missing)], dim=1 + self.axis)
 
     def _rest(self, total: Tensor, depth: int) -> Tensor:
-        rest = total.shape[1 + self.axis] - depth
-        return total.narrow(1 + self.axis, depth, rest).clone()
+        """The layers behind those that were given out, and empty ones behind them."""
+        rest, kept = self._layers(len(total), self.depth), total.shape[1 + self.axis] - depth
+        dim = 1 + self.axis
+        if kept > 0:
+            rest.narrow(dim, 0, kept).copy_(total.narrow(dim, depth, kept))
+        return rest

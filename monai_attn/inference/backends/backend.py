@@ -1,0 +1,289 @@
+"""Choosing a backend: the fastest that is there and agrees with torch."""
+
+from __future__ import annotations
+
+import json
+import platform
+import warnings
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from monai_attn.data.errors import reason
+from monai_attn.inference.backends import eager, onnxruntime, openvino
+from monai_attn.inference.backends.cache import Cache, Entry
+from monai_attn.inference.backends.outputs import Outputs, Run, as_tuple
+from monai_attn.inference.backends.parity import compare, synthetic_window
+from monai_attn.inference.backends.trace import digest
+
+BACKENDS = ("auto", "eager", "compile", "openvino", "onnxruntime", "tensorrt")
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+# Fastest first, by the time of one window of the pancreas bundle on an x86 CPU with bfloat16 units.
+ORDER = {
+    "cpu": (
+        ("openvino", "bfloat16"),
+        ("openvino", "float32"),
+        ("eager", "bfloat16"),
+        ("onnxruntime", "float32"),
+        ("eager", "float32"),
+    ),
+    "cuda": (
+        ("tensorrt", "bfloat16"),
+        ("tensorrt", "float32"),
+        ("eager", "bfloat16"),
+        ("eager", "float32"),
+    ),
+}
+DEVICES = {"openvino": ("cpu",), "tensorrt": ("cuda",)}  # the others run on each
+FLOAT32_ONLY = ("onnxruntime",)
+PACKAGES = {
+    "openvino": ("openvino",),
+    "onnxruntime": ("onnxruntime", "onnx", "onnxscript"),
+    "tensorrt": ("torch_tensorrt",),
+}
+INSTALL = {
+    "openvino": "pip install 'monai-attn[openvino]'",
+    "onnxruntime": "pip install 'monai-attn[onnx]'",
+    "tensorrt": "pip install torch-tensorrt",
+}
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What computes a network's outputs.
+
+    Attributes:
+        name: one of `BACKENDS`, not `auto`.
+        precision: `float32` or `bfloat16`, what it computes in; its outputs are float32.
+        run: from windows (B, C, *roi) to what the network returns.
+    """
+
+    name: str
+    precision: str
+    run: Run
+
+    def __call__(self, windows: Tensor) -> Outputs:
+        """The network's outputs in float32, without gradients, on the device of the windows.
+
+        Args:
+            windows: a batch of any size (B, C, *roi); roi is that of `load_backend`.
+
+        Returns:
+            The logits (B, out_channels, *roi), or a tuple of them and what else the network returns.
+            They are the caller's: a later call does not change them.
+        """
+        return self.run(windows)
+
+
+def load_backend(
+    network: nn.Module,
+    window: tuple[int, ...],
+    *,
+    name: str = "auto",
+    precision: str = "auto",
+    device: torch.device = torch.device("cpu"),  # noqa: B008  a constant
+    cache: Path | None = None,
+) -> Backend:
+    """Make a network ready to run, compiled where that is faster.
+
+    `auto` takes the first of `ORDER` that is installed and agrees with eager float32 on a synthetic
+    window, and warns of each that does not. For a name, `precision="auto"` is bfloat16 where the device
+    has units for it and the result agrees, else float32. What was compiled, and whether it agreed, is
+    kept for the next time: then neither is done again.
+
+    Args:
+        network: on the device, in eval mode; from (B, C, *roi) to logits, or to a tuple or list of
+            logits and further tensors, such as attention maps on coarser grids.
+        window: (C, *roi), the channels and voxels of one window.
+        name: one of `BACKENDS`.
+        precision: one of `PRECISIONS`.
+        device: where the windows are.
+        cache: the folder for compiled networks, made with access for the user alone; by default the
+            user's cache folder. Delete it to free its space.
+
+    Raises:
+        ValueError: if a name is unknown, the backend is not installed, does not run on the device or in
+            the precision, cannot take the network, or does not agree with eager float32.
+
+    Example:
+        >>> from monai_attn import AttentionUNet
+        >>> net = AttentionUNet(3, in_channels=1, out_channels=2).eval()
+        >>> backend = load_backend(net, (1, 32, 32, 32), name="eager", precision="float32")
+        >>> backend(torch.rand(2, 1, 32, 32, 32)).shape
+        torch.Size([2, 2, 32, 32, 32])
+    """
+    if network.training:
+        raise ValueError("network (training=True) must be in eval mode: call its eval() first")
+    wanted = plan(
+        name,
+        precision,
+        device.type,
+        installed=[b for b in BACKENDS if all(map(_found, PACKAGES.get(b, ())))],
+        bfloat16=eager.has_bfloat16(device),
+    )
+    loader = _Loader(network, tuple(window), device, cache)
+    why = ""
+    for choice in wanted:
+        if why:
+            warnings.warn(f"{why}; trying {' in '.join(choice)}", RuntimeWarning, stacklevel=2)
+        try:
+            return loader.load(*choice)
+        except Exception as error:  # a compiler can raise anything
+            cause, why = error, f"backend {' in '.join(choice)}: {reason(error)}"
+    raise ValueError(why) from cause
+
+
+def plan(
+    name: str, precision: str, device: str, *, installed: Collection[str], bfloat16: bool
+) -> list[tuple[str, str]]:
+    """The backends to try and the precision of each, in order.
+
+    Args:
+        name: one of `BACKENDS`.
+        precision: one of `PRECISIONS`.
+        device: a torch device type.
+        installed: the backends there are.
+        bfloat16: whether the device has units for it.
+
+    Raises:
+        ValueError: if nothing is left to try.
+    """
+    if name not in BACKENDS:
+        raise ValueError(f"backend (={name!r}) must be one of {', '.join(BACKENDS)}")
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision (={precision!r}) must be one of {', '.join(PRECISIONS)}")
+    if precision == "bfloat16" and not bfloat16:
+        raise ValueError(
+            f"precision (='bfloat16') needs bfloat16 units, which this {device} has not;"
+            " use float32 or auto"
+        )
+    if name == "auto":
+        choices = [c for c in ORDER.get(device, ORDER["cpu"][-1:]) if c[0] in installed]
+    else:
+        if name in FLOAT32_ONLY and precision == "bfloat16":
+            raise ValueError(
+                f"backend (={name!r}) computes in float32; use precision float32 or auto"
+            )
+        if device not in DEVICES.get(name, (device,)):
+            raise ValueError(
+                f"backend (={name!r}) runs on {DEVICES[name][0]}, not on {device}; use eager or auto"
+            )
+        if name not in installed:
+            raise ValueError(f"backend (={name!r}) is not installed; {INSTALL[name]}")
+        choices = [
+            (name, p) for p in ("bfloat16", "float32") if p == "float32" or name not in FLOAT32_ONLY
+        ]
+    return [
+        (backend, p)
+        for backend, p in choices
+        if precision in ("auto", p) and (bfloat16 or p == "float32")
+    ]
+
+
+class _Loader:
+    """Makes one backend of a network after the other, keeping what they have in common."""
+
+    def __init__(
+        self, network: nn.Module, window: tuple[int, ...], device: torch.device, folder: Path | None
+    ) -> None:
+        self.network, self.window, self.device, self.folder = network, window, device, folder
+
+    @cached_property
+    def cache(self) -> Cache:
+        return Cache(self.folder)
+
+    @cached_property
+    def digest(self) -> str:
+        return digest(self.network, self.window)
+
+    @cached_property
+    def example(self) -> Tensor:
+        return synthetic_window(self.window).to(self.device)
+
+    @cached_property
+    def reference(self) -> Outputs:
+        return eager.eager(self.network, "float32", self.device)(self.example)
+
+    def load(self, name: str, precision: str) -> Backend:
+        """The backend, from the cache if it is there.
+
+        Raises:
+            ValueError: if it does not agree with eager float32.
+        """
+        if (name, precision) == ("eager", "float32"):  # it is what the others are compared with
+            return Backend(name, precision, eager.eager(self.network, precision, self.device))
+        key = self.key(name, precision)
+        entry = self.cache.read(key)
+        run = None
+        if entry is not None and entry.parity.agrees(precision):
+            try:
+                run = self.start(name, precision, entry.blob, single=entry.single)
+            except Exception:  # of another library than its version says: build it again
+                entry = None
+        if entry is None:
+            blob, single = self.export(name, precision), isinstance(self.reference, Tensor)
+            run = self.start(name, precision, blob, single=single)
+            parity = compare(as_tuple(run(self.example)), as_tuple(self.reference))
+            entry = Entry(blob, single, parity)
+            self.cache.write(key, entry)
+        if run is None or not entry.parity.agrees(precision):
+            raise ValueError(entry.parity.describe(precision))
+        return Backend(name, precision, run)
+
+    def export(self, name: str, precision: str) -> bytes:
+        """What the backend keeps in the cache."""
+        if name == "openvino":
+            return openvino.export(self.network, self.window, precision)
+        if name == "onnxruntime":
+            return onnxruntime.export(self.network, self.window, self.device)
+        return b""
+
+    def start(self, name: str, precision: str, blob: bytes, *, single: bool) -> Run:
+        """The backend, ready to run."""
+        if name == "openvino":
+            return openvino.load(blob, self.window, precision, single=single)
+        if name == "onnxruntime":
+            return onnxruntime.load(blob, self.window, self.device, single=single)
+        torches: dict[str, Callable[[nn.Module, str, torch.device], Run]] = {
+            "eager": eager.eager,
+            "compile": eager.compiled,
+            "tensorrt": eager.tensorrt,
+        }
+        return torches[name](self.network, precision, self.device)
+
+    def key(self, name: str, precision: str) -> str:
+        """A file name that changes with everything that the compiled network depends on."""
+        parts = [
+            self.digest,
+            self.window,
+            str(self.device),
+            _hardware(self.device),
+            torch.get_num_threads(),
+            [(p, _version(p)) for p in ("monai-attn", "torch", *PACKAGES.get(name, ()))],
+        ]
+        return f"{name}-{precision}-{sha256(json.dumps(parts).encode()).hexdigest()[:32]}"
+
+
+def _hardware(device: torch.device) -> list[str]:
+    if device.type == "cuda":
+        return [torch.cuda.get_device_name(device), str(torch.cuda.get_device_capability(device))]
+    return [platform.machine(), platform.processor(), str(eager.cpu_flags())]
+
+
+def _found(package: str) -> bool:
+    return find_spec(package) is not None
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # onnxruntime-gpu, for one, is imported by another name
+        return ""

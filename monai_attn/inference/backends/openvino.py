@@ -1,0 +1,76 @@
+"""OpenVINO on the CPU, converted from a trace and without its telemetry."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from monai_attn.inference.backends.outputs import Run, one_by_one
+from monai_attn.inference.backends.trace import trace
+
+HINTS = {"float32": "f32", "bfloat16": "bf16"}
+
+
+def library() -> ModuleType:
+    """OpenVINO, imported without its telemetry.
+
+    `import openvino` sends an event and writes to the home folder, unless `openvino_telemetry` cannot
+    be imported: then it uses its own empty stand-in. Where the program has imported openvino before,
+    this comes too late and changes nothing.
+    """
+    name = "openvino_telemetry"
+    before = {name: sys.modules[name]} if name in sys.modules else {}
+    sys.modules[name] = None  # type: ignore[assignment]  # how Python says: not to be imported
+    try:
+        import openvino
+    finally:
+        del sys.modules[name]
+        sys.modules.update(before)
+    return openvino
+
+
+def export(network: nn.Module, window: tuple[int, ...], precision: str) -> bytes:
+    """The network compiled for one window (C, *roi) of this CPU, as `load` takes it.
+
+    `openvino.convert_model` does more than is needed here and starts the telemetry; the parts of
+    it that matter are a trace and the PyTorch frontend.
+    """
+    openvino = library()
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    frontend = FrontEndManager().load_by_framework("pytorch")
+    decoder = TorchScriptPythonDecoder(trace(network, window))  # has to outlive the conversion
+    model = frontend.convert(frontend.load(decoder))
+    model.reshape([1, *window])  # static, and batch 1: the fastest
+    blob = openvino.Core().compile_model(model, "CPU", _settings(precision)).export_model()
+    return blob.getvalue()
+
+
+def load(blob: bytes, window: tuple[int, ...], precision: str, *, single: bool) -> Run:
+    """What `export` made, ready to run; not for several threads at once."""
+    openvino = library()
+    # Without the settings it would be compiled for the CPU's favourite precision, whatever it was made for.
+    model = openvino.Core().import_model(blob, "CPU", _settings(precision))
+    request = model.create_infer_request()
+
+    def infer(array: NDArray) -> Sequence[NDArray]:
+        request.set_input_tensor(openvino.Tensor(array, shared_memory=True))
+        request.infer()
+        return [request.get_output_tensor(i).data for i in range(len(model.outputs))]
+
+    return one_by_one(infer, window, single=single)
+
+
+def _settings(precision: str) -> dict[str, Any]:
+    return {
+        "INFERENCE_PRECISION_HINT": HINTS[precision],
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+    }
