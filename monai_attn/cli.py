@@ -249,7 +249,7 @@ def _outlooks(opened: Bundle, scans: list[Path]) -> None:
     """A table of what each scan would take."""
     from monai_attn.inference.plan import format_memory
 
-    table = Table("case", "grid", "mode", "windows", "skipped", "slabs", "memory", "seconds")
+    table = Table("case", "grid", "mode", "windows", "skipped", "slabs", "host", "device", "seconds")
     for scan in scans:
         outlook = opened.segmenter.outlook(scan)
         plan = outlook.plan
@@ -262,6 +262,7 @@ def _outlooks(opened: Bundle, scans: list[Path]) -> None:
             ", ".join(skipped),
             str(plan.slabs),
             format_memory(outlook.memory),
+            format_memory(plan.device_bytes) if opened.segmenter.device.type == "cuda" else "",
             f"{outlook.seconds:.1f}",
         )
     out.print(table)

@@ -20,6 +20,12 @@ TINY = {
     "spacing": [8.0, 8.0, 8.0],
     "roi_size": [32, 32, 16],
 }
+TINY_LOCATOR = {
+    "locator_def#channels": [4, 8],
+    "locator_def#strides": [2],
+    "locator#spacing": [16.0, 16.0, 16.0],
+    "displayable_configs#focus": False,
+}
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -53,7 +59,8 @@ def tiny_bundle(tmp_path_factory):
     for name in ("train", "inference"):
         path = root / "configs" / f"{name}.json"
         config = json.loads(path.read_text())
-        for key, value in TINY.items():
+        values = TINY | TINY_LOCATOR if name == "inference" else TINY
+        for key, value in values.items():
             *parents, last = key.split("#")
             section = config
             for parent in parents:
@@ -66,7 +73,8 @@ def tiny_bundle(tmp_path_factory):
     parser = ConfigParser()
     parser.read_config(root / "configs" / "inference.json")
     torch.manual_seed(0)
-    torch.save(parser.get_parsed_content("network_def").state_dict(), root / "models" / "model.pt")
+    for part, name in (("network_def", "model.pt"), ("locator_def", "locator.pt")):
+        torch.save(parser.get_parsed_content(part).state_dict(), root / "models" / name)
     return root
 
 

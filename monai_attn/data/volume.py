@@ -214,12 +214,13 @@ def save_nifti(
         image.set_qform(None, code=0)  # a qform cannot hold a shear: the sform alone is true
     image.header.set_xyzt_units("mm")
     packed = path.name.lower().endswith(".gz")
-    with written_whole(path) as part, part.open("wb") as file:
+    with (
+        written_whole(path) as part,
+        part.open("wb") as file,
         # neither name nor time in the gzip header: the same labels make the same file
-        with (
-            igzip.IGzipFile("", "wb", fileobj=file, mtime=0) if packed else nullcontext(file) as out
-        ):
-            image.to_stream(out)
+        igzip.IGzipFile("", "wb", fileobj=file, mtime=0) if packed else nullcontext(file) as out,
+    ):
+        image.to_stream(out)
     return path
 
 

@@ -79,6 +79,11 @@ class Plan:
         """What the network holds while a batch runs."""
         return self.batch * ACTIVATIONS * math.prod(self.roi_size)
 
+    @property
+    def device_bytes(self) -> int:
+        """What a GPU holds: the image, one slab and the network."""
+        return 4 * math.prod(self.grid) + self.stitch_bytes + self.window_bytes
+
     def on_thickest_axis(self) -> Plan:
         """The same plan with its slabs along the axis that makes them smallest."""
         plans = [replace(self, axis=axis) for axis in range(len(self.grid))]

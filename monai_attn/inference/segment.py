@@ -161,7 +161,10 @@ class Segmenter:
             scan = read_volume(path)
         with clock("prepare"):
             prepare = without(self.preprocessing, "LoadImage")
-            data = prepare({"image": as_tensor(scan).to(self.device)})
+            image = as_tensor(scan)
+            if self.device.type == "cuda":  # resampling and scaling then run there
+                image = image.pin_memory().to(self.device, non_blocking=True)
+            data = prepare({"image": image})
             data["image"] = data["image"].to(self.device)
         return scan.grid, data
 
