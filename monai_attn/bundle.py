@@ -18,6 +18,7 @@ from monai_attn import DEFAULT_BUNDLE
 from monai_attn.data.errors import reason
 from monai_attn.inference.backends import load_backend
 from monai_attn.inference.inferer import AttentionWindowInferer
+from monai_attn.inference.locator import Locator
 from monai_attn.inference.segment import Segmenter
 from monai_attn.weights import load_weights
 
@@ -159,7 +160,7 @@ def open_bundle(
         memory=memory,
     )
     settings = {
-        "bundle": {"name": metadata.get("name", root.name), "version": metadata["version"]},
+        "bundle": {"name": root.name, "version": metadata["version"]},
         "weights_sha256": sha256(weights.read_bytes()).hexdigest(),
         "device": str(where),
         **used,
@@ -173,5 +174,10 @@ def _set_mode(root: Path, inferer: Inferer, mode: str | None) -> None:
     has_locator = isinstance(inferer, AttentionWindowInferer) and inferer.locator is not None
     if mode == "focus" and not has_locator:
         raise ValueError(f"{root}: has no locator to focus with; use mode full")
+    weights = (
+        inferer.locator.weights if isinstance(getattr(inferer, "locator", None), Locator) else None
+    )
+    if mode == "focus" and weights is not None and not Path(weights).is_file():
+        raise ValueError(f"{weights}: no weights of the locator; train it, or use mode full")
     if mode and has_locator:
         inferer.focus = mode == "focus"

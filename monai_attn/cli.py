@@ -26,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 out, err = Console(), Console(stderr=True)
+INTERRUPTED = 130  # the exit code shells give to SIGINT
 
 
 def _path(text: str) -> Path:
@@ -246,28 +247,27 @@ def _open(
 
 
 def _outlooks(opened: Bundle, scans: list[Path]) -> None:
-    """A table of what each scan would take."""
+    """What each scan would take, as a table of its own."""
     from monai_attn.inference.plan import format_memory
 
-    table = Table("case", "grid", "mode", "windows", "skipped", "slabs", "host", "device", "seconds")
+    used = opened.settings
     for scan in scans:
         outlook = opened.segmenter.outlook(scan)
         plan = outlook.plan
-        skipped = [f"{count} {why}" for why, count in plan.skipped.items()] or ["none"]
-        table.add_row(
-            escape(scan.name),
-            " x ".join(str(n) for n in plan.grid),
-            f"{plan.mode} ({plan.fallback})" if plan.fallback else plan.mode,
-            f"{len(plan.windows)} of {plan.total}, {plan.batch} at once",
-            ", ".join(skipped),
-            str(plan.slabs),
-            format_memory(outlook.memory),
-            format_memory(plan.device_bytes) if opened.segmenter.device.type == "cuda" else "",
-            f"{outlook.seconds:.1f}",
-        )
-    out.print(table)
-    used = opened.settings
-    out.print(f"{used['backend']}, {used['precision']} on {used['device']}", highlight=False)
+        skipped = ", ".join(f"{count} {why}" for why, count in plan.skipped.items())
+        out.print(str(scan), markup=False, highlight=False, soft_wrap=True)
+        table = Table(show_header=False)
+        table.add_row("network's grid", " x ".join(str(n) for n in plan.grid))
+        table.add_row("mode", f"{plan.mode} ({plan.fallback})" if plan.fallback else plan.mode)
+        table.add_row("windows", f"{len(plan.windows)} of {plan.total}, {plan.batch} at once")
+        table.add_row("skipped", skipped or "none")
+        table.add_row("slabs", str(plan.slabs))
+        table.add_row("memory", format_memory(outlook.memory))
+        if opened.segmenter.device.type == "cuda":
+            table.add_row("memory of the GPU", format_memory(plan.device_bytes))
+        table.add_row("backend", f"{used['backend']}, {used['precision']}, {used['device']}")
+        table.add_row("time of the windows", f"{outlook.seconds:.1f} s, from one that was timed")
+        out.print(table)
 
 
 def _progress() -> Progress:
@@ -297,9 +297,10 @@ def main() -> None:
     except (ValueError, OSError) as error:
         _complain("error", error)
         sys.exit(2)
-    except KeyboardInterrupt:
-        _complain("error", "interrupted; complete files are kept")
-        sys.exit(130)
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:  # typer's answer to Ctrl-C, which says nothing
+            _complain("error", "interrupted; complete files are kept")
+        raise
 
 
 if __name__ == "__main__":

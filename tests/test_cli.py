@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from monai_attn import cli
+from monai_attn import DEFAULT_BUNDLE, cli
 
 
 def run(monkeypatch, *arguments):
@@ -55,6 +55,85 @@ def test_segment_to_a_named_file(scan, tiny_bundle, tmp_path, monkeypatch):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["labels.json", "labels.nii.gz"]
 
 
+def test_a_manifest_says_how_labels_were_made(scan, tiny_bundle, tmp_path, monkeypatch):
+    options = ("--bundle", tiny_bundle, "--mode", "full", "--backend", "eager")
+    assert run(monkeypatch, "segment", scan, "-o", tmp_path, *options) == 0
+    said = json.loads((tmp_path / scan.name.replace(".nii.gz", "_seg.json")).read_text())
+    assert said["scan"] == str(scan)
+    assert (said["mode"], said["backend"], said["bundle"]["name"]) == (
+        "full",
+        "eager",
+        DEFAULT_BUNDLE,
+    )
+    assert len(said["weights_sha256"]) == 64
+    assert set(said["seconds"]) == {"read", "prepare", "plan", "network", "labels", "write"}
+
+
+def test_where_the_locator_is_unsure_all_windows_run_and_a_warning_says_so(
+    scan, tiny_bundle, tmp_path, monkeypatch, capsys
+):
+    """The tiny bundle's locator knows nothing."""
+    options = ("--bundle", tiny_bundle, "--mode", "focus")
+    assert run(monkeypatch, "segment", scan, "-o", tmp_path, *options) == 0
+    said = json.loads((tmp_path / scan.name.replace(".nii.gz", "_seg.json")).read_text())
+    assert said["mode"] == "full"
+    assert said["fallback"].startswith("the locator")
+    warned = [w for w in capsys.readouterr().err.splitlines() if w.startswith("warning: ")]
+    assert warned == [f"warning: {scan}: all windows ran: {said['fallback']}"]
+
+
+def test_a_dry_run_shows_the_plan_and_writes_nothing(
+    scan, tiny_bundle, tmp_path, monkeypatch, capsys
+):
+    arguments = ("-o", tmp_path / "out", "--bundle", tiny_bundle, "--dry-run")
+    assert run(monkeypatch, "segment", scan, *arguments) == 0
+    printed = capsys.readouterr().out
+    assert scan.name[:8] in printed
+    assert "full" in printed
+    assert "MiB" in printed
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_scan_that_takes_more_memory_than_allowed_is_refused_before_the_work(
+    scan, tiny_bundle, tmp_path, monkeypatch, capsys
+):
+    arguments = ("-o", tmp_path / "out", "--bundle", tiny_bundle, "--memory", "50MiB")
+    assert run(monkeypatch, "segment", scan, *arguments) == 1
+    error = capsys.readouterr().err
+    assert f"error: {scan}: takes " in error
+    assert "50 MiB are allowed; allow " in error
+    assert "with --memory, or crop the scan" in error
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_an_interrupted_run_leaves_nothing_half_done(scan, tiny_bundle, tmp_path):
+    """Ctrl-C while windows run."""
+    script = f"""
+import os, signal, sys
+import monai_attn.inference.segment as module
+windows = []
+counted = module.Segmenter._counted
+def interrupting(*arguments):
+    network = counted(*arguments)
+    def run(x):
+        windows.append(x)
+        if len(windows) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return network(x)
+    return run
+module.Segmenter._counted = interrupting
+sys.argv = ["monai-attn", "segment", {str(scan)!r}, "-o", {str(tmp_path / "out")!r},
+            "--bundle", {str(tiny_bundle)!r}, "--backend", "eager"]
+from monai_attn.cli import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 130, done.stderr
+    assert done.stderr.splitlines()[-1] == "error: interrupted; complete files are kept"
+    assert "Traceback" not in done.stderr
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_one_bad_scan_is_reported_and_the_others_are_done(
     scan, tiny_bundle, tmp_path, monkeypatch, capsys
 ):
@@ -74,6 +153,12 @@ def test_one_bad_scan_is_reported_and_the_others_are_done(
         (("segment", "{scan}", "-o", "out", "--bundle", "nowhere"), "error: nowhere: no bundle"),
         (("segment", "{scan}", "-o", "out", "--device", "toaster"), "error: device (='toaster')"),
         (("segment", "{scan}", "{scan}", "-o", "a.nii.gz"), "error: "),
+        (("segment", "{scan}", "-o", "out", "--memory", "much"), "error: memory (='much') must"),
+        (
+            ("segment", "{scan}", "-o", "out", "--mode", "half"),
+            "error: mode (='half') must be full",
+        ),
+        (("segment", "{scan}", "-o", "out", "--backend", "fast"), "error: backend (='fast') must"),
         (("evaluate", "nowhere", "{scan}"), "error: nowhere: "),
         (("phantom", "out", "-n", "0"), "error: count (=0)"),
     ],

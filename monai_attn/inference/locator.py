@@ -40,7 +40,8 @@ class Locator:
 
     Args:
         network: from (1, C, *coarse) to logits (1, K, *coarse), class 0 the background.
-        weights: file of the network's weights, read at the first call.
+        weights: file of the network's weights, read at the first call. Where it is missing, as in an
+            archive that carries one file, nothing is located.
         image_spacing: mm of the images it will be given.
         spacing: mm of the grid it was trained on.
         threshold: foreground probability from which a voxel is found.
@@ -75,6 +76,8 @@ class Locator:
 
     def __call__(self, image: Tensor) -> Region:
         """The region of an image (1, C, *spatial), scaled as the network was trained."""
+        if self.weights is not None and not Path(self.weights).is_file():
+            return Region(None, f"the locator's weights {self.weights} are missing")
         with torch.inference_mode():
             found = self.probability(image) >= self.threshold
         return self.region(found)

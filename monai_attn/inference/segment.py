@@ -188,7 +188,7 @@ class Segmenter:
         if needed > allowed:
             raise ValueError(
                 f"{path}: takes {format_memory(needed)} of memory, {format_memory(allowed)} are "
-                f"allowed; allow more with --memory, or crop the scan"
+                f"allowed; allow {format_memory(needed * 1.05)} with --memory, or crop the scan"
             )
 
     def _labels(
