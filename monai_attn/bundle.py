@@ -160,6 +160,7 @@ def open_bundle(
         memory=memory,
     )
     settings = {
+        "monai_attn": monai_attn.__version__,
         "bundle": {"name": root.name, "version": metadata["version"]},
         "weights_sha256": sha256(weights.read_bytes()).hexdigest(),
         "device": str(where),

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import monai_attn
 from monai_attn.data.files import written_whole
 from monai_attn.data.volume import case_name
 from monai_attn.inference.plan import Plan
@@ -28,7 +27,6 @@ def write_manifest(target: Path, result: Segmentation, settings: Mapping[str, An
         settings: what there is to say of the bundle and the backend.
     """
     content = {
-        "monai_attn": monai_attn.__version__,
         "scan": str(result.scan.path),
         "labels": target.name,
         **settings,

@@ -1,4 +1,8 @@
-"""OpenVINO on the CPU, converted from a trace and without its telemetry."""
+"""OpenVINO on the CPU, converted from a trace and without its telemetry.
+
+Version 2026.4.1 resizes 2 voxels to 3 otherwise than torch does. A network that does so, which takes a
+window that shrinks to 2 voxels, is refused by the parity check.
+"""
 
 from __future__ import annotations
 

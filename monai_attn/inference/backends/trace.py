@@ -42,5 +42,5 @@ def digest(network: nn.Module, window: tuple[int, ...]) -> str:
     for name, tensor in chain(network.named_parameters(), network.named_buffers()):
         found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         flat = tensor.detach().cpu().contiguous().reshape(-1)
-        found.update(memoryview(flat.view(torch.uint8).numpy()))
+        found.update(flat.view(torch.uint8).numpy().tobytes())
     return found.hexdigest()
