@@ -19,8 +19,8 @@ from monai_attn.inference.backends import BACKENDS, eager, load_backend, onnxrun
 from monai_attn.inference.backends.backend import PACKAGES, plan
 from monai_attn.inference.backends.cache import Cache, Entry
 from monai_attn.inference.backends.eager import has_bfloat16
+from monai_attn.inference.backends.fingerprint import fingerprint
 from monai_attn.inference.backends.parity import BOUNDS, Parity, compare, synthetic_window
-from monai_attn.inference.backends.trace import digest
 
 CPU = torch.device("cpu")
 WINDOWS = {2: (1, 20, 32), 3: (1, 16, 13, 16)}
@@ -207,7 +207,7 @@ def test_the_second_time_neither_compiles_nor_asks_the_network(load, calls):
     second = load(net, name="openvino", precision="float32")
     hook.remove()
     assert calls == ["openvino.load"]
-    assert len(sizes) == 1, "the trace, no reference"
+    assert sizes == []
     assert torch.equal(first(windows()), second(windows()))
 
 
@@ -249,12 +249,14 @@ def test_what_changes_the_result_or_the_machine_compiles_anew(load, calls, chang
 
 def test_a_fingerprint_is_of_what_is_computed():
     net, same = build(), build()
-    found = digest(net, WINDOWS[2])
+    found = fingerprint(net)
     eager.eager(same, "float32", CPU)  # another order in memory
-    assert digest(same, WINDOWS[2]) == found
+    assert fingerprint(same) == found
     slope = build(act=("leakyrelu", {"negative_slope": 0.1}))  # the same weights
     slope.load_state_dict(net.state_dict())
-    assert digest(slope, WINDOWS[2]) != found
+    assert fingerprint(slope) != found
+    net.decoder[0].gate.on_gating_grid = False  # neither a weight nor in its repr
+    assert fingerprint(net) != found
 
 
 DAMAGE = {
@@ -557,9 +559,7 @@ def test_a_library_sends_nothing_and_writes_nothing_at_home(tmp_path, name):
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert list(home.rglob("*")) == []
-    assert len(list((tmp_path / "cache").iterdir())) == 1, (
-        "the first trace of a process is as the next"
-    )
+    assert len(list((tmp_path / "cache").iterdir())) == 1, "the second time finds the first"
 
 
 def test_a_setting_of_the_users_is_put_back(monkeypatch):

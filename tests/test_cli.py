@@ -110,6 +110,7 @@ def test_an_interrupted_run_leaves_nothing_half_done(scan, tiny_bundle, tmp_path
     """Ctrl-C while windows run."""
     script = f"""
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 import monai_attn.inference.segment as module
 windows = []
 counted = module.Segmenter._counted

@@ -11,6 +11,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from monai_attn import AttentionUNet, SoftGate
+from monai_attn.inference.backends.onnxruntime import library
 
 SMALL = {"channels": (4, 6, 8), "strides": (2, 2)}
 VARIANTS = list(itertools.product((2, 3), (None, "soft", ("soft", {"grid": "skip"})), (0, 1)))

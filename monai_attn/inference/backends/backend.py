@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from monai_attn.data.errors import reason
 from monai_attn.inference.backends import eager, onnxruntime, openvino
 from monai_attn.inference.backends.cache import Cache, Entry
+from monai_attn.inference.backends.fingerprint import fingerprint
 from monai_attn.inference.backends.outputs import Outputs, Run, as_tuple
 from monai_attn.inference.backends.parity import compare, synthetic_window
-from monai_attn.inference.backends.trace import digest
 
 BACKENDS = ("auto", "eager", "compile", "openvino", "onnxruntime", "tensorrt")
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -201,8 +201,8 @@ class _Loader:
         return Cache(self.folder)
 
     @cached_property
-    def digest(self) -> str:
-        return digest(self.network, self.window)
+    def fingerprint(self) -> str:
+        return fingerprint(self.network)
 
     @cached_property
     def example(self) -> Tensor:
@@ -262,12 +262,12 @@ class _Loader:
     def key(self, name: str, precision: str) -> str:
         """A file name that changes with everything that the compiled network depends on."""
         parts = [
-            self.digest,
+            self.fingerprint,
             self.window,
             str(self.device),
             _hardware(self.device),
             torch.get_num_threads(),
-            [(p, _version(p)) for p in ("monai-attn", "torch", *PACKAGES.get(name, ()))],
+            [(p, _version(p)) for p in ("monai-attn", "monai", "torch", *PACKAGES.get(name, ()))],
         ]
         return f"{name}-{precision}-{sha256(json.dumps(parts).encode()).hexdigest()[:32]}"
 
