@@ -107,6 +107,7 @@ def open_bundle(
     backend: str = "auto",
     precision: str = "auto",
     memory: int | None = None,
+    attention: bool = False,
 ) -> Bundle:
     """Open a bundle by its own `configs/inference.json` and load `models/model.pt`.
 
@@ -120,6 +121,7 @@ def open_bundle(
         backend: as for `load_backend`.
         precision: as for `load_backend`.
         memory: bytes that the process may hold; what the machine has by default.
+        attention: whether the segmenter gives the attention of the network's gates too.
 
     Raises:
         ValueError: if the bundle, a file of it, the device or the backend is missing, or the weights do
@@ -144,6 +146,9 @@ def open_bundle(
     weights = root / "models" / "model.pt"
     load_weights(network, weights, where)
     network.eval()
+    levels = _gated_levels(root, network) if attention else ()
+    if attention:
+        network = _WithAttention(network)
     run: Callable[..., Any] = network
     used = {"backend": "eager", "precision": "float32"}
     if isinstance(inferer, SlidingWindowInferer) and min(inferer.roi_size) > 0:
@@ -157,6 +162,7 @@ def open_bundle(
         postprocessing=postprocessing,
         device=where,
         channels=classes,
+        levels=levels,
         memory=memory,
     )
     settings = {
@@ -167,6 +173,26 @@ def open_bundle(
         **used,
     }
     return Bundle(root, metadata, network, segmenter, settings)
+
+
+class _WithAttention(torch.nn.Module):
+    """A network that returns its attention maps too."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.eval()
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        logits, maps = self.network.forward_with_attention(x)  # type: ignore[operator]
+        return (logits, *maps)
+
+
+def _gated_levels(root: Path, network: torch.nn.Module) -> tuple[int, ...]:
+    levels = tuple(getattr(network, "gated_levels", ()))
+    if not levels:
+        raise ValueError(f"{root}: its network has no gates, and so no attention; leave it out")
+    return levels
 
 
 def _set_mode(root: Path, inferer: Inferer, mode: str | None) -> None:

@@ -83,6 +83,9 @@ def segment(
         str | None,
         typer.Option(help="Memory the process may hold, such as 4GiB; by default what is free."),
     ] = None,
+    attention: Annotated[
+        bool, typer.Option("--attention", help="Also write the attention of each gate.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would run, and write nothing.")
     ] = False,
@@ -93,7 +96,7 @@ def segment(
 
     scans = [Path(scan) for source in inputs for scan in find_images(source)]
     targets = output_paths(scans, output)
-    opened = _open(bundle, device, mode, backend, precision, memory)
+    opened = _open(bundle, device, mode, backend, precision, memory, attention)
     if dry_run:
         _outlooks(opened, scans)
         return
@@ -230,6 +233,7 @@ def _open(
     backend: str,
     precision: str,
     memory: str | None,
+    attention: bool,
 ) -> Bundle:
     """Open a bundle while a spinner turns: importing torch takes seconds."""
     with err.status(f"opening {bundle}"):
@@ -243,6 +247,7 @@ def _open(
             backend=backend,
             precision=precision,
             memory=parse_memory(memory) if memory else None,
+            attention=attention,
         )
 
 

@@ -8,7 +8,7 @@ resampled, the argmax is taken at once, and neither grid ever carries one float 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +19,7 @@ from torch import Tensor
 from monai_attn.resample import Axis, parallel_axes, resample, resample_onto
 
 BACKGROUND = 20.0  # the logit of background where nothing was looked at: a probability of 1 - 4e-18
+UNSEEN, LOWEST, HIGHEST = 0, 1, 255  # how a map of 0..1 is stored in a byte
 CHUNK = 2**26  # bytes of probabilities on the scan's grid at a time
 Box = tuple[slice, ...]
 
@@ -89,11 +90,8 @@ def _labels_askew(
     for slab in slabs:
         margin[within(slab.box)] = _margin(slab.logits)
     labels = np.zeros(shape, np.uint8 if classes <= 256 else np.uint16, order="F")
-    step = np.eye(4)
-    for z in range(shape[2]):
-        step[2, 3] = z
-        layer = resample_onto(margin, matrix @ step, (*shape[:2], 1))
-        labels[..., z] = _label(layer)[..., 0].cpu().numpy()
+    for box, values in _askew(margin, matrix, shape):
+        labels[box] = _label(values).cpu().numpy()
     return labels
 
 
@@ -124,24 +122,111 @@ def _fill(
         slice(max(part.start - 1, 0), min(part.stop + 1, box.stop - box.start))
         for part, box in zip(bounds, slab.box, strict=True)
     )
-    near: list[Axis] = []  # the scan's axes, of the voxels that lie within the crop
-    target: list[slice] = []  # those voxels
-    for axis, places in zip(axes, where, strict=True):
-        first = slab.box[axis.source].start + crop[axis.source].start
-        last = slab.box[axis.source].start + crop[axis.source].stop - 1
-        inside = np.flatnonzero((places >= first) & (places <= last))
-        if not len(inside):
-            return
-        part = axis.part(int(inside[0]), int(inside[-1]) + 1)
-        near.append(replace(part, start=part.start - first))
-        target.append(slice(int(inside[0]), int(inside[-1]) + 1))
-    values = _margin(slab.logits[within(crop)])
+    part = tuple(
+        slice(box.start + cut.start, box.start + cut.stop)
+        for box, cut in zip(slab.box, crop, strict=True)
+    )
+    covered = _covered(part, axes, where)
+    if covered is None:
+        return
+    near, target = covered
+    for box, values in _resampled(_margin(slab.logits[within(crop)]), near, target):
+        labels[box] = _label(values).cpu().numpy()
+
+
+def maps_on_grid(
+    slabs: Iterable[Slab],
+    size: Sequence[int],
+    matrix: NDArray[np.float64],
+    shape: Sequence[int],
+    axis: int,
+    maps: list[NDArray[np.uint8]],
+) -> Iterator[Slab]:
+    """Pass slabs on, and bring their maps to the scan's grid on the way.
+
+    Args:
+        slabs: as for `labels_on_grid`, with maps of 0 to 1, NaN where nothing was looked at.
+        size: as for `labels_on_grid`.
+        matrix: as for `labels_on_grid`.
+        shape: as for `labels_on_grid`.
+        axis: as for `labels_on_grid`.
+        maps: an empty list, to which an array (X, Y, Z) is added for each map: 0 where nothing was
+            looked at, else 1 to 255 for 0 to 1.
+    """
+    axes = parallel_axes(matrix, shape)
+    before: Slab | None = None
+    kept: list[Slab] = []
+    for slab in slabs:
+        if not maps:
+            maps += [np.full(shape, UNSEEN, np.uint8, order="F") for _ in slab.maps]
+        own = Slab(slab.box, torch.cat(slab.maps))
+        if axes is None:
+            kept.append(own)
+        else:
+            where = [line.coordinates(size[line.source]) for line in axes]
+            joined = own if before is None else _join(before, own, axis)
+            covered = _covered(joined.box, axes, where)
+            for box, values in _resampled(joined.logits, *covered) if covered else ():
+                _store(maps, box, values)
+            before = _last_layer(own, axis)
+        yield slab
+    if axes is None:
+        whole = kept[0].logits.new_full((len(maps), *size), torch.nan)
+        for own in kept:
+            whole[within(own.box)] = own.logits
+        for box, values in _askew(whole, matrix, shape):
+            _store(maps, box, values)
+
+
+def _store(maps: list[NDArray[np.uint8]], box: Box, values: Tensor) -> None:
+    stored = (values * (HIGHEST - LOWEST)).round() + LOWEST
+    for array, part in zip(maps, torch.nan_to_num(stored, nan=UNSEEN), strict=True):
+        array[box] = part.to(torch.uint8).cpu().numpy()
+
+
+def _resampled(
+    values: Tensor, near: Sequence[Axis], target: Sequence[slice]
+) -> Iterator[tuple[Box, Tensor]]:
+    """Values (C, *box) at the scan's voxels, a chunk at a time and where it belongs."""
     thick = max(1, CHUNK // (4 * len(values) * max(1, near[0].size * near[1].size)))
     for first in range(0, near[2].size, thick):
         last = min(first + thick, near[2].size)
-        found = _label(resample(values, [near[0], near[1], near[2].part(first, last)]))
         at = target[2].start
-        labels[target[0], target[1], at + first : at + last] = found.cpu().numpy()
+        box = (target[0], target[1], slice(at + first, at + last))
+        yield box, resample(values, [near[0], near[1], near[2].part(first, last)])
+
+
+def _askew(
+    values: Tensor, matrix: NDArray[np.float64], shape: Sequence[int]
+) -> Iterator[tuple[Box, Tensor]]:
+    """Values (C, *size) of the whole grid at the voxels of a sheared scan, layer by layer."""
+    step = np.eye(4)
+    for z in range(shape[2]):
+        step[2, 3] = z
+        box = (slice(0, shape[0]), slice(0, shape[1]), slice(z, z + 1))
+        yield box, resample_onto(values, matrix @ step, (*shape[:2], 1))
+
+
+def _covered(
+    box: Box, axes: Sequence[Axis], where: Sequence[NDArray[np.float64]]
+) -> tuple[list[Axis], list[slice]] | None:
+    """The scan's voxels that lie within a box of the network's grid.
+
+    Returns:
+        their axes, counted from the box's corner, and where they are in the scan; or None if there is
+        none.
+    """
+    near: list[Axis] = []
+    target: list[slice] = []
+    for axis, places in zip(axes, where, strict=True):
+        first, last = box[axis.source].start, box[axis.source].stop - 1
+        inside = np.flatnonzero((places >= first) & (places <= last))
+        if not len(inside):
+            return None
+        part = axis.part(int(inside[0]), int(inside[-1]) + 1)
+        near.append(replace(part, start=part.start - first))
+        target.append(slice(int(inside[0]), int(inside[-1]) + 1))
+    return near, target
 
 
 def _bounds(mask: Tensor) -> Box | None:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from monai_attn.data.volume import same_grid
 from monai_attn.monai_io import LabelWriter, VolumeReader
 from monai_attn.resample import resample_onto
-from monai_attn.scan_grid import Slab, labels_on_grid
+from monai_attn.scan_grid import Slab, labels_on_grid, maps_on_grid
 
 
 def without(steps: T.Compose, name: str) -> T.Compose:
@@ -134,12 +134,21 @@ class LabelsOnScanGridd(T.MapTransform):
         return out
 
     def labels(
-        self, slabs: Iterable[Slab], image: MetaTensor, axis: int = 0
+        self,
+        slabs: Iterable[Slab],
+        image: MetaTensor,
+        axis: int = 0,
+        maps: list[NDArray[np.uint8]] | None = None,
     ) -> NDArray[np.integer]:
-        """The labels (X, Y, Z) of slabs that follow each other along an axis of the image's grid."""
+        """The labels (X, Y, Z) of slabs that follow each other along an axis of the image's grid.
+
+        Into `maps`, if given, go the slabs' maps, as `maps_on_grid` stores them.
+        """
         original = np.asarray(image.meta["original_affine"], dtype=np.float64)
         matrix = np.linalg.inv(np.asarray(image.affine, dtype=np.float64)) @ original
         shape = [int(n) for n in image.meta["spatial_shape"]]
+        if maps is not None:
+            slabs = maps_on_grid(slabs, image.shape[1:], matrix, shape, axis, maps)
         return labels_on_grid(slabs, image.shape[1:], matrix, shape, axis)
 
 
@@ -243,11 +252,14 @@ def training(
     num_samples: int = 2,
     num_classes: int = 2,
     label_map: Mapping[str, int] | None = None,
+    domain_randomization: bool = False,
 ) -> T.Compose:
     """As `validation`, then `num_samples` random windows of `roi_size` voxels with CT augmentation.
 
     Half of the windows are centred on the foreground. No flips: left and right are not alike in an
     abdomen. The random part starts with the cropping, so a caching data set keeps what is before it.
+    With `domain_randomization` shape, contrast, sharpness and texture vary far more than scans do: for
+    a network that is to find its way in scans unlike those it was trained on.
     """
     keys = ("image", "label")
     modes = ("bilinear", "nearest")
@@ -256,11 +268,22 @@ def training(
         T.RandCropByPosNegLabeld(
             keys, label_key="label", spatial_size=roi_size, pos=1, neg=1, num_samples=num_samples
         ),
+        *(_domain_randomization if domain_randomization else _scan_variation)(keys, modes),
+    ]
+    steady = validation(spacing, intensity_range, num_classes, label_map).transforms
+    # RandAffined gives the label back as float32
+    plain = T.EnsureTyped(keys, dtype=(torch.float32, torch.uint8), track_meta=False)
+    return T.Compose([*steady, *augment, plain])
+
+
+def _scan_variation(keys: Sequence[str], modes: Sequence[str]) -> list[T.Transform]:
+    """Changes of the size that scans of one protocol show."""
+    return [
         T.RandAffined(
             keys,
             prob=0.3,
-            rotate_range=[0.17] * len(roi_size),  # radians, about 10 degrees
-            scale_range=[0.1] * len(roi_size),
+            rotate_range=[0.17] * 3,  # radians, about 10 degrees
+            scale_range=[0.1] * 3,
             mode=modes,
             padding_mode="border",
         ),
@@ -269,10 +292,40 @@ def training(
         T.RandGaussianNoised("image", prob=0.2, std=0.03),
         T.RandGaussianSmoothd("image", prob=0.1, sigma_x=(0.3, 0.8), sigma_y=(0.3, 0.8)),
     ]
-    steady = validation(spacing, intensity_range, num_classes, label_map).transforms
-    # RandAffined gives the label back as float32
-    plain = T.EnsureTyped(keys, dtype=(torch.float32, torch.uint8), track_meta=False)
-    return T.Compose([*steady, *augment, plain])
+
+
+def _domain_randomization(keys: Sequence[str], modes: Sequence[str]) -> list[T.Transform]:
+    """Changes larger than between scans: of the body, of clutter, contrast phase, sharpness, noise."""
+    return [
+        T.RandAffined(
+            keys,
+            prob=0.9,
+            rotate_range=[0.17, 0.17, 0.26],  # radians, about 10 and 15 degrees
+            scale_range=[0.25] * 3,
+            shear_range=[0.1] * 6,
+            mode=modes,
+            padding_mode="border",
+        ),
+        T.RandGridDistortiond(
+            keys, num_cells=4, distort_limit=0.2, prob=0.5, mode=modes, padding_mode="border"
+        ),
+        T.RandCoarseShuffled(
+            "image", holes=4, max_holes=16, spatial_size=3, max_spatial_size=8, prob=0.4
+        ),
+        T.RandCoarseDropoutd(
+            "image", holes=2, max_holes=12, spatial_size=3, max_spatial_size=8, prob=0.4
+        ),
+        T.RandHistogramShiftd("image", num_control_points=(4, 10), prob=0.7),
+        T.RandAdjustContrastd("image", gamma=(0.6, 1.7), prob=0.3),
+        T.RandBiasFieldd("image", coeff_range=(0.0, 0.1), prob=0.3),
+        T.RandScaleIntensityd("image", factors=0.3, prob=0.5),
+        T.RandShiftIntensityd("image", offsets=0.12, prob=0.5),  # about 50 HU of a window of 400
+        T.RandGaussianSmoothd(
+            "image", sigma_x=(0.3, 1.2), sigma_y=(0.3, 1.2), sigma_z=(0.3, 1.2), prob=0.4
+        ),
+        T.RandSimulateLowResolutiond("image", zoom_range=(0.4, 1.0), prob=0.3),
+        T.RandGaussianNoised("image", std=0.1, prob=0.5),
+    ]
 
 
 class Discreted(T.MapTransform):

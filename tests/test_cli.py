@@ -82,6 +82,25 @@ def test_where_the_locator_is_unsure_all_windows_run_and_a_warning_says_so(
     assert warned == [f"warning: {scan}: all windows ran: {said['fallback']}"]
 
 
+def test_attention_lies_on_the_scans_grid(scan, tiny_bundle, tmp_path, monkeypatch):
+    options = ("--bundle", tiny_bundle, "--attention")
+    assert run(monkeypatch, "segment", scan, "-o", tmp_path / "with", *options) == 0
+    assert run(monkeypatch, "segment", scan, "-o", tmp_path / "without", *options[:2]) == 0
+    name = scan.name.replace(".nii.gz", "")
+    attention = nib.load(tmp_path / "with" / f"{name}_attention_0.nii.gz")  # two levels, one gate
+    assert attention.get_data_dtype() == np.uint8
+    np.testing.assert_array_equal(attention.affine, nib.load(scan).affine)
+    values = attention.get_fdata()
+    assert values.shape == nib.load(scan).shape
+    seen = values[values >= 0]
+    assert len(seen) > values.size / 10
+    assert 0.5 < seen.mean() <= seen.max() <= 1  # a new gate lets nearly everything through
+    labels = [
+        nib.load(tmp_path / k / f"{name}_seg.nii.gz").get_fdata() for k in ("with", "without")
+    ]
+    np.testing.assert_array_equal(*labels)
+
+
 def test_a_dry_run_shows_the_plan_and_writes_nothing(
     scan, tiny_bundle, tmp_path, monkeypatch, capsys
 ):

@@ -9,7 +9,7 @@ SETTINGS = {
     "threshold": 0.5,
     "margin": 8,  # mm: two voxels
     "volume_range": (1, 40),
-    "extent_range": (8, 80),
+    "extent_range": [(8, 80)] * 3,
 }
 
 
@@ -58,10 +58,18 @@ def test_the_grid_of_the_locator():
     torch.testing.assert_close(seen[0], x[:, :, ::2, ::2, ::3])
 
 
-def test_small_parts_beside_a_large_one_are_left_out():
-    speck = (slice(50, 52), slice(30, 32), slice(40, 42))
-    with_speck = Locator(Bright(), **SETTINGS)(image(BLOCK, speck))
+def test_what_lies_apart_is_left_out():
+    apart = (slice(50, 52), slice(30, 32), slice(40, 42))
+    with_speck = Locator(Bright(), **SETTINGS)(image(BLOCK, apart))
     assert torch.equal(with_speck.mask, Locator(Bright(), **SETTINGS)(image(BLOCK)).mask)
+    assert with_speck.volume_ml == pytest.approx(8)
+
+
+def test_what_the_margin_joins_is_one():
+    near = (slice(34, 36), slice(10, 12), slice(16, 18))  # 8 mm beside the block
+    joined = Locator(Bright(), **SETTINGS)(image(BLOCK, near))
+    assert joined.volume_ml == pytest.approx(8.064)
+    assert joined.extent_mm == (32, 20, 20)
 
 
 @pytest.mark.parametrize(("threshold", "found"), [(0.89, True), (0.91, False)])
@@ -83,7 +91,7 @@ FAULTS = {
     ),
     "too long": (
         [(slice(0, 60), slice(0, 8), slice(0, 8))],
-        "the locator's extent of 120 mm is not within 8 to 80 mm",
+        "the locator's extent along axis 0 of 120 mm is not within 8 to 80 mm",
     ),
 }
 
@@ -108,4 +116,5 @@ def test_a_slice():
     x = torch.zeros(1, 1, 40, 40)
     x[..., 10:20, 10:20] = 1
     settings = {**SETTINGS, "image_spacing": (2, 2), "spacing": (4, 4), "volume_range": (0, 9)}
+    settings["extent_range"] = [(8, 80)] * 2
     assert Locator(Bright(), **settings)(x).mask.sum() == 81

@@ -6,7 +6,7 @@ import torch
 
 from monai_attn import scan_grid as module
 from monai_attn.resample import resample_onto
-from monai_attn.scan_grid import Slab, labels_on_grid
+from monai_attn.scan_grid import Slab, labels_on_grid, maps_on_grid
 
 SIZE = (24, 20, 16)  # of the network's grid
 
@@ -110,3 +110,56 @@ def test_more_than_256_classes():
 def test_labels_lie_as_nifti_stores_them():
     labels = labels_on_grid(slabs(logits(2), 0, []), SIZE, *SCANS["finer"])
     assert labels.flags.f_contiguous
+
+
+def attention(share_unseen=0.0):
+    """Two maps of 0..1; a part of them was not looked at."""
+    generator = torch.Generator().manual_seed(3)
+    maps = torch.rand(2, *SIZE, generator=generator)
+    maps[:, : int(SIZE[0] * share_unseen)] = torch.nan
+    return maps
+
+
+def map_slabs(values, maps, axis, cuts):
+    for slab in slabs(torch.cat([values, maps]), axis, cuts):
+        logits, first, second = slab.logits[:-2], slab.logits[-2:-1], slab.logits[-1:]
+        yield Slab(slab.box, logits, (first, second))
+
+
+@pytest.mark.parametrize(("matrix", "shape"), SCANS.values(), ids=SCANS.keys())
+def test_maps_come_along_and_the_labels_stay(matrix, shape):
+    values, maps = logits(3), attention()
+    expected = resample_onto(maps, matrix, shape).numpy()
+    for axis in range(3):
+        found = []
+        passed = maps_on_grid(
+            map_slabs(values, maps, axis, [5, 6]), SIZE, matrix, shape, axis, found
+        )
+        labels = labels_on_grid(passed, SIZE, matrix, shape, axis)
+        np.testing.assert_array_equal(labels, everything(values, matrix, shape))
+        assert [part.dtype for part in found] == [np.uint8, np.uint8]
+        for stored, exact in zip(found, expected, strict=True):
+            np.testing.assert_allclose(
+                (stored.astype(float) - 1) / 254, exact, atol=0.5 / 254 + 1e-6
+            )
+
+
+def test_what_was_not_looked_at_is_marked():
+    matrix, shape = SCANS["the same"]
+    found = []
+    passed = maps_on_grid(
+        map_slabs(logits(2), attention(0.5), 1, [5]), SIZE, matrix, shape, 1, found
+    )
+    labels_on_grid(passed, SIZE, matrix, shape, 1)
+    assert (found[0][:12] == 0).all()
+    assert (found[0][12:] > 0).all()
+
+
+def test_where_no_slab_reaches_nothing_was_looked_at():
+    box = (slice(4, 20), slice(0, 14), slice(3, 16))
+    part = Slab(box, logits(2)[(slice(None), *box)], (attention()[(slice(0, 1), *box)],))
+    found = []
+    list(maps_on_grid([part], SIZE, *SCANS["the same"], 0, found))
+    seen = np.zeros(SIZE, bool)
+    seen[box] = True
+    np.testing.assert_array_equal(found[0] > 0, seen)

@@ -15,6 +15,7 @@ from monai_attn.data.volume import (
     save_nifti,
     voxel_ml,
     write_labels,
+    write_map,
 )
 
 SHAPE = (4, 3, 2)
@@ -505,11 +506,11 @@ def test_a_failed_write_leaves_the_old_labels(tmp_path, monkeypatch):
     source, path = scan(tmp_path), tmp_path / "a.nii.gz"
     path.write_text("old")
 
-    def half(image, out):
+    def half(header, out):
         out.write(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr(nib.Nifti1Image, "to_stream", half)
+    monkeypatch.setattr(nib.Nifti1Header, "write_to", half)
     with pytest.raises(OSError, match="disk full"):
         write_labels(path, labels(), source)
     assert path.read_text() == "old"
@@ -520,6 +521,17 @@ def test_a_failed_write_leaves_the_old_labels(tmp_path, monkeypatch):
 def test_the_same_labels_make_the_same_file(tmp_path, suffix):
     files = [save_nifti(tmp_path / f"{name}{suffix}", labels(), AFFINE) for name in "ab"]
     assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_a_map_of_fractions_is_stored_in_bytes(tmp_path):
+    source = scan(tmp_path, turned())
+    stored = np.asfortranarray(VALUES.astype(np.uint8) * 10)
+    path = write_map(tmp_path / "a.nii.gz", stored, source, slope=0.5, intercept=-1)
+    image = nib.load(path)
+    assert image.get_data_dtype() == np.uint8
+    np.testing.assert_array_equal(image.get_fdata(), VALUES * 5.0 - 1)
+    np.testing.assert_allclose(image.affine, source.affine, atol=1e-5)
+    np.testing.assert_array_equal(read_volume(path).data, VALUES * 5.0 - 1)
 
 
 def test_labels_without_a_scan_are_in_scanner_space(tmp_path):

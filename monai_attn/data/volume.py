@@ -207,12 +207,42 @@ def save_nifti(
     stored = np.dtype(dtype or (np.uint8 if high <= 255 else np.uint16))
     if stored.kind in "iu" and high > np.iinfo(stored).max:
         raise ValueError(f"{path}: label {high} does not fit {stored}; choose a larger type")
-    image = nib.Nifti1Image(labels.astype(stored), affine)
+    return _write(path, labels.astype(stored, copy=False), affine, form_code)
+
+
+def write_map(
+    path: str | Path, stored: NDArray[np.uint8], like: Grid, *, slope: float, intercept: float
+) -> Path:
+    """Write a map (X, Y, Z) of fractions on the grid of the scan it was made from, as bytes.
+
+    Args:
+        path: where to, ending in .nii.gz or .nii.
+        stored: (X, Y, Z) bytes.
+        like: the scan's grid.
+        slope: what a byte is multiplied by, for the reader.
+        intercept: what is added then.
+    """
+    path = Path(path)
+    return _write(path, stored, like.affine, like.form_code, (slope, intercept))
+
+
+def _write(
+    path: Path,
+    values: NDArray[Any],
+    affine: NDArray[np.float64],
+    form_code: int,
+    scale: tuple[float, float] = (1.0, 0.0),
+) -> Path:
+    """Write values as they are, with a scale for the reader, whole or not at all."""
+    image = nib.Nifti1Image(values, affine)
     image.set_sform(affine if form_code else None, code=form_code)
     image.set_qform(affine if form_code else None, code=form_code)
-    if form_code and not same_grid(labels.shape, image.get_qform(), affine):
+    if form_code and not same_grid(values.shape, image.get_qform(), affine):
         image.set_qform(None, code=0)  # a qform cannot hold a shear: the sform alone is true
-    image.header.set_xyzt_units("mm")
+    header = image.header
+    header.set_xyzt_units("mm")
+    header.set_data_offset(header.single_vox_offset)
+    header["scl_slope"], header["scl_inter"] = scale
     packed = path.name.lower().endswith(".gz")
     with (
         written_whole(path) as part,
@@ -220,7 +250,9 @@ def save_nifti(
         # neither name nor time in the gzip header: the same labels make the same file
         igzip.IGzipFile("", "wb", fileobj=file, mtime=0) if packed else nullcontext(file) as out,
     ):
-        image.to_stream(out)
+        header.write_to(out)
+        for layer in np.moveaxis(values, -1, 0):  # x fastest, as NIfTI wants it
+            out.write(layer.tobytes(order="F"))
     return path
 
 

@@ -9,9 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from monai_attn.data.errors import reason
-from monai_attn.data.volume import case_name, write_labels
+from monai_attn.data.volume import case_name, write_labels, write_map
 from monai_attn.inference.manifest import write_manifest
 from monai_attn.inference.segment import OnWindow, Segmenter
+
+SLOPE = 1 / 254  # bytes 1 to 255 are 0 to 1; byte 0, nothing was looked at, is below 0
+
+
+def attention_path(target: Path, level: int) -> Path:
+    """Where the attention of a level lies beside a label map: `NAME_attention_1.nii.gz`."""
+    name = case_name(target)
+    suffix = target.name[len(name) :]
+    return target.with_name(f"{name.removesuffix('_seg')}_attention_{level}{suffix}")
 
 
 @dataclass(frozen=True)
@@ -46,7 +55,8 @@ def segment_files(
 ) -> Iterator[CaseResult]:
     """Segment each scan and write its labels, yielding each result when it is there.
 
-    Beside each label map lies a manifest, a JSON file of its name: how the map was made.
+    Beside each label map lies a manifest, a JSON file of its name: how the map was made; and the
+    attention of each gate, if the segmenter gives it: 0 to 1, below 0 where nothing was looked at.
 
     Args:
         segmenter: what makes labels of a scan.
@@ -59,6 +69,9 @@ def segment_files(
             result = segmenter(scan, on_window)
             start = time.perf_counter()
             write_labels(target, result.labels, like=result.scan)
+            for level, attention in result.attention.items():
+                path = attention_path(target, level)
+                write_map(path, attention, result.scan, slope=SLOPE, intercept=-SLOPE)
             result.seconds["write"] = time.perf_counter() - start
             write_manifest(target, result, settings or {})
         except (ValueError, OSError, RuntimeError, MemoryError) as error:

@@ -15,8 +15,6 @@ from torch.nn import functional as F
 from monai_attn.resample import Axis, resample
 from monai_attn.weights import load_weights
 
-SHARE = 0.1  # parts smaller than this share of the largest are not what is looked for
-
 
 @dataclass(frozen=True)
 class Region:
@@ -47,7 +45,7 @@ class Locator:
         threshold: foreground probability from which a voxel is found.
         margin: mm by which what was found is dilated.
         volume_range: ml; a volume out of it is not plausible.
-        extent_range: mm, of the longest edge of the box around what was found.
+        extent_range: mm along each axis, of the box around what was found.
 
     Raises:
         ValueError: if the weights cannot be read or do not fit.
@@ -63,7 +61,7 @@ class Locator:
         threshold: float,
         margin: float,
         volume_range: tuple[float, float],
-        extent_range: tuple[float, float],
+        extent_range: Sequence[tuple[float, float]],
     ) -> None:
         self.network = network.eval()
         self.weights = weights
@@ -99,29 +97,31 @@ class Locator:
         return 1 - logits[0].softmax(dim=0)[0]
 
     def region(self, found: Tensor) -> Region:
-        """What was found, with its margin, if it is plausible."""
-        parts, count = ndimage.label(found.cpu().numpy())
-        if count == 0:
+        """What was found and lies together, with its margin, if it is plausible.
+
+        Parts that the margin does not join are apart; the one in which most was found counts.
+        """
+        if not found.any():
             return Region(None, "the locator found nothing")
-        voxels = np.bincount(parts.ravel())
-        voxels[0] = 0
-        kept = (voxels >= SHARE * voxels.max())[parts]
-        volume = float(kept.sum() * np.prod(self.spacing) / 1000)
-        edges = [s.stop - s.start for s in ndimage.find_objects(kept.astype(np.uint8))[0]]
-        extent = tuple(n * mm for n, mm in zip(edges, self.spacing, strict=True))
-        fault = _outside("volume", volume, self.volume_range, "ml") or _outside(
-            "extent", max(extent), self.extent_range, "mm"
-        )
+        parts, _ = ndimage.label(self._dilated(found).cpu().numpy(), np.ones((3,) * found.ndim))
+        here = found.cpu().numpy()
+        main = parts == np.bincount(parts[here]).argmax()
+        here = here & main
+        volume = float(here.sum() * np.prod(self.spacing) / 1000)
+        edges = ndimage.find_objects(here.astype(np.uint8))[0]
+        extent = tuple((s.stop - s.start) * mm for s, mm in zip(edges, self.spacing, strict=True))
+        fault = _outside("volume", volume, self.volume_range, "ml")
+        for axis, (edge, allowed) in enumerate(zip(extent, self.extent_range, strict=True)):
+            fault = fault or _outside(f"extent along axis {axis}", edge, allowed, "mm")
         if fault:
             return Region(None, fault, volume, extent)
-        return Region(self._dilated(torch.from_numpy(kept)), "", volume, extent)
+        return Region(torch.from_numpy(main), "", volume, extent)
 
     def _dilated(self, mask: Tensor) -> Tensor:
         """The mask with its margin, box-shaped as windows are."""
-        grown = mask.float()[None, None]
         pool = F.max_pool3d if mask.ndim == 3 else F.max_pool2d
         reach = [round(self.margin / mm) for mm in self.spacing]
-        grown = pool(grown, [2 * n + 1 for n in reach], stride=1, padding=reach)
+        grown = pool(mask.float()[None, None], [2 * n + 1 for n in reach], stride=1, padding=reach)
         return grown[0, 0] > 0
 
 

@@ -104,20 +104,19 @@ class Need:
         return max(self.read, self.prepare, self.windows)
 
 
-def memory_need(
-    scan: Sequence[int], grid: Sequence[int], plan: Plan | None = None, *, window: int = 0
-) -> Need:
+def memory_need(scan: Sequence[int], grid: Sequence[int], plan: Plan, *, volumes: int = 1) -> Need:
     """The memory of a run on the CPU.
 
     Args:
         scan: voxels of the scan.
         grid: voxels of the network's grid.
-        plan: the plan, once there is one.
-        window: bytes of stitching and of the network to reckon with before there is a plan.
+        plan: the windows and the slabs.
+        volumes: bytes kept for each voxel of the scan: one of the labels, one of each attention map.
     """
     voxels, image = 4 * math.prod(scan), 4 * math.prod(grid)  # float32
-    running = plan.stitch_bytes + plan.window_bytes if plan else window
-    return Need(read=voxels, prepare=voxels + image, windows=image + math.prod(scan) + running)
+    running = plan.stitch_bytes + plan.window_bytes
+    kept = volumes * math.prod(scan)
+    return Need(read=voxels, prepare=voxels + image, windows=image + kept + running)
 
 
 def parse_memory(text: str) -> int:

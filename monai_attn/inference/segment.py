@@ -42,12 +42,15 @@ class Segmentation:
     Attributes:
         scan: the scan's grid and file.
         labels: uint8, or uint16 for more than 256 classes.
+        attention: for each level with a gate its attention (X, Y, Z), if the segmenter was asked for it:
+            0 where nothing was looked at, else 1 to 255 for 0 to 1.
         plan: the windows that ran, where the inferer plans them.
         seconds: how long each stage took.
     """
 
     scan: Grid
     labels: NDArray[np.integer]
+    attention: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
     plan: Plan | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -89,11 +92,13 @@ class Segmenter:
             `read_volume` reads and checks the scan.
         inferer: any MONAI inferer. With `AttentionWindowInferer` and `LabelsOnScanGridd` labels are made
             slab by slab, so that memory follows the slab.
-        network: any callable from (B, C, *roi) to logits.
+        network: any callable from (B, C, *roi) to logits; or to a tuple of logits and an attention map
+            for each of `levels`.
         postprocessing: from logits under `pred` to labels on the scan's grid; transforms that save are
             left out.
         device: where the network lives.
         channels: channels of the logits.
+        levels: the levels whose attention the network returns.
         memory: bytes the whole process may hold; what the machine has by default.
     """
 
@@ -103,6 +108,7 @@ class Segmenter:
     postprocessing: Compose
     device: torch.device
     channels: int = 2
+    levels: tuple[int, ...] = ()
     memory: int | None = None
 
     def __call__(self, path: str | Path, on_window: OnWindow | None = None) -> Segmentation:
@@ -123,16 +129,18 @@ class Segmenter:
             plan = None
             if isinstance(self.inferer, AttentionWindowInferer):
                 with clock("plan"):
-                    plan = self.inferer.plan(image[None], self.channels)
+                    plan = self.inferer.plan(image[None], self.channels + len(self.levels))
             network = self._counted(image, plan, clock, on_window)
             with clock("labels"):
-                labels = self._labels(data, plan, network)
+                maps: list[NDArray[np.uint8]] = []
+                labels = self._labels(data, plan, network, maps)
         clock.seconds["labels"] -= clock.seconds["network"]
         if labels is None or labels.shape != scan.shape:
             raise ValueError(
                 f"{path}: the bundle's postprocessing does not return to the scan's grid"
             )
-        return Segmentation(scan, labels, plan, clock.seconds)
+        attention = dict(zip(self.levels, maps, strict=True))
+        return Segmentation(scan, labels, attention, plan, clock.seconds)
 
     def outlook(self, path: str | Path) -> Outlook:
         """What segmenting one NIfTI scan would take; one window runs to be timed.
@@ -145,13 +153,14 @@ class Segmenter:
         scan, data = self._prepare(path, _Clock())
         image = data["image"]
         with torch.inference_mode():
-            plan = self.inferer.plan(image[None], self.channels)
+            plan = self.inferer.plan(image[None], self.channels + len(self.levels))
             window = torch.zeros((1, len(image), *plan.roi_size), device=self.device)
             self.network(window)  # what a backend does once does not count
             start = time.perf_counter()
             self.network(window)
             seconds = time.perf_counter() - start
-        peak = used_memory() + memory_need(scan.shape, plan.grid, plan).peak
+        need = memory_need(scan.shape, plan.grid, plan, volumes=1 + len(self.levels))
+        peak = used_memory() + need.peak
         return Outlook(scan, plan, peak, seconds * len(plan.windows))
 
     def _prepare(self, path: str | Path, clock: _Clock) -> tuple[Grid, dict[str, Any]]:
@@ -180,11 +189,16 @@ class Segmenter:
         roi = fall_back_tuple(self.inferer.roi_size, size)
         windows = tuple(window_grid(size, roi, self.inferer.overlap))
         plan = Plan(
-            size, (0,) * len(size), tuple(roi), windows, len(windows), channels=self.channels
+            size,
+            (0,) * len(size),
+            tuple(roi),
+            windows,
+            len(windows),
+            channels=self.channels + len(self.levels),
         ).on_thickest_axis()
         held = used_memory()
         allowed = self.memory if self.memory is not None else held + free_memory()
-        needed = held + memory_need(scan.shape, size, plan).peak
+        needed = held + memory_need(scan.shape, size, plan, volumes=1 + len(self.levels)).peak
         if needed > allowed:
             raise ValueError(
                 f"{path}: takes {format_memory(needed)} of memory, {format_memory(allowed)} are "
@@ -192,15 +206,24 @@ class Segmenter:
             )
 
     def _labels(
-        self, data: dict[str, Any], plan: Plan | None, network: Callable[[Tensor], Any]
+        self,
+        data: dict[str, Any],
+        plan: Plan | None,
+        network: Callable[[Tensor], Any],
+        maps: list[NDArray[np.uint8]],
     ) -> NDArray[np.integer] | None:
-        """The labels (X, Y, Z) on the scan's grid, or None if they are on another."""
+        """The labels (X, Y, Z) on the scan's grid, or None if they are on another; and the maps."""
         image = data["image"]
         steps = without(self.postprocessing, "SaveImage").transforms
         slabwise = len(steps) == 1 and isinstance(steps[0], LabelsOnScanGridd)
         if plan is not None and slabwise:
             slabs = self.inferer.slabs(_plain(image), network, plan)
-            return steps[0].labels(slabs, image, plan.axis)
+            return steps[0].labels(slabs, image, plan.axis, maps if self.levels else None)
+        if self.levels:
+            raise ValueError(
+                "the bundle's inferer and postprocessing do not keep attention maps; "
+                "use AttentionWindowInferer and LabelsOnScanGridd"
+            )
         data["pred"] = self.inferer(image[None], network)[0]
         labels = Compose(steps)(data)["pred"]
         shape, affine = image.meta["spatial_shape"], image.meta["original_affine"]

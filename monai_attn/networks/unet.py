@@ -121,6 +121,7 @@ class AttentionUNet(nn.Module):
         steps = [per_axis("strides", stride, spatial_dims) for stride in strides]
         kernels = _kernels(kernel_size, levels, spatial_dims)
         gated = _gated_levels(gate, gated_levels, levels)
+        self.gated_levels = sorted(gated)  # of the maps, in their order
         if isinstance(dropout, (int, float)) and not 0 <= dropout < 1:
             raise ValueError(f"dropout (={dropout}) must be at least 0 and below 1")
         if deep_supervision not in range(levels - 1):
