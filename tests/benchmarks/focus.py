@@ -1,6 +1,6 @@
 """What focus mode loses: its Dice against that of all windows, on phantoms the weights never saw.
 
-python -m tests.benchmarks.focus [COUNT] [SEED]
+python -m tests.benchmarks.focus DATA_SET...     folders with labels, such as `monai-attn phantom` writes
 """
 
 import sys
@@ -14,30 +14,27 @@ from rich.table import Table
 
 from monai_attn.bundle import open_bundle
 from monai_attn.data.cases import find_cases
-from monai_attn.data.phantom import write_phantoms
 from monai_attn.data.volume import case_name, write_labels
 from monai_attn.evaluation import evaluate_files
+from tests.benchmarks.process import machine
 
 
 def main():
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 32
-    seed = int(sys.argv[2]) if len(sys.argv) > 2 else 2000
-    dice, seconds, fallbacks = {"full": [], "focus": []}, {"full": [], "focus": []}, 0
+    cases = [case for source in sys.argv[1:] for case in find_cases(source)]
+    dice, seconds, faults = {"full": [], "focus": []}, {"full": [], "focus": []}, []
     bundles = {mode: open_bundle(mode=mode) for mode in dice}
     with tempfile.TemporaryDirectory() as folder:
-        for case in range(count):
-            made = Path(folder, str(case))
-            write_phantoms(made, 1, seed=seed + case)
-            (files,) = find_cases(made)
+        for files in cases:
+            name = case_name(files["image"])
             for mode, bundle in bundles.items():
                 start = time.perf_counter()
                 result = bundle.segmenter(files["image"])
                 seconds[mode].append(time.perf_counter() - start)
-                labels = made / f"{case_name(files['image'])}_{mode}.nii.gz"
-                write_labels(labels, result.labels, like=result.scan)
+                labels = write_labels(Path(folder, f"{name}.nii.gz"), result.labels, result.scan)
                 (score,) = evaluate_files(labels, files["label"])
                 dice[mode].append(score.dice)
-                fallbacks += mode == "focus" and bool(result.plan.fallback)
+                if result.plan.fallback:
+                    faults.append(f"{name}: {result.plan.fallback}")
     table = Table("mode", "mean Dice", "lowest", "mean s per scan")
     for mode, scores in dice.items():
         table.add_row(
@@ -47,8 +44,9 @@ def main():
     console.print(table)
     missed = sum(score == 0 for score in dice["focus"])
     console.print(
-        f"{count} phantoms from seed {seed}: {fallbacks} fell back to full, {missed} missed"
+        f"{len(cases)} phantoms, {missed} missed, {len(faults)} fell back to full", *faults
     )
+    console.print(machine())
 
 
 main()
