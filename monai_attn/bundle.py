@@ -201,10 +201,7 @@ def _set_mode(root: Path, inferer: Inferer, mode: str | None) -> None:
     has_locator = isinstance(inferer, AttentionWindowInferer) and inferer.locator is not None
     if mode == "focus" and not has_locator:
         raise ValueError(f"{root}: has no locator to focus with; use mode full")
-    weights = (
-        inferer.locator.weights if isinstance(getattr(inferer, "locator", None), Locator) else None
-    )
-    if mode == "focus" and weights is not None and not Path(weights).is_file():
-        raise ValueError(f"{weights}: no weights of the locator; train it, or use mode full")
+    if mode == "focus" and isinstance(inferer.locator, Locator) and inferer.locator.fault:
+        raise ValueError(f"{root}: {inferer.locator.fault}")
     if mode and has_locator:
         inferer.focus = mode == "focus"

@@ -193,6 +193,14 @@ def test_folders_pair_by_case_name(tmp_path, prediction, reference, case):
     ]
 
 
+def test_attention_beside_a_label_map_is_no_prediction(tmp_path):
+    touch(tmp_path, "out/a_seg.nii.gz", "out/a_attention_1.nii.gz", "labels/a.nii.gz")
+    (pair,) = pair_cases(tmp_path / "out", tmp_path / "labels")
+    assert pair[0] == "a"
+    touch(tmp_path, "labels/a_attention_1.nii.gz")
+    assert len(pair_cases(tmp_path / "out", tmp_path / "labels")) == 2
+
+
 def test_two_files_pair_whatever_their_names(tmp_path):
     touch(tmp_path, "out.nii", "case_7.nii.gz")
     pair = tmp_path / "out.nii", tmp_path / "case_7.nii.gz"

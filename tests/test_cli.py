@@ -1,6 +1,7 @@
 """The command line as its users meet it."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -72,14 +73,22 @@ def test_a_manifest_says_how_labels_were_made(scan, tiny_bundle, tmp_path, monke
 def test_where_the_locator_is_unsure_all_windows_run_and_a_warning_says_so(
     scan, tiny_bundle, tmp_path, monkeypatch, capsys
 ):
-    """The tiny bundle's locator knows nothing."""
-    options = ("--bundle", tiny_bundle, "--mode", "focus")
+    """The tiny bundle has other weights than its locator was made for."""
+    config = tiny_bundle / "configs" / "inference.json"
+    content = json.loads(config.read_text())
+    content["displayable_configs"]["focus"] = True
+    bundle = tmp_path / "bundle"
+    shutil.copytree(tiny_bundle, bundle)
+    (bundle / "configs" / "inference.json").write_text(json.dumps(content))
+    options = ("--bundle", bundle)
     assert run(monkeypatch, "segment", scan, "-o", tmp_path, *options) == 0
     said = json.loads((tmp_path / scan.name.replace(".nii.gz", "_seg.json")).read_text())
     assert said["mode"] == "full"
     assert said["fallback"].startswith("the locator")
     warned = [w for w in capsys.readouterr().err.splitlines() if w.startswith("warning: ")]
     assert warned == [f"warning: {scan}: all windows ran: {said['fallback']}"]
+    assert run(monkeypatch, "segment", scan, "-o", tmp_path, *options, "--mode", "focus") == 2
+    assert "the locator was not made for" in capsys.readouterr().err
 
 
 def test_attention_lies_on_the_scans_grid(scan, tiny_bundle, tmp_path, monkeypatch):

@@ -1,3 +1,5 @@
+from hashlib import sha256
+
 import pytest
 import torch
 
@@ -110,6 +112,20 @@ def test_weights_are_read_at_the_first_call(tmp_path):
     assert locator(image(BLOCK)) == missing
     torch.save({"scale": torch.tensor(-2.2)}, file)  # dark is foreground now
     assert locator(image(BLOCK)).fault.startswith("the locator's volume")
+
+
+def test_it_serves_the_weights_it_was_made_for_alone(tmp_path):
+    """A retrained bundle may look for another organ."""
+    model = tmp_path / "model.pt"
+    model.write_bytes(b"pancreas")
+    partner = (model, sha256(b"pancreas").hexdigest())
+    locator = Locator(Bright(), partner=partner, **SETTINGS)
+    assert locator(image(BLOCK)).mask is not None
+    model.write_bytes(b"liver")
+    fault = f"the locator was not made for {model}; train one, or use mode full"
+    assert locator(image(BLOCK)) == Region(None, fault)
+    model.unlink()
+    assert locator(image(BLOCK)) == Region(None, fault)
 
 
 def test_a_slice():

@@ -438,8 +438,8 @@ def test_validation_puts_the_label_on_the_images_grid(tmp_path, affine):
     assert dice(label[0].numpy() == 1, image[0].numpy() > 0.5) > 0.9
 
 
-def windows(folder, seed=0, num_samples=4, roi=ROI, affine=RAS):
-    steps = training(SPACING, RANGE, roi, num_samples)
+def windows(folder, seed=0, num_samples=4, roi=ROI, affine=RAS, **options):
+    steps = training(SPACING, RANGE, roi, num_samples, **options)
     steps.set_random_state(seed)
     return steps(pair(folder, affine))
 
@@ -456,6 +456,21 @@ def test_training_gives_windows(tmp_path, num_samples):
         assert not label.dtype.is_floating_point
         assert set(label.unique().tolist()) <= {0, 1}
         assert -0.4 < image.min() <= image.max() < 1.4  # noise and shifts may leave 0..1 a little
+
+
+def test_domain_randomization_changes_windows_more(tmp_path):
+    plain, far = (
+        torch.stack(
+            [s["image"] for s in windows(tmp_path, num_samples=8, domain_randomization=far)]
+        )
+        for far in (False, True)
+    )
+    assert plain.shape == far.shape
+    levels = [levels_of.mean(dim=(1, 2, 3, 4)).std() for levels_of in (plain, far)]
+    assert levels[1] > 1.3 * levels[0]
+    (sample,) = windows(tmp_path, num_samples=1, domain_randomization=True)
+    assert sample["image"].dtype == torch.float32
+    assert set(sample["label"].unique().tolist()) <= {0, 1}
 
 
 def test_training_pads_a_scan_smaller_than_the_window(tmp_path):

@@ -7,6 +7,7 @@ the folder itself is searched.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from monai_attn.data.volume import SUFFIXES, case_name
 
 SECTIONS = ("test", "testing", "validation", "training")  # of a datalist, in order of preference
 Case = dict[str, str]
+ATTENTION = re.compile(r"_attention_\d+$")  # lies beside a label map, and is none
 
 
 def find_images(source: str | Path) -> list[str]:
@@ -201,6 +203,7 @@ def _pair_folders(prediction: Path, reference: Path) -> list[tuple[str, Path, Pa
         {
             path: name if name in references else name.removesuffix("_seg")
             for path, name in ((path, case_name(path)) for path in _nifti_files(prediction))
+            if name in references or not ATTENTION.search(name)
         }
     )
     faults = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,8 @@ class Locator:
         network: from (1, C, *coarse) to logits (1, K, *coarse), class 0 the background.
         weights: file of the network's weights, read at the first call. Where it is missing, as in an
             archive that carries one file, nothing is located.
+        partner: file of the weights that look closely, and its SHA-256 when the locator was made for
+            them. With others, which may look for another organ, nothing is located.
         image_spacing: mm of the images it will be given.
         spacing: mm of the grid it was trained on.
         threshold: foreground probability from which a voxel is found.
@@ -56,6 +59,7 @@ class Locator:
         network: nn.Module,
         weights: str | Path | None = None,
         *,
+        partner: tuple[str | Path, str] | None = None,
         image_spacing: Sequence[float],
         spacing: Sequence[float],
         threshold: float,
@@ -65,6 +69,7 @@ class Locator:
     ) -> None:
         self.network = network.eval()
         self.weights = weights
+        self.partner = partner
         self.image_spacing = tuple(image_spacing)
         self.spacing = tuple(spacing)
         self.threshold = threshold
@@ -74,11 +79,23 @@ class Locator:
 
     def __call__(self, image: Tensor) -> Region:
         """The region of an image (1, C, *spatial), scaled as the network was trained."""
-        if self.weights is not None and not Path(self.weights).is_file():
-            return Region(None, f"the locator's weights {self.weights} are missing")
+        fault = self.fault
+        if fault:
+            return Region(None, fault)
         with torch.inference_mode():
             found = self.probability(image) >= self.threshold
         return self.region(found)
+
+    @property
+    def fault(self) -> str:
+        """Why the locator cannot be used whatever the image, or empty."""
+        if self.weights is not None and not Path(self.weights).is_file():
+            return f"the locator's weights {self.weights} are missing"
+        if self.partner is not None:
+            path, digest = Path(self.partner[0]), self.partner[1]
+            if not path.is_file() or sha256(path.read_bytes()).hexdigest() != digest:
+                return f"the locator was not made for {path}; train one, or use mode full"
+        return ""
 
     def probability(self, image: Tensor) -> Tensor:
         """The foreground probability (*coarse) of an image (1, C, *spatial)."""

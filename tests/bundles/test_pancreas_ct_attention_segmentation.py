@@ -14,7 +14,9 @@ import torch
 from monai.bundle import ConfigParser, ConfigWorkflow, ckpt_export, onnx_export, verify_net_in_out
 
 from monai_attn import DEFAULT_BUNDLE
-from monai_attn.bundle import find_bundle
+from monai_attn.bundle import find_bundle, open_bundle
+from monai_attn.data.cases import find_cases
+from monai_attn.data.phantom import write_phantoms
 from monai_attn.evaluation import evaluate_files
 from monai_attn.transforms import without
 
@@ -59,7 +61,7 @@ def opened(root, *names):
 def test_every_file_of_the_contract_is_there():
     names = ("metadata", "train", "inference", "evaluate", "multi_gpu_train", "multi_gpu_evaluate")
     expected = [f"configs/{name}.json" for name in names]
-    expected += ["LICENSE", "configs/logging.conf", "models/model.pt"]
+    expected += ["LICENSE", "configs/logging.conf", "models/model.pt", "models/locator.pt"]
     expected += ["docs/README.md", "docs/data_license.txt"]
     assert [name for name in expected if not (SHIPPED / name).is_file()] == []
 
@@ -226,6 +228,73 @@ def test_the_baseline_overlay_takes_the_gates_out():
         assert any("gate" in name for name, _ in net.named_parameters()) == gated
 
 
+def inference_config():
+    return json.loads((SHIPPED / "configs" / "inference.json").read_text())
+
+
+def test_the_locator_overlay_trains_what_inference_uses():
+    parser, inference = opened(SHIPPED, "train", "locator"), inference_config()
+    network = parser.get_parsed_content("network_def")
+    used = ConfigParser({"num_classes": 2, "net": inference["locator_def"]})
+    network.load_state_dict(used.get_parsed_content("net").state_dict())
+    assert network(torch.rand(1, 1, 61, 67, 43)).shape == (1, 2, 61, 67, 43)
+    assert parser.get("spacing") == inference["locator"]["spacing"]
+    assert parser.get("intensity_range") == inference["intensity_range"]
+    assert parser.get("validate#handlers#1#key_metric_filename") == "locator.pt"
+    randomized = type(parser.get_parsed_content("train#preprocessing").transforms[-2]).__name__
+    assert randomized == "RandGaussianNoised"
+
+
+def test_the_shipped_locator_was_made_for_the_shipped_weights():
+    inference = opened(SHIPPED, "inference")
+    locator = inference.get_parsed_content("locator")
+    assert locator.fault == ""
+    state = torch.load(SHIPPED / "models" / "locator.pt", weights_only=True)
+    locator.network.load_state_dict(state)
+    assert sum(p.numel() for p in locator.network.parameters()) < 500_000
+
+
+@pytest.mark.slow
+def test_focus_finds_the_pancreas_of_a_phantom_and_nothing_in_air(tmp_path):
+    write_phantoms(tmp_path, 1, seed=7000)
+    (case,) = find_cases(tmp_path)
+    labels = {}
+    for mode in ("focus", "full"):
+        bundle = open_bundle(mode=mode, device="cpu")
+        result = bundle.segmenter(case["image"])
+        assert result.plan.mode == mode
+        labels[mode] = result.labels
+    assert len(result.plan.windows) > 2
+    truth = nib.load(case["label"]).get_fdata() > 0
+    dice = {}
+    for mode, found in labels.items():
+        dice[mode] = 2 * (truth & (found > 0)).sum() / (truth.sum() + (found > 0).sum())
+    assert dice["full"] > 0.9
+    assert dice["focus"] == pytest.approx(dice["full"], abs=0.01)
+
+    air = tmp_path / "air.nii.gz"
+    nib.save(nib.Nifti1Image(np.full((60, 60, 40), -1000, np.int16), np.diag([4, 4, 4, 1])), air)
+    plan = open_bundle(mode="focus", device="cpu").segmenter(air).plan
+    assert (plan.mode, plan.fallback) == ("full", "the locator found nothing")
+
+
+def test_inference_runs_with_monais_own_inferer(tiny_bundle, phantoms):
+    """The same labels, in the place of ours."""
+    scan = sorted((phantoms / "imagesTr").iterdir())[0]
+    labels = []
+    for inferer in (None, {"_target_": "SlidingWindowInferer", "overlap": 0.5, "mode": "gaussian"}):
+        parser = opened(tiny_bundle, "inference")
+        if inferer:
+            parser["inferer"] = {**inferer, "roi_size": "@roi_size"}
+        data = parser.get_parsed_content("preprocessing")({"image": str(scan)})
+        network = parser.get_parsed_content("network").eval()
+        with torch.inference_mode():
+            data["pred"] = parser.get_parsed_content("inferer")(data["image"][None], network)[0]
+        steps = without(parser.get_parsed_content("postprocessing"), "SaveImage")
+        labels.append(steps(data)["pred"])
+    assert torch.equal(*labels)
+
+
 # --- run, from the bundle's folder and from elsewhere
 
 
@@ -247,6 +316,20 @@ def trained(tiny_bundle, phantoms, tmp_path_factory):
 def test_training_writes_a_checkpoint_and_reports_the_key_metric(trained):
     weights = torch.load(trained / "models" / "model.pt", weights_only=True)
     assert "decoder.0.gate.psi.weight" in weights
+
+
+def test_training_the_locator_leaves_the_other_weights(trained, phantoms):
+    before = (trained / "models" / "model.pt").read_bytes()
+    (trained / "models" / "locator.pt").unlink()
+    done = bundle_run(
+        *("--config_file", "['configs/train.json','configs/locator.json']"),
+        *("--dataset_dir", phantoms, "--epochs", 1, "--val_interval", 1),
+        *("--spacing", "[16,16,16]", "--roi_size", "[24,24,12]", "--split#validation", 0.3),
+        cwd=trained,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "decoder.0.gate.psi.weight" in torch.load(trained / "models" / "locator.pt")
+    assert (trained / "models" / "model.pt").read_bytes() == before
 
 
 @pytest.mark.parametrize("source", ["a file", "a folder", "a datalist"])
