@@ -110,14 +110,15 @@ def resample(volume: Tensor, axes: Sequence[Axis], mode: str = "bilinear") -> Te
     order = sorted(range(len(axes)), key=lambda i: -volume.stride(1 + axes[i].source))
     sorted_axes = [axes[i] for i in order]
     turned = volume.permute(0, *(1 + axis.source for axis in sorted_axes))
-    out = turned.new_empty((len(volume), *(axis.size for axis in sorted_axes)), dtype=dtype)
+    out = volume.new_empty((len(volume), *(axis.size for axis in axes)), dtype=dtype)
+    target = out.permute(0, *(1 + i for i in order))
     count = sorted_axes[0].size
     thick = max(1, CHUNK * count // max(1, out.element_size() * out.numel()))
     for first in range(0, count, thick):
         last = min(first + thick, count)
         part = [sorted_axes[0].part(first, last), *sorted_axes[1:]]
-        out[:, first:last] = _chunk(turned, part, linear, dtype)
-    return out.permute(0, *(1 + order.index(i) for i in range(len(axes))))
+        target[:, first:last] = _chunk(turned, part, linear, dtype)
+    return out
 
 
 def _chunk(turned: Tensor, axes: Sequence[Axis], linear: bool, dtype: torch.dtype) -> Tensor:

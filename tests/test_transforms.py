@@ -13,6 +13,7 @@ from monai_attn.transforms import (
     CheckLabeld,
     Discreted,
     ResampleRASd,
+    ScaleInPlaced,
     discretize,
     evaluation,
     postprocessing,
@@ -230,6 +231,14 @@ def test_resampling_is_inverted_like_monais_own(affine):
     assert back[0].shape == image.shape
     np.testing.assert_allclose(back[0].affine, affine, atol=1e-9)
     np.testing.assert_allclose(back[0], back[1], atol=1e-5)
+
+
+def test_scaling_in_place_is_monais():
+    image = torch.linspace(-1000, 1000, 300).reshape(1, 10, 10, 3)
+    theirs = T.ScaleIntensityRanged("image", -150, 250, 0, 1, clip=True)({"image": image.clone()})
+    ours = ScaleInPlaced("image", -150, 250)({"image": image})
+    torch.testing.assert_close(ours["image"], theirs["image"])
+    assert ours["image"] is image
 
 
 def resampled(steps, **extra):

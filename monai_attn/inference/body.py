@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 FACTOR = 4  # the mask is this much coarser: a window is many times larger
+THICK = 16 * FACTOR  # voxels along the first axis that are looked at together
 SHARE = 0.01  # parts smaller than this share of the largest are tubes and clothes
 
 
@@ -27,11 +28,9 @@ class BodyMask:
 
         A voxel of the mask is body if any of the image's voxels in it is.
         """
-        bright = (image > self.above).any(dim=1, keepdim=True).to(torch.uint8)
-        pool = F.max_pool3d if image.ndim == 5 else F.max_pool2d
-        shape = image.shape[2:]
-        pads = [n for size in reversed(shape) for n in (0, -size % FACTOR)]
-        coarse = pool(F.pad(bright, pads).float(), FACTOR)[0, 0] > 0
+        coarse = torch.cat(
+            [self._coarse(part) for part in image[0].split(THICK, dim=1)]
+        )  # a stretch at a time: a mask of the whole image would be large
         parts, count = ndimage.label(coarse.cpu().numpy())
         if count > 1:
             voxels = np.bincount(parts.ravel())
@@ -39,3 +38,11 @@ class BodyMask:
             kept = voxels >= SHARE * voxels.max()
             return torch.from_numpy(kept[parts]).to(image.device)
         return coarse
+
+    def _coarse(self, part: Tensor) -> Tensor:
+        """Whether a block of voxels holds one that is brighter; part is (C, *spatial)."""
+        bright = (part > self.above).any(dim=0)
+        bright = F.pad(bright, [n for size in reversed(bright.shape) for n in (0, -size % FACTOR)])
+        for axis in range(bright.ndim):
+            bright = bright.unflatten(axis, (-1, FACTOR)).any(dim=axis + 1)
+        return bright
