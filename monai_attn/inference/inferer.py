@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -177,7 +178,10 @@ class AttentionWindowInferer(SlidingWindowInferer):
     def _whole(self, image: Tensor, network: Callable[[Tensor], list[Tensor]]) -> list[Tensor]:
         """The slabs of one image (C, *spatial) put together, background where there is none."""
         whole: list[Tensor] = []
-        for slab in self.slabs(image, network, self.plan(image[None])):
+        plan = self.plan(image[None])
+        if plan.fallback:
+            warnings.warn(f"all windows run: {plan.fallback}", stacklevel=3)
+        for slab in self.slabs(image, network, plan):
             parts = [slab.logits, *slab.maps]
             if not whole:
                 whole = [part.new_full((len(part), *image.shape[1:]), torch.nan) for part in parts]

@@ -37,16 +37,16 @@ def stitch(
         window_device: where the windows run; the image's by default.
         device: where the slabs are summed; the image's by default.
     """
-    stitcher = _Sums(plan, weight, device or image.device)
-    run = _OneRetry(network, stitcher)
+    sums = _Sums(plan, weight, device or image.device)
+    run = _OneRetry(network, sums)
     windows = sorted(plan.windows, key=lambda window: window[plan.axis].start)
     for start, layer in groupby(windows, key=lambda window: window[plan.axis].start):
-        yield from stitcher.before(start)
+        yield from sums.before(start)
         for batch in _batches(list(layer), plan.batch):
             inputs = torch.stack([image[within(window)] for window in batch])
             for window, outputs in zip(batch, run(inputs.to(window_device)), strict=True):
-                stitcher.add(window, outputs)
-    yield from stitcher.before(stitcher.box[plan.axis].stop)
+                sums.add(window, outputs)
+    yield from sums.before(sums.box[plan.axis].stop)
 
 
 def _batches(windows: list[Window], size: int) -> Iterator[list[Window]]:
