@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 PARALLEL = 1e-3  # voxels that an axis may stray over the grid's whole length and count as parallel
-CHUNK = 2**24  # bytes of the result that are made at a time
+CHUNK = 2**24  # bytes that are read or made at a time, whichever is more
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def resample(volume: Tensor, axes: Sequence[Axis], mode: str = "bilinear") -> Te
     out = volume.new_empty((len(volume), *(axis.size for axis in axes)), dtype=dtype)
     target = out.permute(0, *(1 + i for i in order))
     count = sorted_axes[0].size
-    thick = max(1, CHUNK * count // max(1, out.element_size() * out.numel()))
+    thick = max(1, CHUNK * count // max(1, 4 * max(out.numel(), volume.numel())))
     for first in range(0, count, thick):
         last = min(first + thick, count)
         part = [sorted_axes[0].part(first, last), *sorted_axes[1:]]

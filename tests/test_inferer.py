@@ -60,6 +60,11 @@ def test_the_result_is_monais(options, size):
     torch.testing.assert_close(ours, SlidingWindowInferer(**options)(x, network))
 
 
+def test_progress_is_shown(capsys):
+    AttentionWindowInferer(ROI, progress=True)(image(), identity)
+    assert "100%" in capsys.readouterr().out
+
+
 def test_two_dimensions_and_a_batch():
     x, network = torch.rand(3, 2, 20, 31), torch.nn.Conv2d(2, 4, 3, padding=1).requires_grad_(False)
     options = {"roi_size": (8, 16), "overlap": 0.5, "mode": "gaussian"}

@@ -12,6 +12,7 @@ from monai.data.meta_tensor import MetaTensor
 from monai.data.utils import compute_importance_map
 from monai.inferers import SlidingWindowInferer
 from monai.utils import PytorchPadMode, convert_to_dst_type, fall_back_tuple
+from rich.progress import track
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -39,7 +40,8 @@ class AttentionWindowInferer(SlidingWindowInferer):
     It takes the place of `monai.inferers.SlidingWindowInferer` in any bundle config, with any network:
     the same arguments mean the same, and without the new ones the result is the same up to rounding.
     Windows that a mask or a locator rules out are background by definition. Outputs are summed slab by
-    slab, whatever `buffer_steps` says. Of several outputs all are brought to the window's grid.
+    slab, whatever `buffer_steps` says, and `progress` counts slabs. Of several outputs all are brought to
+    the window's grid.
 
     Args:
         roi_size: voxels of a window; an entry below 1 stands for the whole axis.
@@ -141,7 +143,7 @@ class AttentionWindowInferer(SlidingWindowInferer):
         device = self.device
         if device is None and self.cpu_thresh is not None and image[0].numel() > self.cpu_thresh:
             device = "cpu"
-        return stitch(
+        slabs = stitch(
             image,
             network,
             plan,
@@ -149,6 +151,7 @@ class AttentionWindowInferer(SlidingWindowInferer):
             window_device=self.sw_device,
             device=torch.device(device) if device is not None else None,
         )
+        return iter(track(slabs, "windows", plan.slabs)) if self.progress else slabs
 
     def __call__(
         self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any
