@@ -7,6 +7,7 @@ a phantom is made. What is compiled once and kept is compiled before the clock s
 """
 
 import json
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -16,9 +17,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from monai_attn.data.phantom import write_phantoms
 from monai_attn.data.volume import case_name
-from tests.benchmarks.process import by_turns, machine, measure, ours, peer
+from tests.benchmarks.process import PYTHON, by_turns, machine, measure, ours, peer
 
 AIR = -150  # HU; what is brighter counts as body
 
@@ -35,7 +35,9 @@ def main():
         if len(sys.argv) > 1:
             scan = sys.argv[1]
         else:
-            write_phantoms(folder, 1, seed=0)
+            subprocess.run(
+                [PYTHON, "-m", "monai_attn.cli", "phantom", folder, "-n", "1"], check=True
+            )
             scan = str(next(Path(folder, "imagesTr").iterdir()))
         name = case_name(scan)
         modes = ("full", "focus")

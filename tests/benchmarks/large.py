@@ -9,6 +9,8 @@ import json
 import shutil
 import sys
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import nibabel as nib
@@ -25,9 +27,33 @@ CONSOLE = Console(width=120)
 TALLEST = 408  # slices of a phantom; a scan with more goes on as it ends
 
 
+def apart(function, *arguments):
+    """The result of a function in a process of its own: the peak of a process counts for its children."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def phantoms(folder, count):
+    write_phantoms(folder, count, seed=3000, shape=(512, 512, 200), spacing=(0.8, 0.8, 2.0))
+
+
+def tall_phantom(folder, shape):
+    """The path of a phantom of any height."""
+    height = min(shape[2], TALLEST)
+    write_phantoms(folder, 1, seed=4000, shape=(*shape[:2], height), spacing=(0.8, 0.8, 1.0))
+    scan = str(next(Path(folder, "imagesTr").iterdir()))
+    if height < shape[2]:
+        image = nib.load(scan)
+        above = (shape[2] - height) // 2
+        slices = ((0, 0), (0, 0), (above, shape[2] - height - above))
+        whole = np.pad(np.asarray(image.dataobj), slices, mode="edge")
+        nib.save(nib.Nifti1Image(whole, image.affine), scan)
+    return scan
+
+
 def folder(count):
     with tempfile.TemporaryDirectory() as made:
-        write_phantoms(made, count, seed=3000, shape=(512, 512, 200), spacing=(0.8, 0.8, 2.0))
+        apart(phantoms, made, count)
         scans = sorted(Path(made, "imagesTr").iterdir())
         measure(ours(str(scans[0]), f"{made}/warm"))
         theirs, _ = measure(peer(str(scans[0]), f"{made}/peer"))
@@ -42,16 +68,7 @@ def folder(count):
 
 def memory(shape, spacing, *options):
     with tempfile.TemporaryDirectory() as made:
-        tallest = min(shape[2], TALLEST)
-        write_phantoms(made, 1, seed=4000, shape=(*shape[:2], tallest), spacing=(0.8, 0.8, 1.0))
-        scan = str(next(Path(made, "imagesTr").iterdir()))
-        if tallest < shape[2]:
-            image = nib.load(scan)
-            above = (shape[2] - tallest) // 2
-            slices = ((0, 0), (0, 0), (above, shape[2] - tallest - above))
-            whole = np.pad(np.asarray(image.dataobj), slices, mode="edge")
-            nib.save(nib.Nifti1Image(whole, image.affine), scan)
-            del whole
+        scan = apart(tall_phantom, made, shape)
         bundle = Path(made, "bundle")
         shutil.copytree(find_bundle(DEFAULT_BUNDLE), bundle)
         config = bundle / "configs" / "inference.json"
@@ -59,7 +76,7 @@ def memory(shape, spacing, *options):
         content["spacing"] = [spacing] * 3
         config.write_text(json.dumps(content))
         table = Table("mode", "s", "MiB", "windows")
-        for mode in ("focus",) if tallest < shape[2] else ("focus", "full"):
+        for mode in ("focus",) if shape[2] > TALLEST else ("focus", "full"):
             out = Path(made, mode)
             arguments = ("--mode", mode, "--bundle", str(bundle), *options)
             seconds, mib = measure(ours(scan, str(out), *arguments), f"{made}/log")
@@ -70,9 +87,14 @@ def memory(shape, spacing, *options):
     CONSOLE.print(table)
 
 
-if sys.argv[1] == "folder":
-    folder(int(sys.argv[2]) if len(sys.argv) > 2 else 10)
-else:
-    x, y, z, mm = sys.argv[2:6]
-    memory((int(x), int(y), int(z)), float(mm), *sys.argv[6:])
-CONSOLE.print(machine())
+def main():
+    if sys.argv[1] == "folder":
+        folder(int(sys.argv[2]) if len(sys.argv) > 2 else 10)
+    else:
+        x, y, z, mm = sys.argv[2:6]
+        memory((int(x), int(y), int(z)), float(mm), *sys.argv[6:])
+    CONSOLE.print(machine())
+
+
+if __name__ == "__main__":  # a process started apart imports this file
+    main()
