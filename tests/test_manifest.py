@@ -14,7 +14,7 @@ SCAN = Grid((4, 4, 4), np.diag([10.0, 10, 10, 1]), 1, Path("/scans/a.nii.gz"))
 def segmentation(plan=None):
     labels = np.zeros((4, 4, 4), np.uint8)
     labels[:2] = 1
-    return Segmentation(SCAN, labels, plan, {"read": 0.12345, "network": 2.0})
+    return Segmentation(SCAN, labels, plan=plan, seconds={"read": 0.12345, "network": 2.0})
 
 
 def test_a_manifest_is_named_after_its_label_map():

@@ -279,11 +279,12 @@ def test_focus_finds_the_pancreas_of_a_phantom_and_nothing_in_air(tmp_path):
 
 
 def test_inference_runs_with_monais_own_inferer(tiny_bundle, phantoms):
-    """The same labels, in the place of ours."""
+    """In the place of ours it gives the body the same labels; windows of air are what it runs more."""
     scan = sorted((phantoms / "imagesTr").iterdir())[0]
     labels = []
     for inferer in (None, {"_target_": "SlidingWindowInferer", "overlap": 0.5, "mode": "gaussian"}):
         parser = opened(tiny_bundle, "inference")
+        torch.manual_seed(0)  # the same weights
         if inferer:
             parser["inferer"] = {**inferer, "roi_size": "@roi_size"}
         data = parser.get_parsed_content("preprocessing")({"image": str(scan)})
@@ -292,7 +293,9 @@ def test_inference_runs_with_monais_own_inferer(tiny_bundle, phantoms):
             data["pred"] = parser.get_parsed_content("inferer")(data["image"][None], network)[0]
         steps = without(parser.get_parsed_content("postprocessing"), "SaveImage")
         labels.append(steps(data)["pred"])
-    assert torch.equal(*labels)
+    body = torch.from_numpy(nib.load(scan).get_fdata() > -150)[None]
+    assert body.any()
+    assert torch.equal(*[found[body] for found in labels])
 
 
 # --- run, from the bundle's folder and from elsewhere
