@@ -25,7 +25,8 @@ from rich.text import Text
 
 from monai_attn.data.cases import pair_cases
 from monai_attn.data.files import written_whole
-from monai_attn.data.volume import GRID_TOLERANCE, Volume, grid_offset, read_volume, voxel_ml
+from monai_attn.data.grid import GRID_TOLERANCE, grid_offset, voxel_ml
+from monai_attn.data.volume import Volume, read_volume
 
 INTEGER_TOLERANCE = 1e-3  # labels stored with a scale factor come back as 0.99999
 # float32, in which volumes are read, tells whole numbers apart up to here

@@ -13,7 +13,8 @@ from monai.data.image_reader import ImageReader
 from monai.data.image_writer import ImageWriter
 from monai.data.meta_tensor import MetaTensor
 
-from monai_attn.data.volume import SUFFIXES, Volume, read_volume, same_grid, save_nifti
+from monai_attn.data.grid import same_grid
+from monai_attn.data.volume import SUFFIXES, Volume, read_volume, save_nifti
 
 
 class VolumeReader(ImageReader):

@@ -19,7 +19,7 @@ from monai.data.utils import compute_shape_offset, zoom_affine
 from monai.utils import TraceKeys, ensure_tuple_rep
 from numpy.typing import NDArray
 
-from monai_attn.data.volume import same_grid
+from monai_attn.data.grid import same_grid
 from monai_attn.monai_io import LabelWriter, VolumeReader
 from monai_attn.resample import resample_onto
 from monai_attn.scan_grid import Slab, labels_on_grid, maps_on_grid

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 
-from monai_attn.data.volume import Grid
+from monai_attn.data.grid import Grid
 from monai_attn.inference.manifest import manifest_path, write_manifest
 from monai_attn.inference.plan import Plan
 from monai_attn.inference.segment import Segmentation

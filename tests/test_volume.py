@@ -5,15 +5,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from monai_attn.data.grid import same_grid
 from monai_attn.data.volume import (
     AIR,
     Volume,
     case_name,
-    grid_offset,
     read_volume,
-    same_grid,
     save_nifti,
-    voxel_ml,
     write_labels,
     write_map,
 )
@@ -345,43 +343,7 @@ def test_voxels_without_a_value_are_filled_or_kept_as_asked(tmp_path):
         assert np.isnan(read_volume(path, fill=None).data.flat[0])
 
 
-# --- grids and names
-
-
-def shifted(affine, mm):
-    moved = affine.copy()
-    moved[:3, 3] += mm
-    return moved
-
-
-# other affine, how far it puts a corner of a (4, 3, 2) grid from where AFFINE has it, mm
-OFFSETS = {
-    "itself": (AFFINE, 0),
-    "moved along a diagonal": (shifted(AFFINE, (3, 4, 0)), 5),
-    "longer by 0.1 mm a voxel": (AFFINE + np.diag([-0.1, 0, 0, 0]), 0.3),
-    "flipped": (AFFINE * [-1, 1, 1, 1], 12),
-    "sheared": (sheared(), 1.5),
-    "rounded": (shifted(AFFINE, 9e-4), 9e-4 * 3**0.5),
-}
-
-
-@pytest.mark.parametrize(("other", "offset"), OFFSETS.values(), ids=OFFSETS.keys())
-def test_how_far_two_grids_are_apart(other, offset):
-    assert grid_offset(SHAPE, AFFINE, other) == pytest.approx(offset)
-    assert grid_offset(SHAPE, other, AFFINE) == pytest.approx(offset)
-
-
-@pytest.mark.parametrize(
-    ("mm", "same"), [(0, True), (9e-4, True), (1.1e-3, False), (np.nan, False)]
-)
-def test_grids_that_agree_to_a_micrometre_are_the_same(mm, same):
-    assert same_grid(SHAPE, AFFINE, shifted(AFFINE, (mm, 0, 0))) is same
-
-
-@pytest.mark.parametrize("affine", AFFINES.values(), ids=AFFINES.keys())
-def test_a_voxel_of_10_cubic_millimetres(affine):
-    assert voxel_ml(affine) == pytest.approx(0.01)
-
+# --- names
 
 NAMES = [("a.nii.gz", "a"), ("/x/a.b.nii", "a.b"), ("A.NII.GZ", "A"), ("a.nii.nii.gz", "a.nii")]
 
@@ -521,6 +483,9 @@ def test_a_failed_write_leaves_the_old_labels(tmp_path, monkeypatch):
 def test_the_same_labels_make_the_same_file(tmp_path, suffix):
     files = [save_nifti(tmp_path / f"{name}{suffix}", labels(), AFFINE) for name in "ab"]
     assert files[0].read_bytes() == files[1].read_bytes()
+    if suffix == ".nii.gz":
+        flags, time = files[0].read_bytes()[3], files[0].read_bytes()[4:8]
+        assert (flags, time) == (0, bytes(4)), "neither the file's name nor the time"
 
 
 def test_a_map_of_fractions_is_stored_in_bytes(tmp_path):

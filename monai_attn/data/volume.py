@@ -20,40 +20,22 @@ from typing import Any, BinaryIO
 import nibabel as nib
 import numpy as np
 from isal import igzip  # gzip's interface and its checksum, in a third of the time
-from nibabel.affines import apply_affine, voxel_sizes
+from nibabel.affines import voxel_sizes
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 from numpy.typing import DTypeLike, NDArray
 
 from monai_attn.data.errors import reason
 from monai_attn.data.files import written_whole
+from monai_attn.data.grid import Grid, same_grid
 
 AIR = -1024.0  # HU; what a voxel without a value becomes
-GRID_TOLERANCE = 1e-3  # mm; float32 headers round by far less, a moved grid is off by far more
 SINGULAR = 1e-6  # a voxel's volume over the product of its edges, below which they lie in a plane
 SUFFIXES = (".nii.gz", ".nii")
 LARGEST_LABEL = 2**16 - 1  # uint16
 CHUNK = 2**22  # bytes decoded at a time: what is stored never lies in memory as a whole
 NIFTI_2 = (b"\x1c\x02\0\0", b"\0\0\x02\x1c")  # how a NIfTI-2 file begins, in either byte order
 DEFLATE = 1032  # no gzip stream holds more bytes than this for each of its own
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Where the voxels of a scan lie.
-
-    Attributes:
-        shape: (X, Y, Z) voxels.
-        affine: (4, 4) float64, voxel to RAS+ millimetres.
-        form_code: the NIfTI code of the space the affine leads to, such as 1 for the scanner's; 0
-            where the header holds no affine and nibabel's is a guess.
-        path: the scan's file.
-    """
-
-    shape: tuple[int, ...]
-    affine: NDArray[np.float64]
-    form_code: int
-    path: Path
 
 
 @dataclass(frozen=True)
@@ -129,27 +111,6 @@ def read_grid(path: str | Path) -> Grid:
     affine = np.asarray(header.get_best_affine(), dtype=np.float64)
     _check_affine(path, affine)
     return Grid(shape, affine, max(_form_codes(header)), path)
-
-
-def grid_offset(
-    shape: tuple[int, ...], affine: NDArray[np.float64], other: NDArray[np.float64]
-) -> float:
-    """How far apart two affines put a corner of a (X, Y, Z) grid, at most: mm."""
-    corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape[:3]])).reshape(3, -1).T
-    offsets = apply_affine(affine, corners) - apply_affine(other, corners)
-    return float(np.linalg.norm(offsets, axis=1).max())
-
-
-def same_grid(
-    shape: tuple[int, ...], affine: NDArray[np.float64], other: NDArray[np.float64]
-) -> bool:
-    """Whether two affines put every corner of a (X, Y, Z) grid in the same place, to 1e-3 mm."""
-    return grid_offset(shape, affine, other) <= GRID_TOLERANCE
-
-
-def voxel_ml(affine: NDArray[np.float64]) -> float:
-    """The volume of one voxel in millilitres."""
-    return float(abs(np.linalg.det(affine[:3, :3]))) / 1000
 
 
 def write_labels(path: str | Path, labels: NDArray[np.integer], like: Grid) -> Path:

@@ -18,7 +18,8 @@ from monai.utils import fall_back_tuple
 from numpy.typing import NDArray
 from torch import Tensor
 
-from monai_attn.data.volume import Grid, read_grid, read_volume, same_grid, voxel_ml
+from monai_attn.data.grid import Grid, same_grid, voxel_ml
+from monai_attn.data.volume import read_grid, read_volume
 from monai_attn.inference.inferer import AttentionWindowInferer
 from monai_attn.inference.plan import (
     Plan,

@@ -1,0 +1,54 @@
+"""Where the voxels of a scan lie, and whether two grids are the same.
+
+Space: voxel (i, j, k) lies at `affine @ (i, j, k, 1)` millimetres in RAS+ patient space.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from nibabel.affines import apply_affine
+from numpy.typing import NDArray
+
+GRID_TOLERANCE = 1e-3  # mm; float32 headers round by far less, a moved grid is off by far more
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where the voxels of a scan lie.
+
+    Attributes:
+        shape: (X, Y, Z) voxels.
+        affine: (4, 4) float64, voxel to RAS+ millimetres.
+        form_code: the NIfTI code of the space the affine leads to, such as 1 for the scanner's; 0
+            where the header holds no affine and nibabel's is a guess.
+        path: the scan's file.
+    """
+
+    shape: tuple[int, ...]
+    affine: NDArray[np.float64]
+    form_code: int
+    path: Path
+
+
+def grid_offset(
+    shape: tuple[int, ...], affine: NDArray[np.float64], other: NDArray[np.float64]
+) -> float:
+    """How far apart two affines put a corner of a (X, Y, Z) grid, at most: mm."""
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape[:3]])).reshape(3, -1).T
+    offsets = apply_affine(affine, corners) - apply_affine(other, corners)
+    return float(np.linalg.norm(offsets, axis=1).max())
+
+
+def same_grid(
+    shape: tuple[int, ...], affine: NDArray[np.float64], other: NDArray[np.float64]
+) -> bool:
+    """Whether two affines put every corner of a (X, Y, Z) grid in the same place, to 1e-3 mm."""
+    return grid_offset(shape, affine, other) <= GRID_TOLERANCE
+
+
+def voxel_ml(affine: NDArray[np.float64]) -> float:
+    """The volume of one voxel in millilitres."""
+    return float(abs(np.linalg.det(affine[:3, :3]))) / 1000
