@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from monai.bundle import ConfigParser
 from monai.inferers import Inferer, SlidingWindowInferer
+from monai.utils import ensure_tuple_rep
 
 import monai_attn
 from monai_attn import DEFAULT_BUNDLE
@@ -137,7 +138,8 @@ def open_bundle(
             parser.get_parsed_content(part)
             for part in ("network", "preprocessing", "inferer", "postprocessing")
         ]
-        channels = metadata["network_data_format"]["inputs"]["image"]["num_channels"]
+        image = metadata["network_data_format"]["inputs"]["image"]
+        channels, dims = image["num_channels"], len(image["spatial_shape"])
         classes = len(metadata["network_data_format"]["outputs"]["pred"]["channel_def"])
     except Exception as error:  # a config is code: it can raise anything
         raise ValueError(f"{root}: its configs do not make a bundle ({reason(error)})") from error
@@ -151,8 +153,9 @@ def open_bundle(
         network = _WithAttention(network)
     run: Callable[..., Any] = network
     used = {"backend": "eager", "precision": "float32"}
-    if isinstance(inferer, SlidingWindowInferer) and min(inferer.roi_size) > 0:
-        window = (channels, *inferer.roi_size)
+    roi = ensure_tuple_rep(getattr(inferer, "roi_size", -1), dims)
+    if isinstance(inferer, SlidingWindowInferer) and min(roi) > 0:
+        window = (channels, *roi)
         run = load_backend(network, window, name=backend, precision=precision, device=where)
         used = {"backend": run.name, "precision": run.precision}
     segmenter = Segmenter(
@@ -167,7 +170,7 @@ def open_bundle(
     )
     settings = {
         "monai_attn": monai_attn.__version__,
-        "bundle": {"name": root.name, "version": metadata["version"]},
+        "bundle": {"name": root.name, "version": metadata.get("version", "")},
         "weights_sha256": sha256(weights.read_bytes()).hexdigest(),
         "device": str(where),
         **used,

@@ -271,11 +271,19 @@ def _without_collection() -> Iterator[None]:
 
 def _outlooks(opened: Bundle, scans: list[Path]) -> None:
     """What each scan would take, as a table of its own."""
+    from monai_attn.data.errors import case_error
+    from monai_attn.inference.batch import CASE_ERRORS
     from monai_attn.inference.plan import format_memory
 
     used = opened.settings
+    failed = 0
     for scan in scans:
-        outlook = opened.segmenter.outlook(scan)
+        try:
+            outlook = opened.segmenter.outlook(scan)
+        except CASE_ERRORS as error:
+            failed += 1
+            _complain("error", case_error(scan, error))
+            continue
         plan = outlook.plan
         skipped = ", ".join(f"{count} {why}" for why, count in plan.skipped.items())
         out.print(str(scan), markup=False, highlight=False, soft_wrap=True)
@@ -291,6 +299,8 @@ def _outlooks(opened: Bundle, scans: list[Path]) -> None:
         table.add_row("backend", f"{used['backend']}, {used['precision']}, {used['device']}")
         table.add_row("time of the windows", f"{outlook.seconds:.1f} s, from one that was timed")
         out.print(table)
+    if failed:
+        raise typer.Exit(1)
 
 
 def _progress() -> Progress:

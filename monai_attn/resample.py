@@ -141,15 +141,16 @@ def _along(volume: Tensor, dim: int, where: NDArray[np.float64], linear: bool) -
     if np.array_equal(where, np.arange(volume.shape[dim])):
         return volume
     low = np.floor(where) if linear else np.rint(where)
-    share = torch.as_tensor(where - low, dtype=torch.float32, device=volume.device)
+    above_low = where - low
     index = torch.as_tensor(low.astype(np.int64), device=volume.device)
     below = _take(volume, dim, index)
-    if not linear or not share.any():
+    if not linear or not above_low.any():
         return below
+    share = torch.as_tensor(above_low, dtype=volume.dtype, device=volume.device)
     above = _take(volume, dim, (index + 1).clamp(max=volume.shape[dim] - 1))
     shape = [1] * volume.ndim
     shape[dim] = -1
-    return torch.lerp(below, above, share.view(shape).to(volume.dtype))
+    return torch.lerp(below, above, share.view(shape))
 
 
 def _take(volume: Tensor, dim: int, index: Tensor) -> Tensor:

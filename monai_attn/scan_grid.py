@@ -66,7 +66,7 @@ def labels_on_grid(
     """
     axes = parallel_axes(matrix, shape)
     if axes is None:
-        return _labels_askew(list(slabs), size, matrix, shape)
+        return _labels_askew(slabs, size, matrix, shape)
     where = [axis.coordinates(size[axis.source]) for axis in axes]
     labels: NDArray[np.integer] = np.zeros(shape, np.uint8, order="F")
     before: Slab | None = None
@@ -80,15 +80,20 @@ def labels_on_grid(
 
 
 def _labels_askew(
-    slabs: Sequence[Slab], size: Sequence[int], matrix: NDArray[np.float64], shape: Sequence[int]
+    slabs: Iterable[Slab], size: Sequence[int], matrix: NDArray[np.float64], shape: Sequence[int]
 ) -> NDArray[np.integer]:
     """The labels of a sheared scan: of the whole grid at once, and not slab by slab."""
-    classes = len(slabs[0].logits)
-    margin = slabs[0].logits.new_zeros((classes, *size))
-    margin[0] = 1  # background where no slab reaches
-    margin = _margin(margin * BACKGROUND)
+    margin: Tensor | None = None
+    classes = 0
     for slab in slabs:
-        margin[within(slab.box)] = _margin(slab.logits)
+        part = _margin(slab.logits)
+        if margin is None:
+            classes = len(slab.logits)
+            margin = part.new_zeros((len(part), *size))  # background where no slab reaches
+            margin[0] = -1 if classes == 2 else 1
+        margin[within(slab.box)] = part.to(margin.device)
+    if margin is None:
+        return np.zeros(shape, np.uint8, order="F")
     labels = np.zeros(shape, np.uint8 if classes <= 256 else np.uint16, order="F")
     for box, values in _askew(margin, matrix, shape):
         labels[box] = _label(values).cpu().numpy()
@@ -104,7 +109,8 @@ def _last_layer(slab: Slab, axis: int) -> Slab:
 def _join(first: Slab, second: Slab, axis: int) -> Slab:
     box = list(second.box)
     box[axis] = slice(first.box[axis].start, second.box[axis].stop)
-    return Slab(tuple(box), torch.cat([first.logits, second.logits], dim=1 + axis))
+    before = first.logits.to(second.logits.device)  # slabs may move to the CPU when memory ends
+    return Slab(tuple(box), torch.cat([before, second.logits], dim=1 + axis))
 
 
 def _fill(
@@ -155,13 +161,15 @@ def maps_on_grid(
     """
     axes = parallel_axes(matrix, shape)
     before: Slab | None = None
-    kept: list[Slab] = []
+    whole: Tensor | None = None  # of a sheared scan
     for slab in slabs:
         if not maps:
             maps += [np.full(shape, UNSEEN, np.uint8, order="F") for _ in slab.maps]
         own = Slab(slab.box, torch.cat(slab.maps))
         if axes is None:
-            kept.append(own)
+            if whole is None:
+                whole = own.logits.new_full((len(maps), *size), torch.nan)
+            whole[within(own.box)] = own.logits.to(whole.device)
         else:
             where = [line.coordinates(size[line.source]) for line in axes]
             joined = own if before is None else _join(before, own, axis)
@@ -170,10 +178,7 @@ def maps_on_grid(
                 _store(maps, box, values)
             before = _last_layer(own, axis)
         yield slab
-    if axes is None:
-        whole = kept[0].logits.new_full((len(maps), *size), torch.nan)
-        for own in kept:
-            whole[within(own.box)] = own.logits
+    if whole is not None:
         for box, values in _askew(whole, matrix, shape):
             _store(maps, box, values)
 

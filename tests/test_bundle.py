@@ -1,5 +1,6 @@
 """Bundles are found, opened, and refused with one line."""
 
+import json
 import shutil
 
 import pytest
@@ -78,3 +79,15 @@ def test_devices():
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="torch sees 0 GPUs; use cpu or auto"):
             find_device("cuda")
+
+
+def test_a_window_of_one_number_and_no_version(tiny_bundle, tmp_path):
+    root = tmp_path / "bundle"
+    shutil.copytree(tiny_bundle, root)
+    for name, change in (("inference", {"roi_size": 16}), ("metadata", {"version": None})):
+        path = root / "configs" / f"{name}.json"
+        content = json.loads(path.read_text()) | change
+        path.write_text(json.dumps({k: v for k, v in content.items() if v is not None}))
+    bundle = open_bundle(root, "cpu", backend="eager")
+    assert bundle.segmenter.inferer.roi_size == 16
+    assert bundle.settings["bundle"] == {"name": "bundle", "version": ""}

@@ -53,13 +53,13 @@ def test_segment_a_folder_and_evaluate_it(phantoms, tiny_bundle, tmp_path, monke
 def test_segment_to_a_named_file(scan, tiny_bundle, tmp_path, monkeypatch):
     target = tmp_path / "labels.nii.gz"
     assert run(monkeypatch, "segment", scan, "-o", target, "--bundle", tiny_bundle) == 0
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["labels.json", "labels.nii.gz"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["labels.manifest.json", "labels.nii.gz"]
 
 
 def test_a_manifest_says_how_labels_were_made(scan, tiny_bundle, tmp_path, monkeypatch):
     options = ("--bundle", tiny_bundle, "--mode", "full", "--backend", "eager")
     assert run(monkeypatch, "segment", scan, "-o", tmp_path, *options) == 0
-    said = json.loads((tmp_path / scan.name.replace(".nii.gz", "_seg.json")).read_text())
+    said = json.loads((tmp_path / scan.name.replace(".nii.gz", "_seg.manifest.json")).read_text())
     assert said["scan"] == str(scan)
     assert (said["mode"], said["backend"], said["bundle"]["name"]) == (
         "full",
@@ -82,7 +82,7 @@ def test_where_the_locator_is_unsure_all_windows_run_and_a_warning_says_so(
     (bundle / "configs" / "inference.json").write_text(json.dumps(content))
     options = ("--bundle", bundle)
     assert run(monkeypatch, "segment", scan, "-o", tmp_path, *options) == 0
-    said = json.loads((tmp_path / scan.name.replace(".nii.gz", "_seg.json")).read_text())
+    said = json.loads((tmp_path / scan.name.replace(".nii.gz", "_seg.manifest.json")).read_text())
     assert said["mode"] == "full"
     assert said["fallback"].startswith("the locator")
     warned = [w for w in capsys.readouterr().err.splitlines() if w.startswith("warning: ")]
@@ -120,6 +120,25 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(
     assert "full" in printed
     assert "MiB" in printed
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_goes_on_after_a_bad_scan(scan, tiny_bundle, tmp_path, monkeypatch, capsys):
+    (tmp_path / "bad.nii.gz").write_bytes(b"<html>")
+    arguments = ("-o", tmp_path / "out", "--bundle", tiny_bundle, "--dry-run")
+    assert run(monkeypatch, "segment", tmp_path / "bad.nii.gz", scan, *arguments) == 1
+    printed = capsys.readouterr()
+    assert f"error: {tmp_path / 'bad.nii.gz'}: not a NIfTI file" in printed.err
+    assert "windows" in printed.out
+
+
+def test_attention_never_replaces_a_scan(scan, tiny_bundle, tmp_path, monkeypatch, capsys):
+    for name in ("a.nii.gz", "a_attention_0.nii.gz"):
+        shutil.copy(scan, tmp_path / name)
+    before = (tmp_path / "a_attention_0.nii.gz").read_bytes()
+    arguments = ("-o", tmp_path, "--bundle", tiny_bundle, "--attention")
+    assert run(monkeypatch, "segment", tmp_path, *arguments) == 2
+    assert "a_attention_0.nii.gz: is a scan, and an attention map would" in capsys.readouterr().err
+    assert (tmp_path / "a_attention_0.nii.gz").read_bytes() == before
 
 
 def test_a_scan_that_takes_more_memory_than_allowed_is_refused_before_the_work(

@@ -234,6 +234,28 @@ def test_where_the_locator_finds_nothing_all_windows_run():
     assert out.shape == (1, 1, *SIZE)
 
 
+def test_an_empty_region_is_nothing_found():
+    plan = AttentionWindowInferer(ROI, locator=spot(slice(0, 0), 0, 0)).plan(image())
+    assert (plan.mode, plan.fallback) == ("full", "the locator found nothing")
+
+
+def test_a_region_that_takes_more_windows_than_the_body_is_not_worth_it():
+    far = AttentionWindowInferer(
+        ROI,
+        overlap=0,
+        body_mask=lambda x: spot(0, 0, 0)(x).mask,
+        locator=lambda x: Region(torch.ones(x.shape[2:], dtype=torch.bool)),
+    )
+    plan = far.plan(image((48, 48, 48)))
+    assert plan.mode == "full"
+    assert plan.fallback == "the locator's region takes more windows than the whole body"
+
+
+def test_a_name_holds_one_tensor():
+    with pytest.raises(ValueError, match="must give a tensor for each name"):
+        AttentionWindowInferer(ROI)(image(), lambda x: {"a": x, "b": [x, x]})
+
+
 def test_a_locator_that_fails_is_named():
     def broken(x):
         raise IndexError("no such\nlayer")

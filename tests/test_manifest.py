@@ -18,7 +18,7 @@ def segmentation(plan=None):
 
 
 def test_a_manifest_is_named_after_its_label_map():
-    assert manifest_path(Path("out/a_seg.nii.gz")) == Path("out/a_seg.json")
+    assert manifest_path(Path("out/a_seg.nii.gz")) == Path("out/a_seg.manifest.json")
 
 
 def test_what_a_manifest_says(tmp_path):

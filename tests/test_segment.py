@@ -90,7 +90,7 @@ def test_a_bad_scan_does_not_stop_the_others(scan, tmp_path):
     assert str(broken) in bad.error
     assert "\n" not in bad.error
     assert (good.error, good.name, set(good.volumes_ml)) == ("", "scan", {1})
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["b.json", "b.nii.gz"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["b.manifest.json", "b.nii.gz"]
 
 
 def test_what_the_network_raises_is_one_line_that_names_the_scan(scan, tmp_path):

@@ -249,6 +249,15 @@ def test_every_flipped_bit_of_the_compressed_voxels_is_an_error(tmp_path):
         fails(f"{path}: cannot be read to its end (", read_volume, path)
 
 
+def test_noise_inside_the_compressed_voxels(tmp_path):
+    path = save(tmp_path / "a.nii.gz", np.random.default_rng(0).normal(size=(16, 16, 16)))
+    whole = path.read_bytes()
+    for seed in range(40):
+        noise = np.random.default_rng(seed).bytes(100)
+        path.write_bytes(whole[:5000] + noise + whole[5100:])
+        fails(f"{path}: cannot be read to its end (", read_volume, path)
+
+
 def test_bit_rot_that_nibabel_does_not_see(tmp_path):
     """nibabel stops at the last voxel and never compares the checksum behind it."""
     path = save(tmp_path / "a.nii.gz", np.random.default_rng(0).normal(size=(16, 16, 16)))

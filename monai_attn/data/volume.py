@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 import nibabel as nib
 import numpy as np
-from isal import igzip  # gzip's interface and its checksum, in a third of the time
+from isal import igzip, isal_zlib  # gzip's interface and its checksum, in a third of the time
 from nibabel.affines import voxel_sizes
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
@@ -232,7 +232,7 @@ def _open(path: Path) -> Iterator[BinaryIO]:
             packed = file.read(2) == b"\x1f\x8b"
             file.seek(0)
             yield igzip.open(file) if packed else file
-    except (OSError, EOFError, zlib.error) as error:
+    except (OSError, EOFError, zlib.error, isal_zlib.error) as error:  # type: ignore[misc]
         raise ValueError(
             f"{path}: cannot be read to its end ({reason(error)}); copy it again"
         ) from error

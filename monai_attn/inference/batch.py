@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from monai_attn.data.errors import reason
+from monai_attn.data.errors import case_error
 from monai_attn.data.volume import case_name, write_labels, write_map
-from monai_attn.inference.manifest import write_manifest
+from monai_attn.inference.manifest import manifest_path, write_manifest
 from monai_attn.inference.segment import OnWindow, Segmenter
 
+CASE_ERRORS = (ValueError, OSError, RuntimeError, MemoryError)  # they end one case and not the run
 SLOPE = 1 / 254  # bytes 1 to 255 are 0 to 1; byte 0, nothing was looked at, is below 0
 
 
@@ -29,7 +30,8 @@ class CaseResult:
 
     Attributes:
         scan: the file.
-        target: its label map, written unless there is an `error`.
+        target: its label map. It and its manifest, which is written last, are there unless there is an
+            `error`.
         volumes_ml: the volume of each label found in it, in ml.
         fallback: why a run in focus mode became a full one, or empty.
         error: one line that says why there is no label map, or empty.
@@ -64,19 +66,27 @@ def segment_files(
         on_window: as for `Segmenter`.
         settings: what the manifests say of the bundle and the backend.
     """
+    scans = {scan.resolve() for scan in targets}
+    for target in targets.values():
+        for level in segmenter.levels:
+            if attention_path(target, level).resolve() in scans:
+                raise ValueError(
+                    f"{attention_path(target, level)}: is a scan, and an attention map would replace it; "
+                    "choose another output"
+                )
     for scan, target in targets.items():
         try:
             result = segmenter(scan, on_window)
             start = time.perf_counter()
-            write_labels(target, result.labels, like=result.scan)
+            manifest_path(target).unlink(missing_ok=True)  # of older labels; the new one comes last
             for level, attention in result.attention.items():
                 path = attention_path(target, level)
                 write_map(path, attention, result.scan, slope=SLOPE, intercept=-SLOPE)
+            write_labels(target, result.labels, like=result.scan)
             result.seconds["write"] = time.perf_counter() - start
             write_manifest(target, result, settings or {})
-        except (ValueError, OSError, RuntimeError, MemoryError) as error:
-            why = reason(error)
-            yield CaseResult(scan, target, error=why if str(scan) in why else f"{scan}: {why}")
+        except CASE_ERRORS as error:
+            yield CaseResult(scan, target, error=case_error(scan, error))
             continue
         fallback = result.plan.fallback if result.plan else ""
         yield CaseResult(scan, target, result.volumes_ml, fallback)

@@ -31,12 +31,13 @@ class BodyMask:
         coarse = torch.cat(
             [self._coarse(part) for part in image[0].split(THICK, dim=1)]
         )  # a stretch at a time: a mask of the whole image would be large
-        parts, count = ndimage.label(coarse.cpu().numpy())
+        coarse = coarse.cpu()  # once, and not for each window that is compared with it
+        parts, count = ndimage.label(coarse.numpy())
         if count > 1:
             voxels = np.bincount(parts.ravel())
             voxels[0] = 0
             kept = voxels >= SHARE * voxels.max()
-            return torch.from_numpy(kept[parts]).to(image.device)
+            return torch.from_numpy(kept[parts])
         return coarse
 
     def _coarse(self, part: Tensor) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -115,6 +114,8 @@ class AttentionWindowInferer(SlidingWindowInferer):
                 if len(near) <= len(windows):
                     skipped[OUTSIDE_REGION] = len(windows) - len(near)
                     windows, mode = near, "focus"
+                else:
+                    fallback = "the locator's region takes more windows than the whole body"
         plan = Plan(
             grid=grid,
             padding=padding,
@@ -167,6 +168,10 @@ class AttentionWindowInferer(SlidingWindowInferer):
         def run(windows: Tensor) -> list[Tensor]:
             nonlocal structure
             found = network(windows, *args, **kwargs)
+            if isinstance(found, dict) and not all(isinstance(v, Tensor) for v in found.values()):
+                raise ValueError(
+                    "a network that names its outputs must give a tensor for each name"
+                )
             structure = found if structure is None else structure
             return tensors(found)
 
@@ -199,10 +204,9 @@ class AttentionWindowInferer(SlidingWindowInferer):
         """The plan with the largest batch that the budget allows."""
         if self.budget is None:
             return plan
-        for batch in range(plan.batch, 0, -1):
-            plan = replace(plan, batch=batch)
-            if plan.stitch_bytes + plan.window_bytes <= self.budget:
-                return plan
+        plan = plan.fitting(self.budget)
+        if plan.stitch_bytes + plan.window_bytes <= self.budget:
+            return plan
         need = format_memory(plan.stitch_bytes + plan.window_bytes)
         raise ValueError(
             f"budget (={format_memory(self.budget)}) is below the {need} that windows of "
@@ -212,9 +216,12 @@ class AttentionWindowInferer(SlidingWindowInferer):
 
 def _located(locator: Callable[[Tensor], Region], image: Tensor) -> Region:
     try:
-        return locator(image)
+        region = locator(image)
     except Exception as error:  # it may be any network
         raise RuntimeError(f"the locator failed ({reason(error)}); use mode full") from error
+    if region.mask is not None and not region.mask.any():
+        return Region(None, "the locator found nothing")
+    return region
 
 
 def _box(mask: Tensor, grid: tuple[int, ...], padding: tuple[int, ...]) -> Window:

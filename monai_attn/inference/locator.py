@@ -16,6 +16,9 @@ from torch.nn import functional as F
 from monai_attn.resample import Axis, resample
 from monai_attn.weights import load_weights
 
+# Bytes for each voxel of the coarse grid, as `plan.ACTIVATIONS`, of a network with 8 channels.
+LOCATING = 350
+
 
 @dataclass(frozen=True)
 class Region:
@@ -115,6 +118,13 @@ class Locator:
         )  # a third quicker
         logits = self.network.to(image.device).to(memory_format=layout)(coarse)  # type: ignore[call-overload]
         return 1 - logits[0].softmax(dim=0)[0]
+
+    def memory(self, grid: Sequence[int]) -> int:
+        """Bytes that locating takes in an image of this many voxels."""
+        steps = [
+            fine / coarse for fine, coarse in zip(self.spacing, self.image_spacing, strict=True)
+        ]
+        return int(LOCATING * np.prod(np.divide(grid, steps)))
 
     def region(self, found: Tensor) -> Region:
         """What was found and lies together, with its margin, if it is plausible.

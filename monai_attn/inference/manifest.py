@@ -14,8 +14,8 @@ from monai_attn.inference.segment import Segmentation
 
 
 def manifest_path(target: Path) -> Path:
-    """Where the manifest of a label map lies: `NAME_seg.json` for `NAME_seg.nii.gz`."""
-    return target.with_name(f"{case_name(target)}.json")
+    """Where the manifest of a label map lies: `NAME_seg.manifest.json` for `NAME_seg.nii.gz`."""
+    return target.with_name(f"{case_name(target)}.manifest.json")
 
 
 def write_manifest(target: Path, result: Segmentation, settings: Mapping[str, Any]) -> Path:

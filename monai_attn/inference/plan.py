@@ -84,6 +84,14 @@ class Plan:
         """What a GPU holds: the image, one slab and the network."""
         return 4 * math.prod(self.grid) + self.stitch_bytes + self.window_bytes
 
+    def fitting(self, limit: int) -> Plan:
+        """The plan with the largest batch for which stitching and network stay within bytes, or with 1."""
+        for batch in range(self.batch, 1, -1):
+            plan = replace(self, batch=batch)
+            if plan.stitch_bytes + plan.window_bytes <= limit:
+                return plan
+        return replace(self, batch=1)
+
     def on_thickest_axis(self) -> Plan:
         """The same plan with its slabs along the axis that makes them smallest."""
         plans = [replace(self, axis=axis) for axis in range(len(self.grid))]
@@ -104,7 +112,9 @@ class Need:
         return max(self.read, self.prepare, self.windows)
 
 
-def memory_need(scan: Sequence[int], grid: Sequence[int], plan: Plan, *, volumes: int = 1) -> Need:
+def memory_need(
+    scan: Sequence[int], grid: Sequence[int], plan: Plan, *, volumes: int = 1, whole: int = 0
+) -> Need:
     """The memory of a run on the CPU.
 
     Args:
@@ -112,10 +122,11 @@ def memory_need(scan: Sequence[int], grid: Sequence[int], plan: Plan, *, volumes
         grid: voxels of the network's grid.
         plan: the windows and the slabs.
         volumes: bytes kept for each voxel of the scan: one of the labels, one of each attention map.
+        whole: floats kept for each voxel of the network's grid: those of a sheared scan.
     """
     voxels, image = 4 * math.prod(scan), 4 * math.prod(grid)  # float32
     running = plan.stitch_bytes + plan.window_bytes
-    kept = volumes * math.prod(scan)
+    kept = volumes * math.prod(scan) + whole * image
     return Need(read=voxels, prepare=voxels + image, windows=image + kept + running)
 
 
@@ -145,8 +156,10 @@ def free_memory() -> int:
     try:
         limit = (CGROUP / "memory.max").read_text().strip()
         used = int((CGROUP / "memory.current").read_text())
+        stat = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
     except (OSError, ValueError):
         return free
+    used -= int(stat.get("inactive_file", 0))  # cached files, given back on demand
     return free if limit == "max" else min(free, max(0, int(limit) - used))
 
 

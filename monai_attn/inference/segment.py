@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from torch import Tensor
 from monai_attn.data.grid import Grid, same_grid, voxel_ml
 from monai_attn.data.volume import read_grid, read_volume
 from monai_attn.inference.inferer import AttentionWindowInferer
+from monai_attn.inference.locator import Locator
 from monai_attn.inference.plan import (
     Plan,
     format_memory,
@@ -30,6 +32,7 @@ from monai_attn.inference.plan import (
 )
 from monai_attn.inference.windows import window_grid
 from monai_attn.monai_io import as_tensor
+from monai_attn.resample import parallel_axes
 from monai_attn.transforms import LabelsOnScanGridd, ResampleRASd, ras_grid, without
 
 OnWindow = Callable[[int, int | None], None]
@@ -75,7 +78,7 @@ class Outlook:
         scan: the scan's grid and file.
         plan: the windows that would run.
         memory: bytes at the peak, of the whole process.
-        seconds: of the windows, from the time that one took; None without windows.
+        seconds: of the windows, from the time that one took.
     """
 
     scan: Grid
@@ -130,7 +133,7 @@ class Segmenter:
             plan = None
             if isinstance(self.inferer, AttentionWindowInferer):
                 with clock("plan"):
-                    plan = self.inferer.plan(image[None], self.channels + len(self.levels))
+                    plan = self._plan(scan, image)
             network = self._counted(image, plan, clock, on_window)
             with clock("labels"):
                 maps: list[NDArray[np.uint8]] = []
@@ -154,14 +157,15 @@ class Segmenter:
         scan, data = self._prepare(path, _Clock())
         image = data["image"]
         with torch.inference_mode():
-            plan = self.inferer.plan(image[None], self.channels + len(self.levels))
+            plan = self._plan(scan, image)
             window = torch.zeros((1, len(image), *plan.roi_size), device=self.device)
             self.network(window)  # what a backend does once does not count
+            self._wait()
             start = time.perf_counter()
             self.network(window)
+            self._wait()
             seconds = time.perf_counter() - start
-        need = memory_need(scan.shape, plan.grid, plan, volumes=1 + len(self.levels))
-        peak = used_memory() + need.peak
+        peak = used_memory() + self._need(scan, plan)
         return Outlook(scan, plan, peak, seconds * len(plan.windows))
 
     def _prepare(self, path: str | Path, clock: _Clock) -> tuple[Grid, dict[str, Any]]:
@@ -183,10 +187,7 @@ class Segmenter:
         if not isinstance(self.inferer, AttentionWindowInferer):
             return
         scan = read_grid(path)
-        size = scan.shape
-        for step in self.preprocessing.transforms:
-            if isinstance(step, ResampleRASd):
-                size, _ = ras_grid(scan.shape, scan.affine, step.spacing)
+        size, _ = self._network_grid(scan)
         roi = fall_back_tuple(self.inferer.roi_size, size)
         windows = tuple(window_grid(size, roi, self.inferer.overlap))
         plan = Plan(
@@ -197,14 +198,49 @@ class Segmenter:
             len(windows),
             channels=self.channels + len(self.levels),
         ).on_thickest_axis()
-        held = used_memory()
-        allowed = self.memory if self.memory is not None else held + free_memory()
-        needed = held + memory_need(scan.shape, size, plan, volumes=1 + len(self.levels)).peak
+        needed, allowed = used_memory() + self._need(scan, plan), self._allowed()
         if needed > allowed:
             raise ValueError(
                 f"{path}: takes {format_memory(needed)} of memory, {format_memory(allowed)} are "
                 f"allowed; allow {format_memory(needed * 1.05)} with --memory, or crop the scan"
             )
+
+    def _plan(self, scan: Grid, image: Tensor) -> Plan:
+        """The windows of an image (C, *spatial), in batches for which there is memory."""
+        plan = self.inferer.plan(_plain(image)[None], self.channels + len(self.levels))
+        if self.device.type == "cuda":
+            return plan
+        kept = math.prod(scan.shape) * (1 + len(self.levels))
+        return plan.fitting(self._allowed() - used_memory() - kept)
+
+    def _need(self, scan: Grid, plan: Plan) -> int:
+        """Bytes of host memory that a scan takes at the peak, on top of what the process holds."""
+        volumes = 1 + len(self.levels)
+        if self.device.type == "cuda":  # the scan, its pinned copy; then what comes back
+            return max(8, volumes) * math.prod(scan.shape)
+        _, affine = self._network_grid(scan)
+        straight = parallel_axes(np.linalg.inv(affine) @ scan.affine, scan.shape) is not None
+        whole = 0 if straight else plan.channels
+        need = memory_need(scan.shape, plan.grid, plan, volumes=volumes, whole=whole).peak
+        locator = self.inferer.locator if self.inferer.focus else None
+        if isinstance(locator, Locator):
+            need = max(need, 4 * math.prod(plan.grid) + locator.memory(plan.grid))
+        return need
+
+    def _allowed(self) -> int:
+        return self.memory if self.memory is not None else used_memory() + free_memory()
+
+    def _network_grid(self, scan: Grid) -> tuple[tuple[int, ...], NDArray[np.float64]]:
+        """The shape and the affine of the network's grid."""
+        for step in self.preprocessing.transforms:
+            if isinstance(step, ResampleRASd):
+                return ras_grid(scan.shape, scan.affine, step.spacing)
+        return scan.shape, scan.affine
+
+    def _wait(self) -> None:
+        """Until the GPU has done what it was told."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
 
     def _labels(
         self,
@@ -248,6 +284,7 @@ class Segmenter:
 
         def network(windows: Tensor) -> Any:
             nonlocal done
+            # a GPU is not waited for, so that its time falls under labels
             with clock("network"):
                 logits = self.network(windows)
             done += windows.shape[0]

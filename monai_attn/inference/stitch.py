@@ -70,8 +70,8 @@ class _OneRetry:
             return self._run(inputs)
         except torch.OutOfMemoryError:
             self.small = True
-            self.sums.to(torch.device("cpu"))
-            torch.cuda.empty_cache()
+        self.sums.to(torch.device("cpu"))
+        torch.cuda.empty_cache()  # only now is what the network held let go
         return self(inputs)
 
     def _run(self, inputs: Tensor) -> list[list[Tensor]]:

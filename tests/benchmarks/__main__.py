@@ -54,7 +54,7 @@ def main():
         inside = {"MONAI's pipeline": sum(stages.values())}
         windows, same = {"MONAI's pipeline": ""}, {"MONAI's pipeline": ""}
         for mode in modes:
-            manifest = json.loads(Path(folder, mode, f"{name}_seg.json").read_text())
+            manifest = json.loads(Path(folder, mode, f"{name}_seg.manifest.json").read_text())
             seconds = manifest["seconds"]
             inside[mode] = sum(seconds.values())
             outside[mode] = inside[mode] - seconds["network"]
