@@ -7,7 +7,9 @@ import torch
 from monai.inferers import SimpleInferer, SlidingWindowInferer
 from monai.transforms import Compose
 
+from monai_attn.inference import segment as module
 from monai_attn.inference.batch import segment_files
+from monai_attn.inference.inferer import AttentionWindowInferer
 from monai_attn.inference.segment import Segmenter
 from monai_attn.transforms import postprocessing, preprocessing
 
@@ -99,3 +101,13 @@ def test_what_the_network_raises_is_one_line_that_names_the_scan(scan, tmp_path)
 
     (result,) = segment_files(segmenter(out_of_memory), {scan: tmp_path / "out.nii.gz"})
     assert result.error == f"{scan}: cannot allocate 64 GiB"
+
+
+def test_an_outlook_counts_the_scan_once(scan, monkeypatch):
+    """What the process held before it read the scan, and what the scan takes on top of that."""
+    held = iter([10**6])
+    monkeypatch.setattr(module, "used_memory", lambda: next(held, 10**9))
+    ours = segmenter(inferer=AttentionWindowInferer((8, 8, 8), overlap=0.5, mode="gaussian"))
+    outlook = ours.outlook(scan)
+    assert outlook.memory == 10**6 + ours._need(outlook.scan, outlook.plan)
+    assert outlook.plan.total == len(outlook.plan.windows) > 4

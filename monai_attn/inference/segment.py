@@ -154,6 +154,7 @@ class Segmenter:
         """
         if not isinstance(self.inferer, AttentionWindowInferer):
             raise ValueError(f"{path}: the bundle's inferer makes no plan; run it to see")
+        held = used_memory()
         scan, data = self._prepare(path, _Clock())
         image = data["image"]
         with torch.inference_mode():
@@ -165,8 +166,7 @@ class Segmenter:
             self.network(window)
             self._wait()
             seconds = time.perf_counter() - start
-        peak = used_memory() + self._need(scan, plan)
-        return Outlook(scan, plan, peak, seconds * len(plan.windows))
+        return Outlook(scan, plan, held + self._need(scan, plan), seconds * len(plan.windows))
 
     def _prepare(self, path: str | Path, clock: _Clock) -> tuple[Grid, dict[str, Any]]:
         """The scan's grid, and the network's input under `image`; the scan's voxels are let go."""
