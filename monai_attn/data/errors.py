@@ -7,6 +7,10 @@ from pathlib import Path
 WRAPPER = "applying transform"  # how MONAI begins what it raises around an error
 
 
+class ScanWarning(UserWarning):
+    """What is doubtful about a scan, in one line that names the file; its labels may mislead."""
+
+
 def reason(error: BaseException) -> str:
     """What lies at the root of an error, in one line: libraries wrap what goes wrong inside them."""
     while error.__cause__ is not None:
