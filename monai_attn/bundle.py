@@ -25,6 +25,11 @@ from monai_attn.weights import load_weights
 
 PACKAGE = Path(monai_attn.__file__).parent
 SHIPPED = (PACKAGE / "_bundles", PACKAGE.parent / "bundles")  # installed; in a checkout
+MODELS = f"{DEFAULT_BUNDLE}/models"
+SHIPPED_WEIGHTS = {  # the SHA-256 of each file
+    f"{MODELS}/model.pt": "0f0d343586fc5b891cada04ac8cb51b6878fd5ba599d5fd1e933bb572b829cb8",
+    f"{MODELS}/locator.pt": "3fb48cd5e0900bfe1839c96d8c153d096595e6a902e0a3272e2fc3bbe5cdca0f",
+}
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,11 @@ def find_bundle(name_or_dir: str | Path) -> Path:
     )
 
 
+def is_shipped(name_or_dir: str | Path) -> bool:
+    """Whether a bundle is one of the package's own, named and not found by its path."""
+    return find_bundle(name_or_dir).parent in SHIPPED and Path(name_or_dir).name == str(name_or_dir)
+
+
 def find_device(name: str) -> torch.device:
     """`auto` is the first GPU if there is one, else the CPU.
 
@@ -109,6 +119,8 @@ def open_bundle(
     precision: str = "auto",
     memory: int | None = None,
     attention: bool = False,
+    volume: int | None = None,
+    series: str | None = None,
 ) -> Bundle:
     """Open a bundle by its own `configs/inference.json` and load `models/model.pt`.
 
@@ -123,12 +135,16 @@ def open_bundle(
         precision: as for `load_backend`.
         memory: bytes that the process may hold; what the machine has by default.
         attention: whether the segmenter gives the attention of the network's gates too.
+        volume: which volume of a scan that holds several, from 0.
+        series: the SeriesInstanceUID of one of several in a DICOM folder.
 
     Raises:
-        ValueError: if the bundle, a file of it, the device or the backend is missing, or the weights do
-            not fit.
+        ValueError: if the bundle, a file of it, the device or the backend is missing, the weights do not
+            fit, or a shipped bundle's weights are not those it was shipped with.
     """
     root, where = find_bundle(name_or_dir), find_device(device)
+    if is_shipped(name_or_dir):
+        check_shipped(root)
     parser = ConfigParser()
     try:
         parser.read_config(root / "configs" / "inference.json")
@@ -167,13 +183,23 @@ def open_bundle(
         channels=classes,
         levels=levels,
         memory=memory,
+        volume=volume,
+        series=series,
     )
+    focus = isinstance(inferer, AttentionWindowInferer) and inferer.focus
     settings = {
         "monai_attn": monai_attn.__version__,
         "bundle": {"name": root.name, "version": metadata.get("version", "")},
-        "weights_sha256": sha256(weights.read_bytes()).hexdigest(),
+        "bundle_sha256": _hash(
+            *sorted(root.glob("configs/*.json")), *sorted(root.glob("models/*.pt"))
+        ),
+        "weights_sha256": _hash(weights),
         "device": str(where),
         **used,
+        "mode": "focus" if focus else "full",
+        "attention": attention,
+        "volume": volume,
+        "series": series,
     }
     return Bundle(root, metadata, network, segmenter, settings)
 
@@ -196,6 +222,28 @@ def _gated_levels(root: Path, network: torch.nn.Module) -> tuple[int, ...]:
     if not levels:
         raise ValueError(f"{root}: its network has no gates, and so no attention; leave it out")
     return levels
+
+
+def check_shipped(root: Path) -> None:
+    """Refuse weights of a shipped bundle that are not those it was shipped with, before they are opened.
+
+    Raises:
+        ValueError: naming the file.
+    """
+    for name, digest in SHIPPED_WEIGHTS.items():
+        file = root.parent / name
+        if file.parent.parent == root and file.is_file() and _hash(file) != digest:
+            raise ValueError(
+                f"{file}: not the weights that were shipped; install the package again, or name the "
+                f"bundle by its path if you trained them: --bundle {root}"
+            )
+
+
+def _hash(*files: Path) -> str:
+    digest = sha256()
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def _set_mode(root: Path, inferer: Inferer, mode: str | None) -> None:

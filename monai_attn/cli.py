@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gc
+import logging
+import signal
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -29,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 out, err = Console(), Console(stderr=True)
-INTERRUPTED = 130  # the exit code shells give to SIGINT
+INTERRUPTED, TERMINATED = 130, 143  # the exit codes shells give to SIGINT and SIGTERM
 
 
 def _path(text: str) -> Path:
@@ -59,12 +62,28 @@ BackendOption = Annotated[
 PrecisionOption = Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")]
 
 
+def _show_debug(wanted: bool) -> None:
+    if wanted:
+        logging.basicConfig(format="%(name)s: %(message)s")
+        logging.getLogger("monai_attn").setLevel(logging.DEBUG)
+
+
+DebugOption = Annotated[
+    bool,
+    typer.Option(
+        "--debug", callback=_show_debug, is_eager=True, help="Show where an error comes from."
+    ),
+]
+
+
 @app.command()
 def segment(
     inputs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="INPUT...", parser=_path, help="NIfTI scans, folders of them, or datalists."
+            metavar="INPUT...",
+            parser=_path,
+            help="NIfTI scans, DICOM folders, folders of either, or datalists.",
         ),
     ],
     output: Annotated[
@@ -89,9 +108,22 @@ def segment(
     attention: Annotated[
         bool, typer.Option("--attention", help="Also write the attention of each gate.")
     ] = False,
+    volume: Annotated[
+        int | None, typer.Option(help="Which volume of a 4D file, from 0.", metavar="N")
+    ] = None,
+    series: Annotated[
+        str | None, typer.Option(help="Which series of a DICOM folder.", metavar="UID")
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse a scan about which anything is doubtful.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Keep label maps that are complete and up to date.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would run, and write nothing.")
     ] = False,
+    debug: DebugOption = False,
 ) -> None:
     """Segment CT scans: a label map on each scan's own grid, and volumes in ml."""
     from monai_attn.data.cases import find_images, output_paths
@@ -99,41 +131,73 @@ def segment(
 
     scans = [Path(scan) for source in inputs for scan in find_images(source)]
     targets = output_paths(scans, output)
-    opened = _open(bundle, device, mode, backend, precision, memory, attention)
+    opened = _open(
+        bundle,
+        device,
+        memory,
+        mode=mode,
+        backend=backend,
+        precision=precision,
+        attention=attention,
+        volume=volume,
+        series=series,
+    )
     if dry_run:
         _outlooks(opened, scans)
         return
 
-    from monai_attn.inference.batch import segment_files
+    folder = output if targets and output not in targets.values() else None
+    for parent in {target.parent for target in targets.values()}:
+        make_writable(parent)
+    failed = _segment(opened, targets, folder, resume=resume, strict=strict)
+    out.print(f"bundle: {opened.root}", highlight=False, soft_wrap=True)
+    out.print(opened.notice, style="yellow")
+    if failed:
+        raise typer.Exit(1)
 
-    for folder in {target.parent for target in targets.values()}:
-        make_writable(folder)
+
+def _segment(
+    opened: Bundle, targets: dict[Path, Path], folder: Path | None, *, resume: bool, strict: bool
+) -> int:
+    """Segment the scans, with a bar, a table and, in a folder, a summary; how many failed."""
+    from monai_attn.inference.batch import segment_files
+    from monai_attn.inference.summary import CSV, Summary
+
     names = opened.label_names
     table = Table("case", *[f"{name} (ml)" for name in names.values()], "labels")
-    failed = 0
-    with _progress() as progress:
+    counts: Counter[str] = Counter()
+    with (
+        Summary(folder, targets, names, opened.settings) if folder else nullcontext() as summary,
+        _progress() as progress,
+    ):
         cases = progress.add_task("cases", total=len(targets))
         windows = progress.add_task("windows", total=None)
 
         def on_window(done: int, total: int | None) -> None:
             progress.update(windows, completed=done, total=total)
 
-        for result in segment_files(opened.segmenter, targets, on_window, opened.settings):
+        for result in segment_files(
+            opened.segmenter, targets, on_window, opened.settings, resume=resume, strict=strict
+        ):
             progress.advance(cases)
+            counts[result.status] += 1
+            if summary:
+                summary.add(result)
+            for warning in result.warnings:
+                _complain("warning", warning)
             if result.fallback:
                 _complain("warning", f"{result.scan}: all windows ran: {result.fallback}")
             if result.error:
-                failed += 1
                 _complain("error", result.error)
             else:
                 volumes = [f"{result.volumes_ml.get(label, 0.0):.1f}" for label in names]
                 table.add_row(escape(result.name), *volumes, escape(str(result.target)))
     if table.row_count:
         out.print(table)
-    out.print(f"bundle: {opened.root}", highlight=False, soft_wrap=True)
-    out.print(opened.notice, style="yellow")
-    if failed:
-        raise typer.Exit(1)
+    if folder:
+        said = ", ".join(f"{count} {status}" for status, count in counts.items())
+        out.print(f"summary: {folder / CSV}: {said}", highlight=False, soft_wrap=True)
+    return counts["failed"]
 
 
 @app.command()
@@ -154,6 +218,7 @@ def evaluate(
             help="Also write the scores to this JSON file.",
         ),
     ] = None,
+    debug: DebugOption = False,
 ) -> None:
     """Score label maps against references: Dice, precision, recall, volumes."""
     from monai_attn.evaluation import evaluate_files, score_table, write_summary
@@ -172,6 +237,7 @@ def phantom(
     all_organs: Annotated[
         bool, typer.Option(help="Label every organ, not the pancreas alone.")
     ] = False,
+    debug: DebugOption = False,
 ) -> None:
     """Write synthetic abdominal CT scans with labels, as a Decathlon data set."""
     from monai_attn.data.phantom import write_phantoms
@@ -200,10 +266,12 @@ def demo(
     seed: Annotated[int, typer.Option(help="Seed of the first phantom.")] = 0,
     bundle: BundleOption = DEFAULT_BUNDLE,
     device: DeviceOption = "auto",
+    debug: DebugOption = False,
 ) -> None:
     """Make phantoms, segment and evaluate them, and draw a picture of each."""
     from monai_attn.data.cases import find_cases
-    from monai_attn.data.volume import case_name, read_volume
+    from monai_attn.data.names import case_name
+    from monai_attn.data.volume import read_volume
     from monai_attn.evaluation import evaluate_files, score_table, write_summary
     from monai_attn.report.figures import case_figure, save_figure
 
@@ -229,29 +297,18 @@ def demo(
     out.print(f"scores: {summary}", highlight=False, soft_wrap=True)
 
 
-def _open(
-    bundle: str,
-    device: str,
-    mode: str | None,
-    backend: str,
-    precision: str,
-    memory: str | None,
-    attention: bool,
-) -> Bundle:
+def _open(bundle: str, device: str = "auto", memory: str | None = None, **options: Any) -> Bundle:
     """Open a bundle while a spinner turns: importing torch takes seconds."""
     with err.status(f"opening {bundle}"), _without_collection():
-        from monai_attn.bundle import open_bundle
+        from monai_attn.bundle import is_shipped, open_bundle
         from monai_attn.inference.plan import parse_memory
 
-        return open_bundle(
-            bundle,
-            device,
-            mode=mode,
-            backend=backend,
-            precision=precision,
-            memory=parse_memory(memory) if memory else None,
-            attention=attention,
-        )
+        if not is_shipped(bundle):
+            _complain(
+                "note", f"{bundle}: a bundle's config is code, and runs; open those you trust"
+            )
+        budget = parse_memory(memory) if memory else None
+        return open_bundle(bundle, device, memory=budget, **options)
 
 
 @contextmanager
@@ -272,7 +329,6 @@ def _without_collection() -> Iterator[None]:
 def _outlooks(opened: Bundle, scans: list[Path]) -> None:
     """What each scan would take, as a table of its own."""
     from monai_attn.data.errors import case_error
-    from monai_attn.inference.batch import CASE_ERRORS
     from monai_attn.inference.plan import format_memory
 
     used = opened.settings
@@ -280,7 +336,7 @@ def _outlooks(opened: Bundle, scans: list[Path]) -> None:
     for scan in scans:
         try:
             outlook = opened.segmenter.outlook(scan)
-        except CASE_ERRORS as error:
+        except Exception as error:  # as in a run: the others are shown
             failed += 1
             _complain("error", case_error(scan, error))
             continue
@@ -320,19 +376,32 @@ def _complain(kind: str, message: object) -> None:
     )
 
 
+def _terminate(*_: object) -> None:
+    sys.exit(TERMINATED)
+
+
 def main() -> None:
     """Run the command line; what a user can mend ends in one line and exit code 2."""
-    warnings.showwarning = lambda message, *_: _complain("warning", message)
+    warnings.showwarning = lambda message, *_, **__: _complain("warning", message)
     warnings.filterwarnings("ignore", category=FutureWarning)  # of the libraries, to their callers
     warnings.filterwarnings("ignore", category=DeprecationWarning)
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         app()
-    except (ValueError, OSError) as error:
-        _complain("error", error)
-        sys.exit(2)
+    except Exception as error:
+        from monai_attn.data.errors import one_line
+
+        logging.getLogger("monai_attn").debug("it comes from here", exc_info=True)
+        expected = isinstance(error, (ValueError, OSError))
+        hint = (
+            "" if expected else " (a fault of this program; --debug shows where: please report it)"
+        )
+        _complain("error", one_line(error) + hint)
+        sys.exit(2 if expected else 1)
     except SystemExit as stop:
-        if stop.code == INTERRUPTED:  # typer's answer to Ctrl-C, which says nothing
-            _complain("error", "interrupted; complete files are kept")
+        if stop.code in (INTERRUPTED, TERMINATED):  # typer's answer to Ctrl-C says nothing
+            word = "interrupted" if stop.code == INTERRUPTED else "terminated"
+            _complain("error", f"{word}; complete files are kept, and --resume goes on from there")
         raise
 
 

@@ -175,8 +175,8 @@ def write_summary(scores: Iterable[CaseScore], path: str | Path) -> Path:
     if Path(path).suffix.lower() != ".json":
         raise ValueError(f"{path}: suffix '{Path(path).suffix}'; '.json' expected: rename the file")
     text = json.dumps(summarize(scores), indent=2, allow_nan=False) + "\n"
-    with written_whole(path) as part:
-        part.write_text(text, encoding="utf-8")
+    with written_whole(path) as file:
+        file.write(text.encode())
     return Path(path)
 
 

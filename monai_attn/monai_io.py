@@ -13,8 +13,9 @@ from monai.data.image_reader import ImageReader
 from monai.data.image_writer import ImageWriter
 from monai.data.meta_tensor import MetaTensor
 
-from monai_attn.data.grid import same_grid
-from monai_attn.data.volume import SUFFIXES, Volume, read_volume, save_nifti
+from monai_attn.data.grid import Grid, same_grid
+from monai_attn.data.volume import Volume, read_volume
+from monai_attn.data.writer import write_labels
 
 
 class VolumeReader(ImageReader):
@@ -25,31 +26,32 @@ class VolumeReader(ImageReader):
     """
 
     def verify_suffix(self, filename: Sequence[PathLike] | PathLike) -> bool:
-        """Whether all files are NIfTI by name."""
-        names = [filename] if isinstance(filename, (str, Path)) else list(filename)
-        return all(str(name).lower().endswith(SUFFIXES) for name in names)
+        """Any file: what is no scan is refused here, and not given to a reader without checks."""
+        return True
 
     def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> Volume:
         """Read one file; ValueError as `read_volume`."""
         names = [data] if isinstance(data, (str, Path)) else list(data)
         if len(names) != 1:
-            raise ValueError(f"{names}: one NIfTI file is expected for one image")
+            raise ValueError(f"{names}: one scan is expected for one image")
         return read_volume(str(names[0]))
 
     def get_data(self, img: Volume) -> tuple[np.ndarray, dict[str, Any]]:
         """The voxels (X, Y, Z) and the metadata MONAI's spatial transforms need."""
-        return img.data, {
+        meta = {
             "affine": img.affine.copy(),
             "original_affine": img.affine.copy(),
             "spatial_shape": np.array(img.data.shape),
             "space": "RAS",
             "original_channel_dim": "no_channel",
             "form_code": img.form_code,
+            "trailing": img.trailing,
         }
+        return img.data, meta if img.qform is None else {**meta, "qform": img.qform.copy()}
 
 
 class LabelWriter(ImageWriter):
-    """MONAI's writer interface over `save_nifti`: whole files only, and only on the scan's own grid."""
+    """MONAI's writer interface over `write_labels`: whole files only, and only on the scan's own grid."""
 
     def __init__(self, output_dtype: Any = np.uint8, **kwargs: Any) -> None:
         super().__init__(output_dtype=output_dtype, **kwargs)
@@ -75,19 +77,18 @@ class LabelWriter(ImageWriter):
             shape, np.asarray(meta["affine"], dtype=np.float64), self.affine
         ):
             raise ValueError(f"{name}: the labels are not on the scan's grid; invert them first")
-        self.form_code = int(meta.get("form_code", 1))
-        self.scan = Path(name)
+        self.scan = Grid(
+            shape,
+            self.affine,
+            int(meta.get("form_code", 1)),
+            Path(name),
+            trailing=int(meta.get("trailing", 0)),
+            qform=np.asarray(meta["qform"]) if "qform" in meta else None,
+        )
 
     def write(self, filename: PathLike, verbose: bool = False, **kwargs: Any) -> None:
-        """Write the file, as `save_nifti`."""
-        save_nifti(
-            Path(filename),
-            self.data_obj,
-            self.affine,
-            scan=self.scan,
-            form_code=self.form_code,
-            dtype=self.output_dtype,
-        )
+        """Write the file, as `write_labels`."""
+        write_labels(Path(filename), self.data_obj, self.scan, dtype=self.output_dtype)
 
 
 def as_tensor(volume: Volume) -> MetaTensor:

@@ -6,6 +6,8 @@ client that looks for MONAI's own loading and saving transforms finds them.
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -19,7 +21,11 @@ from monai.data.utils import compute_shape_offset, zoom_affine
 from monai.utils import TraceKeys, ensure_tuple_rep
 from numpy.typing import NDArray
 
+from monai_attn.data.affine import shear_doubt, spaced
+from monai_attn.data.errors import ScanWarning
 from monai_attn.data.grid import same_grid
+from monai_attn.data.hounsfield import doubts
+from monai_attn.data.nifti_header import MOST_VOXELS
 from monai_attn.monai_io import LabelWriter, VolumeReader
 from monai_attn.resample import resample_onto
 from monai_attn.scan_grid import Slab, labels_on_grid, maps_on_grid
@@ -42,6 +48,9 @@ def ras_grid(
 
     Returns:
         its shape, and its affine: voxel to RAS+ mm.
+
+    Raises:
+        ValueError: if it would have more voxels than any scan.
     """
     turn = nib.io_orientation(affine)
     turned = affine @ nib.orientations.inv_ornt_aff(turn, shape)
@@ -50,6 +59,12 @@ def ras_grid(
     target = zoom_affine(turned, np.asarray(spacing, dtype=np.float64), diagonal=False)
     new_shape, offset = compute_shape_offset(tuple(sizes), turned, target)
     target[:-1, -1] = offset[: len(shape)]
+    voxels = math.prod(int(n) for n in new_shape)
+    if voxels > MOST_VOXELS:
+        raise ValueError(
+            f"{voxels} voxels after resampling to {spaced(np.asarray(spacing))} mm; "
+            f"at most {MOST_VOXELS} expected: crop the scan, or mend its spacing"
+        )
     return tuple(int(n) for n in new_shape), target
 
 
@@ -173,6 +188,24 @@ class LabelsOnScanGridd(T.MapTransform):
         return labels_on_grid(slabs, image.shape[1:], matrix, shape, axis)
 
 
+class CheckScand(T.MapTransform):
+    """Warns of what makes a scan doubtful: no CT in HU, thin, or with axes that are not straight.
+
+    Args:
+        keys: scans as they were read.
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Look at each key's scan (1, X, Y, Z) and give it on as it is; a `ScanWarning` for each doubt."""
+        for key in self.key_iterator(dict(data)):
+            scan, affine = data[key], np.asarray(data[key].affine, dtype=np.float64)
+            name = scan.meta.get("filename_or_obj", key)
+            found = [*doubts(scan[0].cpu().numpy(), affine), shear_doubt(affine)]
+            for doubt in filter(None, found):
+                warnings.warn(f"{name}: {doubt}", ScanWarning, stacklevel=2)
+        return dict(data)
+
+
 class CheckLabeld(T.MapTransform):
     """Checks a label against its image and maps its values to classes.
 
@@ -216,7 +249,9 @@ class CheckLabeld(T.MapTransform):
 
 def load(keys: KeysCollection) -> list[T.Transform]:
     """Read each key's file into a float32 volume (1, X, Y, Z)."""
-    reader = T.LoadImaged(keys, image_only=True)
+    with warnings.catch_warnings():  # MONAI tries all of its readers, and some complain
+        warnings.simplefilter("ignore")
+        reader = T.LoadImaged(keys, image_only=True)
     reader.register(VolumeReader())
     return [reader, T.EnsureChannelFirstd(keys)]
 
@@ -240,8 +275,12 @@ def to_network_grid(
 
 
 def preprocessing(spacing: Sequence[float], intensity_range: Sequence[float]) -> T.Compose:
-    """What inference does to `image`, a path: RAS, `spacing` in mm, `intensity_range` in HU to 0..1."""
-    return T.Compose([*load("image"), *to_network_grid(("image",), spacing, intensity_range)])
+    """What inference does to `image`, a path: RAS, `spacing` in mm, `intensity_range` in HU to 0..1.
+
+    What makes it doubtful as a CT in HU is warned about.
+    """
+    read = [*load("image"), CheckScand("image")]
+    return T.Compose([*read, *to_network_grid(("image",), spacing, intensity_range)])
 
 
 def evaluation(

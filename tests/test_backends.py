@@ -320,10 +320,10 @@ def a_file(folder, monkeypatch):
 
 
 def full(folder, monkeypatch):
-    def no_space(self, data):
+    def no_space(handle):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", no_space)
+    monkeypatch.setattr(os, "fsync", no_space)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="owners and modes of POSIX")

@@ -102,10 +102,31 @@ def test_datalists_that_cannot_be_used(tmp_path, content, fault, find):
 
 
 def test_a_path_to_nothing_or_to_no_scan_is_named(tmp_path):
-    fails(f"{tmp_path}/a.nii: does not exist; a NIfTI file, ", find_images, tmp_path / "a.nii")
+    fails(f"{tmp_path}/a.nii: does not exist; check the path", find_images, tmp_path / "a.nii")
     fails(f"{tmp_path}/a.json: does not exist; a datalist", find_images, tmp_path / "a.json")
     touch(tmp_path, "notes.txt", "a.mha")
-    fails(f"{tmp_path}: no NIfTI file among 2 entries; .nii or .nii.gz", find_images, tmp_path)
+    fails(f"{tmp_path}: no scan among 2 entries; .nii.gz or .nii files", find_images, tmp_path)
+    fails(f"{tmp_path}/a.mha: a NIfTI file (.nii.gz or", find_images, tmp_path / "a.mha")
+    fails("https:/there/a.nii: a URL; download it", find_images, "https://there/a.nii")
+
+
+def test_what_was_made_here_is_no_scan(tmp_path):
+    """A folder can be segmented into itself, and that again."""
+    touch(tmp_path, "a.nii.gz", "a_seg.nii.gz", "a_seg.manifest.json", "a_attention_1.nii.gz")
+    touch(tmp_path, "b_seg.nii.gz", "b_attention_1.nii.gz", ".c.nii.gz")
+    names = ["a.nii.gz", "b_attention_1.nii.gz", "b_seg.nii.gz"]
+    assert find_images(tmp_path) == [f"{tmp_path}/{name}" for name in names]
+
+
+def test_a_pair_of_files_is_one_scan(tmp_path):
+    touch(tmp_path, "a.hdr", "a.img", "B.HDR", "B.IMG", "alone.img")
+    names = ["B.HDR", "a.hdr", "alone.img"]
+    assert find_images(tmp_path) == [f"{tmp_path}/{name}" for name in names]
+
+
+def test_a_link_to_nothing_is_a_scan_that_fails_and_not_one_that_is_lost(tmp_path):
+    (tmp_path / "a.nii").symlink_to(tmp_path / "gone.nii")
+    assert find_images(tmp_path) == [f"{tmp_path}/a.nii"]
 
 
 # --- find_cases
@@ -308,7 +329,6 @@ BAD_OUTPUTS = {
         "out",
         "{0}/link.nii: listed twice, also as {0}/a.nii; each scan once expected: leave one out",
     ),
-    "no scan by name": (["a.mha"], "out", "{0}/a.mha: a NIfTI file (.nii.gz or .nii) is expected"),
 }
 
 

@@ -20,6 +20,13 @@ def run(monkeypatch, *arguments):
     return stopped.value.code or 0
 
 
+SUMMARY = ["summary.csv", "summary.json"]
+
+
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
 @pytest.fixture
 def scan(phantoms):
     return sorted((phantoms / "imagesTr").iterdir())[0]
@@ -61,12 +68,10 @@ def test_a_manifest_says_how_labels_were_made(scan, tiny_bundle, tmp_path, monke
     assert run(monkeypatch, "segment", scan, "-o", tmp_path, *options) == 0
     said = json.loads((tmp_path / scan.name.replace(".nii.gz", "_seg.manifest.json")).read_text())
     assert said["scan"] == str(scan)
-    assert (said["mode"], said["backend"], said["bundle"]["name"]) == (
-        "full",
-        "eager",
-        DEFAULT_BUNDLE,
-    )
-    assert len(said["weights_sha256"]) == 64
+    settings = said["settings"]
+    assert (said["mode"], settings["mode"], settings["backend"]) == ("full", "full", "eager")
+    assert settings["bundle"]["name"] == DEFAULT_BUNDLE
+    assert len(settings["weights_sha256"]) == len(settings["bundle_sha256"]) == 64
     assert set(said["seconds"]) == {"read", "prepare", "plan", "network", "labels", "write"}
 
 
@@ -127,7 +132,7 @@ def test_a_dry_run_goes_on_after_a_bad_scan(scan, tiny_bundle, tmp_path, monkeyp
     arguments = ("-o", tmp_path / "out", "--bundle", tiny_bundle, "--dry-run")
     assert run(monkeypatch, "segment", tmp_path / "bad.nii.gz", scan, *arguments) == 1
     printed = capsys.readouterr()
-    assert f"error: {tmp_path / 'bad.nii.gz'}: not a NIfTI file" in printed.err
+    assert f"error: {tmp_path / 'bad.nii.gz'}: a web page, not a scan" in printed.err
     assert "windows" in printed.out
 
 
@@ -150,7 +155,7 @@ def test_a_scan_that_takes_more_memory_than_allowed_is_refused_before_the_work(
     assert f"error: {scan}: takes " in error
     assert "50 MiB are allowed; allow " in error
     assert "with --memory, or crop the scan" in error
-    assert list((tmp_path / "out").iterdir()) == []
+    assert names_in(tmp_path / "out") == SUMMARY
 
 
 def test_an_interrupted_run_leaves_nothing_half_done(scan, tiny_bundle, tmp_path):
@@ -177,21 +182,10 @@ main()
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 130, done.stderr
-    assert done.stderr.splitlines()[-1] == "error: interrupted; complete files are kept"
+    said = "error: interrupted; complete files are kept, and --resume goes on from there"
+    assert done.stderr.splitlines()[-1] == said
     assert "Traceback" not in done.stderr
-    assert list((tmp_path / "out").iterdir()) == []
-
-
-def test_one_bad_scan_is_reported_and_the_others_are_done(
-    scan, tiny_bundle, tmp_path, monkeypatch, capsys
-):
-    (tmp_path / "bad.nii.gz").write_bytes(b"<html>")
-    arguments = ("-o", tmp_path / "out", "--bundle", tiny_bundle)
-    assert run(monkeypatch, "segment", tmp_path / "bad.nii.gz", scan, *arguments) == 1
-    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1
-    assert "bad.nii.gz" in errors[0]
-    assert len(list((tmp_path / "out").glob("*.nii.gz"))) == 1
+    assert names_in(tmp_path / "out") == SUMMARY
 
 
 @pytest.mark.parametrize(
@@ -222,14 +216,48 @@ def test_what_a_user_can_mend_is_one_line(scan, tmp_path, monkeypatch, capsys, a
 
 
 @pytest.mark.filterwarnings("default")  # the command line prints it; elsewhere it is an error
-def test_a_warning_is_one_line_that_names_the_file(tmp_path, tiny_bundle, monkeypatch, capsys):
-    data = np.zeros((12, 12, 12), np.float32)
+def test_a_warning_is_one_line_that_names_the_file(
+    scan, tmp_path, tiny_bundle, monkeypatch, capsys
+):
+    image = nib.load(scan)
+    data = image.get_fdata(dtype=np.float32)
     data[0, 0, 0] = np.nan
     scan = tmp_path / "scan.nii.gz"
-    nib.save(nib.Nifti1Image(data, np.diag([8.0, 8.0, 8.0, 1.0])), scan)
+    nib.save(nib.Nifti1Image(data, image.affine), scan)
     assert run(monkeypatch, "segment", scan, "-o", tmp_path / "out", "--bundle", tiny_bundle) == 0
     warned = [w for w in capsys.readouterr().err.splitlines() if w.startswith("warning: ")]
     assert warned == [f"warning: {scan}: 1 voxel is NaN or infinite; taken as -1024"]
+
+
+def test_a_fault_of_the_program_is_one_line_too(scan, monkeypatch, capsys):
+    def fault(*_, **__):
+        raise KeyError("lost")
+
+    monkeypatch.setattr("monai_attn.evaluation.evaluate_files", fault)
+    assert run(monkeypatch, "evaluate", scan, scan) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said == [
+        "error: KeyError: 'lost' (a fault of this program; --debug shows where: please report it)"
+    ]
+
+
+def test_debug_shows_where_an_error_comes_from(scan, tmp_path):
+    (tmp_path / "bad.nii").write_bytes(b"<html>")
+    command = [sys.executable, "-m", "monai_attn.cli", "evaluate", tmp_path / "bad.nii", scan]
+    for option, shown in (([], False), (["--debug"], True)):
+        done = subprocess.run([*command, *option], capture_output=True, text=True)
+        assert done.returncode == 2
+        assert ("Traceback" in done.stderr) is shown
+        assert done.stderr.splitlines()[-1].startswith(f"error: {tmp_path}/bad.nii: not a NIfTI")
+
+
+def test_code_of_a_bundle_that_is_named_by_its_path_is_noted(
+    scan, tiny_bundle, tmp_path, monkeypatch, capsys
+):
+    arguments = ("segment", scan, "-o", tmp_path / "out", "--bundle", tiny_bundle)
+    run(monkeypatch, *arguments)
+    note = f"note: {tiny_bundle}: a bundle's config is code, and runs; open those you trust"
+    assert capsys.readouterr().err.splitlines()[0] == note
 
 
 def test_a_good_scan_gives_no_warning(scan, tiny_bundle, tmp_path, monkeypatch, capsys):

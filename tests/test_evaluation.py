@@ -250,7 +250,7 @@ BAD_FILES = {
     "4D": (
         (np.zeros((4, 4, 4, 2), np.uint8),),
         (block(1, 2),),
-        "{p}: 4 dimensions (4, 4, 4, 2); one 3D volume is expected",
+        "{p}: 4 dimensions, (4, 4, 4, 2); one volume expected",
     ),
     "fraction": (
         (block(1, 2),),
@@ -269,7 +269,7 @@ BAD_FILES = {
     "complex": (
         (np.zeros(SHAPE, np.complex64),),
         (block(1, 2),),
-        "{p}: voxels of type complex64; one number for each voxel is expected",
+        "{p}: voxels of type complex64; one real number for each voxel expected",
     ),
 }
 
@@ -300,9 +300,9 @@ def test_a_grid_may_be_off_by_rounding(tmp_path):
 
 # how the file is spoilt, what the one line says after the path
 SPOILT = {
-    "text": (lambda raw: b"not an image", "not a NIfTI file ("),
+    "text": (lambda raw: b"not an image", "not a NIfTI file, "),
     "cut": (lambda raw: raw[:-30], "holds 442 bytes of the 472"),
-    "gzip cut": (lambda raw: gzip.compress(raw)[:-9], "cannot be read to its end ("),
+    "compressed": (lambda raw: gzip.compress(raw)[:-9], "compressed, but its name"),
 }
 
 

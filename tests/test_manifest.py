@@ -1,14 +1,18 @@
 import json
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from monai_attn.data.grid import Grid
-from monai_attn.inference.manifest import manifest_path, write_manifest
+from monai_attn.data.names import manifest_path
+from monai_attn.inference.manifest import Kept, find_kept, write_manifest
 from monai_attn.inference.plan import Plan
 from monai_attn.inference.segment import Segmentation
 
 SCAN = Grid((4, 4, 4), np.diag([10.0, 10, 10, 1]), 1, Path("/scans/a.nii.gz"))
+SETTINGS = {"backend": "eager", "weights_sha256": "ab", "series": None}
 
 
 def segmentation(plan=None):
@@ -17,25 +21,101 @@ def segmentation(plan=None):
     return Segmentation(SCAN, labels, plan=plan, seconds={"read": 0.12345, "network": 2.0})
 
 
-def test_a_manifest_is_named_after_its_label_map():
-    assert manifest_path(Path("out/a_seg.nii.gz")) == Path("out/a_seg.manifest.json")
+def written(folder, plan=None, settings=SETTINGS, **options):
+    """A label map with a map beside it and the manifest of both."""
+    target, beside = folder / "a_seg.nii.gz", folder / "a_attention_1.nii.gz"
+    target.write_bytes(b"labels")
+    beside.write_bytes(b"attention")
+    files = [beside, target]
+    write_manifest(target, segmentation(plan), settings, scan_sha256="cd", files=files, **options)
+    return target
 
 
 def test_what_a_manifest_says(tmp_path):
     window = (slice(0, 8),) * 3
     plan = Plan((16, 8, 8), (0, 0, 0), (8, 8, 8), (window,), 3, {"outside the region": 2}, "focus")
-    settings = {"backend": "eager", "weights_sha256": "ab"}
-    path = write_manifest(tmp_path / "a_seg.nii.gz", segmentation(plan), settings)
-    said = json.loads(path.read_text())
-    assert said["scan"] == "/scans/a.nii.gz"
-    assert said["labels"] == "a_seg.nii.gz"
-    assert (said["backend"], said["weights_sha256"]) == ("eager", "ab")
+    target = written(tmp_path, plan, warnings=["/scans/a.nii.gz: thin"])
+    said = json.loads(manifest_path(target).read_text())
+    assert (said["scan"], said["scan_sha256"]) == ("/scans/a.nii.gz", "cd")
+    assert said["files_sha256"] == {
+        "a_attention_1.nii.gz": sha256(b"attention").hexdigest(),
+        "a_seg.nii.gz": sha256(b"labels").hexdigest(),
+    }
+    assert said["settings"] == SETTINGS
     assert (said["mode"], said["fallback"]) == ("focus", "")
     assert said["windows"] == {"in_all": 3, "run": 1, "skipped": {"outside the region": 2}}
     assert said["volumes_ml"] == {"1": 32.0}
+    assert said["warnings"] == ["/scans/a.nii.gz: thin"]
     assert said["seconds"] == {"read": 0.123, "network": 2.0}
 
 
 def test_without_a_plan_there_is_no_word_of_windows(tmp_path):
-    said = json.loads(write_manifest(tmp_path / "a.nii", segmentation(), {}).read_text())
-    assert "windows" not in said
+    assert "windows" not in json.loads(manifest_path(written(tmp_path)).read_text())
+
+
+def test_what_is_complete_and_up_to_date_is_kept(tmp_path):
+    target = written(tmp_path, warnings=["thin"])
+    assert find_kept(target, SETTINGS, "cd") == Kept({1: 32.0}, "", ("thin",))
+
+
+def without_labels(target):
+    target.unlink()
+
+
+def other_labels(target):
+    target.write_bytes(b"label")
+
+
+def without_a_map(target):
+    target.with_name("a_attention_1.nii.gz").unlink()
+
+
+def without_a_manifest(target):
+    manifest_path(target).unlink()
+
+
+def half_a_manifest(target):
+    path = manifest_path(target)
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def changed(**fields):
+    def change(target):
+        path = manifest_path(target)
+        path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+    return change
+
+
+SPOILT = {
+    "no labels": without_labels,
+    "other labels": other_labels,
+    "an attention map is gone": without_a_map,
+    "no manifest": without_a_manifest,
+    "half a manifest": half_a_manifest,
+    "a list": lambda target: manifest_path(target).write_text("[]"),
+    "binary": lambda target: manifest_path(target).write_bytes(bytes(range(256))),
+    "files of another kind": changed(files_sha256=[1]),
+    "no word of the labels": changed(files_sha256={}),
+    "volumes of another kind": changed(volumes_ml={"a": "b"}),
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT.keys())
+def test_what_is_incomplete_or_harmed_is_not_kept(tmp_path, spoil):
+    target = written(tmp_path)
+    spoil(target)
+    assert find_kept(target, SETTINGS, "cd") is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "scan"),
+    [
+        ({**SETTINGS, "backend": "openvino"}, "cd"),
+        ({**SETTINGS, "series": "1.2"}, "cd"),
+        ({"backend": "eager"}, "cd"),
+        (SETTINGS, "another scan"),
+    ],
+)
+def test_what_was_made_otherwise_is_not_kept(tmp_path, settings, scan):
+    assert find_kept(written(tmp_path), settings, scan) is None

@@ -13,6 +13,9 @@ from monai_attn.inference.inferer import AttentionWindowInferer
 from monai_attn.inference.segment import Segmenter
 from monai_attn.transforms import postprocessing, preprocessing
 
+# the scans here are blocks, and no CT
+pytestmark = pytest.mark.filterwarnings("ignore::monai_attn.data.errors.ScanWarning")
+
 SPACING, HU = (3.0, 3.0, 3.0), (0.0, 100.0)
 
 

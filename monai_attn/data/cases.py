@@ -1,33 +1,40 @@
 """Which files belong together: the scans a path stands for, cases with labels, pairs, outputs.
 
-A case is named after its file, without folder and NIfTI suffix. Hidden files are left out, and only
-the folder itself is searched.
+A case is named after its file, without folder and NIfTI suffix, or after its DICOM folder. Hidden files
+are left out, and so are label maps that were made here, which have a manifest beside them.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from monai_attn.data.volume import SUFFIXES, case_name
+from monai_attn.data.file_kind import require_regular
+from monai_attn.data.names import (
+    ATTENTION,
+    LABELS,
+    case_name,
+    check_name,
+    manifest_path,
+    real_path,
+    suffix,
+)
 
 SECTIONS = ("test", "testing", "validation", "training")  # of a datalist, in order of preference
 Case = dict[str, str]
-ATTENTION = re.compile(r"_attention_\d+$")  # lies beside a label map, and is none
 
 
 def find_images(source: str | Path) -> list[str]:
     """The scans to segment.
 
     Args:
-        source: a NIfTI file, a folder of them, a folder with a Decathlon `dataset.json`, or a JSON
-            datalist. Of a datalist with several sections the first of test, testing, validation and
-            training that names a case is taken.
+        source: a NIfTI file, a folder of them, a folder with a DICOM series, a folder of such folders,
+            a folder with a Decathlon `dataset.json`, or a JSON datalist. Of a datalist with several
+            sections the first of test, testing, validation and training that names a case is taken.
 
     Returns:
         Paths in the order of the datalist, or sorted.
@@ -38,15 +45,13 @@ def find_images(source: str | Path) -> list[str]:
     """
     path = Path(source)
     if path.is_dir() and not (path / "dataset.json").is_file():
-        return _named_once([str(found) for found in _nifti_files(path)])
+        return _named_once([str(found) for found in _scans_in(path)])
     if path.is_dir() or path.suffix == ".json":
         sections = _read_datalist(path)
         return _named_once([case["image"] for case in next(iter(sections.values()))])
     if not path.exists():
-        raise ValueError(
-            f"{path}: does not exist; a NIfTI file, a folder or a datalist (JSON) expected: "
-            "check the path"
-        )
+        require_regular(path)
+    check_name(path)
     return [str(path)]
 
 
@@ -133,7 +138,8 @@ def pair_cases(prediction: str | Path, reference: str | Path) -> list[tuple[str,
         )
     if prediction.is_dir():
         return _pair_folders(prediction, reference)
-    case_name(prediction)
+    check_name(prediction)
+    check_name(reference)
     return [(case_name(reference), prediction, reference)]
 
 
@@ -152,7 +158,7 @@ def output_paths(scans: Sequence[Path], output: Path) -> dict[Path, Path]:
         ValueError: if two scans would share a path, a path is a scan itself, a scan is listed
             twice, or `output` is a file where a folder is needed, or the other way round.
     """
-    if output.name.lower().endswith(SUFFIXES):
+    if suffix(output, LABELS):
         if len(scans) != 1:
             raise ValueError(
                 f"{output}: one file for the labels of {len(scans)} scans; "
@@ -175,12 +181,12 @@ def output_paths(scans: Sequence[Path], output: Path) -> dict[Path, Path]:
 def _check_outputs(scans: Sequence[Path], targets: dict[Path, Path]) -> None:
     scan_at: dict[Path, Path] = {}
     for scan in scans:
-        if scan.resolve() in scan_at:
+        if real_path(scan) in scan_at:
             raise ValueError(
-                f"{scan}: listed twice, also as {scan_at[scan.resolve()]}; "
+                f"{scan}: listed twice, also as {scan_at[real_path(scan)]}; "
                 "each scan once expected: leave one out"
             )
-        scan_at[scan.resolve()] = scan
+        scan_at[real_path(scan)] = scan
     scan_to: dict[Path, Path] = {}
     for scan, target in targets.items():
         if target in scan_to:
@@ -189,7 +195,7 @@ def _check_outputs(scans: Sequence[Path], targets: dict[Path, Path]) -> None:
                 "one name for each scan expected: rename one, or segment them into two folders"
             )
         scan_to[target] = scan
-        if target.resolve() in scan_at:
+        if real_path(target) in scan_at:
             raise ValueError(
                 f"{target}: a scan, and the labels of {scan} would replace it; "
                 "a new file expected: choose another output"
@@ -234,13 +240,36 @@ def _by_name(names: dict[Path, str]) -> dict[str, Path]:
     return by_name
 
 
-def _nifti_files(folder: Path) -> list[Path]:
-    entries = sorted(folder.iterdir())
-    files = [
+def _scans_in(folder: Path) -> list[Path]:
+    """The NIfTI scans in a folder; else the folder, or those in it, with a DICOM series."""
+    entries = _visible(folder)
+    scans = [path for path in entries if suffix(path) and not path.is_dir()]
+    names = {path.name.lower() for path in scans}
+    scans = [
         path
-        for path in entries
-        if path.name.lower().endswith(SUFFIXES) and path.name[0] != "." and path.is_file()
+        for path in scans
+        if not _made_here(path)
+        and not (path.suffix.lower() == ".img" and f"{path.stem}.hdr".lower() in names)
     ]
+    if scans:
+        return scans
+    from monai_attn.data.dicom import holds_dicom  # SimpleITK: late, as most scans are NIfTI
+
+    series = [path for path in (folder, *entries) if path.is_dir() and holds_dicom(path)]
+    if series[:1] == [folder]:
+        return [folder]
+    if series:
+        return series
+    raise ValueError(
+        f"{folder}: no scan among {len(entries)} entries; .nii.gz or .nii files, or a DICOM series, "
+        "expected: give the folder that holds them"
+    )
+
+
+def _nifti_files(folder: Path) -> list[Path]:
+    """The label maps in a folder."""
+    entries = _visible(folder)
+    files = [path for path in entries if suffix(path, LABELS) and not path.is_dir()]
     if not files:
         raise ValueError(
             f"{folder}: no NIfTI file among {len(entries)} entries; "
@@ -249,10 +278,21 @@ def _nifti_files(folder: Path) -> list[Path]:
     return files
 
 
+def _visible(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.name[0] != ".")
+
+
+def _made_here(path: Path) -> bool:
+    """Whether a file is a label map that was made here, or an attention map beside one."""
+    if not suffix(path, LABELS):
+        return False
+    labels = path.with_name(f"{ATTENTION.sub('_seg', case_name(path))}.nii")
+    return manifest_path(labels).exists()
+
+
 def _named_once(images: list[str]) -> list[str]:
     """The images, if no two would give label maps of one name; any suffix will do here."""
-    paths = [Path(image) for image in images]
-    _by_name({path: path.name.removesuffix(".gz").removesuffix(".nii") for path in paths})
+    _by_name({Path(image): case_name(image) for image in images})
     return images
 
 

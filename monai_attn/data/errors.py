@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 WRAPPER = "applying transform"  # how MONAI begins what it raises around an error
 
@@ -11,11 +15,34 @@ class ScanWarning(UserWarning):
     """What is doubtful about a scan, in one line that names the file; its labels may mislead."""
 
 
-def reason(error: BaseException) -> str:
-    """What lies at the root of an error, in one line: libraries wrap what goes wrong inside them."""
+@contextmanager
+def noted_doubts(strict: bool = False) -> Iterator[list[str]]:
+    """Note what is doubtful about scans instead of showing it; if `strict`, the first is an error."""
+    noted: list[str] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error" if strict else "always", ScanWarning)
+        show = warnings.showwarning
+
+        def note(message: Any, category: type[Warning], *where: Any, **options: Any) -> None:
+            if issubclass(category, ScanWarning):
+                noted.append(one_line(message))
+            else:
+                show(message, category, *where, **options)
+
+        warnings.showwarning = note
+        yield noted
+
+
+def root_of(error: BaseException) -> BaseException:
+    """The error at the root of another."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return _one_line(error)
+    return error
+
+
+def reason(error: BaseException) -> str:
+    """What lies at the root of an error, in one line: libraries wrap what goes wrong inside them."""
+    return one_line(root_of(error))
 
 
 def case_error(scan: Path, error: BaseException) -> str:
@@ -27,11 +54,14 @@ def case_error(scan: Path, error: BaseException) -> str:
     link: BaseException | None = error
     while link is not None:
         if str(scan) in str(link):
-            return _one_line(link)
+            return one_line(link)
         link = link.__cause__
-    why = reason(error) if str(error).startswith(WRAPPER) else _one_line(error)
+    why = reason(error) if str(error).startswith(WRAPPER) else one_line(error)
     return f"{scan}: {why}"
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+def one_line(error: BaseException) -> str:
+    """What an error says, in one line; with its type, where that says more than the text."""
+    text = " ".join(str(error).split())
+    plain = isinstance(error, (ValueError, OSError, RuntimeError, MemoryError, Warning))
+    return text if text and plain else f"{type(error).__name__}: {text}".removesuffix(": ")

@@ -1,12 +1,17 @@
-"""A file that appears whole or not at all."""
+"""A file that appears whole or not at all, and folders that can be written to."""
 
 from __future__ import annotations
 
 import os
+import secrets
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
+
+OPEN_FILES = Path("/proc/self/fd")  # Linux: each open file under its number
+MODE = 0o666  # less the umask, as for any new file
 
 
 def make_writable(folder: Path) -> None:
@@ -25,26 +30,60 @@ def make_writable(folder: Path) -> None:
 
 
 @contextmanager
-def written_whole(path: str | Path) -> Iterator[Path]:
-    """A private file beside `path` to write to; renamed onto it at the end, removed after an error.
+def written_whole(path: str | Path) -> Iterator[BinaryIO]:
+    """A private file to write to, which takes its name at the end, and is gone after an error.
 
-    It keeps the suffix, by which writers choose their format. Missing folders are made. A run
-    that is killed leaves the old file or the whole new one (and perhaps a hidden `.part` file),
-    never half of one.
+    Missing folders are made. A run that is killed at any moment leaves the old file or the whole new
+    one. Nothing else is left where the system has files without a name (Linux), unless it is killed in
+    the instant of replacing an old file; elsewhere perhaps a hidden `.NAME.XXXX.part`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    suffix = "".join(path.suffixes[-2:]) if path.name.lower().endswith(".nii.gz") else path.suffix
-    handle, name = tempfile.mkstemp(prefix=".", suffix=f".part{suffix}", dir=path.parent)
-    os.close(handle)
-    part = Path(name)
+    part = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.part")
     try:
-        yield part
-        with part.open("rb") as written:
-            os.fsync(written.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        part.chmod(0o666 & ~umask)  # mkstemp's files are private
+        handle, nameless = _create(part)
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(handle)
+            if nameless:
+                _name(handle, part)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Wait until no other run is here for this folder; on systems without such locks, do not wait."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network file systems have none
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)  # which lets go of it
+
+
+def _create(part: Path) -> tuple[int, bool]:
+    """A new file, open, and whether it still lacks its name."""
+    if hasattr(os, "O_TMPFILE") and OPEN_FILES.is_dir():
+        try:
+            return os.open(part.parent, os.O_TMPFILE | os.O_RDWR, MODE), True
+        except OSError:  # not on every file system
+            pass
+    new = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0)
+    return os.open(part, new, MODE), False
+
+
+def _name(handle: int, part: Path) -> None:
+    folder = os.open(part.parent, os.O_RDONLY)
+    try:  # only with a folder's handle does link follow what stands for the open file
+        os.link(OPEN_FILES / str(handle), part.name, dst_dir_fd=folder)
+    finally:
+        os.close(folder)

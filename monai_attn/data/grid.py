@@ -5,7 +5,7 @@ Space: voxel (i, j, k) lies at `affine @ (i, j, k, 1)` millimetres in RAS+ patie
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -24,13 +24,18 @@ class Grid:
         affine: (4, 4) float64, voxel to RAS+ millimetres.
         form_code: the NIfTI code of the space the affine leads to, such as 1 for the scanner's; 0
             where the header holds no affine and nibabel's is a guess.
-        path: the scan's file.
+        path: the scan's file, or its DICOM folder.
+        trailing: axes of one voxel behind these three, which a label map has too.
+        qform: (4, 4) the file's qform, where it has one that leads elsewhere: programs that follow it
+            see the scan there, and must see the labels there too.
     """
 
     shape: tuple[int, ...]
     affine: NDArray[np.float64]
     form_code: int
     path: Path
+    trailing: int = field(default=0, kw_only=True)
+    qform: NDArray[np.float64] | None = field(default=None, kw_only=True)
 
 
 def grid_offset(

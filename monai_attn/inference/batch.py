@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from monai_attn.data.errors import case_error
-from monai_attn.data.volume import case_name, write_labels, write_map
-from monai_attn.inference.manifest import manifest_path, write_manifest
+from monai_attn.data.errors import ScanWarning, case_error, noted_doubts, root_of
+from monai_attn.data.names import (
+    attention_path,
+    case_name,
+    check_length,
+    manifest_path,
+    real_path,
+)
+from monai_attn.data.volume import scan_sha256
+from monai_attn.data.writer import write_labels, write_map
+from monai_attn.inference.manifest import find_kept, write_manifest
 from monai_attn.inference.segment import OnWindow, Segmenter
 
-CASE_ERRORS = (ValueError, OSError, RuntimeError, MemoryError)  # they end one case and not the run
 SLOPE = 1 / 254  # bytes 1 to 255 are 0 to 1; byte 0, nothing was looked at, is below 0
-
-
-def attention_path(target: Path, level: int) -> Path:
-    """Where the attention of a level lies beside a label map: `NAME_attention_1.nii.gz`."""
-    name = case_name(target)
-    suffix = target.name[len(name) :]
-    return target.with_name(f"{name.removesuffix('_seg')}_attention_{level}{suffix}")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -29,24 +31,35 @@ class CaseResult:
     """What became of one scan.
 
     Attributes:
-        scan: the file.
+        scan: the file, or the DICOM folder.
         target: its label map. It and its manifest, which is written last, are there unless there is an
             `error`.
         volumes_ml: the volume of each label found in it, in ml.
         fallback: why a run in focus mode became a full one, or empty.
+        warnings: what is doubtful about the scan, a line each that names it.
         error: one line that says why there is no label map, or empty.
+        kept: whether the label map was there, whole and up to date, and was left as it was.
+        seconds: how long it took.
     """
 
     scan: Path
     target: Path
     volumes_ml: dict[int, float] = field(default_factory=dict)
     fallback: str = ""
+    warnings: tuple[str, ...] = ()
     error: str = ""
+    kept: bool = False
+    seconds: float = 0.0
 
     @property
     def name(self) -> str:
         """The case's name."""
         return case_name(self.scan)
+
+    @property
+    def status(self) -> str:
+        """What became of it, in a word."""
+        return "failed" if self.error else "kept" if self.kept else "segmented"
 
 
 def segment_files(
@@ -54,6 +67,9 @@ def segment_files(
     targets: Mapping[Path, Path],
     on_window: OnWindow | None = None,
     settings: Mapping[str, Any] | None = None,
+    *,
+    resume: bool = False,
+    strict: bool = False,
 ) -> Iterator[CaseResult]:
     """Segment each scan and write its labels, yielding each result when it is there.
 
@@ -64,29 +80,56 @@ def segment_files(
         segmenter: what makes labels of a scan.
         targets: the scans, and where the labels of each go.
         on_window: as for `Segmenter`.
-        settings: what the manifests say of the bundle and the backend.
+        settings: what the manifests say of the bundle, the backend and the options.
+        resume: keep a label map that was made of the same scan with the same settings, and is unharmed.
+        strict: refuse a scan about which anything is doubtful.
     """
-    scans = {scan.resolve() for scan in targets}
+    scans = {real_path(scan) for scan in targets}
     for target in targets.values():
         for level in segmenter.levels:
-            if attention_path(target, level).resolve() in scans:
+            if real_path(attention_path(target, level)) in scans:
                 raise ValueError(
                     f"{attention_path(target, level)}: is a scan, and an attention map would replace it; "
                     "choose another output"
                 )
     for scan, target in targets.items():
+        start, doubts = time.perf_counter(), []
         try:
-            result = segmenter(scan, on_window)
-            start = time.perf_counter()
-            manifest_path(target).unlink(missing_ok=True)  # of older labels; the new one comes last
-            for level, attention in result.attention.items():
-                path = attention_path(target, level)
-                write_map(path, attention, result.scan, slope=SLOPE, intercept=-SLOPE)
-            write_labels(target, result.labels, like=result.scan)
-            result.seconds["write"] = time.perf_counter() - start
-            write_manifest(target, result, settings or {})
-        except CASE_ERRORS as error:
-            yield CaseResult(scan, target, error=case_error(scan, error))
-            continue
-        fallback = result.plan.fallback if result.plan else ""
-        yield CaseResult(scan, target, result.volumes_ml, fallback)
+            with noted_doubts(strict) as doubts:
+                result = _one(segmenter, scan, target, on_window, settings or {}, resume, doubts)
+        except Exception as error:  # a case, or a bundle's code, can raise anything
+            log.debug("%s", scan, exc_info=True)
+            why = case_error(scan, error)
+            if isinstance(root_of(error), ScanWarning):
+                why += " (refused by --strict; leave it out to segment it all the same)"
+            result = CaseResult(scan, target, error=why, warnings=tuple(doubts))
+        yield replace(result, seconds=time.perf_counter() - start)
+
+
+def _one(
+    segmenter: Segmenter,
+    scan: Path,
+    target: Path,
+    on_window: OnWindow | None,
+    settings: Mapping[str, Any],
+    resume: bool,
+    doubts: list[str],
+) -> CaseResult:
+    check_length(target)
+    digest = scan_sha256(scan, series=segmenter.series)
+    if resume and (kept := find_kept(target, settings, digest)):
+        return CaseResult(scan, target, kept.volumes_ml, kept.fallback, kept.warnings, kept=True)
+    made = segmenter(scan, on_window)
+    start = time.perf_counter()
+    manifest_path(target).unlink(missing_ok=True)  # of older labels; the new one comes last
+    files = [
+        write_map(
+            attention_path(target, level), attention, made.scan, slope=SLOPE, intercept=-SLOPE
+        )
+        for level, attention in made.attention.items()
+    ]
+    files.append(write_labels(target, made.labels, like=made.scan))
+    made.seconds["write"] = time.perf_counter() - start
+    write_manifest(target, made, settings, scan_sha256=digest, files=files, warnings=doubts)
+    fallback = made.plan.fallback if made.plan else ""
+    return CaseResult(scan, target, made.volumes_ml, fallback, tuple(doubts))

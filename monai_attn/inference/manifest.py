@@ -1,43 +1,96 @@
-"""The record beside a label map: from what and how it was made."""
+"""The record beside a label map: from what and how it was made, and whether that still holds."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from monai_attn.data.files import written_whole
-from monai_attn.data.volume import case_name
+from monai_attn.data.names import manifest_path
 from monai_attn.inference.plan import Plan
 from monai_attn.inference.segment import Segmentation
 
 
-def manifest_path(target: Path) -> Path:
-    """Where the manifest of a label map lies: `NAME_seg.manifest.json` for `NAME_seg.nii.gz`."""
-    return target.with_name(f"{case_name(target)}.manifest.json")
+@dataclass(frozen=True)
+class Kept:
+    """What a manifest says of a label map that need not be made again.
+
+    Attributes:
+        volumes_ml: the volume of each label found in it, in ml.
+        fallback: why a run in focus mode became a full one, or empty.
+        warnings: what was doubtful about the scan.
+    """
+
+    volumes_ml: dict[int, float]
+    fallback: str
+    warnings: tuple[str, ...]
 
 
-def write_manifest(target: Path, result: Segmentation, settings: Mapping[str, Any]) -> Path:
+def write_manifest(
+    target: Path,
+    result: Segmentation,
+    settings: Mapping[str, Any],
+    *,
+    scan_sha256: str,
+    files: Iterable[Path],
+    warnings: Iterable[str] = (),
+) -> Path:
     """Write the manifest of a label map, whole or not at all.
 
     Args:
         target: the label map.
         result: what was written there.
-        settings: what there is to say of the bundle and the backend.
+        settings: what there is to say of the bundle, the backend and the options.
+        scan_sha256: of what was segmented.
+        files: the label map and what was written beside it.
+        warnings: what is doubtful about the scan.
     """
     content = {
         "scan": str(result.scan.path),
-        "labels": target.name,
-        **settings,
+        "scan_sha256": scan_sha256,
+        "files_sha256": {file.name: _hash(file) for file in files},
+        "settings": dict(settings),
         **(_windows(result.plan) if result.plan else {}),
         "volumes_ml": {str(label): round(ml, 3) for label, ml in result.volumes_ml.items()},
+        "warnings": list(warnings),
         "seconds": {stage: round(value, 3) for stage, value in result.seconds.items()},
     }
     path = manifest_path(target)
-    with written_whole(path) as part:
-        part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    with written_whole(path) as file:
+        file.write((json.dumps(content, indent=2) + "\n").encode())
     return path
+
+
+def find_kept(target: Path, settings: Mapping[str, Any], scan_sha256: str) -> Kept | None:
+    """What is known of a label map, if it was made of this scan with these settings and is unharmed.
+
+    Args:
+        target: the label map.
+        settings: as for `write_manifest`.
+        scan_sha256: as for `write_manifest`.
+    """
+    try:
+        content = json.loads(manifest_path(target).read_text(encoding="utf-8"))
+        files = content["files_sha256"]
+        same = (
+            content["scan_sha256"] == scan_sha256
+            and content["settings"] == dict(settings)
+            and target.name in files
+            and all(_hash(target.with_name(name)) == value for name, value in files.items())
+        )
+        volumes = {int(label): float(ml) for label, ml in content["volumes_ml"].items()}
+        kept = Kept(volumes, str(content.get("fallback", "")), tuple(content["warnings"]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None  # there is none, or it is damaged
+    return kept if same else None
+
+
+def _hash(file: Path) -> str:
+    return sha256(file.read_bytes()).hexdigest()
 
 
 def _windows(plan: Plan) -> dict[str, Any]:

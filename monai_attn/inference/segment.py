@@ -104,6 +104,8 @@ class Segmenter:
         channels: channels of the logits.
         levels: the levels whose attention the network returns.
         memory: bytes the whole process may hold; what the machine has by default.
+        volume: which volume of a scan that holds several, from 0.
+        series: the SeriesInstanceUID of one of several in a DICOM folder.
     """
 
     preprocessing: Compose
@@ -114,12 +116,14 @@ class Segmenter:
     channels: int = 2
     levels: tuple[int, ...] = ()
     memory: int | None = None
+    volume: int | None = None
+    series: str | None = None
 
     def __call__(self, path: str | Path, on_window: OnWindow | None = None) -> Segmentation:
-        """Segment one NIfTI scan.
+        """Segment one scan.
 
         Args:
-            path: the scan.
+            path: a NIfTI file, or a folder with a DICOM series.
             on_window: called before the first window and after each.
 
         Raises:
@@ -172,7 +176,7 @@ class Segmenter:
         """The scan's grid, and the network's input under `image`; the scan's voxels are let go."""
         self._check_memory(path)
         with clock("read"):
-            scan = read_volume(path)
+            scan = read_volume(path, volume=self.volume, series=self.series)
         with clock("prepare"):
             prepare = without(self.preprocessing, "LoadImage")
             image = as_tensor(scan)
@@ -186,7 +190,7 @@ class Segmenter:
         """Refuse a scan that would not fit, from its header alone."""
         if not isinstance(self.inferer, AttentionWindowInferer):
             return
-        scan = read_grid(path)
+        scan = read_grid(path, volume=self.volume, series=self.series)
         size, _ = self._network_grid(scan)
         roi = fall_back_tuple(self.inferer.roi_size, size)
         windows = tuple(window_grid(size, roi, self.inferer.overlap))

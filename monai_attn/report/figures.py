@@ -190,9 +190,9 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
     path = Path(path)
     if path.suffix.lower() != ".png":
         raise ValueError(f"{path}: suffix '{path.suffix}'; '.png' expected: rename the file")
-    with written_whole(path) as part:
+    with written_whole(path) as file:
         figure.savefig(
-            part,
+            file,
             format="png",
             dpi="figure",
             facecolor=figure.get_facecolor(),

@@ -14,7 +14,8 @@ from rich.table import Table
 
 from monai_attn.bundle import open_bundle
 from monai_attn.data.cases import find_cases
-from monai_attn.data.volume import case_name, write_labels
+from monai_attn.data.names import case_name
+from monai_attn.data.writer import write_labels
 from monai_attn.evaluation import evaluate_files
 from tests.benchmarks.process import machine
 

@@ -72,8 +72,8 @@ class Cache:
         header = json.dumps({"single": entry.single, "parity": asdict(entry.parity)})
         content = header.encode() + b"\n" + entry.blob
         try:
-            with written_whole(self.folder / key) as part:
-                part.write_bytes(sha256(content).hexdigest().encode() + b"\n" + content)
+            with written_whole(self.folder / key) as file:
+                file.write(sha256(content).hexdigest().encode() + b"\n" + content)
         except OSError as error:
             warnings.warn(f"{self.folder}: no cache, {reason(error)}", RuntimeWarning, stacklevel=3)
 

@@ -1,0 +1,53 @@
+"""Whether an affine places a volume: finite, invertible, with a spacing that a scanner could give."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from nibabel.affines import voxel_sizes
+from numpy.typing import NDArray
+
+SINGULAR = 1e-6  # a voxel's volume over the product of its edges, below which they lie in a plane
+SMALLEST, LARGEST = 0.05, 20.0  # mm; finer is microscopy or metres, coarser no scan of an organ
+SHEAR = 1e-3  # cosine between two axes; float32 headers stay far below
+
+
+def check_affine(path: Path, affine: NDArray[np.float64]) -> None:
+    """Refuse an affine (4, 4), voxel to mm, that places no volume.
+
+    Raises:
+        ValueError: one line that names the file.
+    """
+    rows = affine[:3].round(4).tolist()
+    if not np.isfinite(affine).all():
+        raise ValueError(
+            f"{path}: the affine is not finite, {rows}; export it again with a sound header"
+        )
+    spacing = voxel_sizes(affine)
+    if not abs(np.linalg.det(affine[:3, :3])) > SINGULAR * np.prod(spacing):  # or both are 0
+        raise ValueError(
+            f"{path}: the affine is singular, {rows}; export it again with a sound header"
+        )
+    if spacing.min() < SMALLEST or spacing.max() > LARGEST:
+        raise ValueError(
+            f"{path}: spacing {spaced(spacing)} mm; {SMALLEST} to {LARGEST:g} expected: "
+            "are the units wrong? export it again in mm"
+        )
+
+
+def shear_doubt(affine: NDArray[np.float64]) -> str:
+    """What is doubtful about a sound affine whose axes are not at right angles, or nothing."""
+    axes = affine[:3, :3] / voxel_sizes(affine)
+    cosine = np.abs(axes.T @ axes - np.eye(3)).max()
+    if cosine <= SHEAR:
+        return ""
+    degrees = np.degrees(np.arcsin(min(1.0, cosine)))
+    return (
+        f"its axes are sheared by {degrees:.2g} degrees (gantry tilt?); resampled to straight ones"
+    )
+
+
+def spaced(sizes: NDArray[np.float64]) -> str:
+    """Sizes along the axes, as people write them."""
+    return " x ".join(f"{size:.4g}" for size in sizes)

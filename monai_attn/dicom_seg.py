@@ -1,0 +1,202 @@
+"""A label map as DICOM Segmentation (PS3.3 A.51), which refers to the CT series it was made from.
+
+Each label becomes one binary segment, so that a viewer or an archive shows it over the slices. Patient
+and study are copied from the slices; the place of each frame is that of its slice. It is written by
+highdicom, which is an extra: `pip install "monai-attn[dicom]"`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from nibabel.affines import voxel_sizes
+from numpy.typing import NDArray
+
+from monai_attn.data.errors import reason
+from monai_attn.data.files import written_whole
+from monai_attn.data.grid import Grid
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+MAKER = "monai-attn"
+SERIES_NUMBER = 1000  # behind what scanners count
+SIDES = ("left", "right")
+STRUCTURE, TISSUE = ("91723000", "Anatomical Structure"), ("85756007", "Tissue")
+ORGANS = {  # SNOMED CT, as in DICOM's context groups
+    "adrenal gland": ("23451007", "Adrenal gland"),
+    "aorta": ("15825003", "Aorta"),
+    "bladder": ("89837001", "Bladder"),
+    "colon": ("71854001", "Colon"),
+    "duodenum": ("38848004", "Duodenum"),
+    "esophagus": ("32849002", "Esophagus"),
+    "gallbladder": ("28231008", "Gallbladder"),
+    "inferior vena cava": ("64131007", "Inferior vena cava"),
+    "kidney": ("64033007", "Kidney"),
+    "liver": ("10200004", "Liver"),
+    "pancreas": ("15776009", "Pancreas"),
+    "portal vein": ("32764006", "Portal vein"),
+    "prostate": ("41216001", "Prostate"),
+    "small intestine": ("30315005", "Small intestine"),
+    "spleen": ("78961009", "Spleen"),
+    "stomach": ("69695003", "Stomach"),
+}
+EXPECTED = (  # DICOM wants these in a slice, and allows them to be empty; who removes names leaves them out
+    "PatientID",
+    "PatientName",
+    "PatientBirthDate",
+    "PatientSex",
+    "AccessionNumber",
+    "StudyID",
+    "StudyDate",
+    "StudyTime",
+    "ReferringPhysicianName",
+)
+
+
+def write_dicom_seg(
+    path: str | Path,
+    labels: NDArray[np.integer],
+    like: Grid,
+    files: Sequence[Path],
+    names: Mapping[int, str],
+    *,
+    version: str,
+) -> Path:
+    """Write a label map as DICOM SEG, whole or not at all.
+
+    Args:
+        path: where to, ending in .dcm.
+        labels: (X, Y, Z) whole numbers on the grid of the series; 0 is background.
+        like: the grid of the series, by `read_series`.
+        files: its files in the order of the grid's slices, by `series_files`.
+        names: the name of each label. Each becomes a segment, also where no voxel has it; 0 does not.
+        version: of what made the labels.
+
+    Raises:
+        ValueError: if highdicom is not installed, or the labels, the names or the slices do not fit.
+    """
+    path = Path(path)
+    wanted = {label: names[label] for label in sorted(names) if label}
+    _check(path, labels, like, files, wanted)
+    try:
+        import highdicom as hd
+        from highdicom.sr import CodedConcept
+    except ImportError as error:
+        raise ValueError(
+            f'{path}: DICOM SEG needs highdicom; pip install "monai-attn[dicom]"'
+        ) from error
+
+    def code(value: tuple[str, str]) -> CodedConcept:
+        return CodedConcept(value[0], "SCT", value[1])
+
+    between_columns, between_rows, between_slices = map(float, voxel_sizes(like.affine))
+    slices = [_header(path, file, between_slices) for file in files]
+    algorithm = hd.AlgorithmIdentificationSequence(
+        name=MAKER,
+        family=CodedConcept("123110", "DCM", "Artificial Intelligence"),
+        version=version,
+    )
+    segments = [
+        hd.seg.SegmentDescription(
+            segment_number=number,
+            segment_label=name[:64],  # as long as DICOM allows
+            segmented_property_category=code(_concept(name)[0]),
+            segmented_property_type=code(_concept(name)[1]),
+            algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+            algorithm_identification=algorithm,
+        )
+        for number, name in enumerate(wanted.values(), start=1)
+    ]
+    frames = _frames(labels, list(wanted))
+    try:
+        segmentation = hd.seg.Segmentation(
+            source_images=slices,
+            pixel_array=frames,
+            segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+            segment_descriptions=segments,
+            series_instance_uid=hd.UID(),
+            series_number=SERIES_NUMBER,
+            sop_instance_uid=hd.UID(),
+            instance_number=1,
+            manufacturer=MAKER,
+            manufacturer_model_name=MAKER,
+            software_versions=version,
+            device_serial_number="none",
+            pixel_measures=hd.PixelMeasuresSequence(
+                pixel_spacing=(between_rows, between_columns),
+                slice_thickness=between_slices,
+                spacing_between_slices=between_slices,
+            ),
+            series_description=f"{MAKER} segmentation",
+        )
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path}: the slices make no DICOM SEG ({reason(error)}); write NIfTI instead"
+        ) from error
+    with written_whole(path) as part:
+        segmentation.save_as(part)
+    return path
+
+
+def _check(
+    path: Path,
+    labels: NDArray[np.integer],
+    like: Grid,
+    files: Sequence[Path],
+    wanted: Mapping[int, str],
+) -> None:
+    """Refuse what cannot become a segmentation of these slices."""
+    if path.suffix.lower() != ".dcm":
+        raise ValueError(f"{path}: a DICOM SEG ends in .dcm; name it so")
+    if any(path.exists() and path.samefile(file) for file in files):
+        raise ValueError(f"{path}: is a slice of the scan; choose another output")
+    if labels.shape != like.shape or len(files) != like.shape[2]:
+        raise ValueError(
+            f"{path}: labels of shape {labels.shape} and {len(files)} slices do not lie on the grid of"
+            f" {like.path} with shape {like.shape}; nothing was written"
+        )
+    if not wanted:
+        raise ValueError(f"{path}: no label has a name; name what is to be a segment")
+    nameless = np.unique(labels[~np.isin(labels, [0, *wanted])]).tolist()
+    if nameless:
+        raise ValueError(
+            f"{path}: labels {nameless} have no name; name each that is not background"
+        )
+
+
+def _header(path: Path, file: Path, thickness: float) -> Dataset:
+    """A slice without its voxels, with what DICOM allows to be empty filled in."""
+    import pydicom
+
+    try:
+        header = pydicom.dcmread(file, stop_before_pixels=True)
+    except (OSError, pydicom.errors.InvalidDicomError) as error:
+        raise ValueError(
+            f"{path}: the slice {file} cannot be read again; leave the scan's folder alone meanwhile"
+        ) from error
+    for keyword in EXPECTED:
+        if keyword not in header:
+            setattr(header, keyword, None)
+    if not header.get("SliceThickness"):
+        header.SliceThickness = thickness
+    return header
+
+
+def _frames(labels: NDArray[np.integer], wanted: Sequence[int]) -> NDArray[np.integer]:
+    """(Z, Y, X) segment numbers, which count from 1 in the order of the labels."""
+    kind = np.uint8 if len(wanted) < 256 else np.uint16
+    frames = np.zeros(labels.shape[::-1], kind)
+    for number, label in enumerate(wanted, start=1):
+        frames[labels.transpose() == label] = number
+    return frames
+
+
+def _concept(name: str) -> tuple[tuple[str, str], tuple[str, str]]:
+    """Category and type by SNOMED CT. The side of an organ is told by its name alone."""
+    words = name.lower().replace("_", " ").split()
+    organ = " ".join(word for word in words if word not in SIDES)
+    return (STRUCTURE, ORGANS[organ]) if organ in ORGANS else (TISSUE, TISSUE)

@@ -1,0 +1,140 @@
+"""A folder's summary: every case with its status, its volumes and its reason, for programs and tables."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from monai_attn.data.files import alone_in, written_whole
+from monai_attn.data.names import case_name
+from monai_attn.inference.batch import CaseResult
+
+JSON, CSV = "summary.json", "summary.csv"
+SECONDS = 2.0  # between two writings while cases are added
+Row = dict[str, Any]
+
+
+class Summary:
+    """`summary.json` and `summary.csv` of a folder that label maps are written to.
+
+    They list every case from the first moment on, so that a run that is killed has its summary. Cases of
+    other runs into the folder stay listed while their scan is there. Use it as a context: both files are
+    written as it begins, from time to time, and as it ends.
+
+    Args:
+        folder: where they lie.
+        targets: the scans, and where the labels of each go.
+        names: the name of each label.
+        settings: what there is to say of the bundle, the backend and the options.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        targets: Mapping[Path, Path],
+        names: Mapping[int, str],
+        settings: Mapping[str, Any],
+    ) -> None:
+        self.folder, self.names, self.settings = folder, dict(names), dict(settings)
+        self.rows = {target.name: _row(scan, target, "not run") for scan, target in targets.items()}
+        self.written = 0.0
+
+    def __enter__(self) -> Summary:
+        self._write()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        self._write()
+
+    def add(self, result: CaseResult) -> None:
+        """Note what became of a case."""
+        row = _row(result.scan, result.target, result.status)
+        if not result.error:
+            row["volumes_ml"] = {
+                name: round(result.volumes_ml.get(label, 0.0), 3)
+                for label, name in self.names.items()
+            }
+        row["seconds"] = round(result.seconds, 2)
+        row["warnings"] = list(result.warnings)
+        row["reason"] = result.error or result.fallback
+        self.rows[result.target.name] = row
+        if time.monotonic() - self.written > SECONDS:
+            self._write()
+
+    def _write(self) -> None:
+        with alone_in(self.folder):  # another run may write its cases too
+            rows = {**_others(self.folder / JSON), **self.rows}
+            ordered = [rows[name] for name in sorted(rows)]
+            content = {"settings": self.settings, "counts": _counts(ordered), "cases": ordered}
+            with written_whole(self.folder / JSON) as file:
+                file.write((json.dumps(content, indent=2) + "\n").encode())
+            with written_whole(self.folder / CSV) as file:
+                file.write(_table(ordered).encode())
+        self.written = time.monotonic()
+
+
+def _row(scan: Path, target: Path, status: str) -> Row:
+    return {
+        "case": case_name(scan),
+        "status": status,
+        "scan": str(scan),
+        "labels": target.name,
+        "volumes_ml": {},
+        "seconds": None,
+        "warnings": [],
+        "reason": "",
+    }
+
+
+def _others(path: Path) -> dict[str, Row]:
+    """The rows of an earlier summary, if it is one, whose scans are still there."""
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))["cases"]
+        empty = _row(Path("a"), Path("a"), "")
+        return {
+            row["labels"]: {key: row[key] for key in empty}
+            for row in rows
+            if all(isinstance(row[key], type(empty[key])) for key in ("volumes_ml", "warnings"))
+            and Path(row["scan"]).exists()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _counts(rows: Iterable[Row]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row["status"]] = counts.get(row["status"], 0) + 1
+    return counts
+
+
+def _table(rows: list[Row]) -> str:
+    """The rows as CSV, with a column for the volume of each label."""
+    names = list(dict.fromkeys(name for row in rows for name in row["volumes_ml"]))
+    text = io.StringIO()
+    out = csv.writer(text, lineterminator="\n")
+    volumes = [f"{name}_ml" for name in names]
+    out.writerow(["case", "status", "scan", "labels", *volumes, "seconds", "warnings", "reason"])
+    for row in rows:
+        found = [row["volumes_ml"].get(name, "") for name in names]
+        out.writerow(
+            [
+                *[row[key] for key in ("case", "status", "scan", "labels")],
+                *found,
+                "" if row["seconds"] is None else row["seconds"],
+                " | ".join(row["warnings"]),
+                row["reason"],
+            ]
+        )
+    return text.getvalue()

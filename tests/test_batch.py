@@ -1,0 +1,273 @@
+"""A folder of scans, some of them broken: what becomes of each, and of a run that is cut off."""
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import warnings
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from monai_attn.data.errors import ScanWarning
+from monai_attn.data.phantom import write_phantoms
+from monai_attn.inference.batch import segment_files
+from monai_attn.inference.summary import JSON
+from test_cli import names_in, run
+
+BROKEN = {
+    "cut.nii.gz": lambda raw: raw[: len(raw) // 2],
+    "empty.nii.gz": lambda raw: b"",
+    "page.nii.gz": lambda raw: b"<html>",
+    "rotten.nii.gz": lambda raw: raw[:5000] + bytes([raw[5000] ^ 8]) + raw[5001:],
+}
+
+
+@pytest.fixture
+def folder(phantoms, tmp_path):
+    """Four sound scans, and some that are broken, among them ones that would not be read to their end."""
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    for scan in sorted((phantoms / "imagesTr").iterdir()):
+        shutil.copy(scan, scans)
+    raw = scan.read_bytes()
+    for name, spoil in BROKEN.items():
+        (scans / name).write_bytes(spoil(raw))
+    (scans / "gone.nii.gz").symlink_to("nowhere")
+    (scans / f"{'long' * 60}.nii.gz").write_bytes(raw)
+    return scans
+
+
+def statuses(out):
+    return {row["case"]: row["status"] for row in json.loads((out / JSON).read_text())["cases"]}
+
+
+def sound(folder):
+    return sorted(path.name.removesuffix(".nii.gz") for path in folder.glob("phantom_*"))
+
+
+def test_each_case_stands_for_itself(folder, tiny_bundle, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "out"
+    assert run(monkeypatch, "segment", folder, "-o", out, "--bundle", tiny_bundle) == 1
+    printed = capsys.readouterr()
+    errors = [line for line in printed.err.splitlines() if line.startswith("error: ")]
+    broken = sorted(path for path in folder.iterdir() if not path.name.startswith("phantom"))
+    assert len(errors) == len(broken) == 6
+    for path, error in zip(broken, errors, strict=True):
+        assert error.startswith(f"error: {path}: ") or "long" in path.name
+        assert "; " in error
+    assert "summary.csv: 6 failed, 4 segmented" in printed.out.replace("\n", "")
+    assert statuses(out) == {
+        **{path.name.removesuffix(".nii.gz"): "failed" for path in broken},
+        **dict.fromkeys(sound(folder), "segmented"),
+    }
+    made = [
+        name
+        for case in sound(folder)
+        for name in (f"{case}_seg.manifest.json", f"{case}_seg.nii.gz")
+    ]
+    assert names_in(out) == [*made, "summary.csv", "summary.json"]
+    reasons = {row["case"]: row["reason"] for row in json.loads((out / JSON).read_text())["cases"]}
+    assert "a web page, not a scan" in reasons["page"]
+
+
+def test_a_pipe_is_no_scan_and_is_not_waited_for(tiny_bundle, tmp_path, monkeypatch, capsys):
+    import os
+
+    os.mkfifo(tmp_path / "a.nii.gz")
+    arguments = ("-o", tmp_path / "out", "--bundle", tiny_bundle)
+    assert run(monkeypatch, "segment", tmp_path, *arguments) == 1
+    assert "a.nii.gz: a pipe, and not a regular file; name" in capsys.readouterr().err
+
+
+def test_resuming_keeps_what_is_whole_and_up_to_date(folder, tiny_bundle, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    arguments = ("segment", folder, "-o", out, "--bundle", tiny_bundle)
+    run(monkeypatch, *arguments)
+    first, second, third, fourth = sound(folder)
+    before = {path: path.read_bytes() for path in out.glob("*_seg.nii.gz")}
+    (out / f"{first}_seg.nii.gz").write_bytes(b"harmed")
+    (out / f"{second}_seg.manifest.json").unlink()
+    shutil.copy(folder / f"{fourth}.nii.gz", folder / f"{third}.nii.gz")
+    assert run(monkeypatch, *arguments, "--resume") == 1
+    found = statuses(out)
+    assert [found[case] for case in sound(folder)] == [*["segmented"] * 3, "kept"]
+    for case in (first, second, fourth):
+        path = out / f"{case}_seg.nii.gz"
+        assert path.read_bytes() == before[path]
+    run(monkeypatch, *arguments, "--resume")
+    assert [statuses(out)[case] for case in sound(folder)] == ["kept"] * 4
+    run(monkeypatch, *arguments, "--resume", "--attention")
+    assert [statuses(out)[case] for case in sound(folder)] == ["segmented"] * 4
+    run(monkeypatch, *arguments)
+    assert [statuses(out)[case] for case in sound(folder)] == ["segmented"] * 4
+
+
+def shifted(folder, scan):
+    """A scan whose intercept was lost."""
+    image = nib.load(scan)
+    path = folder / "shifted.nii.gz"
+    nib.save(nib.Nifti1Image(image.get_fdata(dtype=np.float32) + 1024, image.affine), path)
+    return path
+
+
+@pytest.mark.filterwarnings("default")
+def test_what_is_doubtful_is_warned_about_or_refused(
+    phantoms, tiny_bundle, tmp_path, monkeypatch, capsys
+):
+    good = sorted((phantoms / "imagesTr").iterdir())[0]
+    odd = shifted(tmp_path, good)
+    out, arguments = tmp_path / "out", ("--bundle", tiny_bundle, "-o", tmp_path / "out")
+    assert run(monkeypatch, "segment", odd, good, *arguments) == 0
+    (warned,) = [w for w in capsys.readouterr().err.splitlines() if w.startswith("warning: ")]
+    assert warned.startswith(f"warning: {odd}: values from ")
+    assert "HU shifted by 1024? subtract 1024" in warned
+    rows = {row["case"]: row for row in json.loads((out / JSON).read_text())["cases"]}
+    assert [f"warning: {text}" for text in rows["shifted"]["warnings"]] == [warned]
+    shutil.rmtree(out)
+    assert run(monkeypatch, "segment", odd, good, *arguments, "--strict") == 1
+    (error,) = [w for w in capsys.readouterr().err.splitlines() if w.startswith("error: ")]
+    assert error.startswith(f"error: {odd}: values from ")
+    assert error.endswith("(refused by --strict; leave it out to segment it all the same)")
+    assert len(list(out.glob("*_seg.nii.gz"))) == 1
+
+
+def test_one_volume_of_a_4d_scan(phantoms, tiny_bundle, tmp_path, monkeypatch, capsys):
+    scan = nib.load(sorted((phantoms / "imagesTr").iterdir())[0])
+    values = np.asarray(scan.dataobj)
+    several = tmp_path / "several.nii.gz"
+    nib.save(nib.Nifti1Image(np.stack([values, values + 1024], axis=-1), scan.affine), several)
+    arguments = ("segment", several, "-o", tmp_path / "out", "--bundle", tiny_bundle)
+    assert run(monkeypatch, *arguments) == 1
+    assert "one volume expected: pick one with --volume N, N from 0 to 1" in capsys.readouterr().err
+    assert run(monkeypatch, *arguments, "--volume", 0) == 0
+    one = nib.load(tmp_path / "out" / "several_seg.nii.gz")
+    assert one.shape == values.shape
+    np.testing.assert_array_equal(one.affine, scan.affine)
+
+
+@pytest.mark.parametrize("name", ["$import os", "@bundle_root", "%configs", "a b;c", "-o", "ä\n"])
+def test_a_name_is_a_name_and_nothing_else(phantoms, tiny_bundle, tmp_path, monkeypatch, name):
+    scan = tmp_path / "scans" / f"{name}.nii.gz"
+    scan.parent.mkdir()
+    shutil.copy(sorted((phantoms / "imagesTr").iterdir())[0], scan)
+    arguments = ("segment", scan.parent, "-o", tmp_path / "$out", "--bundle", tiny_bundle)
+    assert run(monkeypatch, *arguments) == 0
+    assert (tmp_path / "$out" / f"{name}_seg.nii.gz").is_file()
+
+
+def test_labels_stay_in_the_output_folder(phantoms, tiny_bundle, tmp_path, monkeypatch):
+    """Wherever the scans of a datalist lie, and whatever links lie in the folder."""
+    scan = sorted((phantoms / "imagesTr").iterdir())[0]
+    (tmp_path / "list").mkdir()
+    shutil.copy(scan, tmp_path / "a.nii.gz")
+    (tmp_path / "list" / "dataset.json").write_text(json.dumps({"test": ["../a.nii.gz"]}))
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "a_seg.nii.gz").symlink_to(tmp_path / "precious.nii.gz")
+    (tmp_path / "precious.nii.gz").write_text("precious")
+    assert run(monkeypatch, "segment", tmp_path / "list", "-o", out, "--bundle", tiny_bundle) == 0
+    assert (tmp_path / "precious.nii.gz").read_text() == "precious"
+    assert not (out / "a_seg.nii.gz").is_symlink()
+
+
+def test_a_folder_segmented_into_itself_can_be_segmented_again(
+    phantoms, tiny_bundle, tmp_path, monkeypatch
+):
+    for scan in sorted((phantoms / "imagesTr").iterdir())[:2]:
+        shutil.copy(scan, tmp_path)
+    arguments = ("segment", tmp_path, "-o", tmp_path, "--bundle", tiny_bundle)
+    assert run(monkeypatch, *arguments) == 0
+    before = names_in(tmp_path)
+    assert run(monkeypatch, *arguments, "--resume") == 0
+    assert names_in(tmp_path) == before
+    assert set(statuses(tmp_path).values()) == {"kept"}
+
+
+def test_whatever_a_segmenter_raises_ends_its_case_alone(tmp_path):
+    class Raising:
+        levels, series = (), None
+
+        def __call__(self, path, on_window):
+            warnings.warn(f"{path}: odd", ScanWarning, stacklevel=1)
+            raise KeyError(path.name)
+
+    for name in "ab":
+        (tmp_path / f"{name}.nii").write_bytes(b"x")
+    targets = {tmp_path / f"{name}.nii": tmp_path / f"{name}_seg.nii" for name in "ab"}
+    results = list(segment_files(Raising(), targets))
+    assert [result.error for result in results] == [
+        f"{tmp_path}/{name}.nii: KeyError: '{name}.nii'" for name in "ab"
+    ]
+    assert results[0].warnings == (f"{tmp_path}/a.nii: odd",)
+
+
+# --- cut off
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_cut_off_is_resumed_to_the_same_end(tiny_bundle, tmp_path, number):
+    data = tmp_path / "data"
+    write_phantoms(data, 8, seed=30, shape=(40, 34, 20), spacing=(10, 10, 10))
+    scans = data / "imagesTr"
+    (scans / "phantom_0033.nii.gz").write_bytes(b"<html>")
+    options = ["--bundle", str(tiny_bundle), "--backend", "eager"]
+
+    def command(out, *more):
+        return [
+            sys.executable,
+            "-m",
+            "monai_attn.cli",
+            "segment",
+            scans,
+            "-o",
+            out,
+            *options,
+            *more,
+        ]
+
+    whole = subprocess.run(command(tmp_path / "whole"), capture_output=True)
+    assert whole.returncode == 1
+    out, rng, codes = tmp_path / "out", random.Random(0), []
+    for done in (1, 3, 5):
+        process = subprocess.Popen(command(out, "--resume"), stderr=subprocess.DEVNULL)
+        while process.poll() is None and len(list(out.glob("*.manifest.json"))) < done:
+            time.sleep(0.005)
+        time.sleep(rng.uniform(0, 0.05))
+        process.send_signal(number)
+        codes.append(process.wait())
+        for path in out.glob("[!.]*_seg.nii.gz"):  # what is there is whole
+            assert path.read_bytes() == (tmp_path / "whole" / path.name).read_bytes()
+        assert len(statuses(out)) == 8
+    assert set(codes) <= {-number, 128 + number, 1}
+    assert codes[0] != 1, "it came to its end before it could be cut off"
+    assert subprocess.run(command(out, "--resume"), capture_output=True).returncode == 1
+    assert sorted(path.name for path in out.glob("[!.]*")) == names_in(tmp_path / "whole")
+    for path in (tmp_path / "whole").glob("*_seg.nii.gz"):
+        assert (out / path.name).read_bytes() == path.read_bytes()
+    counts = json.loads((out / JSON).read_text())["counts"]
+    assert counts["failed"] == 1
+    assert counts["kept"] >= 3
+
+
+@pytest.mark.slow
+def test_two_runs_into_one_folder_do_not_harm_each_other(phantoms, tiny_bundle, tmp_path):
+    scans = sorted((phantoms / "imagesTr").iterdir())
+    options = ["--bundle", str(tiny_bundle), "--backend", "eager", "-o", str(tmp_path / "out")]
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-m", "monai_attn.cli", "segment", *some, *options],
+            stdout=subprocess.DEVNULL,
+        )
+        for some in (scans[:3], scans[1:])
+    ]
+    assert [process.wait() for process in runs] == [0, 0]
+    assert sorted(statuses(tmp_path / "out").values()) == ["segmented"] * 4
+    for scan in scans:
+        name = scan.name.replace(".nii.gz", "_seg.nii.gz")
+        assert nib.load(tmp_path / "out" / name).get_fdata().shape == nib.load(scan).shape

@@ -1,0 +1,109 @@
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from monai_attn.inference.batch import CaseResult
+from monai_attn.inference.summary import CSV, JSON, Summary
+
+NAMES = {1: "pancreas", 2: "cyst"}
+SETTINGS = {"backend": "eager"}
+
+
+def targets(folder, *names):
+    """Scans that are there, and where their labels go."""
+    found = {}
+    for name in names:
+        scan = folder / "scans" / f"{name}.nii.gz"
+        scan.parent.mkdir(exist_ok=True)
+        scan.touch()
+        found[scan] = folder / f"{name}_seg.nii.gz"
+    return found
+
+
+def rows(folder):
+    content = json.loads((folder / JSON).read_text())
+    with (folder / CSV).open(newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [row["case"] for row in table] == [case["case"] for case in content["cases"]]
+    assert [row["status"] for row in table] == [case["status"] for case in content["cases"]]
+    return content, table
+
+
+def test_every_case_with_its_status_its_volumes_and_its_reason(tmp_path):
+    cases = targets(tmp_path, "a", "b", "c")
+    (a, at), (b, bt), (c, ct) = cases.items()
+    with Summary(tmp_path, cases, NAMES, SETTINGS) as summary:
+        summary.add(
+            CaseResult(a, at, {1: 70.12345}, warnings=("a: thin", "a: tilted"), seconds=3.14159)
+        )
+        summary.add(CaseResult(b, bt, error=f'{b}: says "no", twice; mend it', seconds=0.1))
+        summary.add(CaseResult(c, ct, {2: 1.0}, fallback="unsure", kept=True))
+    content, table = rows(tmp_path)
+    assert content["settings"] == SETTINGS
+    assert content["counts"] == {"segmented": 1, "failed": 1, "kept": 1}
+    first = content["cases"][0]
+    assert first["volumes_ml"] == {"pancreas": 70.123, "cyst": 0.0}
+    assert (first["scan"], first["labels"], first["seconds"]) == (str(a), "a_seg.nii.gz", 3.14)
+    assert first["warnings"] == ["a: thin", "a: tilted"]
+    assert [row["pancreas_ml"] for row in table] == ["70.123", "", "0.0"]
+    assert [row["reason"] for row in table] == ["", f'{b}: says "no", twice; mend it', "unsure"]
+    assert table[0]["warnings"] == "a: thin | a: tilted"
+
+
+def test_a_run_that_breaks_off_has_its_summary(tmp_path):
+    cases = targets(tmp_path, "a", "b")
+    (a, at), _ = cases.items()
+
+    def run():
+        with Summary(tmp_path, cases, NAMES, SETTINGS) as summary:
+            assert rows(tmp_path)[0]["counts"] == {"not run": 2}
+            summary.add(CaseResult(a, at))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert [case["status"] for case in rows(tmp_path)[0]["cases"]] == ["segmented", "not run"]
+
+
+def test_two_runs_into_one_folder_share_a_summary(tmp_path):
+    one, two = targets(tmp_path, "a", "c"), targets(tmp_path, "b")
+    with (
+        Summary(tmp_path, one, NAMES, SETTINGS) as first,
+        Summary(tmp_path, two, {7: "liver"}, SETTINGS) as second,
+    ):
+        second.add(CaseResult(*next(iter(two.items())), {7: 1500.0}))
+        first.add(CaseResult(*next(iter(one.items())), {1: 70.0}))
+    content, table = rows(tmp_path)
+    assert [row["case"] for row in table] == ["a", "b", "c"]
+    assert content["counts"] == {"segmented": 2, "not run": 1}
+    assert [(row["pancreas_ml"], row["liver_ml"]) for row in table] == [
+        ("70.0", ""),
+        ("", "1500.0"),
+        ("", ""),
+    ]
+
+
+def test_a_case_whose_scan_is_gone_is_no_longer_listed(tmp_path):
+    with Summary(tmp_path, targets(tmp_path, "a", "b"), NAMES, SETTINGS):
+        pass
+    (tmp_path / "scans" / "a.nii.gz").unlink()
+    with Summary(tmp_path, targets(tmp_path, "c"), NAMES, SETTINGS):
+        pass
+    assert [row["case"] for row in rows(tmp_path)[1]] == ["b", "c"]
+
+
+@pytest.mark.parametrize("old", ["", "[]", "{}", '{"cases": [1]}', '{"cases": [{"labels": "a"}]}'])
+def test_an_old_file_that_is_no_summary_is_replaced(tmp_path, old):
+    (tmp_path / JSON).write_text(old)
+    with Summary(tmp_path, targets(tmp_path, "a"), NAMES, SETTINGS):
+        pass
+    assert len(rows(tmp_path)[1]) == 1
+
+
+def test_the_status_of_a_case():
+    path = Path("a.nii")
+    assert CaseResult(path, path).status == "segmented"
+    assert CaseResult(path, path, kept=True).status == "kept"
+    assert CaseResult(path, path, error="bad").status == "failed"
