@@ -137,8 +137,8 @@ def write_dicom_seg(
         raise ValueError(
             f"{path}: the slices make no DICOM SEG ({reason(error)}); write NIfTI instead"
         ) from error
-    with written_whole(path) as part:
-        segmentation.save_as(part)
+    with written_whole(path) as whole:
+        segmentation.save_as(whole)
     return path
 
 

@@ -5,9 +5,9 @@ import pydicom
 import pytest
 from nibabel.affines import apply_affine
 
-from monai_attn.data.dicom import read_series, series_files
+from dicoms import SLICES, STORED, UID, fails, geometries, lps, series
+from monai_attn.data.dicom.series import read_series, series_files
 from monai_attn.dicom_seg import write_dicom_seg
-from tests.test_dicom import GEOMETRIES, SLICES, STORED, UID, fails, lps, series
 
 hd = pytest.importorskip("highdicom")
 
@@ -46,8 +46,7 @@ def in_order(points):
     return points[np.lexsort(np.round(points, 3).T)]
 
 
-@pytest.mark.filterwarnings("ignore:.*gantry tilt")  # one of the table is
-@pytest.mark.parametrize(("orientation", "step"), GEOMETRIES.values(), ids=GEOMETRIES.keys())
+@geometries
 @pytest.mark.parametrize("names", [["0", "1", "2"], ["2", "1", "0"]], ids=["sorted", "flipped"])
 def test_each_segment_lies_where_its_label_does(tmp_path, orientation, step, names):
     grid, files = scan(

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from monai_attn.data.dicom.files import holds_dicom
 from monai_attn.data.file_kind import require_regular
 from monai_attn.data.names import (
     ATTENTION,
@@ -253,8 +254,6 @@ def _scans_in(folder: Path) -> list[Path]:
     ]
     if scans:
         return scans
-    from monai_attn.data.dicom import holds_dicom  # SimpleITK: late, as most scans are NIfTI
-
     series = [path for path in (folder, *entries) if path.is_dir() and holds_dicom(path)]
     if series[:1] == [folder]:
         return [folder]

@@ -66,7 +66,7 @@ def read_volume(
     path = Path(path)
     if path.is_dir():
         _refuse(path, volume, "volume", "a DICOM series")
-        from monai_attn.data.dicom import read_series  # SimpleITK: late, as most scans are NIfTI
+        from monai_attn.data.dicom.series import read_series  # SimpleITK: late, as most are NIfTI
 
         grid, data = read_series(path, series=series)
         return _volume(grid, data)
@@ -89,7 +89,7 @@ def read_grid(path: str | Path, *, volume: int | None = None, series: str | None
     path = Path(path)
     if path.is_dir():
         _refuse(path, volume, "volume", "a DICOM series")
-        from monai_attn.data.dicom import series_grid
+        from monai_attn.data.dicom.series import series_grid
 
         return series_grid(path, series=series)
     return _header(path, volume, series).grid
@@ -103,7 +103,7 @@ def scan_sha256(path: str | Path, *, series: str | None = None) -> str:
     """
     path = Path(path)
     if path.is_dir():
-        from monai_attn.data.dicom import series_files
+        from monai_attn.data.dicom.series import series_files
 
         files = series_files(path, series)
     else:
