@@ -114,6 +114,9 @@ def segment(
     series: Annotated[
         str | None, typer.Option(help="Which series of a DICOM folder.", metavar="UID")
     ] = None,
+    dicom_seg: Annotated[
+        bool, typer.Option("--dicom-seg", help="Also write labels as DICOM SEG, of DICOM series.")
+    ] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse a scan about which anything is doubtful.")
     ] = False,
@@ -149,16 +152,15 @@ def segment(
     folder = output if targets and output not in targets.values() else None
     for parent in {target.parent for target in targets.values()}:
         make_writable(parent)
-    failed = _segment(opened, targets, folder, resume=resume, strict=strict)
+    seg = opened.label_names if dicom_seg else None
+    failed = _segment(opened, targets, folder, resume=resume, strict=strict, dicom_seg=seg)
     out.print(f"bundle: {opened.root}", highlight=False, soft_wrap=True)
     out.print(opened.notice, style="yellow")
     if failed:
         raise typer.Exit(1)
 
 
-def _segment(
-    opened: Bundle, targets: dict[Path, Path], folder: Path | None, *, resume: bool, strict: bool
-) -> int:
+def _segment(opened: Bundle, targets: dict[Path, Path], folder: Path | None, **options: Any) -> int:
     """Segment the scans, with a bar, a table and, in a folder, a summary; how many failed."""
     from monai_attn.inference.batch import segment_files
     from monai_attn.inference.summary import CSV, Summary
@@ -177,7 +179,7 @@ def _segment(
             progress.update(windows, completed=done, total=total)
 
         for result in segment_files(
-            opened.segmenter, targets, on_window, opened.settings, resume=resume, strict=strict
+            opened.segmenter, targets, on_window, opened.settings, **options
         ):
             progress.advance(cases)
             counts[result.status] += 1

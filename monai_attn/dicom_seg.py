@@ -57,6 +57,18 @@ EXPECTED = (  # DICOM wants these in a slice, and allows them to be empty; who r
 )
 
 
+def check_installed() -> None:
+    """See that what writes DICOM SEG is there, before hours are spent.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    try:
+        import highdicom  # noqa: F401
+    except ImportError as error:
+        raise ValueError('DICOM SEG needs highdicom; pip install "monai-attn[dicom]"') from error
+
+
 def write_dicom_seg(
     path: str | Path,
     labels: NDArray[np.integer],
@@ -82,13 +94,9 @@ def write_dicom_seg(
     path = Path(path)
     wanted = {label: names[label] for label in sorted(names) if label}
     _check(path, labels, like, files, wanted)
-    try:
-        import highdicom as hd
-        from highdicom.sr import CodedConcept
-    except ImportError as error:
-        raise ValueError(
-            f'{path}: DICOM SEG needs highdicom; pip install "monai-attn[dicom]"'
-        ) from error
+    check_installed()
+    import highdicom as hd
+    from highdicom.sr import CodedConcept
 
     def code(value: tuple[str, str]) -> CodedConcept:
         return CodedConcept(value[0], "SCT", value[1])

@@ -11,10 +11,13 @@ import warnings
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 
+from dicoms import series
 from monai_attn.data.errors import ScanWarning
-from monai_attn.data.phantom import write_phantoms
+from monai_attn.data.phantom import abdominal_phantom, write_phantoms
+from monai_attn.data.volume import read_volume
 from monai_attn.inference.batch import segment_files
 from monai_attn.inference.summary import JSON
 from test_cli import names_in, run
@@ -148,6 +151,65 @@ def test_one_volume_of_a_4d_scan(phantoms, tiny_bundle, tmp_path, monkeypatch, c
     one = nib.load(tmp_path / "out" / "several_seg.nii.gz")
     assert one.shape == values.shape
     np.testing.assert_array_equal(one.affine, scan.affine)
+
+
+@pytest.fixture(scope="module")
+def patients(tmp_path_factory):
+    """A folder of two DICOM series, and the first as NIfTI."""
+    folder = tmp_path_factory.mktemp("patients")
+    phantom = abdominal_phantom(3, shape=(56, 48, 28), spacing=(7, 7, 7))
+    stored = np.rint(phantom.image[::-1, ::-1].T).astype(np.int16) + 1024  # rows grow to the back
+    for name in ("one", "two"):
+        positions = [(-190, -160, 7 * k) for k in range(28)]
+        series(folder / name, positions, stored, PixelSpacing=[7, 7])
+    scan = read_volume(folder / "one")
+    nib.save(nib.Nifti1Image(scan.data, scan.affine), folder.parent / "one.nii.gz")
+    return folder
+
+
+def test_a_dicom_series_is_segmented_as_its_nifti(patients, tiny_bundle, tmp_path, monkeypatch):
+    arguments = ("-o", tmp_path, "--bundle", tiny_bundle)
+    scan = patients.parent / "one.nii.gz"
+    assert run(monkeypatch, "segment", patients / "one", *arguments, "--dicom-seg") == 0
+    labels = nib.load(tmp_path / "one_seg.nii.gz")
+    assert run(monkeypatch, "segment", scan, "-o", tmp_path / "nifti", *arguments[2:]) == 0
+    same = nib.load(tmp_path / "nifti" / "one_seg.nii.gz")
+    np.testing.assert_array_equal(labels.get_fdata(), same.get_fdata())
+    np.testing.assert_allclose(labels.affine, same.affine)
+    seg = pydicom.dcmread(tmp_path / "one_seg.dcm")
+    assert seg.Modality == "SEG"
+    assert [segment.SegmentLabel for segment in seg.SegmentSequence] == ["pancreas"]
+    assert seg.pixel_array.sum() == labels.get_fdata().sum() > 0
+
+
+def test_a_folder_of_dicom_folders_is_a_batch(patients, tiny_bundle, tmp_path, monkeypatch):
+    arguments = ("segment", patients, "-o", tmp_path, "--bundle", tiny_bundle)
+    assert run(monkeypatch, *arguments) == 0
+    assert statuses(tmp_path) == {"one": "segmented", "two": "segmented"}
+    assert run(monkeypatch, *arguments, "--resume") == 0
+    assert statuses(tmp_path) == {"one": "kept", "two": "kept"}
+    assert run(monkeypatch, *arguments, "--resume", "--dicom-seg") == 0
+    assert statuses(tmp_path) == {"one": "segmented", "two": "segmented"}
+    (tmp_path / "two_seg.dcm").unlink()
+    assert run(monkeypatch, *arguments, "--resume", "--dicom-seg") == 0
+    assert statuses(tmp_path) == {"one": "kept", "two": "segmented"}
+
+
+def test_one_series_of_several_is_chosen(tiny_bundle, tmp_path, monkeypatch, capsys):
+    series(tmp_path / "both", names=["a.dcm", "b.dcm", "c.dcm"])
+    series(tmp_path / "both", names=["d.dcm", "e.dcm", "f.dcm"], SeriesInstanceUID="1.2.99")
+    arguments = ("segment", tmp_path / "both", "-o", tmp_path / "out", "--bundle", tiny_bundle)
+    assert run(monkeypatch, *arguments) == 1
+    assert "2 CT series, " in capsys.readouterr().err
+    assert run(monkeypatch, *arguments, "--series", "1.2.99") == 0
+    assert (tmp_path / "out" / "both_seg.nii.gz").is_file()
+
+
+def test_a_nifti_scan_has_no_dicom_seg(phantoms, tiny_bundle, tmp_path, monkeypatch, capsys):
+    scan = sorted((phantoms / "imagesTr").iterdir())[0]
+    arguments = ("segment", scan, "-o", tmp_path, "--bundle", tiny_bundle, "--dicom-seg")
+    assert run(monkeypatch, *arguments) == 1
+    assert "no DICOM series, to which a DICOM SEG could refer; leave" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["$import os", "@bundle_root", "%configs", "a b;c", "-o", "ä\n"])

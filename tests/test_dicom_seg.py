@@ -171,5 +171,5 @@ def test_slices_that_are_not_one_series_make_one_line(tmp_path):
 def test_without_highdicom_it_says_what_to_install(tmp_path, monkeypatch):
     path, (grid, files) = tmp_path / "seg.dcm", scan(tmp_path / "scan")
     monkeypatch.setitem(sys.modules, "highdicom", None)
-    message = f'{path}: DICOM SEG needs highdicom; pip install "monai-attn[dicom]"'
+    message = 'DICOM SEG needs highdicom; pip install "monai-attn[dicom]"'
     fails(message, write, path, LABELS, grid, files)

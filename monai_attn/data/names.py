@@ -63,6 +63,11 @@ def attention_path(target: Path, level: int) -> Path:
     return target.with_name(f"{name}_attention_{level}{suffix(target, LABELS)}")
 
 
+def dicom_seg_path(target: Path) -> Path:
+    """Where a label map lies as DICOM SEG: `NAME_seg.dcm` beside `NAME_seg.nii.gz`."""
+    return target.with_name(f"{labels_name(target)}.dcm")
+
+
 def real_path(path: Path) -> Path:
     """Where a path leads, links followed; a loop of links, unlike `Path.resolve`, is no error."""
     return Path(os.path.realpath(path))

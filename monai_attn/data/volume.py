@@ -95,8 +95,8 @@ def read_grid(path: str | Path, *, volume: int | None = None, series: str | None
     return _header(path, volume, series).grid
 
 
-def scan_sha256(path: str | Path, *, series: str | None = None) -> str:
-    """The SHA-256 of what a scan is stored in: of its file, or of all of its files in order.
+def scan_files(path: str | Path, *, series: str | None = None) -> list[Path]:
+    """The files a scan is stored in: one, a pair, or those of a series in the order of its slices.
 
     Raises:
         ValueError: if there is no such file, or no such series.
@@ -105,13 +105,22 @@ def scan_sha256(path: str | Path, *, series: str | None = None) -> str:
     if path.is_dir():
         from monai_attn.data.dicom.series import series_files
 
-        files = series_files(path, series)
-    else:
-        check_name(path)
-        files = sorted(set(nifti_files(path)))
-    digest = sha256()
+        return series_files(path, series)
+    check_name(path)
+    files = sorted(set(nifti_files(path)))
     for file in files:
-        require_regular(file)  # a pipe would never end
+        require_regular(file)
+    return files
+
+
+def scan_sha256(path: str | Path, *, series: str | None = None) -> str:
+    """The SHA-256 of what a scan is stored in.
+
+    Raises:
+        ValueError: as `scan_files`.
+    """
+    digest = sha256()
+    for file in scan_files(path, series=series):
         with file.open("rb") as stream:
             while chunk := stream.read(CHUNK):
                 digest.update(chunk)

@@ -9,16 +9,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from monai_attn import __version__
 from monai_attn.data.errors import ScanWarning, case_error, noted_doubts, root_of
 from monai_attn.data.names import (
     attention_path,
     case_name,
     check_length,
+    dicom_seg_path,
     manifest_path,
     real_path,
 )
-from monai_attn.data.volume import scan_sha256
+from monai_attn.data.volume import scan_files, scan_sha256
 from monai_attn.data.writer import write_labels, write_map
+from monai_attn.dicom_seg import check_installed, write_dicom_seg
 from monai_attn.inference.manifest import find_kept, write_manifest
 from monai_attn.inference.segment import OnWindow, Segmenter
 
@@ -70,6 +73,7 @@ def segment_files(
     *,
     resume: bool = False,
     strict: bool = False,
+    dicom_seg: Mapping[int, str] | None = None,
 ) -> Iterator[CaseResult]:
     """Segment each scan and write its labels, yielding each result when it is there.
 
@@ -83,7 +87,11 @@ def segment_files(
         settings: what the manifests say of the bundle, the backend and the options.
         resume: keep a label map that was made of the same scan with the same settings, and is unharmed.
         strict: refuse a scan about which anything is doubtful.
+        dicom_seg: the names of the labels, to write them as DICOM SEG too; for DICOM series alone.
     """
+    if dicom_seg:
+        check_installed()
+    settings = {**(settings or {}), "dicom_seg": bool(dicom_seg)}
     scans = {real_path(scan) for scan in targets}
     for target in targets.values():
         for level in segmenter.levels:
@@ -96,7 +104,9 @@ def segment_files(
         start, doubts = time.perf_counter(), []
         try:
             with noted_doubts(strict) as doubts:
-                result = _one(segmenter, scan, target, on_window, settings or {}, resume, doubts)
+                result = _one(
+                    segmenter, scan, target, on_window, settings, resume, dicom_seg, doubts
+                )
         except Exception as error:  # a case, or a bundle's code, can raise anything
             log.debug("%s", scan, exc_info=True)
             why = case_error(scan, error)
@@ -113,9 +123,14 @@ def _one(
     on_window: OnWindow | None,
     settings: Mapping[str, Any],
     resume: bool,
+    dicom_seg: Mapping[int, str] | None,
     doubts: list[str],
 ) -> CaseResult:
     check_length(target)
+    if dicom_seg and not scan.is_dir():
+        raise ValueError(
+            f"{scan}: no DICOM series, to which a DICOM SEG could refer; leave out --dicom-seg"
+        )
     digest = scan_sha256(scan, series=segmenter.series)
     if resume and (kept := find_kept(target, settings, digest)):
         return CaseResult(scan, target, kept.volumes_ml, kept.fallback, kept.warnings, kept=True)
@@ -129,6 +144,12 @@ def _one(
         for level, attention in made.attention.items()
     ]
     files.append(write_labels(target, made.labels, like=made.scan))
+    if dicom_seg:
+        slices = scan_files(scan, series=segmenter.series)
+        path = dicom_seg_path(target)
+        files.append(
+            write_dicom_seg(path, made.labels, made.scan, slices, dicom_seg, version=__version__)
+        )
     made.seconds["write"] = time.perf_counter() - start
     write_manifest(target, made, settings, scan_sha256=digest, files=files, warnings=doubts)
     fallback = made.plan.fallback if made.plan else ""
