@@ -85,7 +85,9 @@ def find_bundle(name_or_dir: str | Path) -> Path:
 
 def is_shipped(name_or_dir: str | Path) -> bool:
     """Whether a bundle is one of the package's own, named and not found by its path."""
-    return find_bundle(name_or_dir).parent in SHIPPED and Path(name_or_dir).name == str(name_or_dir)
+    if Path(name_or_dir).name != str(name_or_dir):
+        return False
+    return any((folder / name_or_dir / "configs").is_dir() for folder in SHIPPED)
 
 
 def find_device(name: str) -> torch.device:

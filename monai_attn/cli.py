@@ -232,6 +232,53 @@ def evaluate(
 
 
 @app.command()
+def doctor(
+    target: Annotated[
+        Path | None,
+        typer.Argument(parser=_path, help="A scan, a folder, a data set, a datalist or a bundle."),
+    ] = None,
+    bundle: BundleOption = DEFAULT_BUNDLE,
+    device: DeviceOption = "auto",
+    debug: DebugOption = False,
+) -> None:
+    """Show what would be warned about or refused, before hours are spent; write nothing."""
+    with err.status("looking"), _without_collection():
+        from monai_attn.doctor import check_bundle, check_data, machine_facts
+
+    if target is None:
+        facts = Table(show_header=False)
+        for name, text in machine_facts().items():
+            facts.add_row(name, escape(text))
+        out.print(facts)
+    if target is None or _is_bundle(target):
+        named = str(target or bundle)
+        _note_code(named)
+        findings = iter([check_bundle(named, device)])
+    else:
+        options = {"backend": "eager", "precision": "float32"}
+        findings = check_data(target, _open(bundle, device, **options))
+    counts: Counter[str] = Counter()
+    for found in findings:
+        counts[found.verdict] += 1
+        for doubt in found.doubts:
+            _complain("warning", doubt)
+        if found.refused:
+            _complain("error", found.refused)
+        else:
+            line = f"{found.verdict}: {found.subject}: {found.facts}"
+            out.print(line, markup=False, highlight=False, soft_wrap=True)
+    out.print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
+    if counts["refused"]:
+        raise typer.Exit(1)
+
+
+def _is_bundle(path: Path) -> bool:
+    from monai_attn.bundle import is_shipped
+
+    return (path / "configs").is_dir() or is_shipped(str(path))
+
+
+@app.command()
 def phantom(
     output: Annotated[Path, typer.Argument(parser=_path, help="Folder to write the data set to.")],
     count: Annotated[int, typer.Option("--count", "-n", help="Number of cases.")] = 8,
@@ -302,15 +349,25 @@ def demo(
 def _open(bundle: str, device: str = "auto", memory: str | None = None, **options: Any) -> Bundle:
     """Open a bundle while a spinner turns: importing torch takes seconds."""
     with err.status(f"opening {bundle}"), _without_collection():
-        from monai_attn.bundle import is_shipped, open_bundle
+        from monai_attn.bundle import find_bundle, is_shipped, open_bundle
         from monai_attn.inference.plan import parse_memory
 
+        find_bundle(bundle)
         if not is_shipped(bundle):
             _complain(
                 "note", f"{bundle}: a bundle's config is code, and runs; open those you trust"
             )
         budget = parse_memory(memory) if memory else None
         return open_bundle(bundle, device, memory=budget, **options)
+
+
+def _note_code(bundle: str) -> None:
+    """Say of a bundle that is none of ours, if it is one, what opening it means."""
+    from monai_attn.bundle import find_bundle, is_shipped
+
+    find_bundle(bundle)
+    if not is_shipped(bundle):
+        _complain("note", f"{bundle}: a bundle's config is code, and runs; open those you trust")
 
 
 @contextmanager

@@ -6,9 +6,11 @@ client that looks for MONAI's own loading and saving transforms finds them.
 
 from __future__ import annotations
 
+import logging
 import math
 import warnings
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import nibabel as nib
@@ -247,10 +249,21 @@ class CheckLabeld(T.MapTransform):
         return {**data, "label": mapped}
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
+
+
 def load(keys: KeysCollection) -> list[T.Transform]:
     """Read each key's file into a float32 volume (1, X, Y, Z)."""
-    with warnings.catch_warnings():  # MONAI tries all of its readers, and some complain
-        warnings.simplefilter("ignore")
+    with _quiet():  # MONAI makes all of its readers, and some complain that they miss a package
         reader = T.LoadImaged(keys, image_only=True)
     reader.register(VolumeReader())
     return [reader, T.EnsureChannelFirstd(keys)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -19,7 +20,9 @@ def load_weights(network: torch.nn.Module, path: Path, device: torch.device) -> 
     if not path.is_file():
         raise ValueError(f"{path}: no weights; train the bundle first")
     try:
-        state = torch.load(path, map_location=device, weights_only=True)
+        with warnings.catch_warnings():  # torch guesses at what it is about to refuse
+            warnings.simplefilter("ignore")
+            state = torch.load(path, map_location=device, weights_only=True)
     except (RuntimeError, EOFError, UnpicklingError) as error:
         raise ValueError(f"{path}: cannot be read as weights; copy or train them again") from error
     try:

@@ -48,12 +48,54 @@ def find_images(source: str | Path) -> list[str]:
     if path.is_dir() and not (path / "dataset.json").is_file():
         return _named_once([str(found) for found in _scans_in(path)])
     if path.is_dir() or path.suffix == ".json":
-        sections = _read_datalist(path)
+        sections = read_datalist(path)
         return _named_once([case["image"] for case in next(iter(sections.values()))])
     if not path.exists():
         require_regular(path)
     check_name(path)
     return [str(path)]
+
+
+def read_datalist(path: Path) -> dict[str, list[Case]]:
+    """A datalist's sections that name cases, best first; paths start at the datalist's folder.
+
+    Args:
+        path: a JSON file, or a folder with a `dataset.json`.
+
+    Raises:
+        ValueError: if there is none, or it names no case.
+    """
+    file = path / "dataset.json" if path.is_dir() else path
+    if not file.is_file():
+        raise ValueError(
+            f"{file}: does not exist; a datalist (JSON) expected: "
+            "give one, or a folder with a dataset.json"
+        )
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{file}: not readable as JSON ({error}); a datalist expected: correct the file"
+        ) from error
+    if isinstance(content, list):
+        content = {"test": content}
+    if not isinstance(content, dict):
+        raise ValueError(
+            f"{file}: {content!r:.40}; a list of cases, or an object with sections, expected: "
+            "correct the file"
+        )
+    sections = {name: content[name] for name in SECTIONS if content.get(name)}
+    if not sections:
+        raise ValueError(
+            f"{file}: names no case; one in {', '.join(SECTIONS[:-1])} or {SECTIONS[-1]} expected: "
+            "add it"
+        )
+    for name, entries in sections.items():
+        if not isinstance(entries, list):
+            raise ValueError(
+                f"{file}: {name} is {entries!r:.40}; a list of cases expected: correct the file"
+            )
+    return {name: [_case(entry, file) for entry in entries] for name, entries in sections.items()}
 
 
 def find_cases(source: str | Path, *, named_once: bool = False) -> list[Case]:
@@ -67,7 +109,7 @@ def find_cases(source: str | Path, *, named_once: bool = False) -> list[Case]:
         ValueError: if there is no datalist, or a case in it has no label or no file.
     """
     path = Path(source)
-    sections = _read_datalist(path)
+    sections = read_datalist(path)
     cases = sections.get("training") or next(iter(sections.values()))
     for case in cases:
         if "label" not in case:
@@ -293,41 +335,6 @@ def _named_once(images: list[str]) -> list[str]:
     """The images, if no two would give label maps of one name; any suffix will do here."""
     _by_name({Path(image): case_name(image) for image in images})
     return images
-
-
-def _read_datalist(path: Path) -> dict[str, list[Case]]:
-    """A datalist's sections that name cases, best first; paths start at the datalist's folder."""
-    file = path / "dataset.json" if path.is_dir() else path
-    if not file.is_file():
-        raise ValueError(
-            f"{file}: does not exist; a datalist (JSON) expected: "
-            "give one, or a folder with a dataset.json"
-        )
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"{file}: not readable as JSON ({error}); a datalist expected: correct the file"
-        ) from error
-    if isinstance(content, list):
-        content = {"test": content}
-    if not isinstance(content, dict):
-        raise ValueError(
-            f"{file}: {content!r:.40}; a list of cases, or an object with sections, expected: "
-            "correct the file"
-        )
-    sections = {name: content[name] for name in SECTIONS if content.get(name)}
-    if not sections:
-        raise ValueError(
-            f"{file}: names no case; one in {', '.join(SECTIONS[:-1])} or {SECTIONS[-1]} expected: "
-            "add it"
-        )
-    for name, entries in sections.items():
-        if not isinstance(entries, list):
-            raise ValueError(
-                f"{file}: {name} is {entries!r:.40}; a list of cases expected: correct the file"
-            )
-    return {name: [_case(entry, file) for entry in entries] for name, entries in sections.items()}
 
 
 def _case(entry: Any, file: Path) -> Case:

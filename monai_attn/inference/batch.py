@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from monai_attn import __version__
 from monai_attn.data.errors import ScanWarning, case_error, noted_doubts, root_of
 from monai_attn.data.names import (
     attention_path,
@@ -147,8 +146,9 @@ def _one(
     if dicom_seg:
         slices = scan_files(scan, series=segmenter.series)
         path = dicom_seg_path(target)
+        version = str(settings.get("monai_attn", "unknown"))
         files.append(
-            write_dicom_seg(path, made.labels, made.scan, slices, dicom_seg, version=__version__)
+            write_dicom_seg(path, made.labels, made.scan, slices, dicom_seg, version=version)
         )
     made.seconds["write"] = time.perf_counter() - start
     write_manifest(target, made, settings, scan_sha256=digest, files=files, warnings=doubts)

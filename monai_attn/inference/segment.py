@@ -150,6 +150,14 @@ class Segmenter:
         attention = dict(zip(self.levels, maps, strict=True))
         return Segmentation(scan, labels, attention, plan, clock.seconds)
 
+    def check(self, path: str | Path) -> Grid:
+        """All that comes before the network: what would be refused is raised, what is doubtful warned of.
+
+        Raises:
+            ValueError: as a call.
+        """
+        return self._prepare(path, _Clock())[0]
+
     def outlook(self, path: str | Path) -> Outlook:
         """What segmenting one NIfTI scan would take; one window runs to be timed.
 

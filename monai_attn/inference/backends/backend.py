@@ -83,6 +83,12 @@ class Backend:
         return self.run(windows)
 
 
+def installed_backends() -> list[str]:
+    """The backends whose packages are there."""
+    named = [name for name in BACKENDS if name != "auto"]
+    return [name for name in named if all(map(_found, PACKAGES.get(name, ())))]
+
+
 def load_backend(
     network: nn.Module,
     window: tuple[int, ...],
@@ -126,7 +132,7 @@ def load_backend(
         name,
         precision,
         device.type,
-        installed=[b for b in BACKENDS if all(map(_found, PACKAGES.get(b, ())))],
+        installed=installed_backends(),
         bfloat16=eager.has_bfloat16(device),
     )
     loader = _Loader(network, tuple(window), device, cache)

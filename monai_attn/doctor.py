@@ -1,0 +1,157 @@
+"""What would be warned about or refused, before hours are spent: of this machine, a bundle, scans."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+from nibabel.orientations import aff2axcodes
+from platformdirs import user_cache_path
+
+import monai_attn
+from monai_attn.bundle import Bundle, find_bundle, is_shipped, open_bundle
+from monai_attn.data.affine import spaced
+from monai_attn.data.cases import Case, find_images, read_datalist
+from monai_attn.data.errors import case_error, noted_doubts, one_line
+from monai_attn.data.grid import Grid, same_grid
+from monai_attn.data.volume import read_volume
+from monai_attn.inference.backends import installed_backends
+from monai_attn.inference.backends.eager import has_bfloat16
+from monai_attn.inference.inferer import AttentionWindowInferer
+from monai_attn.inference.locator import Locator
+from monai_attn.inference.plan import format_memory, free_memory
+
+LIBRARIES = ("torch", "monai", "nibabel", "numpy", "SimpleITK", "isal")
+EXPECTED = (  # of a bundle, by its clients
+    "LICENSE",
+    "configs/inference.json",
+    "configs/logging.conf",
+    "configs/metadata.json",
+    "configs/train.json",
+    "docs/README.md",
+    "models/model.pt",
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What there is to say of a scan or a bundle.
+
+    Attributes:
+        subject: which.
+        facts: what it is, in a few words.
+        doubts: what is doubtful, a line each.
+        refused: one line that says why it cannot be used, or empty.
+    """
+
+    subject: str
+    facts: str = ""
+    doubts: tuple[str, ...] = ()
+    refused: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """In a word."""
+        return "refused" if self.refused else "doubtful" if self.doubts else "sound"
+
+
+def machine_facts() -> dict[str, str]:
+    """Versions, devices, backends, memory and the cache of this machine."""
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    bfloat16 = "with" if has_bfloat16(torch.device("cpu")) else "without"
+    total = psutil.virtual_memory().total
+    cache = user_cache_path("monai-attn", appauthor=False)
+    held = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file())
+    return {
+        "monai-attn": f"{monai_attn.__version__}, in {Path(monai_attn.__file__).parent}",
+        "Python": f"{platform.python_version()}, {sys.executable}",
+        **{name: version(name) for name in LIBRARIES},
+        "CPU": f"{os.cpu_count()} threads, {bfloat16} bfloat16 units",
+        "GPU": ", ".join(gpus) or "none that torch sees",
+        "backends": ", ".join(installed_backends()),
+        "memory": f"{format_memory(free_memory())} free of {format_memory(total)}",
+        "cache": f"{cache}, {format_memory(held)}",
+    }
+
+
+def check_bundle(name_or_dir: str | Path, device: str = "auto") -> Finding:
+    """Whether a bundle is whole and opens, and a shipped one holds what was shipped."""
+    subject = str(name_or_dir)
+    try:
+        root = find_bundle(name_or_dir)
+        opened = open_bundle(name_or_dir, device, backend="eager", precision="float32")
+    except Exception as error:  # a bundle's config is code: it can raise anything
+        return Finding(subject, refused=one_line(error))
+    doubts = [f"{root / name}: is missing" for name in EXPECTED if not (root / name).is_file()]
+    inferer = opened.segmenter.inferer
+    locator = inferer.locator if isinstance(inferer, AttentionWindowInferer) else None
+    if isinstance(locator, Locator) and locator.fault:
+        doubts.append(f"{root}: {locator.fault}; all windows run")
+    weights = "as shipped" if is_shipped(name_or_dir) else opened.settings["weights_sha256"][:12]
+    labels = ", ".join(opened.label_names.values())
+    return Finding(subject, f"labels {labels}; weights {weights}; in {root}", tuple(doubts))
+
+
+def check_data(source: str | Path, bundle: Bundle) -> Iterator[Finding]:
+    """What segmenting each scan with a bundle would warn of or refuse; and of labels, whether they fit.
+
+    Args:
+        source: a scan, a folder of scans, a data set or a datalist. Of the last two every section
+            counts, and labels where there are any.
+        bundle: opened.
+
+    Raises:
+        ValueError: if there is no scan at all.
+    """
+    for case in _cases(Path(source)):
+        yield _check_case(case, bundle)
+
+
+def _cases(source: Path) -> list[Case]:
+    if source.suffix == ".json" or (source / "dataset.json").is_file():
+        return [case for cases in read_datalist(source).values() for case in cases]
+    return [{"image": image} for image in find_images(source)]
+
+
+def _check_case(case: Case, bundle: Bundle) -> Finding:
+    subject = Path(case["image"])
+    doubts: list[str] = []
+    try:
+        with noted_doubts() as doubts:
+            grid = bundle.segmenter.check(subject)
+            facts = _facts(grid)
+            if "label" in case:
+                subject = Path(case["label"])
+                facts += f"; {_check_label(subject, grid)}"
+    except Exception as error:  # as in a run: the others are checked
+        return Finding(str(subject), doubts=tuple(doubts), refused=case_error(subject, error))
+    return Finding(case["image"], facts, tuple(doubts))
+
+
+def _facts(grid: Grid) -> str:
+    sizes = np.linalg.norm(grid.affine[:3, :3], axis=0)
+    shape = " x ".join(str(n) for n in grid.shape)
+    return f"{shape} voxels of {spaced(sizes)} mm, {''.join(aff2axcodes(grid.affine))}"
+
+
+def _check_label(path: Path, grid: Grid) -> str:
+    """Which labels a label map holds, if it is one and lies on the scan's grid."""
+    label = read_volume(path, fill=None)
+    if label.shape != grid.shape or not same_grid(label.shape, label.affine, grid.affine):
+        raise ValueError(f"{path}: is not on the grid of {grid.path}; resample the label to it")
+    values = np.unique(label.data)
+    if not (np.isfinite(values).all() and (values >= 0).all() and (values == values.round()).all()):
+        raise ValueError(
+            f"{path}: values from {values[0]:g} to {values[-1]:g}; whole numbers from 0 are expected: "
+            "give a label map"
+        )
+    found = ", ".join(f"{value:g}" for value in values[values > 0][:20])
+    return f"labels {found}" if found else "no voxel is labelled"
