@@ -8,12 +8,11 @@ import torch
 from monai import transforms as T
 from monai.data import MetaTensor
 
+from grids import AFFINES, RAS, SHAPE, SHEARED, SPACING
 from monai_attn.data.volume import read_volume
 from monai_attn.monai_io import LabelWriter, VolumeReader, as_tensor
 from monai_attn.transforms import (
-    CheckLabeld,
     Discreted,
-    ResampleRASd,
     ScaleInPlaced,
     discretize,
     evaluation,
@@ -28,31 +27,9 @@ from monai_attn.transforms import (
 # the scans here are blocks, and no CT
 pytestmark = pytest.mark.filterwarnings("ignore::monai_attn.data.errors.ScanWarning")
 
-SHAPE = (20, 16, 12)
-SPACING = (2.0, 2.0, 2.0)  # of the network's grid, mm
 RANGE = (-100.0, 300.0)  # HU that become 0 and 1
 BLOB = (slice(4, 14), slice(3, 12), slice(2, 10))  # off the middle, so that a flip shows
 LOW, HIGH = -100.0, 300.0  # HU around the blob and in it
-
-
-def turned(degrees):
-    angle = np.radians(degrees)
-    turn = np.eye(4)
-    turn[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
-    return turn
-
-
-RAS = np.array([[2.0, 0, 0, -30], [0, 2, 0, -20], [0, 0, 2, 100], [0, 0, 0, 1]])
-SHEARED = RAS + np.array([[0, 0, 0, 0], [0, 0, 0.5, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
-AFFINES = {
-    "RAS": RAS,
-    "LPS": np.diag([-1.0, -1, 1, 1]) @ RAS,
-    "axes exchanged": RAS[:, [2, 0, 1, 3]],
-    "oblique": turned(15) @ RAS,
-    "anisotropic": RAS @ np.diag([0.7, 0.7, 2.5, 1]),
-    "finer than the network's grid": RAS @ np.diag([0.8, 0.75, 0.85, 1]),
-    "oblique, anisotropic and flipped": turned(-10) @ RAS @ np.diag([-0.6, 0.8, 2, 1]),
-}
 
 
 def scan_values():
@@ -202,68 +179,12 @@ def test_clients_find_the_transforms_that_load_and_save(steps, name, place):
     assert type(steps.transforms[place]).__name__ == name
 
 
-def monai_ras(mode="bilinear", spacing=SPACING):
-    """The two steps of MONAI that `ResampleRASd` takes at once."""
-    return T.Compose(
-        [
-            T.Orientationd("image", axcodes="RAS", labels=None),
-            T.Spacingd("image", pixdim=spacing, mode=mode),
-        ]
-    )
-
-
-ANY = {**AFFINES, "sheared": SHEARED}
-
-
-@pytest.mark.parametrize("mode", ["bilinear", "nearest"])
-@pytest.mark.parametrize("affine", ANY.values(), ids=ANY.keys())
-def test_one_pass_is_orientation_and_spacing(affine, mode):
-    image = MetaTensor(torch.rand(2, *SHAPE), affine=torch.as_tensor(affine))
-    spacing = (1.37, 1.73, 2.19)  # no voxel halfway between two, where rounding decides
-    ours = ResampleRASd("image", spacing, mode)({"image": image})["image"]
-    theirs = monai_ras(mode, spacing)({"image": image})["image"]
-    assert ours.shape == theirs.shape
-    np.testing.assert_allclose(ours.affine, theirs.affine, atol=1e-9)
-    np.testing.assert_allclose(ours, theirs, atol=1e-4)
-
-
-@pytest.mark.parametrize("affine", ANY.values(), ids=ANY.keys())
-def test_resampling_is_inverted_like_monais_own(affine):
-    image = MetaTensor(torch.rand(1, *SHAPE), affine=torch.as_tensor(affine))
-    back = {}
-    for steps in (T.Compose([ResampleRASd("image", SPACING)]), monai_ras()):
-        data = steps({"image": image})
-        data["pred"] = torch.sin(data["image"] * 9)
-        undo = T.Invertd("pred", steps, orig_keys="image", nearest_interp=False)
-        back[len(back)] = undo(data)["pred"]
-    assert back[0].shape == image.shape
-    np.testing.assert_allclose(back[0].affine, affine, atol=1e-9)
-    np.testing.assert_allclose(back[0], back[1], atol=1e-5)
-
-
 def test_scaling_in_place_is_monais():
     image = torch.linspace(-1000, 1000, 300).reshape(1, 10, 10, 3)
     theirs = T.ScaleIntensityRanged("image", -150, 250, 0, 1, clip=True)({"image": image.clone()})
     ours = ScaleInPlaced("image", -150, 250)({"image": image})
     torch.testing.assert_close(ours["image"], theirs["image"])
     assert ours["image"] is image
-
-
-def resampled(steps, **extra):
-    meta = {"filename_or_obj": "/data/a.nii.gz"}
-    image = MetaTensor(torch.zeros(1, 4, 4, 4), affine=torch.eye(4), meta=meta)
-    return steps({"image": image, **extra})
-
-
-def test_resampling_leaves_a_string_under_image_path_alone():
-    data = resampled(ResampleRASd("image", SPACING), image_path="/data/a.nii", other=3)
-    assert (data["image_path"], data["other"]) == ("/data/a.nii", 3)
-
-
-def test_monai_fails_on_a_string_under_image_path():
-    """When this fails, MONAI is mended."""
-    with pytest.raises(AttributeError, match="'str' object has no attribute 'update'"):
-        resampled(T.Spacingd("image", pixdim=SPACING), image_path="/data/a.nii")
 
 
 # --- from logits to a file on the scan's grid
@@ -384,32 +305,6 @@ def test_evaluation_leaves_the_label_on_the_scans_grid(tmp_path, affine):
     np.testing.assert_array_equal(data["label"][0], scan_values() == HIGH)
     np.testing.assert_allclose(data["label"].affine, affine)
     np.testing.assert_allclose(nib.affines.voxel_sizes(data["image"].affine.numpy()), SPACING)
-
-
-LABEL_MAPS = {
-    "as they are": ([0, 1], 2, None, [0, 1]),
-    "two values to one class": ([0, 1, 2], 2, {"2": 1}, [0, 1]),
-    "others to background": ([0, 5, 7], 2, {"5": 0, "7": 1}, [0, 1]),
-    "exchanged": ([0, 1, 2], 3, {1: 2, 2: 1}, [0, 1, 2]),
-}
-
-
-@pytest.mark.parametrize("row", LABEL_MAPS.values(), ids=LABEL_MAPS.keys())
-def test_label_values_are_mapped_to_classes(row):
-    values, num_classes, label_map, expected = row
-    label = MetaTensor(torch.tensor(values, dtype=torch.float32).reshape(1, -1, 1, 1))
-    data = CheckLabeld(num_classes, label_map)({"image": label.clone(), "label": label})
-    assert sorted(data["label"].unique().tolist()) == expected
-    mapping = {int(k): v for k, v in (label_map or {}).items()}
-    assert data["label"].flatten().tolist() == [mapping.get(v, v) for v in values]
-
-
-@pytest.mark.parametrize("values", [[0, 1, 2], [0, 0.5], [-1, 0]])
-def test_a_value_that_is_no_class_is_named(values):
-    label = MetaTensor(torch.tensor(values, dtype=torch.float32).reshape(1, -1, 1, 1))
-    label.meta["filename_or_obj"] = "case.nii"
-    with pytest.raises(ValueError, match=r"case\.nii: holds .*classes are 0 to 1: map the values"):
-        CheckLabeld(2)({"image": label.clone(), "label": label})
 
 
 @pytest.mark.parametrize("moved", [np.diag([1.0, 1, -1, 1]), np.diag([1.01, 1, 1, 1])])

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from monai_attn.data.grid import Grid, same_grid, voxel_ml
 from monai_attn.data.volume import read_grid, read_volume
+from monai_attn.grid_transforms import LabelsOnScanGridd, ResampleRASd, ras_grid
 from monai_attn.inference.inferer import AttentionWindowInferer
 from monai_attn.inference.locator import Locator
 from monai_attn.inference.plan import (
@@ -33,7 +34,7 @@ from monai_attn.inference.plan import (
 from monai_attn.inference.windows import window_grid
 from monai_attn.monai_io import as_tensor
 from monai_attn.resample import parallel_axes
-from monai_attn.transforms import LabelsOnScanGridd, ResampleRASd, ras_grid, without
+from monai_attn.transforms import without
 
 OnWindow = Callable[[int, int | None], None]
 """Called with the windows done and the windows in all, None where that is not known."""

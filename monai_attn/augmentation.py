@@ -1,0 +1,59 @@
+"""What makes one labelled scan into many: as scans vary, and far beyond."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from monai import transforms as T
+
+
+def scan_variation(keys: Sequence[str], modes: Sequence[str]) -> list[T.Transform]:
+    """Changes of the size that scans of one protocol show."""
+    return [
+        T.RandAffined(
+            keys,
+            prob=0.3,
+            rotate_range=[0.17] * 3,  # radians, about 10 degrees
+            scale_range=[0.1] * 3,
+            mode=modes,
+            padding_mode="border",
+        ),
+        T.RandScaleIntensityd("image", factors=0.1, prob=0.3),
+        T.RandShiftIntensityd("image", offsets=0.05, prob=0.3),  # 20 HU of a window of 400
+        T.RandGaussianNoised("image", prob=0.2, std=0.03),
+        T.RandGaussianSmoothd("image", prob=0.1, sigma_x=(0.3, 0.8), sigma_y=(0.3, 0.8)),
+    ]
+
+
+def beyond_scans(keys: Sequence[str], modes: Sequence[str]) -> list[T.Transform]:
+    """Changes larger than between scans: of the body, of clutter, contrast phase, sharpness, noise."""
+    return [
+        T.RandAffined(
+            keys,
+            prob=0.9,
+            rotate_range=[0.17, 0.17, 0.26],  # radians, about 10 and 15 degrees
+            scale_range=[0.25] * 3,
+            shear_range=[0.1] * 6,
+            mode=modes,
+            padding_mode="border",
+        ),
+        T.RandGridDistortiond(
+            keys, num_cells=4, distort_limit=0.2, prob=0.5, mode=modes, padding_mode="border"
+        ),
+        T.RandCoarseShuffled(
+            "image", holes=4, max_holes=16, spatial_size=3, max_spatial_size=8, prob=0.4
+        ),
+        T.RandCoarseDropoutd(
+            "image", holes=2, max_holes=12, spatial_size=3, max_spatial_size=8, prob=0.4
+        ),
+        T.RandHistogramShiftd("image", num_control_points=(4, 10), prob=0.7),
+        T.RandAdjustContrastd("image", gamma=(0.6, 1.7), prob=0.3),
+        T.RandBiasFieldd("image", coeff_range=(0.0, 0.1), prob=0.3),
+        T.RandScaleIntensityd("image", factors=0.3, prob=0.5),
+        T.RandShiftIntensityd("image", offsets=0.12, prob=0.5),  # about 50 HU of a window of 400
+        T.RandGaussianSmoothd(
+            "image", sigma_x=(0.3, 1.2), sigma_y=(0.3, 1.2), sigma_z=(0.3, 1.2), prob=0.4
+        ),
+        T.RandSimulateLowResolutiond("image", zoom_range=(0.4, 1.0), prob=0.3),
+        T.RandGaussianNoised("image", std=0.1, prob=0.5),
+    ]

@@ -1,0 +1,74 @@
+"""Whether a scan, and a label beside it, are what a network is trained and run on; as MONAI transforms."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+from monai import transforms as T
+
+from monai_attn.data.affine import shear_doubt
+from monai_attn.data.errors import ScanWarning
+from monai_attn.data.grid import same_grid
+from monai_attn.data.hounsfield import doubts
+
+
+class CheckScand(T.MapTransform):
+    """Warns of what makes a scan doubtful: no CT in HU, thin, or with axes that are not straight.
+
+    Args:
+        keys: scans as they were read.
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Look at each key's scan (1, X, Y, Z) and give it on as it is; a `ScanWarning` for each doubt."""
+        for key in self.key_iterator(dict(data)):
+            scan, affine = data[key], np.asarray(data[key].affine, dtype=np.float64)
+            name = scan.meta.get("filename_or_obj", key)
+            found = [*doubts(scan[0].cpu().numpy(), affine), shear_doubt(affine)]
+            for doubt in filter(None, found):
+                warnings.warn(f"{name}: {doubt}", ScanWarning, stacklevel=2)
+        return dict(data)
+
+
+class CheckLabeld(T.MapTransform):
+    """Checks a label against its image and maps its values to classes.
+
+    Args:
+        num_classes: classes, background included.
+        label_map: value in the file to class; values not named stay. Keys may be strings, as in JSON.
+    """
+
+    def __init__(self, num_classes: int, label_map: Mapping[str, int] | None = None) -> None:
+        super().__init__("label")
+        self.num_classes = num_classes
+        self.label_map = {float(value): int(to) for value, to in (label_map or {}).items()}
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Check and map `label` (1, X, Y, Z), which lies on the grid of `image`.
+
+        Raises:
+            ValueError: if the two are not on one grid, or a value is no class.
+        """
+        image, label = data["image"], data["label"]
+        names = [str(volume.meta.get("filename_or_obj", "label")) for volume in (label, image)]
+        if label.shape[1:] != image.shape[1:] or not same_grid(
+            tuple(image.shape[1:]), np.asarray(label.affine), np.asarray(image.affine)
+        ):
+            raise ValueError(
+                f"{names[0]}: is not on the grid of {names[1]}; resample the label to it"
+            )
+        classes = {value: self.label_map.get(value, value) for value in label.unique().tolist()}
+        last = self.num_classes - 1
+        wrong = [f"{value:g}" for value, to in classes.items() if to not in range(last + 1)]
+        if wrong:
+            raise ValueError(
+                f"{names[0]}: holds {', '.join(wrong)}; classes are 0 to {last}: "
+                "map the values with label_map, or raise num_classes"
+            )
+        mapped = label.clone()
+        for value, to in classes.items():
+            mapped[label == value] = to
+        return {**data, "label": mapped}

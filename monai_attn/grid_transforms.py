@@ -1,0 +1,153 @@
+"""From the scan's grid to the network's and back, as MONAI transforms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+from monai import transforms as T
+from monai.config import KeysCollection
+from monai.data.meta_tensor import MetaTensor
+from monai.data.utils import compute_shape_offset, zoom_affine
+from monai.utils import TraceKeys, ensure_tuple_rep
+from numpy.typing import NDArray
+
+from monai_attn.data.affine import spaced
+from monai_attn.data.nifti_header import MOST_VOXELS
+from monai_attn.resample import resample_onto
+from monai_attn.scan_grid import Slab, labels_on_grid, maps_on_grid
+
+
+def ras_grid(
+    shape: Sequence[int], affine: NDArray[np.float64], spacing: Sequence[float]
+) -> tuple[tuple[int, ...], NDArray[np.float64]]:
+    """The grid that `Orientation` to RAS and `Spacing` lead to, as MONAI lays it.
+
+    Args:
+        shape: (X, Y, Z) voxels.
+        affine: (4, 4), voxel to RAS+ mm.
+        spacing: mm along each axis of the new grid.
+
+    Returns:
+        its shape, and its affine: voxel to RAS+ mm.
+
+    Raises:
+        ValueError: if it would have more voxels than any scan.
+    """
+    turn = nib.io_orientation(affine)
+    turned = affine @ nib.orientations.inv_ornt_aff(turn, shape)
+    sizes = np.empty(len(shape), dtype=int)
+    sizes[turn[:, 0].astype(int)] = shape
+    target = zoom_affine(turned, np.asarray(spacing, dtype=np.float64), diagonal=False)
+    new_shape, offset = compute_shape_offset(tuple(sizes), turned, target)
+    target[:-1, -1] = offset[: len(shape)]
+    voxels = math.prod(int(n) for n in new_shape)
+    if voxels > MOST_VOXELS:
+        raise ValueError(
+            f"{voxels} voxels after resampling to {spaced(np.asarray(spacing))} mm; "
+            f"at most {MOST_VOXELS} expected: crop the scan, or mend its spacing"
+        )
+    return tuple(int(n) for n in new_shape), target
+
+
+class ResampleRASd(T.MapTransform, T.InvertibleTransform):
+    """`Orientationd` to RAS and `Spacingd` in one pass, axis by axis; the grids are MONAI's own.
+
+    It touches its own keys only: MONAI's `Spacingd` updates every entry whose name begins with `image_`,
+    and fails on the string that MONAI Label passes under `image_path`.
+
+    Args:
+        keys: volumes (C, X, Y, Z) with an affine.
+        spacing: mm along each axis.
+        mode: "bilinear" or "nearest", for all keys or for each.
+    """
+
+    def __init__(
+        self, keys: KeysCollection, spacing: Sequence[float], mode: str | Sequence[str] = "bilinear"
+    ) -> None:
+        super().__init__(keys)
+        self.spacing = tuple(spacing)
+        self.mode = ensure_tuple_rep(mode, len(self.keys))
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Resample the keys' volumes (C, X, Y, Z)."""
+        out = dict(data)
+        for key, mode in self.key_iterator(out, self.mode):
+            volume = out[key]
+            shape, affine = tuple(volume.shape[1:]), np.asarray(volume.affine, dtype=np.float64)
+            new_shape, new_affine = ras_grid(shape, affine, self.spacing)
+            out[key] = _onto(volume, new_shape, new_affine, mode)
+            self.push_transform(
+                out[key],
+                orig_size=shape,
+                extra_info={"affine": torch.as_tensor(affine), "mode": mode},
+            )
+        return out
+
+    def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Bring the keys' volumes back to the grid they came from."""
+        out = dict(data)
+        for key in self.key_iterator(out):
+            past = self.pop_transform(out[key])
+            info = past[TraceKeys.EXTRA_INFO]
+            affine = np.asarray(info["affine"], dtype=np.float64)
+            shape = tuple(int(n) for n in past[TraceKeys.ORIG_SIZE])
+            out[key] = _onto(out[key], shape, affine, info["mode"])
+        return out
+
+
+def _onto(
+    volume: MetaTensor, shape: Sequence[int], affine: NDArray[np.float64], mode: str
+) -> MetaTensor:
+    """A volume (C, X, Y, Z) on another grid with parallel axes."""
+    matrix = np.linalg.inv(np.asarray(volume.affine, dtype=np.float64)) @ affine
+    moved = resample_onto(volume.as_tensor(), matrix, shape, mode)
+    out = MetaTensor(moved).copy_meta_from(volume)
+    out.affine = torch.as_tensor(affine)
+    return out
+
+
+class LabelsOnScanGridd(T.MapTransform):
+    """Logits on the network's grid to labels on the grid the image was read from.
+
+    Args:
+        keys: logits (C, *network grid).
+        image: key of the image the network saw, with the affine it has now and had in its file.
+    """
+
+    def __init__(self, keys: KeysCollection, image: str = "image") -> None:
+        super().__init__(keys)
+        self.image = image
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Replace each key's logits by labels (1, X, Y, Z)."""
+        out = dict(data)
+        for key in self.key_iterator(out):
+            logits = out[key].as_tensor() if isinstance(out[key], MetaTensor) else out[key]
+            whole = Slab(tuple(slice(0, n) for n in logits.shape[1:]), logits)
+            labels = self.labels([whole], out[self.image])
+            meta = {**out[self.image].meta, "affine": out[self.image].meta["original_affine"]}
+            out[key] = MetaTensor(torch.from_numpy(labels)[None], meta=meta)
+        return out
+
+    def labels(
+        self,
+        slabs: Iterable[Slab],
+        image: MetaTensor,
+        axis: int = 0,
+        maps: list[NDArray[np.uint8]] | None = None,
+    ) -> NDArray[np.integer]:
+        """The labels (X, Y, Z) of slabs that follow each other along an axis of the image's grid.
+
+        Into `maps`, if given, go the slabs' maps, as `maps_on_grid` stores them.
+        """
+        original = np.asarray(image.meta["original_affine"], dtype=np.float64)
+        matrix = np.linalg.inv(np.asarray(image.affine, dtype=np.float64)) @ original
+        shape = [int(n) for n in image.meta["spatial_shape"]]
+        if maps is not None:
+            slabs = maps_on_grid(slabs, image.shape[1:], matrix, shape, axis, maps)
+        return labels_on_grid(slabs, image.shape[1:], matrix, shape, axis)

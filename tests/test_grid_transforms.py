@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+import torch
+from monai import transforms as T
+from monai.data import MetaTensor
+
+from grids import AFFINES, RAS, SHAPE, SHEARED, SPACING
+from monai_attn.grid_transforms import ResampleRASd, ras_grid
+
+
+def monai_ras(mode="bilinear", spacing=SPACING):
+    """The two steps of MONAI that `ResampleRASd` takes at once."""
+    return T.Compose(
+        [
+            T.Orientationd("image", axcodes="RAS", labels=None),
+            T.Spacingd("image", pixdim=spacing, mode=mode),
+        ]
+    )
+
+
+ANY = {**AFFINES, "sheared": SHEARED}
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "nearest"])
+@pytest.mark.parametrize("affine", ANY.values(), ids=ANY.keys())
+def test_one_pass_is_orientation_and_spacing(affine, mode):
+    image = MetaTensor(torch.rand(2, *SHAPE), affine=torch.as_tensor(affine))
+    spacing = (1.37, 1.73, 2.19)  # no voxel halfway between two, where rounding decides
+    ours = ResampleRASd("image", spacing, mode)({"image": image})["image"]
+    theirs = monai_ras(mode, spacing)({"image": image})["image"]
+    assert ours.shape == theirs.shape
+    np.testing.assert_allclose(ours.affine, theirs.affine, atol=1e-9)
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+@pytest.mark.parametrize("affine", ANY.values(), ids=ANY.keys())
+def test_resampling_is_inverted_like_monais_own(affine):
+    image = MetaTensor(torch.rand(1, *SHAPE), affine=torch.as_tensor(affine))
+    back = {}
+    for steps in (T.Compose([ResampleRASd("image", SPACING)]), monai_ras()):
+        data = steps({"image": image})
+        data["pred"] = torch.sin(data["image"] * 9)
+        undo = T.Invertd("pred", steps, orig_keys="image", nearest_interp=False)
+        back[len(back)] = undo(data)["pred"]
+    assert back[0].shape == image.shape
+    np.testing.assert_allclose(back[0].affine, affine, atol=1e-9)
+    np.testing.assert_allclose(back[0], back[1], atol=1e-5)
+
+
+def resampled(steps, **extra):
+    meta = {"filename_or_obj": "/data/a.nii.gz"}
+    image = MetaTensor(torch.zeros(1, 4, 4, 4), affine=torch.eye(4), meta=meta)
+    return steps({"image": image, **extra})
+
+
+def test_resampling_leaves_a_string_under_image_path_alone():
+    data = resampled(ResampleRASd("image", SPACING), image_path="/data/a.nii", other=3)
+    assert (data["image_path"], data["other"]) == ("/data/a.nii", 3)
+
+
+def test_monai_fails_on_a_string_under_image_path():
+    """When this fails, MONAI is mended."""
+    with pytest.raises(AttributeError, match="'str' object has no attribute 'update'"):
+        resampled(T.Spacingd("image", pixdim=SPACING), image_path="/data/a.nii")
+
+
+def test_a_grid_of_more_voxels_than_any_scan_is_refused():
+    """A spacing in the wrong unit would ask for all of the memory."""
+    with pytest.raises(
+        ValueError, match=r"127315423991 voxels after resampling to 2 x 2 x 2 mm; at"
+    ):
+        ras_grid((500, 500, 512), np.diag([20.0, 20, 20, 1]), (2.0, 2.0, 2.0))
+    assert ras_grid(SHAPE, RAS, SPACING)[0] == SHAPE
