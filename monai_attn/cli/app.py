@@ -1,0 +1,58 @@
+"""The commands together, and what their end means: exit codes, and one line for every error."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import warnings
+
+import typer
+
+from monai_attn.cli.console import complain
+from monai_attn.cli.demo import demo
+from monai_attn.cli.doctor import doctor
+from monai_attn.cli.evaluate import evaluate
+from monai_attn.cli.phantom import phantom
+from monai_attn.cli.segment import segment
+
+INTERRUPTED, TERMINATED = 130, 143  # the exit codes shells give to SIGINT and SIGTERM
+
+app = typer.Typer(
+    name="monai-attn",
+    help="Attention U-Net for medical image segmentation, as MONAI bundles.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (segment, evaluate, doctor, phantom, demo):
+    app.command()(command)
+
+
+def _terminate(*_: object) -> None:
+    sys.exit(TERMINATED)
+
+
+def main() -> None:
+    """Run the command line; what a user can mend ends in one line and exit code 2."""
+    warnings.showwarning = lambda message, *_, **__: complain("warning", message)
+    warnings.filterwarnings("ignore", category=FutureWarning)  # of the libraries, to their callers
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        app()
+    except Exception as error:
+        from monai_attn.data.errors import one_line
+
+        logging.getLogger("monai_attn").debug("it comes from here", exc_info=True)
+        expected = isinstance(error, (ValueError, OSError))
+        hint = (
+            "" if expected else " (a fault of this program; --debug shows where: please report it)"
+        )
+        complain("error", one_line(error) + hint)
+        sys.exit(2 if expected else 1)
+    except SystemExit as stop:
+        if stop.code in (INTERRUPTED, TERMINATED):  # typer's answer to Ctrl-C says nothing
+            word = "interrupted" if stop.code == INTERRUPTED else "terminated"
+            complain("error", f"{word}; complete files are kept, and --resume goes on from there")
+        raise

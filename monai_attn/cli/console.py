@@ -1,0 +1,26 @@
+"""What the terminal shows: results on stdout; bars, warnings and errors on stderr."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+out, err = Console(), Console(stderr=True)
+
+
+def progress_bars() -> Progress:
+    """Bars on stderr that vanish at the end."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=err, transient=True)
+
+
+def complain(kind: str, message: object) -> None:
+    """One line on stderr, whatever the message holds."""
+    err.print(
+        f"{kind}: {' '.join(str(message).split())}", markup=False, highlight=False, soft_wrap=True
+    )

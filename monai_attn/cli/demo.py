@@ -1,0 +1,56 @@
+"""`monai-attn demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from monai_attn import DEFAULT_BUNDLE
+from monai_attn.cli.console import out
+from monai_attn.cli.options import BundleOption, DebugOption, DeviceOption, path_of
+from monai_attn.cli.phantom import phantom
+from monai_attn.cli.segment import segment
+
+
+def demo(
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", parser=path_of, metavar="PATH", help="Folder for everything it makes."
+        ),
+    ] = Path("demo"),
+    count: Annotated[int, typer.Option("--count", "-n", help="Number of phantoms.")] = 2,
+    seed: Annotated[int, typer.Option(help="Seed of the first phantom.")] = 0,
+    bundle: BundleOption = DEFAULT_BUNDLE,
+    device: DeviceOption = "auto",
+    debug: DebugOption = False,
+) -> None:
+    """Make phantoms, segment and evaluate them, and draw a picture of each."""
+    from monai_attn.data.cases import find_cases
+    from monai_attn.data.names import case_name
+    from monai_attn.data.volume import read_volume
+    from monai_attn.evaluation import evaluate_files, score_table, write_summary
+    from monai_attn.report.figures import case_figure, save_figure
+
+    phantom(output / "phantoms", count, seed, all_organs=False)
+    segment([output / "phantoms"], output / "labels", bundle, device)
+    scores = []
+    for case in find_cases(output / "phantoms"):
+        image, reference = Path(case["image"]), Path(case["label"])
+        labels = output / "labels" / f"{case_name(image)}_seg.nii.gz"
+        scores += evaluate_files(labels, reference)
+        scan = read_volume(image)
+        figure = case_figure(
+            scan.data,
+            read_volume(labels).data.astype(int),
+            scan.affine,
+            title=f"{case_name(image)}, a phantom",
+            reference=read_volume(reference).data.astype(int),
+        )
+        picture = save_figure(figure, output / "pictures" / f"{case_name(image)}.png")
+        out.print(f"picture: {picture}", highlight=False, soft_wrap=True)
+    out.print(score_table(scores))
+    summary = write_summary(scores, output / "scores.json")
+    out.print(f"scores: {summary}", highlight=False, soft_wrap=True)

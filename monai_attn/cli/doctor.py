@@ -1,0 +1,64 @@
+"""`monai-attn doctor`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from monai_attn import DEFAULT_BUNDLE
+from monai_attn.cli.console import complain, err, out
+from monai_attn.cli.opening import note_code, open_with_spinner, without_collection
+from monai_attn.cli.options import BundleOption, DebugOption, DeviceOption, path_of
+
+
+def doctor(
+    target: Annotated[
+        Path | None,
+        typer.Argument(
+            parser=path_of, help="A scan, a folder, a data set, a datalist or a bundle."
+        ),
+    ] = None,
+    bundle: BundleOption = DEFAULT_BUNDLE,
+    device: DeviceOption = "auto",
+    debug: DebugOption = False,
+) -> None:
+    """Show what would be warned about or refused, before hours are spent; write nothing."""
+    with err.status("looking"), without_collection():
+        from monai_attn.doctor import check_bundle, check_data, machine_facts
+
+    if target is None:
+        facts = Table(show_header=False)
+        for name, text in machine_facts().items():
+            facts.add_row(name, escape(text))
+        out.print(facts)
+    if target is None or _is_bundle(target):
+        named = str(target or bundle)
+        note_code(named)
+        findings = iter([check_bundle(named, device)])
+    else:
+        options = {"backend": "eager", "precision": "float32"}
+        findings = check_data(target, open_with_spinner(bundle, device, **options))
+    counts: Counter[str] = Counter()
+    for found in findings:
+        counts[found.verdict] += 1
+        for doubt in found.doubts:
+            complain("warning", doubt)
+        if found.refused:
+            complain("error", found.refused)
+        else:
+            line = f"{found.verdict}: {found.subject}: {found.facts}"
+            out.print(line, markup=False, highlight=False, soft_wrap=True)
+    out.print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
+    if counts["refused"]:
+        raise typer.Exit(1)
+
+
+def _is_bundle(path: Path) -> bool:
+    from monai_attn.bundle import is_shipped
+
+    return (path / "configs").is_dir() or is_shipped(str(path))

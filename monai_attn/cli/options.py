@@ -1,0 +1,50 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def path_of(text: str) -> Path:
+    """A path; an empty one would stand for the folder one is in."""
+    if not text:
+        raise typer.BadParameter("an empty path; is a variable unset?")
+    return Path(text)
+
+
+BundleOption = Annotated[
+    str,
+    typer.Option(
+        "--bundle", help="A shipped bundle's name, or a bundle's folder (its config is code)."
+    ),
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+ModeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--mode", help="full: every window of the body; focus: those the locator points to."
+    ),
+]
+BackendOption = Annotated[
+    str,
+    typer.Option("--backend", help="auto, eager, compile, openvino, onnxruntime or tensorrt."),
+]
+PrecisionOption = Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")]
+
+
+def _show_debug(wanted: bool) -> None:
+    if wanted:
+        logging.basicConfig(format="%(name)s: %(message)s")
+        logging.getLogger("monai_attn").setLevel(logging.DEBUG)
+
+
+DebugOption = Annotated[
+    bool,
+    typer.Option(
+        "--debug", callback=_show_debug, is_eager=True, help="Show where an error comes from."
+    ),
+]

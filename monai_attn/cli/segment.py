@@ -1,0 +1,186 @@
+"""`monai-attn segment`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from monai_attn import DEFAULT_BUNDLE
+from monai_attn.cli.console import complain, out, progress_bars
+from monai_attn.cli.opening import open_with_spinner
+from monai_attn.cli.options import (
+    BackendOption,
+    BundleOption,
+    DebugOption,
+    DeviceOption,
+    ModeOption,
+    PrecisionOption,
+    path_of,
+)
+
+if TYPE_CHECKING:
+    from monai_attn.bundle import Bundle
+
+
+def segment(
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="INPUT...",
+            parser=path_of,
+            help="NIfTI scans, DICOM folders, folders of either, or datalists.",
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            parser=path_of,
+            metavar="PATH",
+            help="A folder, or a .nii.gz path for one input.",
+        ),
+    ],
+    bundle: BundleOption = DEFAULT_BUNDLE,
+    device: DeviceOption = "auto",
+    mode: ModeOption = None,
+    backend: BackendOption = "auto",
+    precision: PrecisionOption = "auto",
+    memory: Annotated[
+        str | None,
+        typer.Option(help="Memory the process may hold, such as 4GiB; by default what is free."),
+    ] = None,
+    attention: Annotated[
+        bool, typer.Option("--attention", help="Also write the attention of each gate.")
+    ] = False,
+    volume: Annotated[
+        int | None, typer.Option(help="Which volume of a 4D file, from 0.", metavar="N")
+    ] = None,
+    series: Annotated[
+        str | None, typer.Option(help="Which series of a DICOM folder.", metavar="UID")
+    ] = None,
+    dicom_seg: Annotated[
+        bool, typer.Option("--dicom-seg", help="Also write labels as DICOM SEG, of DICOM series.")
+    ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse a scan about which anything is doubtful.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Keep label maps that are complete and up to date.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would run, and write nothing.")
+    ] = False,
+    debug: DebugOption = False,
+) -> None:
+    """Segment CT scans: a label map on each scan's own grid, and volumes in ml."""
+    from monai_attn.data.cases import find_images, output_paths
+    from monai_attn.data.files import make_writable
+
+    scans = [Path(scan) for source in inputs for scan in find_images(source)]
+    targets = output_paths(scans, output)
+    opened = open_with_spinner(
+        bundle,
+        device,
+        memory,
+        mode=mode,
+        backend=backend,
+        precision=precision,
+        attention=attention,
+        volume=volume,
+        series=series,
+    )
+    if dry_run:
+        _outlooks(opened, scans)
+        return
+
+    folder = output if targets and output not in targets.values() else None
+    for parent in {target.parent for target in targets.values()}:
+        make_writable(parent)
+    seg = opened.label_names if dicom_seg else None
+    failed = _segment(opened, targets, folder, resume=resume, strict=strict, dicom_seg=seg)
+    out.print(f"bundle: {opened.root}", highlight=False, soft_wrap=True)
+    out.print(opened.notice, style="yellow")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _segment(opened: Bundle, targets: dict[Path, Path], folder: Path | None, **options: Any) -> int:
+    """Segment the scans, with a bar, a table and, in a folder, a summary; how many failed."""
+    from monai_attn.inference.batch import segment_files
+    from monai_attn.inference.summary import CSV, Summary
+
+    names = opened.label_names
+    table = Table("case", *[f"{name} (ml)" for name in names.values()], "labels")
+    counts: Counter[str] = Counter()
+    with (
+        Summary(folder, targets, names, opened.settings) if folder else nullcontext() as summary,
+        progress_bars() as progress,
+    ):
+        cases = progress.add_task("cases", total=len(targets))
+        windows = progress.add_task("windows", total=None)
+
+        def on_window(done: int, total: int | None) -> None:
+            progress.update(windows, completed=done, total=total)
+
+        for result in segment_files(
+            opened.segmenter, targets, on_window, opened.settings, **options
+        ):
+            progress.advance(cases)
+            counts[result.status] += 1
+            if summary:
+                summary.add(result)
+            for warning in result.warnings:
+                complain("warning", warning)
+            if result.fallback:
+                complain("warning", f"{result.scan}: all windows ran: {result.fallback}")
+            if result.error:
+                complain("error", result.error)
+            else:
+                volumes = [f"{result.volumes_ml.get(label, 0.0):.1f}" for label in names]
+                table.add_row(escape(result.name), *volumes, escape(str(result.target)))
+    if table.row_count:
+        out.print(table)
+    if folder:
+        said = ", ".join(f"{count} {status}" for status, count in counts.items())
+        out.print(f"summary: {folder / CSV}: {said}", highlight=False, soft_wrap=True)
+    return counts["failed"]
+
+
+def _outlooks(opened: Bundle, scans: list[Path]) -> None:
+    """What each scan would take, as a table of its own."""
+    from monai_attn.data.errors import case_error
+    from monai_attn.inference.plan import format_memory
+
+    used = opened.settings
+    failed = 0
+    for scan in scans:
+        try:
+            outlook = opened.segmenter.outlook(scan)
+        except Exception as error:  # as in a run: the others are shown
+            failed += 1
+            complain("error", case_error(scan, error))
+            continue
+        plan = outlook.plan
+        skipped = ", ".join(f"{count} {why}" for why, count in plan.skipped.items())
+        out.print(str(scan), markup=False, highlight=False, soft_wrap=True)
+        table = Table(show_header=False)
+        table.add_row("network's grid", " x ".join(str(n) for n in plan.grid))
+        table.add_row("mode", f"{plan.mode} ({plan.fallback})" if plan.fallback else plan.mode)
+        table.add_row("windows", f"{len(plan.windows)} of {plan.total}, {plan.batch} at once")
+        table.add_row("skipped", skipped or "none")
+        table.add_row("slabs", str(plan.slabs))
+        table.add_row("memory", format_memory(outlook.memory))
+        if opened.segmenter.device.type == "cuda":
+            table.add_row("memory of the GPU", format_memory(plan.device_bytes))
+        table.add_row("backend", f"{used['backend']}, {used['precision']}, {used['device']}")
+        table.add_row("time of the windows", f"{outlook.seconds:.1f} s, from one that was timed")
+        out.print(table)
+    if failed:
+        raise typer.Exit(1)
