@@ -117,7 +117,8 @@ def _segment(opened: Bundle, targets: dict[Path, Path], folder: Path | None, **o
     from monai_attn.inference.summary import CSV, Summary
 
     names = opened.label_names
-    table = Table("case", *[f"{name} (ml)" for name in names.values()], "labels")
+    table = Table("case", *[f"{name} (ml)" for name in names.values()])
+    table.add_column("labels", overflow="fold")  # a path that is cut short leads nowhere
     counts: Counter[str] = Counter()
     with (
         Summary(folder, targets, names, opened.settings) if folder else nullcontext() as summary,

@@ -50,7 +50,7 @@ def write_manifest(
         warnings: what is doubtful about the scan.
     """
     content = {
-        "scan": str(result.scan.path),
+        "scan": str(result.scan.path.absolute()),
         "scan_sha256": scan_sha256,
         "files_sha256": {file.name: _hash(file) for file in files},
         "settings": dict(settings),

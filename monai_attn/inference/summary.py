@@ -88,7 +88,7 @@ def _row(scan: Path, target: Path, status: str) -> Row:
     return {
         "case": case_name(scan),
         "status": status,
-        "scan": str(scan),
+        "scan": str(scan.absolute()),
         "labels": target.name,
         "volumes_ml": {},
         "seconds": None,
