@@ -268,16 +268,20 @@ def _score_files(
     predicted, expected = (read_volume(path, fill=None) for path in (prediction, reference))
     _check_one_grid(predicted, expected)
     return _score_arrays(
-        _labels_of(predicted),
-        _labels_of(expected),
+        labels_of(predicted),
+        labels_of(expected),
         voxel_ml(expected.affine),
         case=case,
         labels=labels,
     )
 
 
-def _labels_of(volume: Volume) -> np.ndarray:
-    """The volume's values as int32, if they are labels."""
+def labels_of(volume: Volume) -> np.ndarray:
+    """The volume's values (X, Y, Z) as int32, if they are labels.
+
+    Raises:
+        ValueError: if one is no whole number from 0 on.
+    """
     values = volume.data
     labels = np.rint(values)
     # NaN fails every comparison, so the rule is stated as what must hold

@@ -106,7 +106,7 @@ def cut(path):
 
 SPOILT = {
     "label moved": ("labelsTr", moved, "is not on the grid of", "refused"),
-    "label of fractions": ("labelsTr", fractions, "values from 0 to 0.5; whole numbers", "refused"),
+    "label of fractions": ("labelsTr", fractions, "value 0.5 at voxel", "refused"),
     "label cut": ("labelsTr", cut, "cannot be read to its end", "refused"),
     "scan cut": ("imagesTr", cut, "cannot be read to its end", "refused"),
     "scan gone": ("imagesTr", lambda path: path.unlink(), "does not exist", "refused"),
