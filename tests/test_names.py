@@ -41,6 +41,11 @@ def test_a_name_without_nifti_suffix(path):
     fails(f"{path}: a NIfTI file (.nii.gz or .nii) is expected; convert it", check_name, path)
 
 
+def test_a_slice_of_a_series_is_not_the_series():
+    for path in ("a.dcm", "A.DCM", "a.IMA"):
+        fails(f"{path}: one DICOM file; give the folder that holds the whole", check_name, path)
+
+
 @pytest.mark.parametrize("path", ["a", "a.hdr", "a.img", ".nii.gz"])
 def test_a_label_map_is_one_file(path):
     assert labels_name("x/a.nii.gz") == "a"

@@ -36,6 +36,8 @@ def check_name(path: str | Path) -> None:
     Raises:
         ValueError: one line that names the file.
     """
+    if Path(path).suffix.lower() in (".dcm", ".ima"):
+        raise ValueError(f"{path}: one DICOM file; give the folder that holds the whole series")
     if not suffix(path):
         raise ValueError(f"{path}: a NIfTI file (.nii.gz or .nii) is expected; convert it first")
 
