@@ -1,6 +1,7 @@
 """A folder of scans, some of them broken: what becomes of each, and of a run that is cut off."""
 
 import json
+import os
 import random
 import shutil
 import signal
@@ -79,8 +80,6 @@ def test_each_case_stands_for_itself(folder, tiny_bundle, tmp_path, monkeypatch,
 
 
 def test_a_pipe_is_no_scan_and_is_not_waited_for(tiny_bundle, tmp_path, monkeypatch, capsys):
-    import os
-
     os.mkfifo(tmp_path / "a.nii.gz")
     arguments = ("-o", tmp_path / "out", "--bundle", tiny_bundle)
     assert run(monkeypatch, "segment", tmp_path, *arguments) == 1
@@ -220,6 +219,37 @@ def test_a_name_is_a_name_and_nothing_else(phantoms, tiny_bundle, tmp_path, monk
     arguments = ("segment", scan.parent, "-o", tmp_path / "$out", "--bundle", tiny_bundle)
     assert run(monkeypatch, *arguments) == 0
     assert (tmp_path / "$out" / f"{name}_seg.nii.gz").is_file()
+
+
+def test_a_name_does_nothing_to_the_terminal(tmp_path, tiny_bundle, monkeypatch, capsys):
+    (tmp_path / "\x1b[2Ja.nii.gz").write_bytes(b"<html>")
+    arguments = ("segment", tmp_path, "-o", tmp_path / "out", "--bundle", tiny_bundle)
+    assert run(monkeypatch, *arguments) == 1
+    printed = capsys.readouterr()
+    assert r"\x1b[2Ja.nii.gz: a web page, not a scan" in printed.err
+    assert "\x1b[2J" not in printed.err + printed.out
+
+
+def test_a_name_that_is_no_text_stops_no_other_case(phantoms, tiny_bundle, tmp_path):
+    scan = sorted((phantoms / "imagesTr").iterdir())[0]
+    shutil.copy(scan, tmp_path / "a.nii.gz")
+    shutil.copy(scan, os.fsdecode(bytes(tmp_path / "b") + b"\xff.nii.gz"))
+    command = [sys.executable, "-m", "monai_attn.cli", "segment", tmp_path, "-o", tmp_path / "out"]
+    done = subprocess.run([*command, "--bundle", tiny_bundle, "--backend", "eager"], timeout=300)
+    assert done.returncode == 0
+    assert set(statuses(tmp_path / "out").values()) == {"segmented"}
+
+
+def test_a_list_of_scans_is_not_replaced_by_a_summary(phantoms, tiny_bundle, tmp_path, monkeypatch):
+    scan = sorted((phantoms / "imagesTr").iterdir())[0]
+    shutil.copy(scan, tmp_path / "a.nii.gz")
+    content = '["a.nii.gz"]'
+    for name, code in (("summary.json", 2), ("a_seg.manifest.json", 1)):
+        (tmp_path / name).write_text(content)
+        arguments = ("segment", tmp_path / name, "-o", tmp_path, "--bundle", tiny_bundle)
+        assert run(monkeypatch, *arguments) == code
+        assert (tmp_path / name).read_text() == content
+        (tmp_path / name).unlink()
 
 
 def test_labels_stay_in_the_output_folder(phantoms, tiny_bundle, tmp_path, monkeypatch):

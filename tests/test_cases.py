@@ -332,6 +332,18 @@ BAD_OUTPUTS = {
 }
 
 
+def test_a_scan_under_another_name_is_a_scan(tmp_path):
+    touch(tmp_path, "a.nii")
+    (tmp_path / "b.nii").hardlink_to(tmp_path / "a.nii")
+    message = "b.nii: a scan, and the labels of"
+    fails(message, output_paths, [tmp_path / "a.nii"], tmp_path / "b.nii")
+
+
+def test_a_datalist_as_windows_writes_it(tmp_path):
+    (tmp_path / "list.json").write_bytes(b'\xef\xbb\xbf["a.nii"]')
+    assert find_images(tmp_path / "list.json") == [f"{tmp_path}/a.nii"]
+
+
 @pytest.mark.parametrize("row", BAD_OUTPUTS.values(), ids=BAD_OUTPUTS.keys())
 def test_outputs_that_cannot_be(tmp_path, row):
     names, output, message = row

@@ -20,6 +20,7 @@ def chain(*texts):
 def test_the_reason_is_the_root():
     assert reason(chain("around", "between", "the\nroot")) == "the root"
     assert reason(KeyError()) == "KeyError"
+    assert reason(KeyError("lost")) == "KeyError: 'lost'"
 
 
 # errors, each raised from the next; what is said

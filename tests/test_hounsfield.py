@@ -209,6 +209,11 @@ def test_a_voxel_without_a_value_is_passed_over():
 
 # shape, affine, what is said of the extent
 EXTENTS = {
+    "long and thin": (
+        (48, 40, 800),
+        np.diag([0.5, 5, 5, 1]),
+        ["only 48 voxels (24 mm) left-right: a thin", "800 voxels (4e+03 mm) head-foot: longer"],
+    ),
     "enough": ((7 + 1, 48, 20), np.diag([5.0, 5, 5, 1]), []),
     "few slices": ((48, 40, 3), np.diag([5.0, 5, 25, 1]), ["only 3 voxels (75 mm) head-foot"]),
     "one slice": ((48, 40, 1), np.diag([5.0, 5, 5, 1]), ["only 1 voxel (5 mm) head-foot"]),
@@ -222,13 +227,16 @@ EXTENTS = {
     "small all over": (
         (9, 9, 9),
         np.diag([2.0, 2, 2, 1]),
-        [f"only 9 voxels (18 mm) {axis}" for axis in ("left-right", "front-back", "head-foot")],
+        [
+            "only 9 voxels (18 mm) left-right, 9 voxels (18 mm) front-back, "
+            "9 voxels (18 mm) head-foot: a thin volume"
+        ],
     ),
 }
 
 
 @pytest.mark.parametrize(("shape", "affine", "said"), EXTENTS.values(), ids=EXTENTS.keys())
-def test_a_volume_too_thin_for_organs(shape, affine, said):
+def test_a_volume_too_thin_for_organs_or_too_long_for_a_patient(shape, affine, said):
     values = np.random.default_rng(0).choice(SCAN.ravel(), shape)
     found = doubts(values, affine)
     assert len(found) == len(said)

@@ -7,7 +7,7 @@ import pytest
 
 from monai_attn.data.grid import Grid
 from monai_attn.data.names import manifest_path
-from monai_attn.inference.manifest import Kept, find_kept, write_manifest
+from monai_attn.inference.manifest import Kept, check_replaceable, find_kept, write_manifest
 from monai_attn.inference.plan import Plan
 from monai_attn.inference.segment import Segmentation
 
@@ -119,3 +119,13 @@ def test_what_is_incomplete_or_harmed_is_not_kept(tmp_path, spoil):
 )
 def test_what_was_made_otherwise_is_not_kept(tmp_path, settings, scan):
     assert find_kept(written(tmp_path), settings, scan) is None
+
+
+def test_a_file_that_is_no_manifest_is_not_lost(tmp_path):
+    target = written(tmp_path)
+    check_replaceable(target)
+    check_replaceable(tmp_path / "new.nii")
+    for content in ("[]", "{}", "", "1", '{"training": []}'):
+        manifest_path(target).write_text(content)
+        with pytest.raises(ValueError, match=r"manifest.json: is no manifest, and one would"):
+            check_replaceable(target)

@@ -258,3 +258,19 @@ def test_a_header_tells_what_is_stored(tmp_path):
         assert stream.tell() == header.offset == 352
     assert (header.volumes, header.dtype, header.volume_bytes) == (5, np.int16, 48)
     assert (header.slope, header.intercept, header.doubts) == (1, 0, ())
+
+
+def test_many_small_extensions_are_walked_once(tmp_path):
+    """A megabyte of them, in a file of a few kilobytes, would take minutes if each were a copy."""
+    path = with_extensions(tmp_path / "a.nii", b"first")
+    raw, count = bytearray(path.read_bytes()), 2**20
+    raw[108:112] = np.float32(352 + 16 * count).tobytes()  # vox_offset
+    extension = np.array([16, 6, 0, 0], np.int32).tobytes()
+    path.write_bytes(raw[:352] + extension * count + raw[-48:])
+    np.testing.assert_array_equal(read_volume(path).data, VALUES)
+
+
+def test_a_file_that_was_sent_as_a_text(tmp_path):
+    path = save(tmp_path / "a.nii", VALUES.astype(np.int16), kind=nib.Nifti2Image)
+    patch(path, 8, b"\n\x1a\n\n")  # the end of its magic
+    fails(f"{path}: its line ends were changed, as of a text; copy it again", read_volume, path)

@@ -94,12 +94,28 @@ def test_a_case_whose_scan_is_gone_is_no_longer_listed(tmp_path):
     assert [row["case"] for row in rows(tmp_path)[1]] == ["b", "c"]
 
 
-@pytest.mark.parametrize("old", ["", "[]", "{}", '{"cases": [1]}', '{"cases": [{"labels": "a"}]}'])
-def test_an_old_file_that_is_no_summary_is_replaced(tmp_path, old):
-    (tmp_path / JSON).write_text(old)
+@pytest.mark.parametrize("name", [JSON, CSV])
+@pytest.mark.parametrize("content", ["", "[]", '{"training": []}', "a,b\n1,2\n"])
+def test_a_file_of_another_kind_is_not_lost(tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError, match=rf"{name}: is no summary of a run, and one would repl"):
+        Summary(tmp_path, targets(tmp_path, "a"), NAMES, SETTINGS)
+    assert (tmp_path / name).read_text() == content
+
+
+@pytest.mark.parametrize("cases", ["1", "[1]", '[{"labels": "a"}]', "null"])
+def test_rows_that_are_none_are_left_out(tmp_path, cases):
+    (tmp_path / JSON).write_text('{\n  "settings": {}, "cases": ' + cases + "}")
     with Summary(tmp_path, targets(tmp_path, "a"), NAMES, SETTINGS):
         pass
     assert len(rows(tmp_path)[1]) == 1
+
+
+def test_a_name_that_is_no_text_is_shown_as_far_as_it_is(tmp_path):
+    path = Path("\udcff.nii.gz")
+    with Summary(tmp_path, {path: tmp_path / "\udcff_seg.nii.gz"}, NAMES, SETTINGS):
+        pass
+    assert (tmp_path / CSV).read_text().splitlines()[1].startswith(r"\udcff,not run,")
 
 
 def test_the_status_of_a_case():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import signal
 import sys
@@ -38,6 +39,9 @@ def main() -> None:
     warnings.showwarning = lambda message, *_, **__: complain("warning", message)
     warnings.filterwarnings("ignore", category=FutureWarning)  # of the libraries, to their callers
     warnings.filterwarnings("ignore", category=DeprecationWarning)
+    for stream in (sys.stdout, sys.stderr):  # a name that cannot be shown as it is ends no run
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     signal.signal(signal.SIGTERM, _terminate)
     try:
         app()

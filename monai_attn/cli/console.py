@@ -19,8 +19,12 @@ def progress_bars() -> Progress:
     return Progress(*columns, console=err, transient=True)
 
 
+def shown(text: object) -> str:
+    """A text in one line, and without what a terminal would take for commands: names may hold anything."""
+    line = " ".join(str(text).split())
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line)
+
+
 def complain(kind: str, message: object) -> None:
     """One line on stderr, whatever the message holds."""
-    err.print(
-        f"{kind}: {' '.join(str(message).split())}", markup=False, highlight=False, soft_wrap=True
-    )
+    err.print(f"{kind}: {shown(message)}", markup=False, highlight=False, soft_wrap=True)

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from monai_attn import DEFAULT_BUNDLE
-from monai_attn.cli.console import complain, err, out
+from monai_attn.cli.console import complain, err, out, shown
 from monai_attn.cli.opening import note_code, open_with_spinner, without_collection
 from monai_attn.cli.options import BundleOption, DebugOption, DeviceOption, path_of
 
@@ -52,7 +52,7 @@ def doctor(
             complain("error", found.refused)
         else:
             line = f"{found.verdict}: {found.subject}: {found.facts}"
-            out.print(line, markup=False, highlight=False, soft_wrap=True)
+            out.print(shown(line), markup=False, highlight=False, soft_wrap=True)
     out.print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
     if counts["refused"]:
         raise typer.Exit(1)

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from monai_attn import DEFAULT_BUNDLE
-from monai_attn.cli.console import complain, out, progress_bars
+from monai_attn.cli.console import complain, out, progress_bars, shown
 from monai_attn.cli.opening import open_with_spinner
 from monai_attn.cli.options import (
     BackendOption,
@@ -145,7 +145,7 @@ def _segment(opened: Bundle, targets: dict[Path, Path], folder: Path | None, **o
                 complain("error", result.error)
             else:
                 volumes = [f"{result.volumes_ml.get(label, 0.0):.1f}" for label in names]
-                table.add_row(escape(result.name), *volumes, escape(str(result.target)))
+                table.add_row(escape(shown(result.name)), *volumes, escape(shown(result.target)))
     if table.row_count:
         out.print(table)
     if folder:
@@ -170,7 +170,7 @@ def _outlooks(opened: Bundle, scans: list[Path]) -> None:
             continue
         plan = outlook.plan
         skipped = ", ".join(f"{count} {why}" for why, count in plan.skipped.items())
-        out.print(str(scan), markup=False, highlight=False, soft_wrap=True)
+        out.print(shown(scan), markup=False, highlight=False, soft_wrap=True)
         table = Table(show_header=False)
         table.add_row("network's grid", " x ".join(str(n) for n in plan.grid))
         table.add_row("mode", f"{plan.mode} ({plan.fallback})" if plan.fallback else plan.mode)

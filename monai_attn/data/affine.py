@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 SINGULAR = 1e-6  # a voxel's volume over the product of its edges, below which they lie in a plane
 SMALLEST, LARGEST = 0.05, 20.0  # mm; finer is microscopy or metres, coarser no scan of an organ
+FARTHEST = 1e6  # mm from the origin, where a float32 header still tells 0.06 mm apart
 SHEAR = 1e-3  # cosine between two axes; float32 headers stay far below
 
 
+@np.errstate(all="ignore")  # what overflows, or is divided by zero, is refused below
 def check_affine(path: Path, affine: NDArray[np.float64]) -> None:
     """Refuse an affine (4, 4), voxel to mm, that places no volume.
 
@@ -33,6 +35,11 @@ def check_affine(path: Path, affine: NDArray[np.float64]) -> None:
         raise ValueError(
             f"{path}: spacing {spaced(spacing)} mm; {SMALLEST} to {LARGEST:g} expected: "
             "are the units wrong? export it again in mm"
+        )
+    if np.abs(affine[:3, 3]).max() > FARTHEST:
+        raise ValueError(
+            f"{path}: its first voxel lies at {spaced(affine[:3, 3])} mm; at most {FARTHEST:g} from "
+            "the origin expected: export it again with a sound header"
         )
 
 

@@ -72,8 +72,8 @@ def read_datalist(path: Path) -> dict[str, list[Case]]:
             "give one, or a folder with a dataset.json"
         )
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        content = json.loads(file.read_text(encoding="utf-8-sig"))  # Windows marks the beginning
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(
             f"{file}: not readable as JSON ({error}); a datalist expected: correct the file"
         ) from error
@@ -230,6 +230,7 @@ def _check_outputs(scans: Sequence[Path], targets: dict[Path, Path]) -> None:
                 "each scan once expected: leave one out"
             )
         scan_at[real_path(scan)] = scan
+    taken = {_identity(scan) for scan in scans} - {None}
     scan_to: dict[Path, Path] = {}
     for scan, target in targets.items():
         if target in scan_to:
@@ -238,11 +239,20 @@ def _check_outputs(scans: Sequence[Path], targets: dict[Path, Path]) -> None:
                 "one name for each scan expected: rename one, or segment them into two folders"
             )
         scan_to[target] = scan
-        if real_path(target) in scan_at:
+        if real_path(target) in scan_at or _identity(target) in taken:
             raise ValueError(
                 f"{target}: a scan, and the labels of {scan} would replace it; "
                 "a new file expected: choose another output"
             )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What a file is on its disk, under whatever name; nothing where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _pair_folders(prediction: Path, reference: Path) -> list[tuple[str, Path, Path]]:
@@ -328,7 +338,10 @@ def _made_here(path: Path) -> bool:
     if not suffix(path, LABELS):
         return False
     labels = path.with_name(f"{ATTENTION.sub('_seg', case_name(path))}.nii")
-    return manifest_path(labels).exists()
+    try:
+        return manifest_path(labels).exists()
+    except OSError:  # its name would be too long: there is none
+        return False
 
 
 def _named_once(images: list[str]) -> list[str]:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+FAULTS = (LookupError, TypeError, AttributeError, NameError, ArithmeticError, AssertionError)
 WRAPPER = "applying transform"  # how MONAI begins what it raises around an error
 
 
@@ -63,5 +64,6 @@ def case_error(scan: Path, error: BaseException) -> str:
 def one_line(error: BaseException) -> str:
     """What an error says, in one line; with its type, where that says more than the text."""
     text = " ".join(str(error).split())
-    plain = isinstance(error, (ValueError, OSError, RuntimeError, MemoryError, Warning))
-    return text if text and plain else f"{type(error).__name__}: {text}".removesuffix(": ")
+    if isinstance(error, FAULTS) or not text:
+        return f"{type(error).__name__}: {text}".removesuffix(": ")
+    return text

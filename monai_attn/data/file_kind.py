@@ -62,7 +62,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
             file.seek(0)
             _require_packing(path, head, packed)
             yield igzip.open(file) if packed else file
-    except (OSError, EOFError, zlib.error, isal_zlib.error) as error:  # type: ignore[misc]
+    except (OSError, EOFError, OverflowError, zlib.error, isal_zlib.error) as error:  # type: ignore[misc]
         raise ValueError(
             f"{path}: cannot be read to its end ({reason(error)}); copy it again"
         ) from error

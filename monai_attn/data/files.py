@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from monai_attn.data.errors import reason
+
 OPEN_FILES = Path("/proc/self/fd")  # Linux: each open file under its number
 MODE = 0o666  # less the umask, as for any new file
 
@@ -49,8 +51,14 @@ def written_whole(path: str | Path) -> Iterator[BinaryIO]:
             if nameless:
                 _name(handle, part)
         part.replace(path)
+    except OSError as error:
+        raise OSError(
+            f"{path}: cannot be written ({error.strerror or reason(error)}); make room, or choose "
+            "another output"
+        ) from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 SAMPLES = 300_000  # voxels looked at: a share of 0.5 % is then known to a few hundredths of itself
 THIN_MM, THIN_VOXELS = 40, 8  # a pancreas is 100 mm wide and more; below this every organ is cut
+LONG_MM = 3000  # no scanner's table is longer
 WIDE_MM = 80  # larger than any place in the body that has neither fat nor soft tissue
 AXES = {"R": "left-right", "A": "front-back", "S": "head-foot"}
 
@@ -40,7 +41,7 @@ def doubts(data: NDArray[np.float32], affine: NDArray[np.float64]) -> list[str]:
     if not sample.values.size:
         return ["no voxel has a finite value; export it again"]
     found = next((phrase for rule in RULES if (phrase := rule(sample))), None)
-    return ([found] if found else []) + _thin(data.shape, affine)
+    return ([found] if found else []) + _extents(data.shape, affine)
 
 
 @dataclass(frozen=True)
@@ -235,12 +236,22 @@ RULES: tuple[Callable[[_Sample], str | None], ...] = (
 )
 
 
-def _thin(shape: tuple[int, ...], affine: NDArray[np.float64]) -> list[str]:
-    """One phrase for each axis along which the volume is too short to show whole organs."""
+def _extents(shape: tuple[int, ...], affine: NDArray[np.float64]) -> list[str]:
+    """Where the volume is too short along an axis to show whole organs, or longer than any patient."""
     codes = aff2axcodes(affine, tuple((name, name) for name in AXES))
-    return [
-        f"only {n} voxel{'s' * (n > 1)} ({n * size:.3g} mm) {AXES[code]}: a thin volume, labels"
-        " may suffer; give more of the body"
-        for n, size, code in zip(shape, voxel_sizes(affine), codes, strict=True)
-        if n < THIN_VOXELS or n * size < THIN_MM
-    ]
+    short, long = [], []
+    for n, size, code in zip(shape, voxel_sizes(affine), codes, strict=True):
+        extent = f"{n} voxel{'s' * (n > 1)} ({n * size:.3g} mm) {AXES[code]}"
+        if n < THIN_VOXELS or n * size < THIN_MM:
+            short.append(extent)
+        if n * size > LONG_MM:
+            long.append(extent)
+    found = []
+    if short:
+        thin = "a thin volume, labels may suffer; give more of the body"
+        found.append(f"only {', '.join(short)}: {thin}")
+    if long:
+        found.append(
+            f"{', '.join(long)}: longer than a patient; is the spacing wrong? export it again"
+        )
+    return found

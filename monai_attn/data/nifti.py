@@ -100,7 +100,7 @@ def _decode(
         if not values.size:
             break
         part = data[filled : filled + values.size]
-        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
+        with np.errstate(over="ignore", invalid="ignore"):  # what float32 cannot hold is a hole
             part[:] = values * np.float64(header.slope) + header.intercept if scaled else values
         if scaled or header.dtype.kind == "f":
             broken = ~np.isfinite(part)

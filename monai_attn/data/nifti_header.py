@@ -31,6 +31,7 @@ KINDS = {
     for kind, size in ((nib.Nifti1Header, 348), (nib.Nifti2Header, 540))
     for order in ("little", "big")
 }
+LINE_ENDS = ((13, 10, 26, 10), (0, 0, 0, 0))  # what NIfTI-2 ends its magic with, or leaves out
 MOST_VOXELS = 2**31  # of one volume: 8 GiB in float32
 MOST_EXTENSIONS = 2**26  # bytes between header and voxels
 UNITS = {1: "metres", 3: "micrometres"}  # xyzt_units, where it is not mm (2) or unknown (0)
@@ -68,6 +69,7 @@ class NiftiHeader:
         return math.prod(self.grid.shape) * self.dtype.itemsize
 
 
+@np.errstate(all="ignore")  # of absurd numbers a line below speaks, and numpy need not
 def read_header(path: Path, stream: BinaryIO) -> NiftiHeader:
     """Read and check a header; the stream then stands behind it and its extensions.
 
@@ -114,6 +116,10 @@ def _parse(path: Path, stream: BinaryIO) -> nib.Nifti1Header:
         raise ValueError(
             f"{path}: its magic bytes are those {fault}; those of a "
             f"{'pair' if pair else 'single file'} expected: convert it to .nii.gz"
+        )
+    if kind is nib.Nifti2Header and tuple(header["eol_check"]) not in LINE_ENDS:
+        raise ValueError(
+            f"{path}: its line ends were changed, as of a text; copy it again, as binary"
         )
     return header
 
@@ -254,9 +260,12 @@ def _skip_extensions(path: Path, header: nib.Nifti1Header, stream: BinaryIO) -> 
 
 def _is_chain(extensions: bytes, order: str) -> bool:
     """Whether extensions follow one another up to the voxels, but for zeros."""
-    while extensions.strip(b"\0"):
-        size = int.from_bytes(extensions[:4], "little" if order == "<" else "big")
-        if not 8 <= size <= len(extensions):
+    end, start = len(extensions.rstrip(b"\0")), 0
+    while start < end:
+        size = int.from_bytes(
+            extensions[start : start + 4], "little" if order == "<" else "big", signed=True
+        )
+        if not 8 <= size <= len(extensions) - start:
             return False
-        extensions = extensions[size:]
+        start += size
     return True

@@ -137,7 +137,7 @@ def _header(path: Path, volume: int | None, series: str | None) -> NiftiHeader:
     if volume is None and last > 0:
         raise ValueError(
             f"{path}: 4 dimensions, {(*header.grid.shape, header.volumes)}; one volume expected: "
-            f"pick one with --volume N, N from 0 to {last}"
+            f"pick one with --volume N, N from 0 to {last}, or extract it"
         )
     if volume is not None and not 0 <= volume <= last:
         raise ValueError(

@@ -21,7 +21,7 @@ from monai_attn.data.names import (
 from monai_attn.data.volume import scan_files, scan_sha256
 from monai_attn.data.writer import write_labels, write_map
 from monai_attn.dicom_seg import check_installed, write_dicom_seg
-from monai_attn.inference.manifest import find_kept, write_manifest
+from monai_attn.inference.manifest import check_replaceable, find_kept, write_manifest
 from monai_attn.inference.segment import OnWindow, Segmenter
 
 SLOPE = 1 / 254  # bytes 1 to 255 are 0 to 1; byte 0, nothing was looked at, is below 0
@@ -126,6 +126,7 @@ def _one(
     doubts: list[str],
 ) -> CaseResult:
     check_length(target)
+    check_replaceable(target)
     if dicom_seg and not scan.is_dir():
         raise ValueError(
             f"{scan}: no DICOM series, to which a DICOM SEG could refer; leave out --dicom-seg"

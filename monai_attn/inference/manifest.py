@@ -65,6 +65,23 @@ def write_manifest(
     return path
 
 
+def check_replaceable(target: Path) -> None:
+    """See that where a label map's manifest goes there is nothing, or an older manifest.
+
+    Raises:
+        ValueError: if there is another file, which would be lost.
+    """
+    path = manifest_path(target)
+    try:
+        if "scan" in json.loads(path.read_text(encoding="utf-8")):
+            return
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, TypeError, RecursionError):
+        pass
+    raise ValueError(f"{path}: is no manifest, and one would replace it; move it away")
+
+
 def find_kept(target: Path, settings: Mapping[str, Any], scan_sha256: str) -> Kept | None:
     """What is known of a label map, if it was made of this scan with these settings and is unharmed.
 
@@ -84,7 +101,7 @@ def find_kept(target: Path, settings: Mapping[str, Any], scan_sha256: str) -> Ke
         )
         volumes = {int(label): float(ml) for label, ml in content["volumes_ml"].items()}
         kept = Kept(volumes, str(content.get("fallback", "")), tuple(content["warnings"]))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None  # there is none, or it is damaged
     return kept if same else None
 

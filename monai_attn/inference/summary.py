@@ -17,6 +17,7 @@ from monai_attn.inference.batch import CaseResult
 
 JSON, CSV = "summary.json", "summary.csv"
 SECONDS = 2.0  # between two writings while cases are added
+HEAD = ("case", "status", "scan", "labels")
 Row = dict[str, Any]
 
 
@@ -32,6 +33,9 @@ class Summary:
         targets: the scans, and where the labels of each go.
         names: the name of each label.
         settings: what there is to say of the bundle, the backend and the options.
+
+    Raises:
+        ValueError: if a file of these names is there and is no summary: it would be lost.
     """
 
     def __init__(
@@ -41,6 +45,7 @@ class Summary:
         names: Mapping[int, str],
         settings: Mapping[str, Any],
     ) -> None:
+        _check_replaceable(folder)
         self.folder, self.names, self.settings = folder, dict(names), dict(settings)
         self.rows = {target.name: _row(scan, target, "not run") for scan, target in targets.items()}
         self.written = 0.0
@@ -80,7 +85,8 @@ class Summary:
             with written_whole(self.folder / JSON) as file:
                 file.write((json.dumps(content, indent=2) + "\n").encode())
             with written_whole(self.folder / CSV) as file:
-                file.write(_table(ordered).encode())
+                # a name that is no UTF-8 is shown as far as it is, and stops no other case
+                file.write(_table(ordered).encode(errors="backslashreplace"))
         self.written = time.monotonic()
 
 
@@ -97,6 +103,17 @@ def _row(scan: Path, target: Path, status: str) -> Row:
     }
 
 
+def _check_replaceable(folder: Path) -> None:
+    for path, begins in ((folder / JSON, '{\n  "settings":'), (folder / CSV, ",".join(HEAD[:4]))):
+        try:
+            with path.open(encoding="utf-8", errors="replace") as file:
+                if file.read(len(begins)) == begins:
+                    continue
+        except FileNotFoundError:
+            continue
+        raise ValueError(f"{path}: is no summary of a run, and one would replace it; move it away")
+
+
 def _others(path: Path) -> dict[str, Row]:
     """The rows of an earlier summary, if it is one, whose scans are still there."""
     try:
@@ -108,7 +125,7 @@ def _others(path: Path) -> dict[str, Row]:
             if all(isinstance(row[key], type(empty[key])) for key in ("volumes_ml", "warnings"))
             and Path(row["scan"]).exists()
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
 
 
@@ -125,12 +142,12 @@ def _table(rows: list[Row]) -> str:
     text = io.StringIO()
     out = csv.writer(text, lineterminator="\n")
     volumes = [f"{name}_ml" for name in names]
-    out.writerow(["case", "status", "scan", "labels", *volumes, "seconds", "warnings", "reason"])
+    out.writerow([*HEAD, *volumes, "seconds", "warnings", "reason"])
     for row in rows:
         found = [row["volumes_ml"].get(name, "") for name in names]
         out.writerow(
             [
-                *[row[key] for key in ("case", "status", "scan", "labels")],
+                *[row[key] for key in HEAD],
                 *found,
                 "" if row["seconds"] is None else row["seconds"],
                 " | ".join(row["warnings"]),
