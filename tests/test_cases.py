@@ -1,9 +1,8 @@
 import json
-from pathlib import Path
 
 import pytest
 
-from monai_attn.data.cases import find_cases, find_images, output_paths, pair_cases, split_cases
+from monai_attn.data.cases import find_cases, find_images, pair_cases, split_cases
 
 
 def touch(folder, *names):
@@ -127,6 +126,34 @@ def test_a_pair_of_files_is_one_scan(tmp_path):
 def test_a_link_to_nothing_is_a_scan_that_fails_and_not_one_that_is_lost(tmp_path):
     (tmp_path / "a.nii").symlink_to(tmp_path / "gone.nii")
     assert find_images(tmp_path) == [f"{tmp_path}/a.nii"]
+
+
+def test_a_datalist_as_windows_writes_it(tmp_path):
+    (tmp_path / "list.json").write_bytes(b'\xef\xbb\xbf["a.nii"]')
+    assert find_images(tmp_path / "list.json") == [f"{tmp_path}/a.nii"]
+
+
+def test_two_scans_of_one_name_are_refused_where_labels_are_written(tmp_path):
+    entries = []
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "ct.nii.gz").touch()
+        entries.append({"image": f"{folder}/ct.nii.gz", "label": f"{folder}/ct.nii.gz"})
+    datalist = tmp_path / "list.json"
+    datalist.write_text(json.dumps({"training": entries}))
+    assert len(find_cases(datalist)) == 2
+    message = r"a/ct\.nii\.gz and .*b/ct\.nii\.gz: both are case ct"
+    with pytest.raises(ValueError, match=message):
+        find_images(datalist)
+    with pytest.raises(ValueError, match=message):
+        find_cases(datalist, named_once=True)
+
+
+def test_one_name_with_two_suffixes_is_one_name(tmp_path):
+    for name in ("ct.nii", "ct.nii.gz"):
+        (tmp_path / name).touch()
+    with pytest.raises(ValueError, match=r"ct\.nii and .*ct\.nii\.gz: both are case ct"):
+        find_images(tmp_path)
 
 
 # --- find_cases
@@ -255,128 +282,3 @@ def test_paths_that_do_not_pair(tmp_path, prediction, reference, message):
     touch(tmp_path, "twice/a.nii", "twice/a.nii.gz", "empty/notes.txt", "scan.mha")
     touch(tmp_path, "seg/b.nii", "seg/b_seg.nii", "b/b.nii")
     fails(message.format(tmp_path), pair_cases, tmp_path / prediction, tmp_path / reference)
-
-
-# --- output_paths
-
-# scans, output, the label maps
-OUTPUTS = {
-    "a folder": (["a.nii.gz"], "out", ["out/a_seg.nii.gz"]),
-    "many scans": (["b.nii.gz", "a.nii"], "out", ["out/b_seg.nii.gz", "out/a_seg.nii.gz"]),
-    "a folder that is there": (["a.nii"], "there", ["there/a_seg.nii.gz"]),
-    "the scans' own folder": (["a.nii"], ".", ["a_seg.nii.gz"]),
-    "a folder with a dot": (["a.b.nii"], "v1.2", ["v1.2/a.b_seg.nii.gz"]),
-    "a file": (["a.nii"], "out/labels.nii.gz", ["out/labels.nii.gz"]),
-    "a file, not compressed": (["a.nii"], "labels.NII", ["labels.NII"]),
-    "no scan": ([], "out", []),
-}
-
-
-@pytest.mark.parametrize(("names", "output", "targets"), OUTPUTS.values(), ids=OUTPUTS.keys())
-def test_where_labels_go(tmp_path, names, output, targets):
-    touch(tmp_path, "there/notes.txt", *names)
-    before = sorted(tmp_path.rglob("*"))
-    scans = [tmp_path / name for name in names]
-    planned = output_paths(scans, tmp_path / output)
-    assert list(planned.items()) == [
-        (scan, tmp_path / target) for scan, target in zip(scans, targets, strict=True)
-    ]
-    assert sorted(tmp_path.rglob("*")) == before  # nothing is created
-
-
-# scans, output, what the one line says; {0} is the folder of all
-BAD_OUTPUTS = {
-    "two scans, one file": (
-        ["a.nii", "b.nii"],
-        "out.nii.gz",
-        "{0}/out.nii.gz: one file for the labels of 2 scans; one scan expected: give a folder",
-    ),
-    "no scan, one file": ([], "out.nii.gz", "{0}/out.nii.gz: one file for the labels of 0 scans"),
-    "a file for a folder": (
-        ["a.nii"],
-        "notes.txt",
-        "{0}/notes.txt: a file; a folder, or a name that ends in .nii.gz, expected",
-    ),
-    "a folder for a file": (["a.nii"], "folder.nii", "{0}/folder.nii: a folder; a file expected"),
-    "one name in two folders": (
-        ["x/a.nii.gz", "y/a.nii.gz"],
-        "out",
-        "{0}/x/a.nii.gz and {0}/y/a.nii.gz: the labels of both would be {0}/out/a_seg.nii.gz; ",
-    ),
-    "one name with two suffixes": (
-        ["a.nii", "a.nii.gz"],
-        "out",
-        "{0}/a.nii and {0}/a.nii.gz: the labels of both would be {0}/out/a_seg.nii.gz; one name",
-    ),
-    "the scan itself": (
-        ["a.nii"],
-        "a.nii",
-        "{0}/a.nii: a scan, and the labels of {0}/a.nii would replace it; a new file expected",
-    ),
-    "another scan": (
-        ["a.nii.gz", "a_seg.nii.gz"],
-        ".",
-        "{0}/a_seg.nii.gz: a scan, and the labels of {0}/a.nii.gz would replace it; a new file",
-    ),
-    "the scan through a link": (
-        ["a.nii"],
-        "link.nii",
-        "{0}/link.nii: a scan, and the labels of {0}/a.nii would replace it",
-    ),
-    "a scan twice": (["a.nii", "b.nii", "a.nii"], "out", "{0}/a.nii: listed twice, also as {0}/a"),
-    "a scan and a link to it": (
-        ["a.nii", "link.nii"],
-        "out",
-        "{0}/link.nii: listed twice, also as {0}/a.nii; each scan once expected: leave one out",
-    ),
-}
-
-
-def test_a_scan_under_another_name_is_a_scan(tmp_path):
-    touch(tmp_path, "a.nii")
-    (tmp_path / "b.nii").hardlink_to(tmp_path / "a.nii")
-    message = "b.nii: a scan, and the labels of"
-    fails(message, output_paths, [tmp_path / "a.nii"], tmp_path / "b.nii")
-
-
-def test_a_datalist_as_windows_writes_it(tmp_path):
-    (tmp_path / "list.json").write_bytes(b'\xef\xbb\xbf["a.nii"]')
-    assert find_images(tmp_path / "list.json") == [f"{tmp_path}/a.nii"]
-
-
-@pytest.mark.parametrize("row", BAD_OUTPUTS.values(), ids=BAD_OUTPUTS.keys())
-def test_outputs_that_cannot_be(tmp_path, row):
-    names, output, message = row
-    touch(tmp_path, "notes.txt", "folder.nii/notes.txt", "a.nii")
-    (tmp_path / "link.nii").symlink_to(tmp_path / "a.nii")
-    scans = [tmp_path / name for name in names]
-    fails(message.format(tmp_path), output_paths, scans, tmp_path / output)
-
-
-def test_relative_and_absolute_paths_to_one_scan_are_one(tmp_path, monkeypatch):
-    monkeypatch.chdir(touch(tmp_path, "a.nii"))
-    scans = [Path("a.nii"), tmp_path / "a.nii"]
-    fails(f"{tmp_path}/a.nii: listed twice, also as a.nii; each", output_paths, scans, Path("out"))
-
-
-def test_two_scans_of_one_name_are_refused_where_labels_are_written(tmp_path):
-    entries = []
-    for folder in ("a", "b"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "ct.nii.gz").touch()
-        entries.append({"image": f"{folder}/ct.nii.gz", "label": f"{folder}/ct.nii.gz"})
-    datalist = tmp_path / "list.json"
-    datalist.write_text(json.dumps({"training": entries}))
-    assert len(find_cases(datalist)) == 2
-    message = r"a/ct\.nii\.gz and .*b/ct\.nii\.gz: both are case ct"
-    with pytest.raises(ValueError, match=message):
-        find_images(datalist)
-    with pytest.raises(ValueError, match=message):
-        find_cases(datalist, named_once=True)
-
-
-def test_one_name_with_two_suffixes_is_one_name(tmp_path):
-    for name in ("ct.nii", "ct.nii.gz"):
-        (tmp_path / name).touch()
-    with pytest.raises(ValueError, match=r"ct\.nii and .*ct\.nii\.gz: both are case ct"):
-        find_images(tmp_path)

@@ -80,8 +80,9 @@ def segment(
     debug: DebugOption = False,
 ) -> None:
     """Segment CT scans: a label map on each scan's own grid, and volumes in ml."""
-    from monai_attn.data.cases import find_images, output_paths
+    from monai_attn.data.cases import find_images
     from monai_attn.data.files import make_writable
+    from monai_attn.data.outputs import output_paths
 
     scans = [Path(scan) for source in inputs for scan in find_images(source)]
     targets = output_paths(scans, output)
