@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from monai.utils import ensure_tuple_rep
 import monai_attn
 from monai_attn import DEFAULT_BUNDLE
 from monai_attn.data.errors import reason
+from monai_attn.data.files import sha256_of
 from monai_attn.inference.backends import load_backend
 from monai_attn.inference.inferer import AttentionWindowInferer
 from monai_attn.inference.locator import Locator
@@ -192,10 +192,8 @@ def open_bundle(
     settings = {
         "monai_attn": monai_attn.__version__,
         "bundle": {"name": root.name, "version": metadata.get("version", "")},
-        "bundle_sha256": _hash(
-            *sorted(root.glob("configs/*.json")), *sorted(root.glob("models/*.pt"))
-        ),
-        "weights_sha256": _hash(weights),
+        "bundle_sha256": sha256_of(*sorted(_parts(root))),
+        "weights_sha256": sha256_of(weights),
         "device": str(where),
         **used,
         "mode": "focus" if focus else "full",
@@ -204,6 +202,12 @@ def open_bundle(
         "series": series,
     }
     return Bundle(root, metadata, network, segmenter, settings)
+
+
+def _parts(root: Path) -> set[Path]:
+    """The files of a bundle that its labels can depend on."""
+    patterns = ("configs/*.json", "models/*.pt", "**/*.py")
+    return {file for pattern in patterns for file in root.glob(pattern)}
 
 
 class _WithAttention(torch.nn.Module):
@@ -234,18 +238,11 @@ def check_shipped(root: Path) -> None:
     """
     for name, digest in SHIPPED_WEIGHTS.items():
         file = root.parent / name
-        if file.parent.parent == root and file.is_file() and _hash(file) != digest:
+        if file.parent.parent == root and file.is_file() and sha256_of(file) != digest:
             raise ValueError(
                 f"{file}: not the weights that were shipped; install the package again, or name the "
                 f"bundle by its path if you trained them: --bundle {root}"
             )
-
-
-def _hash(*files: Path) -> str:
-    digest = sha256()
-    for file in files:
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
 
 
 def _set_mode(root: Path, inferer: Inferer, mode: str | None) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from nibabel.affines import voxel_sizes
 from numpy.typing import NDArray
 
+from monai_attn.data.dicom.files import is_segmentation
 from monai_attn.data.errors import reason
 from monai_attn.data.files import written_whole
 from monai_attn.data.grid import Grid
@@ -67,6 +68,16 @@ def check_installed() -> None:
         import highdicom  # noqa: F401
     except ImportError as error:
         raise ValueError('DICOM SEG needs highdicom; pip install "monai-attn[dicom]"') from error
+
+
+def check_replaceable(path: Path) -> None:
+    """See that where a DICOM SEG goes there is nothing, or an older one.
+
+    Raises:
+        ValueError: if there is another file, such as a slice, which would be lost.
+    """
+    if path.exists() and not is_segmentation(path):
+        raise ValueError(f"{path}: is no DICOM SEG, and one would replace it; move it away")
 
 
 def write_dicom_seg(
@@ -160,8 +171,7 @@ def _check(
     """Refuse what cannot become a segmentation of these slices."""
     if path.suffix.lower() != ".dcm":
         raise ValueError(f"{path}: a DICOM SEG ends in .dcm; name it so")
-    if any(path.exists() and path.samefile(file) for file in files):
-        raise ValueError(f"{path}: is a slice of the scan; choose another output")
+    check_replaceable(path)
     if labels.shape != like.shape or len(files) != like.shape[2]:
         raise ValueError(
             f"{path}: labels of shape {labels.shape} and {len(files)} slices do not lie on the grid of"
@@ -169,7 +179,9 @@ def _check(
         )
     if not wanted:
         raise ValueError(f"{path}: no label has a name; name what is to be a segment")
-    nameless = np.unique(labels[~np.isin(labels, [0, *wanted])]).tolist()
+    # layer by layer: a scan has more voxels than there should be of anything larger than a byte
+    found = {int(label) for layer in np.moveaxis(labels, -1, 0) for label in np.unique(layer)}
+    nameless = sorted(found - {0, *wanted})
     if nameless:
         raise ValueError(
             f"{path}: labels {nameless} have no name; name each that is not background"

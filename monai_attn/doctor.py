@@ -148,5 +148,6 @@ def _check_label(path: Path, grid: Grid) -> str:
     label = read_volume(path, fill=None)
     if label.shape != grid.shape or not same_grid(label.shape, label.affine, grid.affine):
         raise ValueError(f"{path}: is not on the grid of {grid.path}; resample the label to it")
-    found = np.flatnonzero(np.bincount(labels_of(label).ravel())[1:]) + 1
-    return f"labels {', '.join(map(str, found[:20]))}" if len(found) else "no voxel is labelled"
+    layers = np.moveaxis(labels_of(label), -1, 0)
+    found = sorted({int(value) for layer in layers for value in np.unique(layer)} - {0})
+    return f"labels {', '.join(map(str, found[:20]))}" if found else "no voxel is labelled"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
 
@@ -23,7 +22,7 @@ def load_weights(network: torch.nn.Module, path: Path, device: torch.device) -> 
         with warnings.catch_warnings():  # torch guesses at what it is about to refuse
             warnings.simplefilter("ignore")
             state = torch.load(path, map_location=device, weights_only=True)
-    except (RuntimeError, EOFError, UnpicklingError) as error:
+    except Exception as error:  # a damaged pickle can raise anything
         raise ValueError(f"{path}: cannot be read as weights; copy or train them again") from error
     try:
         network.load_state_dict(state)

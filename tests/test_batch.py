@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import warnings
 
@@ -19,8 +20,11 @@ from dicoms import series
 from monai_attn.data.errors import ScanWarning
 from monai_attn.data.phantom import abdominal_phantom, write_phantoms
 from monai_attn.data.volume import read_volume
+from monai_attn.inference import batch
 from monai_attn.inference.batch import segment_files
+from monai_attn.inference.segment import Segmentation
 from monai_attn.inference.summary import JSON
+from scans import VALUES, save
 from test_cli import names_in, run
 
 BROKEN = {
@@ -138,6 +142,21 @@ def test_what_is_doubtful_is_warned_about_or_refused(
     assert len(list(out.glob("*_seg.nii.gz"))) == 1
 
 
+@pytest.mark.filterwarnings("default")
+def test_what_was_doubtful_is_not_kept_by_a_strict_run(
+    phantoms, tiny_bundle, tmp_path, monkeypatch
+):
+    odd = shifted(tmp_path, sorted((phantoms / "imagesTr").iterdir())[0])
+    arguments = ("segment", odd, "-o", tmp_path / "out", "--bundle", tiny_bundle)
+    assert run(monkeypatch, *arguments) == 0
+    assert run(monkeypatch, *arguments, "--resume") == 0
+    assert statuses(tmp_path / "out") == {"shifted": "kept"}
+    assert run(monkeypatch, *arguments, "--resume", "--strict") == 1
+    (row,) = json.loads((tmp_path / "out" / JSON).read_text())["cases"]
+    assert row["status"] == "failed"
+    assert row["reason"].endswith("(labels of an earlier run were left)")
+
+
 def test_one_volume_of_a_4d_scan(phantoms, tiny_bundle, tmp_path, monkeypatch, capsys):
     scan = nib.load(sorted((phantoms / "imagesTr").iterdir())[0])
     values = np.asarray(scan.dataobj)
@@ -179,6 +198,25 @@ def test_a_dicom_series_is_segmented_as_its_nifti(patients, tiny_bundle, tmp_pat
     assert seg.Modality == "SEG"
     assert [segment.SegmentLabel for segment in seg.SegmentSequence] == ["pancreas"]
     assert seg.pixel_array.sum() == labels.get_fdata().sum() > 0
+
+
+def test_a_dicom_seg_that_cannot_be_leaves_nothing(patients, tiny_bundle, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise ValueError("no DICOM SEG")
+
+    monkeypatch.setattr("monai_attn.inference.batch.write_dicom_seg", fail)
+    arguments = ("segment", patients / "one", "-o", tmp_path, "--bundle", tiny_bundle)
+    assert run(monkeypatch, *arguments, "--dicom-seg") == 1
+    assert names_in(tmp_path) == ["summary.csv", "summary.json"]
+
+
+def test_a_slice_is_never_replaced_by_a_dicom_seg(tiny_bundle, tmp_path, monkeypatch, capsys):
+    (first, *_) = series(tmp_path / "ct", names=["ct_seg.dcm", "b.dcm", "c.dcm"])
+    before = first.read_bytes()
+    arguments = ("segment", tmp_path / "ct", "-o", tmp_path / "ct", "--bundle", tiny_bundle)
+    assert run(monkeypatch, *arguments, "--dicom-seg") == 1
+    assert "ct_seg.dcm: is no DICOM SEG, and one would replace it" in capsys.readouterr().err
+    assert first.read_bytes() == before
 
 
 def test_a_folder_of_dicom_folders_is_a_batch(patients, tiny_bundle, tmp_path, monkeypatch):
@@ -345,6 +383,51 @@ def test_a_run_that_is_cut_off_is_resumed_to_the_same_end(tiny_bundle, tmp_path,
     counts = json.loads((out / JSON).read_text())["counts"]
     assert counts["failed"] == 1
     assert counts["kept"] >= 3
+
+
+class Slow:
+    """A segmenter whose labels are one number, and whose writing takes a while."""
+
+    levels, series = (), None
+
+    def __init__(self, label):
+        self.label = label
+
+    def __call__(self, path, on_window):
+        scan = read_volume(path)
+        return Segmentation(scan.grid, np.full(scan.shape, self.label, np.uint8))
+
+
+def test_two_runs_over_one_name_never_mix(tmp_path, monkeypatch):
+    """The labels of one, with the manifest of the other, would be kept for ever."""
+    written, turn = batch.write_labels, threading.Event()
+
+    def slow(path, labels, like):
+        found = written(path, labels, like)
+        if labels.max() == 1:
+            turn.set()
+            time.sleep(0.3)
+        return found
+
+    monkeypatch.setattr(batch, "write_labels", slow)
+    target = tmp_path / "out" / "a_seg.nii"
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        save(tmp_path / name / "a.nii", VALUES.astype(np.int16) * len(name))
+
+    def segment(label, name):
+        return list(segment_files(Slow(label), {tmp_path / name / "a.nii": target}))
+
+    first = threading.Thread(target=segment, args=(1, "one"))
+    first.start()
+    assert turn.wait(10)
+    (second,) = segment(2, "two")
+    first.join()
+    assert second.error == ""
+    manifest = json.loads((tmp_path / "out" / "a_seg.manifest.json").read_text())
+    assert manifest["scan"] == str(tmp_path / "two" / "a.nii")
+    assert manifest["volumes_ml"].keys() == {"2"}
+    assert (read_volume(target).data == 2).all()
 
 
 @pytest.mark.slow

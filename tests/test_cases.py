@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from dicoms import series
 from monai_attn.data.cases import find_cases, find_images, pair_cases, split_cases
 
 
@@ -88,6 +89,7 @@ BAD_DATALISTS = {
     "image not a path": ([{"image": ["a.nii"]}], "the entry {'image': ['a.nii']} names no image"),
     "empty path": ([""], "the entry '' names no image"),
     "null": ([None], "the entry None names no image"),
+    "a null byte": (["a\0.nii"], "the entry 'a\\x00.nii' names no image"),
 }
 
 
@@ -115,6 +117,24 @@ def test_what_was_made_here_is_no_scan(tmp_path):
     touch(tmp_path, "b_seg.nii.gz", "b_attention_1.nii.gz", ".c.nii.gz")
     names = ["a.nii.gz", "b_attention_1.nii.gz", "b_seg.nii.gz"]
     assert find_images(tmp_path) == [f"{tmp_path}/{name}" for name in names]
+
+
+def test_attention_beside_labels_of_any_name_is_no_scan(tmp_path):
+    touch(tmp_path, "a.nii", "labels.nii", "labels.manifest.json", "labels_attention_1.nii")
+    assert find_images(tmp_path) == [f"{tmp_path}/a.nii"]
+
+
+def test_a_folder_of_both_kinds_gives_both(tmp_path):
+    """A stray file among the folders of patients must not hide them."""
+    touch(tmp_path, "a.nii", "notes/readme.txt", "patient/notes.txt")
+    series(tmp_path / "patient")
+    assert find_images(tmp_path) == [f"{tmp_path}/a.nii", f"{tmp_path}/patient"]
+
+
+def test_a_folder_of_dicom_segs_is_no_scan(tmp_path):
+    series(tmp_path / "labels", SOPClassUID="1.2.840.10008.5.1.4.1.1.66.4")
+    touch(tmp_path, "a.nii")
+    assert find_images(tmp_path) == [f"{tmp_path}/a.nii"]
 
 
 def test_a_pair_of_files_is_one_scan(tmp_path):

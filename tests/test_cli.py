@@ -123,8 +123,20 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(
     printed = capsys.readouterr().out
     assert scan.name[:8] in printed
     assert "full" in printed
-    assert "MiB" in printed
+    assert "iB" in printed
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_warns_and_refuses_as_a_run_does(
+    phantoms, tiny_bundle, tmp_path, monkeypatch, capsys
+):
+    image = nib.load(sorted((phantoms / "imagesTr").iterdir())[0])
+    nib.save(image.slicer[:, :, 10:13], tmp_path / "thin.nii.gz")
+    arguments = ("segment", tmp_path / "thin.nii.gz", "-o", tmp_path / "out", "--dry-run")
+    assert run(monkeypatch, *arguments, "--bundle", tiny_bundle) == 0
+    assert "warning: " in capsys.readouterr().err
+    assert run(monkeypatch, *arguments, "--bundle", tiny_bundle, "--strict") == 1
+    assert "(refused by --strict; leave it out" in capsys.readouterr().err
 
 
 def test_a_dry_run_goes_on_after_a_bad_scan(scan, tiny_bundle, tmp_path, monkeypatch, capsys):

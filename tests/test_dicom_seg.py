@@ -155,7 +155,7 @@ def test_what_makes_no_segmentation_is_not_written(tmp_path, labels, names, faul
 def test_the_slices_must_be_those_of_the_grid(tmp_path):
     path, (grid, files) = tmp_path / "seg.dcm", scan(tmp_path / "scan")
     fails(f"{path}: labels of shape (5, 4, 3) and 2 slices", write, path, LABELS, grid, files[1:])
-    fails("is a slice of the scan; choose another", write, files[0], LABELS, grid, files)
+    fails("is no DICOM SEG, and one would replace it; move", write, files[0], LABELS, grid, files)
     fails(f"{tmp_path}/a.nii: a DICOM SEG ends in", write, tmp_path / "a.nii", LABELS, grid, files)
     files[1].unlink()
     fails(f"{path}: the slice {files[1]} cannot be read again", write, path, LABELS, grid, files)

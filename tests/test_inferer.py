@@ -261,7 +261,7 @@ def test_a_locator_that_fails_is_named():
         raise IndexError("no such\nlayer")
 
     with pytest.raises(
-        RuntimeError, match=r"^the locator failed \(no such layer\); use mode full$"
+        RuntimeError, match=r"^the locator failed \(IndexError: no such layer\); use mode full$"
     ):
         AttentionWindowInferer(ROI, locator=broken).plan(image())
 

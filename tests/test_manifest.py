@@ -5,9 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from monai_attn.data.cases import find_images
 from monai_attn.data.grid import Grid
 from monai_attn.data.names import manifest_path
-from monai_attn.inference.manifest import Kept, check_replaceable, find_kept, write_manifest
+from monai_attn.inference.manifest import (
+    Kept,
+    check_replaceable,
+    find_kept,
+    manifest_begun,
+    write_manifest,
+)
 from monai_attn.inference.plan import Plan
 from monai_attn.inference.segment import Segmentation
 
@@ -119,6 +126,36 @@ def test_what_is_incomplete_or_harmed_is_not_kept(tmp_path, spoil):
 )
 def test_what_was_made_otherwise_is_not_kept(tmp_path, settings, scan):
     assert find_kept(written(tmp_path), settings, scan) is None
+
+
+def test_until_a_label_map_is_whole_its_manifest_vouches_for_nothing(tmp_path):
+    target = written(tmp_path)
+    with manifest_begun(target, Path("/scans/a.nii.gz")):
+        assert find_kept(target, SETTINGS, "cd") is None
+        check_replaceable(target)
+        assert find_images_but(tmp_path) == []  # a run that is killed here leaves no new scan
+
+
+def find_images_but(folder):
+    """The files of a folder that a later run would take for scans."""
+    (folder / "scan.nii").touch()
+    return [path for path in find_images(folder) if not path.endswith("scan.nii")]
+
+
+def test_an_error_before_there_are_labels_leaves_no_manifest(tmp_path):
+    target = tmp_path / "a_seg.nii.gz"
+
+    def fail():
+        with manifest_begun(target, Path("/scans/a.nii.gz")):
+            raise ValueError("disk full")
+
+    with pytest.raises(ValueError, match="disk full"):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+    target.write_bytes(b"older labels")
+    with pytest.raises(ValueError, match="disk full"):
+        fail()
+    assert manifest_path(target).exists(), "or they would pass for a scan"
 
 
 def test_a_file_that_is_no_manifest_is_not_lost(tmp_path):

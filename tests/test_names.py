@@ -72,6 +72,12 @@ def test_a_name_may_have_255_bytes_and_so_may_those_beside_it(tmp_path, letter):
         manifest_path(longer).touch()
 
 
+def test_the_names_of_attention_maps_count_too(tmp_path):
+    target = tmp_path / f"{'a' * 237}_seg.nii.gz"
+    check_length(target)
+    fails("would be a name of 256", check_length, target, [1])
+
+
 def test_a_loop_of_links_leads_somewhere(tmp_path):
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")

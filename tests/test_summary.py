@@ -67,6 +67,18 @@ def test_a_run_that_breaks_off_has_its_summary(tmp_path):
     assert [case["status"] for case in rows(tmp_path)[0]["cases"]] == ["segmented", "not run"]
 
 
+def test_what_an_earlier_run_made_counts_until_a_resumed_one_comes_to_it(tmp_path):
+    cases = targets(tmp_path, "a", "b", "c")
+    (a, at), (b, bt), _ = cases.items()
+    with Summary(tmp_path, cases, NAMES, SETTINGS) as summary:
+        summary.add(CaseResult(a, at, {1: 70.0}))
+        summary.add(CaseResult(b, bt, error="bad"))
+    with Summary(tmp_path, cases, NAMES, SETTINGS, resume=True):
+        assert [row["status"] for row in rows(tmp_path)[1]] == ["segmented", "not run", "not run"]
+    with Summary(tmp_path, cases, NAMES, SETTINGS):
+        assert [row["status"] for row in rows(tmp_path)[1]] == ["not run"] * 3
+
+
 def test_two_runs_into_one_folder_share_a_summary(tmp_path):
     one, two = targets(tmp_path, "a", "c"), targets(tmp_path, "b")
     with (

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import random
 import shutil
 import subprocess
 import sys
@@ -100,6 +101,21 @@ def test_code_in_weights_is_never_run(tmp_path, save):
     assert not mark.exists()
     pickle.loads(pickle.dumps(Bomb(mark)))
     assert mark.exists(), "the bomb is one"
+
+
+def test_weights_that_are_damaged_anywhere_are_one_line(tmp_path):
+    path = tmp_path / "model.pt"
+    torch.save(torch.nn.Linear(3, 2).state_dict(), path)
+    whole, rng = path.read_bytes(), random.Random(0)
+    for _ in range(300):
+        raw = bytearray(whole)
+        for _ in range(rng.randint(1, 4)):
+            raw[rng.randrange(len(raw))] = rng.randrange(256)
+        path.write_bytes(raw)
+        try:
+            load_weights(torch.nn.Linear(3, 2), path, torch.device("cpu"))
+        except ValueError as error:
+            assert str(error).startswith(f"{path}: ")  # noqa: PT017
 
 
 def test_the_shipped_weights_are_those_of_the_list():

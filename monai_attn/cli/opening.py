@@ -18,12 +18,10 @@ def open_with_spinner(
 ) -> Bundle:
     """Open a bundle while a spinner turns: importing torch takes seconds."""
     with err.status(f"opening {bundle}"), without_collection():
-        from monai_attn.bundle import find_bundle, is_shipped, open_bundle
+        from monai_attn.bundle import open_bundle
         from monai_attn.inference.plan import parse_memory
 
-        find_bundle(bundle)
-        if not is_shipped(bundle):
-            complain("note", f"{bundle}: a bundle's config is code, and runs; open those you trust")
+        note_code(bundle)
         budget = parse_memory(memory) if memory else None
         return open_bundle(bundle, device, memory=budget, **options)
 

@@ -98,7 +98,7 @@ def segment(
         series=series,
     )
     if dry_run:
-        _outlooks(opened, scans)
+        _outlooks(opened, scans, strict)
         return
 
     folder = output if targets and output not in targets.values() else None
@@ -121,8 +121,12 @@ def _segment(opened: Bundle, targets: dict[Path, Path], folder: Path | None, **o
     table = Table("case", *[f"{name} (ml)" for name in names.values()])
     table.add_column("labels", overflow="fold")  # a path that is cut short leads nowhere
     counts: Counter[str] = Counter()
+    summary = None
+    if folder:
+        resume = options["resume"]
+        summary = Summary(folder, targets, names, opened.settings, resume=resume)
     with (
-        Summary(folder, targets, names, opened.settings) if folder else nullcontext() as summary,
+        summary or nullcontext(),
         progress_bars() as progress,
     ):
         cases = progress.add_task("cases", total=len(targets))
@@ -155,20 +159,23 @@ def _segment(opened: Bundle, targets: dict[Path, Path], folder: Path | None, **o
     return counts["failed"]
 
 
-def _outlooks(opened: Bundle, scans: list[Path]) -> None:
+def _outlooks(opened: Bundle, scans: list[Path], strict: bool) -> None:
     """What each scan would take, as a table of its own."""
-    from monai_attn.data.errors import case_error
+    from monai_attn.data.errors import case_error, noted_doubts
     from monai_attn.inference.plan import format_memory
 
     used = opened.settings
     failed = 0
     for scan in scans:
         try:
-            outlook = opened.segmenter.outlook(scan)
+            with noted_doubts(strict) as doubts:
+                outlook = opened.segmenter.outlook(scan)
         except Exception as error:  # as in a run: the others are shown
             failed += 1
             complain("error", case_error(scan, error))
             continue
+        for doubt in doubts:
+            complain("warning", doubt)
         plan = outlook.plan
         skipped = ", ".join(f"{count} {why}" for why, count in plan.skipped.items())
         out.print(shown(scan), markup=False, highlight=False, soft_wrap=True)

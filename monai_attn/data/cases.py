@@ -224,7 +224,7 @@ def _by_name(names: dict[Path, str]) -> dict[str, Path]:
 
 
 def _scans_in(folder: Path) -> list[Path]:
-    """The NIfTI scans in a folder; else the folder, or those in it, with a DICOM series."""
+    """The NIfTI scans in a folder, the folder itself and those in it if they hold a DICOM series."""
     entries = _visible(folder)
     scans = [path for path in entries if suffix(path) and not path.is_dir()]
     names = {path.name.lower() for path in scans}
@@ -234,13 +234,9 @@ def _scans_in(folder: Path) -> list[Path]:
         if not _made_here(path)
         and not (path.suffix.lower() == ".img" and f"{path.stem}.hdr".lower() in names)
     ]
-    if scans:
-        return scans
     series = [path for path in (folder, *entries) if path.is_dir() and holds_dicom(path)]
-    if series[:1] == [folder]:
-        return [folder]
-    if series:
-        return series
+    if scans or series:
+        return sorted([*scans, *series])
     raise ValueError(
         f"{folder}: no scan among {len(entries)} entries; .nii.gz or .nii files, or a DICOM series, "
         "expected: give the folder that holds them"
@@ -267,9 +263,9 @@ def _made_here(path: Path) -> bool:
     """Whether a file is a label map that was made here, or an attention map beside one."""
     if not suffix(path, LABELS):
         return False
-    labels = path.with_name(f"{ATTENTION.sub('_seg', case_name(path))}.nii")
+    names = [ATTENTION.sub(end, case_name(path)) for end in ("_seg", "")]
     try:
-        return manifest_path(labels).exists()
+        return any(manifest_path(path.with_name(f"{name}.nii")).exists() for name in names)
     except OSError:  # its name would be too long: there is none
         return False
 
@@ -283,13 +279,12 @@ def _named_once(images: list[str]) -> list[str]:
 def _case(entry: Any, file: Path) -> Case:
     """One entry of a datalist: a path, or an object with `image` and perhaps `label`."""
     fields = {"image": entry} if isinstance(entry, str) else entry
-    if not (isinstance(fields, dict) and isinstance(fields.get("image"), str) and fields["image"]):
+    image = fields.get("image") if isinstance(fields, dict) else None
+    if not (isinstance(image, str) and image) or "\0" in image:
         raise ValueError(
             f"{file}: the entry {entry!r:.80} names no image; a path, or an object with image and "
             "perhaps label, expected: correct the file"
         )
-    return {
-        key: str(file.parent / fields[key])
-        for key in ("image", "label")
-        if isinstance(fields.get(key), str)
-    }
+    label = fields.get("label")
+    case = {"image": str(file.parent / image)}
+    return {**case, "label": str(file.parent / label)} if isinstance(label, str) else case

@@ -52,13 +52,15 @@ def case_error(scan: Path, error: BaseException) -> str:
     It is the outermost error that names the scan, whatever lies beneath or around it; else the error
     itself, without MONAI's wrapper.
     """
+    strict = isinstance(root_of(error), ScanWarning)
+    remedy = " (refused by --strict; leave it out to segment it all the same)" if strict else ""
     link: BaseException | None = error
     while link is not None:
         if str(scan) in str(link):
-            return one_line(link)
+            return one_line(link) + remedy
         link = link.__cause__
     why = reason(error) if str(error).startswith(WRAPPER) else one_line(error)
-    return f"{scan}: {why}"
+    return f"{scan}: {why}{remedy}"
 
 
 def one_line(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""A file that appears whole or not at all, and folders that can be written to."""
+"""A file that appears whole or not at all, folders that can be written to, and what files hold."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
 
 from monai_attn.data.errors import reason
 
 OPEN_FILES = Path("/proc/self/fd")  # Linux: each open file under its number
+CHUNK = 2**22  # bytes read at a time
 MODE = 0o666  # less the umask, as for any new file
 
 
@@ -61,6 +63,16 @@ def written_whole(path: str | Path) -> Iterator[BinaryIO]:
             part.unlink(missing_ok=True)
 
 
+def sha256_of(*files: Path) -> str:
+    """The SHA-256 of what files hold, one after the other."""
+    digest = sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            while chunk := stream.read(CHUNK):
+                digest.update(chunk)
+    return digest.hexdigest()
+
+
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
     """Wait until no other run is here for this folder; on systems without such locks, do not wait."""
@@ -69,6 +81,7 @@ def alone_in(folder: Path) -> Iterator[None]:
     except ImportError:
         yield
         return
+    folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
     try:
         with suppress(OSError):  # some network file systems have none

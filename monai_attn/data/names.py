@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 LABELS = (".nii.gz", ".nii")  # what a label map can be called
@@ -75,13 +76,15 @@ def real_path(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def check_length(target: Path) -> None:
+def check_length(target: Path, levels: Iterable[int] = ()) -> None:
     """Refuse a label map whose name, or that of a file beside it, would be too long.
 
     Raises:
         ValueError: naming the longest.
     """
-    longest = max((target, manifest_path(target)), key=lambda path: len(os.fsencode(path.name)))
+    beside = [attention_path(target, level) for level in levels]
+    files = (target, manifest_path(target), *beside)
+    longest = max(files, key=lambda path: len(os.fsencode(path.name)))
     length = len(os.fsencode(longest.name))
     if length > LONGEST:
         raise ValueError(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, fields
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +15,10 @@ from numpy.typing import NDArray
 
 from monai_attn.data.errors import ScanWarning
 from monai_attn.data.file_kind import require_regular
+from monai_attn.data.files import sha256_of
 from monai_attn.data.grid import Grid
 from monai_attn.data.names import check_name
-from monai_attn.data.nifti import CHUNK, nifti_files, nifti_header, read_voxels
+from monai_attn.data.nifti import nifti_files, nifti_header, read_voxels
 from monai_attn.data.nifti_header import NiftiHeader
 
 AIR = -1024.0  # HU; what a voxel without a value becomes
@@ -119,12 +119,7 @@ def scan_sha256(path: str | Path, *, series: str | None = None) -> str:
     Raises:
         ValueError: as `scan_files`.
     """
-    digest = sha256()
-    for file in scan_files(path, series=series):
-        with file.open("rb") as stream:
-            while chunk := stream.read(CHUNK):
-                digest.update(chunk)
-    return digest.hexdigest()
+    return sha256_of(*scan_files(path, series=series))
 
 
 def _header(path: Path, volume: int | None, series: str | None) -> NiftiHeader:

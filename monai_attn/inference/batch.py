@@ -9,20 +9,22 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from monai_attn.data.errors import ScanWarning, case_error, noted_doubts, root_of
+from monai_attn.data.errors import case_error, noted_doubts
+from monai_attn.data.files import alone_in
 from monai_attn.data.names import (
     attention_path,
     case_name,
     check_length,
     dicom_seg_path,
-    manifest_path,
     real_path,
 )
 from monai_attn.data.volume import scan_files, scan_sha256
 from monai_attn.data.writer import write_labels, write_map
 from monai_attn.dicom_seg import check_installed, write_dicom_seg
-from monai_attn.inference.manifest import check_replaceable, find_kept, write_manifest
-from monai_attn.inference.segment import OnWindow, Segmenter
+from monai_attn.dicom_seg import check_replaceable as check_dicom_seg
+from monai_attn.inference.manifest import check_replaceable as check_manifest
+from monai_attn.inference.manifest import find_kept, manifest_begun, write_manifest
+from monai_attn.inference.segment import OnWindow, Segmentation, Segmenter
 
 SLOPE = 1 / 254  # bytes 1 to 255 are 0 to 1; byte 0, nothing was looked at, is below 0
 log = logging.getLogger(__name__)
@@ -90,7 +92,14 @@ def segment_files(
     """
     if dicom_seg:
         check_installed()
-    settings = {**(settings or {}), "dicom_seg": bool(dicom_seg)}
+    run = _Run(
+        segmenter,
+        on_window,
+        {**(settings or {}), "dicom_seg": bool(dicom_seg)},
+        resume,
+        strict,
+        dicom_seg or {},
+    )
     scans = {real_path(scan) for scan in targets}
     for target in targets.values():
         for level in segmenter.levels:
@@ -103,55 +112,68 @@ def segment_files(
         start, doubts = time.perf_counter(), []
         try:
             with noted_doubts(strict) as doubts:
-                result = _one(
-                    segmenter, scan, target, on_window, settings, resume, dicom_seg, doubts
-                )
+                result = run(scan, target, doubts)
         except Exception as error:  # a case, or a bundle's code, can raise anything
             log.debug("%s", scan, exc_info=True)
             why = case_error(scan, error)
-            if isinstance(root_of(error), ScanWarning):
-                why += " (refused by --strict; leave it out to segment it all the same)"
+            if target.exists():
+                why += " (labels of an earlier run were left)"
             result = CaseResult(scan, target, error=why, warnings=tuple(doubts))
         yield replace(result, seconds=time.perf_counter() - start)
 
 
-def _one(
-    segmenter: Segmenter,
-    scan: Path,
-    target: Path,
-    on_window: OnWindow | None,
-    settings: Mapping[str, Any],
-    resume: bool,
-    dicom_seg: Mapping[int, str] | None,
-    doubts: list[str],
-) -> CaseResult:
-    check_length(target)
-    check_replaceable(target)
-    if dicom_seg and not scan.is_dir():
-        raise ValueError(
-            f"{scan}: no DICOM series, to which a DICOM SEG could refer; leave out --dicom-seg"
-        )
-    digest = scan_sha256(scan, series=segmenter.series)
-    if resume and (kept := find_kept(target, settings, digest)):
-        return CaseResult(scan, target, kept.volumes_ml, kept.fallback, kept.warnings, kept=True)
-    made = segmenter(scan, on_window)
-    start = time.perf_counter()
-    manifest_path(target).unlink(missing_ok=True)  # of older labels; the new one comes last
-    files = [
-        write_map(
-            attention_path(target, level), attention, made.scan, slope=SLOPE, intercept=-SLOPE
-        )
-        for level, attention in made.attention.items()
-    ]
-    files.append(write_labels(target, made.labels, like=made.scan))
-    if dicom_seg:
-        slices = scan_files(scan, series=segmenter.series)
-        path = dicom_seg_path(target)
-        version = str(settings.get("monai_attn", "unknown"))
-        files.append(
-            write_dicom_seg(path, made.labels, made.scan, slices, dicom_seg, version=version)
-        )
-    made.seconds["write"] = time.perf_counter() - start
-    write_manifest(target, made, settings, scan_sha256=digest, files=files, warnings=doubts)
-    fallback = made.plan.fallback if made.plan else ""
-    return CaseResult(scan, target, made.volumes_ml, fallback, tuple(doubts))
+@dataclass(frozen=True)
+class _Run:
+    """What does not change from case to case."""
+
+    segmenter: Segmenter
+    on_window: OnWindow | None
+    settings: Mapping[str, Any]
+    resume: bool
+    strict: bool
+    dicom_seg: Mapping[int, str]
+
+    def __call__(self, scan: Path, target: Path, doubts: list[str]) -> CaseResult:
+        """Segment a scan and write what there is to write, or keep what is there."""
+        self._check(scan, target)
+        digest = scan_sha256(scan, series=self.segmenter.series)
+        kept = find_kept(target, self.settings, digest) if self.resume else None
+        if kept and not (self.strict and kept.warnings):  # then it is refused as in a first run
+            return CaseResult(
+                scan, target, kept.volumes_ml, kept.fallback, kept.warnings, kept=True
+            )
+        made = self.segmenter(scan, self.on_window)
+        start = time.perf_counter()
+        # alone, or files of another run could come under this one's manifest
+        with alone_in(target.parent), manifest_begun(target, scan):
+            files = list(self._write(scan, target, made))
+            made.seconds["write"] = time.perf_counter() - start
+            write_manifest(
+                target, made, self.settings, scan_sha256=digest, files=files, warnings=doubts
+            )
+        fallback = made.plan.fallback if made.plan else ""
+        return CaseResult(scan, target, made.volumes_ml, fallback, tuple(doubts))
+
+    def _check(self, scan: Path, target: Path) -> None:
+        """See that what is to be written can be, before the work."""
+        check_length(target, self.segmenter.levels)
+        check_manifest(target)
+        if self.dicom_seg:
+            check_dicom_seg(dicom_seg_path(target))
+            if not scan.is_dir():
+                raise ValueError(
+                    f"{scan}: no DICOM series, to which a DICOM SEG could refer; leave out --dicom-seg"
+                )
+
+    def _write(self, scan: Path, target: Path, made: Segmentation) -> Iterator[Path]:
+        """Write the files one after the other, the labels last; which they are."""
+        if self.dicom_seg:
+            slices = scan_files(scan, series=self.segmenter.series)
+            path, version = dicom_seg_path(target), str(self.settings.get("monai_attn", "unknown"))
+            yield write_dicom_seg(
+                path, made.labels, made.scan, slices, self.dicom_seg, version=version
+            )
+        for level, attention in made.attention.items():
+            path = attention_path(target, level)
+            yield write_map(path, attention, made.scan, slope=SLOPE, intercept=-SLOPE)
+        yield write_labels(target, made.labels, like=made.scan)

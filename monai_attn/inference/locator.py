@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from scipy import ndimage
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from monai_attn.data.files import sha256_of
 from monai_attn.resample import Axis, resample
 from monai_attn.weights import load_weights
 
@@ -96,7 +96,7 @@ class Locator:
             return f"the locator's weights {self.weights} are missing"
         if self.partner is not None:
             path, digest = Path(self.partner[0]), self.partner[1]
-            if not path.is_file() or sha256(path.read_bytes()).hexdigest() != digest:
+            if not path.is_file() or sha256_of(path) != digest:
                 return f"the locator was not made for {path}; train one, or use mode full"
         return ""
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from monai_attn.data.files import written_whole
+from monai_attn.data.files import sha256_of, written_whole
 from monai_attn.data.names import manifest_path
 from monai_attn.inference.plan import Plan
 from monai_attn.inference.segment import Segmentation
@@ -52,7 +52,7 @@ def write_manifest(
     content = {
         "scan": str(result.scan.path.absolute()),
         "scan_sha256": scan_sha256,
-        "files_sha256": {file.name: _hash(file) for file in files},
+        "files_sha256": {file.name: sha256_of(file) for file in files},
         "settings": dict(settings),
         **(_windows(result.plan) if result.plan else {}),
         "volumes_ml": {str(label): round(ml, 3) for label, ml in result.volumes_ml.items()},
@@ -63,6 +63,24 @@ def write_manifest(
     with written_whole(path) as file:
         file.write((json.dumps(content, indent=2) + "\n").encode())
     return path
+
+
+@contextmanager
+def manifest_begun(target: Path, scan: Path) -> Iterator[None]:
+    """Write a label map inside, and its manifest at the end of it.
+
+    Meanwhile a manifest that vouches for nothing lies in the place of an older one: what a killed run
+    leaves is known for a label map, and is not kept.
+    """
+    path = manifest_path(target)
+    with written_whole(path) as file:
+        file.write((json.dumps({"scan": str(scan.absolute()), "files_sha256": {}}) + "\n").encode())
+    try:
+        yield
+    except BaseException:
+        if not target.exists():
+            path.unlink(missing_ok=True)
+        raise
 
 
 def check_replaceable(target: Path) -> None:
@@ -97,17 +115,13 @@ def find_kept(target: Path, settings: Mapping[str, Any], scan_sha256: str) -> Ke
             content["scan_sha256"] == scan_sha256
             and content["settings"] == dict(settings)
             and target.name in files
-            and all(_hash(target.with_name(name)) == value for name, value in files.items())
+            and all(sha256_of(target.with_name(name)) == value for name, value in files.items())
         )
         volumes = {int(label): float(ml) for label, ml in content["volumes_ml"].items()}
         kept = Kept(volumes, str(content.get("fallback", "")), tuple(content["warnings"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None  # there is none, or it is damaged
     return kept if same else None
-
-
-def _hash(file: Path) -> str:
-    return sha256(file.read_bytes()).hexdigest()
 
 
 def _windows(plan: Plan) -> dict[str, Any]:

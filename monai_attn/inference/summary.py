@@ -18,6 +18,7 @@ from monai_attn.inference.batch import CaseResult
 JSON, CSV = "summary.json", "summary.csv"
 SECONDS = 2.0  # between two writings while cases are added
 HEAD = ("case", "status", "scan", "labels")
+MADE = ("segmented", "kept")
 Row = dict[str, Any]
 
 
@@ -33,6 +34,7 @@ class Summary:
         targets: the scans, and where the labels of each go.
         names: the name of each label.
         settings: what there is to say of the bundle, the backend and the options.
+        resume: whether what an earlier run made counts until this one comes to it.
 
     Raises:
         ValueError: if a file of these names is there and is no summary: it would be lost.
@@ -44,10 +46,16 @@ class Summary:
         targets: Mapping[Path, Path],
         names: Mapping[int, str],
         settings: Mapping[str, Any],
+        *,
+        resume: bool = False,
     ) -> None:
         _check_replaceable(folder)
         self.folder, self.names, self.settings = folder, dict(names), dict(settings)
         self.rows = {target.name: _row(scan, target, "not run") for scan, target in targets.items()}
+        if resume:
+            earlier = _others(folder / JSON)
+            made = [name for name in self.rows if earlier.get(name, {}).get("status") in MADE]
+            self.rows |= {name: earlier[name] for name in made}
         self.written = 0.0
 
     def __enter__(self) -> Summary:

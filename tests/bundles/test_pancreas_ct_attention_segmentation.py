@@ -255,6 +255,7 @@ def test_the_shipped_locator_was_made_for_the_shipped_weights():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::monai_attn.data.errors.ScanWarning")  # air is no scan
 def test_focus_finds_the_pancreas_of_a_phantom_and_nothing_in_air(tmp_path):
     write_phantoms(tmp_path, 1, seed=7000)
     (case,) = find_cases(tmp_path)

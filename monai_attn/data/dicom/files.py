@@ -9,6 +9,7 @@ from pathlib import Path
 PREAMBLE = 132  # bytes: 128 that mean nothing, then "DICM"
 META = 2**14  # bytes, more than the file meta information takes
 LONG = (b"OB", b"OW", b"UN", b"UT", b"SQ")  # value representations whose length has 4 bytes
+SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 DIRECTORY = "1.2.840.10008.1.3.10"
 
 
@@ -45,10 +46,16 @@ def is_dicom(path: Path) -> bool:
         return False
 
 
+def is_segmentation(path: Path) -> bool:
+    """Whether a file is a DICOM SEG, as labels are written to."""
+    return is_dicom(path) and _identify(path).kind == SEGMENTATION
+
+
 def holds_dicom(folder: Path) -> bool:
-    """Whether a file in the folder itself is DICOM; hidden files do not count."""
+    """Whether a file in the folder itself is DICOM, and no DICOM SEG; hidden files do not count."""
     try:
-        return any(is_dicom(path) for path in folder.iterdir() if not path.name.startswith("."))
+        files = [path for path in folder.iterdir() if not path.name.startswith(".")]
+        return any(is_dicom(path) and not is_segmentation(path) for path in files)
     except OSError:
         return False
 

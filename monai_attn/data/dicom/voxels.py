@@ -23,6 +23,7 @@ from monai_attn.data.dicom.stack import Stack
 from monai_attn.data.dicom.words import by, numbers_of
 
 WORKERS = 4  # threads that decode slices
+HEADER = 2**26  # bytes, more than all the tags of a slice take
 CORRUPT = (b"Corrupt JPEG", b"Premature end of JPEG")  # said by libjpeg, which goes on all the same
 
 
@@ -68,14 +69,14 @@ def _check_length(folder: Path, one: Slice) -> None:
     A file cut short is seen by GDCM; this is one that was written so.
     """
     file = one.header.file
+    bits = numbers_of(one.header.tags.get(BITS, "16"))[0]
+    needed = int(np.prod(one.size) * bits / 8)
     try:
         raw = file.path.read_bytes()
         if file.syntax == DEFLATED:
-            raw = zlib.decompressobj(-zlib.MAX_WBITS).decompress(raw[file.start :])
+            raw = zlib.decompressobj(-zlib.MAX_WBITS).decompress(raw[file.start :], needed + HEADER)
     except (OSError, zlib.error) as error:
         raise unreadable(folder, file) from error
-    bits = numbers_of(one.header.tags.get(BITS, "16"))[0]
-    needed = int(np.prod(one.size) * bits / 8)
     order: Any = "big" if file.syntax == BIG else "little"
     tag = b"\x7f\xe0\x00\x10" if file.syntax == BIG else b"\xe0\x7f\x10\x00"
     kind = b"" if file.syntax == IMPLICIT else b"(?:OB|OW|UN)\0\0"
