@@ -13,7 +13,14 @@ from rich.table import Table
 from monai_attn import DEFAULT_BUNDLE
 from monai_attn.cli.console import complain, err, out, shown
 from monai_attn.cli.opening import note_code, open_with_spinner, without_collection
-from monai_attn.cli.options import BundleOption, DebugOption, DeviceOption, path_of
+from monai_attn.cli.options import (
+    BundleOption,
+    DebugOption,
+    DeviceOption,
+    SeriesOption,
+    VolumeOption,
+    path_of,
+)
 
 
 def doctor(
@@ -25,6 +32,8 @@ def doctor(
     ] = None,
     bundle: BundleOption = DEFAULT_BUNDLE,
     device: DeviceOption = "auto",
+    volume: VolumeOption = None,
+    series: SeriesOption = None,
     debug: DebugOption = False,
 ) -> None:
     """Show what would be warned about or refused, before hours are spent; write nothing."""
@@ -41,8 +50,9 @@ def doctor(
         note_code(named)
         findings = iter([check_bundle(named, device)])
     else:
-        options = {"backend": "eager", "precision": "float32"}
-        findings = check_data(target, open_with_spinner(bundle, device, **options))
+        chosen = {"volume": volume, "series": series}
+        opened = open_with_spinner(bundle, device, backend="eager", precision="float32", **chosen)
+        findings = check_data(target, opened)
     counts: Counter[str] = Counter()
     for found in findings:
         counts[found.verdict] += 1

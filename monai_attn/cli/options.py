@@ -34,6 +34,12 @@ BackendOption = Annotated[
     typer.Option("--backend", help="auto, eager, compile, openvino, onnxruntime or tensorrt."),
 ]
 PrecisionOption = Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")]
+VolumeOption = Annotated[
+    int | None, typer.Option("--volume", help="Which volume of a 4D file, from 0.", metavar="N")
+]
+SeriesOption = Annotated[
+    str | None, typer.Option("--series", help="Which series of a DICOM folder.", metavar="UID")
+]
 
 
 def _show_debug(wanted: bool) -> None:

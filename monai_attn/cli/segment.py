@@ -21,6 +21,8 @@ from monai_attn.cli.options import (
     DeviceOption,
     ModeOption,
     PrecisionOption,
+    SeriesOption,
+    VolumeOption,
     path_of,
 )
 
@@ -59,12 +61,8 @@ def segment(
     attention: Annotated[
         bool, typer.Option("--attention", help="Also write the attention of each gate.")
     ] = False,
-    volume: Annotated[
-        int | None, typer.Option(help="Which volume of a 4D file, from 0.", metavar="N")
-    ] = None,
-    series: Annotated[
-        str | None, typer.Option(help="Which series of a DICOM folder.", metavar="UID")
-    ] = None,
+    volume: VolumeOption = None,
+    series: SeriesOption = None,
     dicom_seg: Annotated[
         bool, typer.Option("--dicom-seg", help="Also write labels as DICOM SEG, of DICOM series.")
     ] = False,
