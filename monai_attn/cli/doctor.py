@@ -50,8 +50,9 @@ def doctor(
         note_code(named)
         findings = iter([check_bundle(named, device)])
     else:
-        chosen = {"volume": volume, "series": series}
-        opened = open_with_spinner(bundle, device, backend="eager", precision="float32", **chosen)
+        opened = open_with_spinner(
+            bundle, device, backend="eager", precision="float32", volume=volume, series=series
+        )
         findings = check_data(target, opened)
     counts: Counter[str] = Counter()
     for found in findings:
