@@ -200,6 +200,14 @@ def test_a_dicom_series_is_segmented_as_its_nifti(patients, tiny_bundle, tmp_pat
     assert seg.pixel_array.sum() == labels.get_fdata().sum() > 0
 
 
+def test_without_highdicom_nothing_is_begun(patients, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "highdicom", None)
+    arguments = ("segment", patients / "one", "-o", tmp_path / "out", "--dicom-seg")
+    assert run(monkeypatch, *arguments) == 2
+    assert 'pip install "monai-attn[dicom]"' in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_dicom_seg_that_cannot_be_leaves_nothing(patients, tiny_bundle, tmp_path, monkeypatch):
     def fail(*_, **__):
         raise ValueError("no DICOM SEG")

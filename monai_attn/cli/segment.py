@@ -84,6 +84,10 @@ def segment(
 
     scans = [Path(scan) for source in inputs for scan in find_images(source)]
     targets = output_paths(scans, output)
+    if dicom_seg:
+        from monai_attn.dicom_seg import check_installed
+
+        check_installed()
     opened = open_with_spinner(
         bundle,
         device,
