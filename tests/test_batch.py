@@ -81,6 +81,7 @@ def test_each_case_stands_for_itself(folder, tiny_bundle, tmp_path, monkeypatch,
     assert names_in(out) == [*made, "summary.csv", "summary.json"]
     reasons = {row["case"]: row["reason"] for row in json.loads((out / JSON).read_text())["cases"]}
     assert "a web page, not a scan" in reasons["page"]
+    assert reasons["long" * 60].endswith("rename the scan"), "before the work, not by the system"
 
 
 def test_a_pipe_is_no_scan_and_is_not_waited_for(tiny_bundle, tmp_path, monkeypatch, capsys):
