@@ -21,11 +21,17 @@ from monai_attn.data.nifti_header import MOST_VOXELS
 from monai_attn.resample import resample_onto
 from monai_attn.scan_grid import Slab, labels_on_grid, maps_on_grid
 
+ROUNDED = 1e-4  # how far from 0 what a header rounds may lie, in voxels
+
 
 def ras_grid(
     shape: Sequence[int], affine: NDArray[np.float64], spacing: Sequence[float]
 ) -> tuple[tuple[int, ...], NDArray[np.float64]]:
     """The grid that `Orientation` to RAS and `Spacing` lead to, as MONAI lays it.
+
+    Where the axes stay parallel it begins at the corner voxel, and the last digits of an affine, which
+    differ between float32 and decimal headers, decide nothing: by MONAI's own arithmetic they choose
+    between two sizes where one falls halfway, and move the grid of an oblique scan by millimetres.
 
     Args:
         shape: (X, Y, Z) voxels.
@@ -43,7 +49,12 @@ def ras_grid(
     sizes = np.empty(len(shape), dtype=int)
     sizes[turn[:, 0].astype(int)] = shape
     target = zoom_affine(turned, np.asarray(spacing, dtype=np.float64), diagonal=False)
-    new_shape, offset = compute_shape_offset(tuple(sizes), turned, target)
+    step = np.linalg.solve(target[:-1, :-1], turned[:-1, :-1])
+    if np.allclose(step, np.diag(np.diag(step)), atol=ROUNDED):
+        new_shape = np.round(np.round((sizes - 1) * np.diag(step), 2) + 1)
+        offset = turned[:-1, -1]
+    else:  # sheared
+        new_shape, offset = compute_shape_offset(tuple(sizes), turned, target)
     target[:-1, -1] = offset[: len(shape)]
     voxels = math.prod(int(n) for n in new_shape)
     if voxels > MOST_VOXELS:

@@ -158,7 +158,7 @@ def test_what_the_command_says(phantoms, tiny_bundle, tmp_path, monkeypatch, cap
     assert run(monkeypatch, "doctor", tmp_path, "--bundle", tiny_bundle) == 1
     printed = capsys.readouterr()
     assert "1 refused, 1 sound" in printed.out
-    assert f"error: {tmp_path}/a.nii.gz: a web page, not a scan" in printed.err
+    assert f"refused: {tmp_path}/a.nii.gz: a web page, not a scan" in printed.out
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.nii.gz", "b.nii.gz"]
 
 

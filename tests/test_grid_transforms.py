@@ -64,6 +64,22 @@ def test_monai_fails_on_a_string_under_image_path():
         resampled(T.Spacingd("image", pixdim=SPACING), image_path="/data/a.nii")
 
 
+@pytest.mark.parametrize("affine", AFFINES.values(), ids=AFFINES.keys())
+def test_the_last_digits_of_an_affine_do_not_move_the_grid(affine):
+    """The same scan from DICOM and from NIfTI, whose headers round differently, is one scan."""
+    shape = (122, 101, 112)  # half of them fall halfway between two sizes
+    affine = affine @ np.diag([1.5, 1.5, 1.5, 1])
+    expected, place = ras_grid(shape, affine, SPACING)
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        near = affine.copy()
+        near[:3] *= 1 + 1e-7 * rng.standard_normal((3, 4))
+        near[:3, :3] += 1e-7 * rng.standard_normal((3, 3))
+        found, moved = ras_grid(shape, near, SPACING)
+        assert found == expected
+        np.testing.assert_allclose(moved, place, atol=1e-4)
+
+
 def test_a_grid_of_more_voxels_than_any_scan_is_refused():
     """A spacing in the wrong unit would ask for all of the memory."""
     with pytest.raises(

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from monai_attn import DEFAULT_BUNDLE
-from monai_attn.cli.console import complain, err, out, shown
+from monai_attn.cli.console import err, out, shown
 from monai_attn.cli.opening import note_code, open_with_spinner, without_collection
 from monai_attn.cli.options import (
     BundleOption,
@@ -57,12 +57,8 @@ def doctor(
     counts: Counter[str] = Counter()
     for found in findings:
         counts[found.verdict] += 1
-        for doubt in found.doubts:
-            complain("warning", doubt)
-        if found.refused:
-            complain("error", found.refused)
-        else:
-            line = f"{found.verdict}: {found.subject}: {found.facts}"
+        said = found.refused or f"{found.subject}: {found.facts}"
+        for line in (f"{found.verdict}: {said}", *found.doubts):
             out.print(shown(line), markup=False, highlight=False, soft_wrap=True)
     out.print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
     if counts["refused"]:

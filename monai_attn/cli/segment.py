@@ -151,6 +151,8 @@ def _segment(opened: Bundle, targets: dict[Path, Path], folder: Path | None, **o
             if result.error:
                 complain("error", result.error)
             else:
+                if not result.volumes_ml:
+                    complain("note", f"{result.scan}: nothing was found; look at the scan")
                 volumes = [f"{result.volumes_ml.get(label, 0.0):.1f}" for label in names]
                 table.add_row(escape(shown(result.name)), *volumes, escape(shown(result.target)))
     if table.row_count:

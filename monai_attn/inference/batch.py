@@ -143,6 +143,7 @@ class _Run:
                 scan, target, kept.volumes_ml, kept.fallback, kept.warnings, kept=True
             )
         made = self.segmenter(scan, self.on_window)
+        volumes = {label: round(ml, 3) for label, ml in made.volumes_ml.items()}
         start = time.perf_counter()
         # alone, or files of another run could come under this one's manifest
         with alone_in(target.parent), manifest_begun(target, scan):
@@ -152,7 +153,7 @@ class _Run:
                 target, made, self.settings, scan_sha256=digest, files=files, warnings=doubts
             )
         fallback = made.plan.fallback if made.plan else ""
-        return CaseResult(scan, target, made.volumes_ml, fallback, tuple(doubts))
+        return CaseResult(scan, target, volumes, fallback, tuple(doubts))
 
     def _check(self, scan: Path, target: Path) -> None:
         """See that what is to be written can be, before the work."""

@@ -16,7 +16,7 @@ from monai_attn.data.names import case_name
 from monai_attn.inference.batch import CaseResult
 
 JSON, CSV = "summary.json", "summary.csv"
-SECONDS = 2.0  # between two writings while cases are added
+PAUSE = 20  # times as long as writing took, until it is written again
 HEAD = ("case", "status", "scan", "labels")
 MADE = ("segmented", "kept")
 Row = dict[str, Any]
@@ -56,7 +56,7 @@ class Summary:
             earlier = _others(folder / JSON)
             made = [name for name in self.rows if earlier.get(name, {}).get("status") in MADE]
             self.rows |= {name: earlier[name] for name in made}
-        self.written = 0.0
+        self.due = 0.0
 
     def __enter__(self) -> Summary:
         self._write()
@@ -80,12 +80,14 @@ class Summary:
             }
         row["seconds"] = round(result.seconds, 2)
         row["warnings"] = list(result.warnings)
-        row["reason"] = result.error or result.fallback
+        nothing = "" if result.volumes_ml else "nothing was found"
+        row["reason"] = result.error or ", ".join(filter(None, [result.fallback, nothing]))
         self.rows[result.target.name] = row
-        if time.monotonic() - self.written > SECONDS:
+        if time.monotonic() >= self.due:
             self._write()
 
     def _write(self) -> None:
+        start = time.monotonic()
         with alone_in(self.folder):  # another run may write its cases too
             rows = {**_others(self.folder / JSON), **self.rows}
             ordered = [rows[name] for name in sorted(rows)]
@@ -94,8 +96,9 @@ class Summary:
                 file.write((json.dumps(content, indent=2) + "\n").encode())
             with written_whole(self.folder / CSV) as file:
                 # a name that is no UTF-8 is shown as far as it is, and stops no other case
-                file.write(_table(ordered).encode(errors="backslashreplace"))
-        self.written = time.monotonic()
+                file.write(_table(ordered, self.names.values()).encode(errors="backslashreplace"))
+        end = time.monotonic()
+        self.due = end + PAUSE * (end - start)
 
 
 def _row(scan: Path, target: Path, status: str) -> Row:
@@ -144,9 +147,10 @@ def _counts(rows: Iterable[Row]) -> dict[str, int]:
     return counts
 
 
-def _table(rows: list[Row]) -> str:
-    """The rows as CSV, with a column for the volume of each label."""
-    names = list(dict.fromkeys(name for row in rows for name in row["volumes_ml"]))
+def _table(rows: list[Row], labels: Iterable[str]) -> str:
+    """The rows as CSV, with a column for the volume of each label; labels are named where they were made."""
+    others = [name for row in rows for name in row["volumes_ml"]]
+    names = list(dict.fromkeys([*labels, *others]))
     text = io.StringIO()
     out = csv.writer(text, lineterminator="\n")
     volumes = [f"{name}_ml" for name in names]
@@ -155,7 +159,8 @@ def _table(rows: list[Row]) -> str:
         found = [row["volumes_ml"].get(name, "") for name in names]
         out.writerow(
             [
-                *[row[key] for key in HEAD],
+                *[row[key] for key in HEAD[:-1]],
+                row["labels"] if row["status"] in MADE else "",
                 *found,
                 "" if row["seconds"] is None else row["seconds"],
                 " | ".join(row["warnings"]),
