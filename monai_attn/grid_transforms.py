@@ -66,7 +66,7 @@ def ras_grid(
 
 
 class ResampleRASd(T.MapTransform, T.InvertibleTransform):
-    """`Orientationd` to RAS and `Spacingd` in one pass, axis by axis; the grids are MONAI's own.
+    """`Orientationd` to RAS and `Spacingd` in one pass, axis by axis, onto the grid of `ras_grid`.
 
     It touches its own keys only: MONAI's `Spacingd` updates every entry whose name begins with `image_`,
     and fails on the string that MONAI Label passes under `image_path`.
