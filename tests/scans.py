@@ -57,3 +57,11 @@ def fails(message, call, *arguments, **options):
     assert message in text
     assert "\n" not in text
     assert "; " in text  # what is expected, or the remedy, follows
+
+
+def touch(folder, *names):
+    """Empty files, for what goes by names alone."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder

@@ -4,14 +4,7 @@ import pytest
 
 from dicoms import series
 from monai_attn.data.cases import find_cases, find_images, pair_cases, split_cases
-
-
-def touch(folder, *names):
-    """Empty files: none of these functions reads a scan."""
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).touch()
-    return folder
+from scans import fails, touch
 
 
 def datalist(folder, content, name="dataset.json"):
@@ -19,19 +12,6 @@ def datalist(folder, content, name="dataset.json"):
     text = content if isinstance(content, str) else json.dumps(content)
     (folder / name).write_text(text)
     return folder / name
-
-
-def one_line(raised):
-    message = str(raised.value)
-    assert "\n" not in message
-    assert "; " in message  # the rule or the remedy follows
-    return message
-
-
-def fails(message, call, *arguments):
-    with pytest.raises(ValueError, match=r".") as raised:
-        call(*arguments)
-    assert message in one_line(raised)
 
 
 # --- find_images

@@ -3,16 +3,7 @@ from pathlib import Path
 import pytest
 
 from monai_attn.data.outputs import output_paths
-from scans import fails
-
-
-def touch(folder, *names):
-    """Empty files: none of these functions reads a scan."""
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).touch()
-    return folder
-
+from scans import fails, touch
 
 # scans, output, the label maps
 OUTPUTS = {

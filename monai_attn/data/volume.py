@@ -69,15 +69,12 @@ def read_volume(
         from monai_attn.data.dicom.series import read_series  # SimpleITK: late, as most are NIfTI
 
         grid, data = read_series(path, series=series)
-        return _volume(grid, data)
+        return Volume(**vars(grid), data=data)
     header = _header(path, volume, series)
     data, holes = read_voxels(path, header, volume or 0, fill)
-    doubts = list(header.doubts)
-    if holes:
-        doubts += filter(None, [_holes_doubt(path, holes, data.size, fill)])
-    for doubt in doubts:
+    for doubt in (*header.doubts, *_check_holes(path, holes, data.size, fill)):
         warnings.warn(f"{path}: {doubt}", ScanWarning, stacklevel=2)
-    return _volume(header.grid, data)
+    return Volume(**vars(header.grid), data=data)
 
 
 def read_grid(path: str | Path, *, volume: int | None = None, series: str | None = None) -> Grid:
@@ -146,26 +143,13 @@ def _refuse(path: Path, option: object, name: str, kind: str) -> None:
         raise ValueError(f"{path}: {kind}, which has no {name} to choose; leave out --{name}")
 
 
-def _holes_doubt(path: Path, holes: int, voxels: int, fill: float | None) -> str:
-    """What is doubtful about voxels without a value, if they were filled."""
-    share = holes / voxels
-    if holes == voxels or (fill is not None and share > MOST_HOLES):
+def _check_holes(path: Path, holes: int, voxels: int, fill: float | None) -> list[str]:
+    """Refuse many voxels without a value; what is doubtful about a few that were filled."""
+    if holes == voxels or (fill is not None and holes > MOST_HOLES * voxels):
         raise ValueError(
             f"{path}: {holes} of {voxels} voxels are NaN or infinite; at most {MOST_HOLES:.0%} "
             "expected: export it again"
         )
-    if fill is None:
-        return ""
-    return f"{holes} voxel{' is' if holes == 1 else 's are'} NaN or infinite; taken as {fill:g}"
-
-
-def _volume(grid: Grid, data: NDArray[np.float32]) -> Volume:
-    return Volume(
-        grid.shape,
-        grid.affine,
-        grid.form_code,
-        grid.path,
-        data,
-        trailing=grid.trailing,
-        qform=grid.qform,
-    )
+    if fill is None or not holes:
+        return []
+    return [f"{holes} voxel{' is' if holes == 1 else 's are'} NaN or infinite; taken as {fill:g}"]

@@ -115,7 +115,7 @@ def _row(scan: Path, target: Path, status: str) -> Row:
 
 
 def _check_replaceable(folder: Path) -> None:
-    for path, begins in ((folder / JSON, '{\n  "settings":'), (folder / CSV, ",".join(HEAD[:4]))):
+    for path, begins in ((folder / JSON, '{\n  "settings":'), (folder / CSV, ",".join(HEAD))):
         try:
             with path.open(encoding="utf-8", errors="replace") as file:
                 if file.read(len(begins)) == begins:

@@ -55,7 +55,7 @@ def holds_dicom(folder: Path) -> bool:
     """Whether a file in the folder itself is DICOM, and no DICOM SEG; hidden files do not count."""
     try:
         files = [path for path in folder.iterdir() if not path.name.startswith(".")]
-        return any(is_dicom(path) and not is_segmentation(path) for path in files)
+        return any(is_dicom(path) and _identify(path).kind != SEGMENTATION for path in files)
     except OSError:
         return False
 
