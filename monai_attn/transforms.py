@@ -21,6 +21,8 @@ from monai_attn.case_checks import CheckLabeld, CheckScand
 from monai_attn.grid_transforms import LabelsOnScanGridd, ResampleRASd
 from monai_attn.monai_io import LabelWriter, VolumeReader
 
+CENTRES = 20_000  # voxels of each class that a window may be centred on; all would be many megabytes
+
 
 def without(steps: T.Compose, name: str) -> T.Compose:
     """The steps without those whose class name contains `name`, such as "LoadImage" or "SaveImage"."""
@@ -112,9 +114,11 @@ def validation(
     num_classes: int = 2,
     label_map: Mapping[str, int] | None = None,
 ) -> T.Compose:
-    """As `preprocessing`, with `label` on the network's grid too: quick enough for every epoch."""
+    """As `preprocessing`, with `label` on the network's grid too; both come as plain tensors."""
+    keys = ("image", "label")
     case = load_case(num_classes, label_map)
-    return T.Compose([*case, *to_network_grid(("image", "label"), spacing, intensity_range)])
+    grid = to_network_grid(keys, spacing, intensity_range)
+    return T.Compose([*case, *grid, T.EnsureTyped(keys, track_meta=False)])
 
 
 def training(
@@ -128,24 +132,36 @@ def training(
 ) -> T.Compose:
     """As `validation`, then `num_samples` random windows of `roi_size` voxels with CT augmentation.
 
-    Half of the windows are centred on the foreground. No flips: left and right are not alike in an
-    abdomen. The random part starts with the cropping, so a caching data set keeps what is before it.
-    With `domain_randomization` shape, contrast, sharpness and texture vary far more than scans do: for
-    a network that is to find its way in scans unlike those it was trained on.
+    Half of the windows are centred on the foreground, on each class equally often. No flips: left and
+    right are not alike in an abdomen. The random part starts with the cropping, so a caching data set
+    keeps what is before it. With `domain_randomization` shape, contrast, sharpness and texture vary far
+    more than scans do: for a network that is to find its way in scans unlike those it was trained on.
     """
     keys = ("image", "label")
-    modes = ("bilinear", "nearest")
-    augment = [
-        T.SpatialPadd(keys, roi_size),
-        T.RandCropByPosNegLabeld(
-            keys, label_key="label", spatial_size=roi_size, pos=1, neg=1, num_samples=num_samples
-        ),
-        *(beyond_scans if domain_randomization else scan_variation)(keys, modes),
+    foreground = num_classes - 1
+    steady = [
+        *validation(spacing, intensity_range, num_classes, label_map).transforms,
+        T.ClassesToIndicesd("label", num_classes=num_classes, max_samples_per_class=CENTRES),
     ]
-    steady = validation(spacing, intensity_range, num_classes, label_map).transforms
+    crop = [
+        T.RandCropByLabelClassesd(
+            keys,
+            label_key="label",
+            spatial_size=roi_size,
+            ratios=[foreground, *[1] * foreground],
+            num_classes=num_classes,
+            num_samples=num_samples,
+            indices_key="label_cls_indices",
+            allow_smaller=True,
+            warn=False,  # a class that a case lacks is no fault
+        ),
+        T.SelectItemsd(keys),
+        T.SpatialPadd(keys, roi_size),
+    ]
+    vary = beyond_scans if domain_randomization else scan_variation
     # RandAffined gives the label back as float32
     plain = T.EnsureTyped(keys, dtype=(torch.float32, torch.uint8), track_meta=False)
-    return T.Compose([*steady, *augment, plain])
+    return T.Compose([*steady, *crop, *vary(keys, ("bilinear", "nearest")), plain])
 
 
 class Discreted(T.MapTransform):

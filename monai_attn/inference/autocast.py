@@ -9,6 +9,8 @@ import torch
 from monai.inferers import Inferer
 from torch import Tensor
 
+from monai_attn.inference.backends.eager import has_bfloat16
+
 
 class AutocastInferer(Inferer):
     """Runs another inferer under autocast and hands its logits back as float32.
@@ -18,25 +20,27 @@ class AutocastInferer(Inferer):
 
     Args:
         inferer: the inferer to run, such as `SimpleInferer` or `SlidingWindowInferer`.
-        dtype: name of the torch dtype to compute in.
+        dtype: name of the torch dtype to compute in; "auto" is bfloat16 where the device multiplies in
+            it itself, else float32.
 
     Raises:
         ValueError: if torch has no floating dtype of that name.
     """
 
-    def __init__(self, inferer: Inferer, dtype: str = "bfloat16") -> None:
+    def __init__(self, inferer: Inferer, dtype: str = "auto") -> None:
         super().__init__()
         self.inferer = inferer
-        found = getattr(torch, dtype, None)
-        if not isinstance(found, torch.dtype) or not found.is_floating_point:
-            raise ValueError(f"dtype (={dtype!r}) must name a floating dtype of torch")
+        found = None if dtype == "auto" else getattr(torch, dtype, "unknown")
+        if found and not (isinstance(found, torch.dtype) and found.is_floating_point):
+            raise ValueError(f"dtype (={dtype!r}) must be auto or name a floating dtype of torch")
         self.dtype = found
 
     def __call__(
         self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any
     ) -> Any:
         """The network's logits for inputs (B, C, *spatial); a list stays a list."""
-        with torch.autocast(inputs.device.type, dtype=self.dtype):
+        dtype = self.dtype or (torch.bfloat16 if has_bfloat16(inputs.device) else torch.float32)
+        with torch.autocast(inputs.device.type, dtype, enabled=dtype != torch.float32):
             logits = self.inferer(inputs, network, *args, **kwargs)
         if isinstance(logits, (list, tuple)):
             return [level.float() for level in logits]

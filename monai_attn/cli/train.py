@@ -1,0 +1,119 @@
+"""`monai-attn train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from monai_attn import DEFAULT_BUNDLE
+from monai_attn.cli.console import complain, err, out, progress_bars
+from monai_attn.cli.opening import without_collection
+from monai_attn.cli.options import BundleOption, DebugOption, DeviceOption, path_of
+from monai_attn.cli.together import together
+
+GATES = {"soft": "soft", "hard": "hard", "none": None}
+
+
+def train(
+    data: Annotated[
+        Path, typer.Argument(parser=path_of, help="The labelled scans: a folder, or a datalist.")
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", parser=path_of, metavar="RUN", help="Folder for the training."
+        ),
+    ],
+    fold: Annotated[
+        int | None, typer.Option("--fold", metavar="K", help="Which fold validates, from 0.")
+    ] = None,
+    folds: Annotated[int, typer.Option("--folds", metavar="N", help="How many folds.")] = 5,
+    validation: Annotated[
+        float, typer.Option("--validation", help="Part of the cases that validates, without folds.")
+    ] = 0.2,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--label",
+            metavar="VALUE=NAME",
+            help="A value in the label files and its class (repeatable); the rest is background.",
+        ),
+    ] = None,
+    gate: Annotated[
+        str | None, typer.Option("--gate", help="soft, hard or none; the bundle's by default.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", help="Passes over the cases.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Of weights and windows.")] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option("--plan", parser=path_of, metavar="FILE", help="Values that `plan` wrote."),
+    ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="ID=VALUE", help="A value of train.json (repeatable)."),
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            "--cache", parser=path_of, metavar="PATH", help="A cache that several trainings share."
+        ),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where RUN ended.")] = False,
+    bundle: BundleOption = DEFAULT_BUNDLE,
+    device: DeviceOption = "auto",
+    debug: DebugOption = False,
+) -> None:
+    """Train a bundle on labelled scans, and evaluate it; torchrun starts it on several GPUs."""
+    with together() as team:
+        with err.status("looking"), without_collection():
+            from monai_attn.bundle import find_device
+            from monai_attn.training.overrides import parse_settings, read_plan
+            from monai_attn.training.run_folder import Request, go_on
+            from monai_attn.training.score import score_run
+            from monai_attn.training.train import drop_cache, prepare, train_run
+
+        find_device(device)
+        settings: dict[str, Any] = read_plan(plan) if plan else {}
+        if gate is not None and gate not in GATES:
+            raise ValueError(f"--gate {gate}: {', '.join(GATES)} expected")
+        settings |= {"network_def#gate": GATES[gate]} if gate else {}
+        settings |= {"cache_dir": str(cache.absolute())} if cache else {}
+        given = {"epochs": epochs, "seed": seed}
+        settings |= {name: value for name, value in given.items() if value is not None}
+        settings |= parse_settings(setting or [])
+        request = Request(
+            bundle=bundle,
+            data=str(data.absolute()),
+            labels=tuple(label or ()),
+            fold=fold,
+            folds=folds,
+            validation=validation,
+            settings=settings,
+        )
+        if team.first:
+            if resume:
+                go_on(output, request)
+            else:
+                _prepare(output, request)
+        team.agree({"the training's folder": str(output.absolute())})
+        train_run(output, resume=resume, device=device)
+        if team.first:
+            drop_cache(output)
+            out.print(score_run(output, device))
+            out.print(f"bundle: {output}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _prepare(output: Path, request: Any) -> None:
+    from monai_attn.training.train import prepare
+
+    with progress_bars() as progress:
+        task = progress.add_task("checking")
+        doubts = prepare(
+            output,
+            request,
+            lambda total, case: progress.update(task, total=total, advance=0 if case is None else 1),
+        )
+    for doubt in doubts:
+        complain("warning", doubt)

@@ -1,0 +1,65 @@
+"""A training in a picture: the loss going down, the metric going up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from monai_attn.data.files import written_whole
+
+LOSS_COLOUR, METRIC_COLOUR = "#555555", "#00897b"
+
+
+class EpochRow(Protocol):
+    """What is drawn of an epoch."""
+
+    @property
+    def epoch(self) -> int:
+        """Its number, from 1."""
+
+    @property
+    def loss(self) -> float:
+        """The training loss."""
+
+    @property
+    def metric(self) -> float | None:
+        """The validation metric, if it was taken."""
+
+
+def write_curves(epochs: Sequence[EpochRow], metric_name: str, path: str | Path) -> Path:
+    """Draw the loss of each epoch, and the metric of those after which it was taken, as a PNG.
+
+    Args:
+        epochs: in order; at least one.
+        metric_name: what the metric is called.
+        path: where the picture goes.
+
+    Returns:
+        The path written.
+    """
+    figure = Figure(figsize=(7, 4), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    left = figure.add_subplot()
+    left.plot([row.epoch for row in epochs], [row.loss for row in epochs], color=LOSS_COLOUR)
+    left.set_xlabel("epoch")
+    left.set_ylabel("training loss", color=LOSS_COLOUR)
+    left.set_ylim(bottom=0)
+    left.xaxis.set_major_locator(MaxNLocator(integer=True))
+    left.spines[["top", "right"]].set_visible(False)
+    validated = [(row.epoch, row.metric) for row in epochs if row.metric is not None]
+    if validated:
+        right = left.twinx()
+        right.plot(*zip(*validated, strict=True), color=METRIC_COLOUR, marker="o", markersize=3)
+        right.set_ylabel(metric_name.replace("_", " "), color=METRIC_COLOUR)
+        right.set_ylim(0, 1)
+        right.spines[["top", "left"]].set_visible(False)
+        best, value = max(validated, key=lambda point: point[1])
+        left.set_title(f"best {value:.4f} after epoch {best}", fontsize="medium", loc="left")
+    with written_whole(path) as file:
+        figure.savefig(file, format="png")
+    return Path(path)

@@ -1,0 +1,121 @@
+"""Labelled cases whose steady preprocessing is done once and kept on disk, and read from there by need.
+
+MONAI's `CacheDataset` holds every volume in memory, in each process; its `PersistentDataset` reads a
+whole volume to cut a window. Here the files are mapped into memory: what a window needs is read, the
+system keeps what it has room for, and all processes share that.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import Dataset
+from monai.transforms import Compose, RandomizableTrait
+
+import monai_attn
+from monai_attn.data.files import written_whole
+
+
+class CachedCases(Dataset):
+    """MONAI's data set with a cache on disk for all that comes before the first random transform.
+
+    An entry belongs to the files of its case as they are (path, size, time), to the transforms with
+    their arguments, and to the versions of what computes them: after any change it is made anew.
+
+    The random part is drawn from `seed`, the epoch and the index of the case: it is the same whatever
+    the number of workers and of processes, and whether the run was interrupted.
+
+    Args:
+        data: cases, which name their files under `image` and `label`.
+        transform: a `Compose`; what comes before its first random transform must give plain tensors.
+        cache_dir: folder for the cache, which several runs may share. It is made when needed.
+        seed: of the random part.
+
+    Raises:
+        ValueError: if a case has no such file.
+    """
+
+    def __init__(
+        self,
+        data: Sequence[Mapping[str, str]],
+        transform: Compose,
+        cache_dir: str | Path,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(data, transform)
+        first = transform.get_index_of_first(lambda step: isinstance(step, RandomizableTrait))
+        self.first_random = len(transform) if first is None else first
+        self.cache_dir = Path(cache_dir)
+        self.seed = seed
+        self._recipe = _recipe(transform.transforms[: self.first_random])
+        # shared, for workers that live longer than an epoch
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch begins, from 1."""
+        self._epoch.fill_(epoch)
+
+    def entry(self, index: int) -> Path:
+        """The file that holds, or will hold, what is steady about a case."""
+        files = [_identity(Path(self.data[index][key])) for key in ("image", "label")]
+        key = sha256(json.dumps([self._recipe, files]).encode()).hexdigest()[:24]
+        return self.cache_dir / f"{key}.pt"
+
+    def _transform(self, index: int) -> Any:
+        """A case, or a list of windows of it."""
+        steady = self._steady(index)
+        entropy = (self.seed, int(self._epoch), index)
+        self.transform.set_random_state(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
+        return self.transform(steady, start=self.first_random)
+
+    def _steady(self, index: int) -> dict[str, torch.Tensor]:
+        """The case before the first random transform; changes to its tensors do not reach the cache."""
+        entry = self.entry(index)
+        if not entry.is_file():
+            made = self.transform(dict(self.data[index]), end=self.first_random)
+            with written_whole(entry) as file:
+                torch.save(made, file)
+        return torch.load(entry, mmap=True, weights_only=True)
+
+
+def _identity(path: Path) -> tuple[str, int, int]:
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise ValueError(
+            f"{path}: {error.strerror}; a file expected: copy it there, or leave out the case"
+        ) from error
+    return str(path.absolute()), found.st_size, found.st_mtime_ns
+
+
+def _recipe(steps: Sequence[Any]) -> str:
+    """Stands for the transforms, their arguments, and the code behind them."""
+    versions = [monai_attn.__version__, *(version(name) for name in ("monai", "torch"))]
+    return sha256(json.dumps([_plain(steps), versions]).encode()).hexdigest()
+
+
+def _plain(value: Any, depth: int = 8) -> Any:
+    """What `json` can write, the same for equal values: an object is its class and what it holds."""
+    if isinstance(value, (str, int, float, type(None))):
+        return value
+    if isinstance(value, (np.ndarray, torch.Tensor)):
+        return value.tolist()
+    if isinstance(value, FunctionType):
+        return [value.__qualname__, value.__code__.co_code.hex()]
+    if depth == 0:
+        return type(value).__qualname__
+    if isinstance(value, Mapping):
+        return {str(key): _plain(value[key], depth - 1) for key in sorted(value, key=str)}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, depth - 1) for item in value]
+    if hasattr(value, "__dict__") and not isinstance(value, type):
+        return [type(value).__qualname__, _plain(vars(value), depth - 1)]
+    return str(value)  # a dtype, a class, an enumeration

@@ -1,0 +1,153 @@
+"""The best weights and the state of a training, in files that are whole at any moment.
+
+The best weights so far are what a bundle loads. `last.pt` holds all that training needs to go on after
+its last epoch, `previous.pt` the same an epoch before.
+
+MONAI's `CheckpointSaver` writes into the file that is to be, so that a full disk or a kill leaves half
+of one, and knows neither the best metric nor the epochs that were waited.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import ignite.distributed as idist
+import torch
+from ignite.engine import Engine, Events
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from monai_attn.data.errors import reason
+from monai_attn.data.files import written_whole
+
+LAST, PREVIOUS = "last.pt", "previous.pt"
+log = logging.getLogger(__name__)
+
+
+class Stateful(Protocol):
+    """What can be saved and go on: an optimizer, a scheduler, a handler."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All it needs to go on."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> Any:
+        """Go on from there."""
+
+
+class Checkpoints:
+    """A handler for MONAI's trainer that writes checkpoints, and goes on from the last one.
+
+    Random numbers need no saving: those of an epoch follow from the seed and its number.
+
+    Args:
+        folder: where `last.pt` and `previous.pt` are.
+        best: the file for the best weights.
+        network: in every process alike; the first process writes.
+        parts: optimizer, scheduler, handlers, under the names they are saved by.
+        validator: the evaluator whose metric decides which weights are the best.
+        resume: go on from the last checkpoint, if there is one.
+
+    Raises:
+        ValueError: when training starts, if no checkpoint can be read, or it is of another network.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        best: str | Path,
+        network: nn.Module,
+        parts: Mapping[str, Stateful],
+        validator: Engine,
+        resume: bool = False,
+    ) -> None:
+        self.folder = Path(folder)
+        self.network = network.module if isinstance(network, DistributedDataParallel) else network
+        self.parts = dict(parts)
+        self.validator = validator
+        self.best = Path(best)
+        self.resume = resume
+
+    def attach(self, engine: Engine) -> None:
+        """Watch over a trainer, and over the validator; after all handlers that change what is saved."""
+        if self.resume:
+            engine.add_event_handler(Events.STARTED, self._restore)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._save_last)
+        engine.add_event_handler(Events.COMPLETED, self._ensure_best)
+        self.validator.add_event_handler(Events.EPOCH_COMPLETED, self._save_best)
+
+    def _save_best(self, validator: Engine) -> None:
+        if validator.state.best_metric_epoch == validator.state.epoch:
+            self._write(self.best, self.network.state_dict())
+
+    def _ensure_best(self, _: Engine) -> None:
+        """A training without any validation keeps its last weights."""
+        if self.validator.state.best_metric_epoch < 0:
+            self._write(self.best, self.network.state_dict())
+
+    def _save_last(self, trainer: Engine) -> None:
+        state = {
+            "epoch": trainer.state.epoch,
+            "best_metric": float(self.validator.state.best_metric),
+            "best_metric_epoch": int(self.validator.state.best_metric_epoch),
+            "network": self.network.state_dict(),
+            "parts": {name: part.state_dict() for name, part in self.parts.items()},
+            "scaler": trainer.scaler.state_dict() if trainer.scaler else None,
+        }
+        self._write(self.folder / LAST, state)
+
+    def _write(self, path: Path, state: Any) -> None:
+        if idist.get_rank() > 0:
+            return
+        with written_whole(path) as file:
+            torch.save(state, file)
+            file.flush()  # a full disk is met here, and the last state keeps its name
+            if path.name == LAST and path.is_file():
+                path.replace(path.with_name(PREVIOUS))
+
+    def _restore(self, trainer: Engine) -> None:
+        state = read_state(self.folder)
+        if state is None:
+            return
+        try:
+            self.network.load_state_dict(state["network"])
+            for name, part in self.parts.items():
+                part.load_state_dict(state["parts"][name])
+        except (RuntimeError, KeyError, ValueError) as error:
+            raise ValueError(
+                f"{self.folder / LAST}: is of another network or training ({reason(error)}); "
+                "resume with the settings it began with, or begin in another folder"
+            ) from error
+        if trainer.scaler and state["scaler"]:
+            trainer.scaler.load_state_dict(state["scaler"])
+        trainer.state.epoch = state["epoch"]
+        trainer.state.iteration = state["epoch"] * trainer.state.epoch_length
+        self.validator.state.best_metric = state["best_metric"]
+        self.validator.state.best_metric_epoch = state["best_metric_epoch"]
+
+
+def read_state(folder: Path) -> dict[str, Any] | None:
+    """The last state that can be read, on the CPU, or None if none was written.
+
+    A damaged `last.pt` is warned of, and `previous.pt` taken.
+
+    Raises:
+        ValueError: if there are some, and none can be read.
+    """
+    files = [folder / name for name in (LAST, PREVIOUS) if (folder / name).is_file()]
+    faults = []
+    for file in files:
+        try:
+            state = torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:  # a damaged pickle can raise anything
+            faults.append(f"{file}: cannot be read as a checkpoint ({reason(error)})")
+            continue
+        for fault in faults:
+            warnings.warn(f"{fault}; going on from {file}, an epoch before", stacklevel=2)
+        return state
+    if faults:
+        raise ValueError(f"{faults[0]}; begin again in another folder")
+    return None

@@ -1,0 +1,47 @@
+"""Ends a training that has ceased to improve."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ignite.engine import Engine, Events
+from ignite.handlers import EarlyStopping
+
+
+class EarlyStop:
+    """ignite's `EarlyStopping` as a handler of the trainer, by the best metric of its validator.
+
+    MONAI's own handler is for the validator, must be told of the trainer later, and cannot be saved.
+
+    Args:
+        validator: the evaluator that validates, in every process alike.
+        patience: epochs without a better metric after which training ends.
+    """
+
+    def __init__(self, validator: Engine, patience: int) -> None:
+        self.validator = validator
+        self.patience = patience
+        self._stopping: EarlyStopping | None = None
+
+    def attach(self, engine: Engine) -> None:
+        """Watch over a trainer."""
+        self._stopping = EarlyStopping(self.patience, self._score, engine)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._stopping)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Epochs waited, and the metric that is to be beaten."""
+        stopping = self._attached()
+        return {"counter": stopping.counter, "best_score": stopping.best_score}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on waiting."""
+        stopping = self._attached()
+        stopping.counter, stopping.best_score = state["counter"], state["best_score"]
+
+    def _score(self, _: Engine) -> float:
+        return self.validator.state.best_metric
+
+    def _attached(self) -> EarlyStopping:
+        if self._stopping is None:
+            raise RuntimeError("EarlyStop must be attached to a trainer first")
+        return self._stopping

@@ -1,0 +1,128 @@
+"""What a training writes down of each epoch: as a table, as curves, for TensorBoard."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import ignite.distributed as idist
+from ignite.engine import Engine, Events
+from tensorboardX import SummaryWriter
+
+from monai_attn.data.files import written_whole
+from monai_attn.report.curves import write_curves
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch of a training.
+
+    Attributes:
+        epoch: its number, from 1.
+        loss: mean over its steps and all processes.
+        metric: the validator's metric, if it validated.
+        learning_rate: of its steps.
+        windows: windows that the network saw, in all processes.
+        seconds: that its steps took, without validation.
+    """
+
+    epoch: int
+    loss: float
+    metric: float | None
+    learning_rate: float
+    windows: int
+    seconds: float
+
+
+class History:
+    """A handler for MONAI's trainer: `progress.csv`, `curves.png` and events for TensorBoard.
+
+    Args:
+        folder: where they go.
+        validator: the evaluator whose key metric is followed.
+
+    Attributes:
+        epochs: what happened so far.
+    """
+
+    def __init__(self, folder: str | Path, validator: Engine) -> None:
+        self.folder = Path(folder)
+        self.validator = validator
+        self.epochs: list[Epoch] = []
+        self._events: SummaryWriter | None = None
+
+    @property
+    def metric_name(self) -> str:
+        """The key metric's name."""
+        return str(self.validator.state.key_metric_name)
+
+    def attach(self, engine: Engine) -> None:
+        """Watch over a trainer; after its validation handler."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self._begin)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._count)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
+        engine.add_event_handler(Events.COMPLETED, self._close)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The epochs so far."""
+        return {"epochs": [asdict(epoch) for epoch in self.epochs]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on after these epochs."""
+        self.epochs = [Epoch(**epoch) for epoch in state["epochs"]]
+
+    def _begin(self, trainer: Engine) -> None:
+        self._losses: list[float] = []
+        self._windows = 0
+        self._rate = trainer.optimizer.param_groups[0]["lr"]
+        self._start = self._last = time.perf_counter()
+
+    def _count(self, trainer: Engine) -> None:
+        outputs = trainer.state.output  # one for each window, with the loss of the step
+        self._losses.append(float(outputs[0]["loss"]))
+        self._windows += len(outputs)
+        self._last = time.perf_counter()
+
+    def _write(self, trainer: Engine) -> None:
+        validated = self.validator.state.epoch == trainer.state.epoch
+        row = Epoch(
+            epoch=trainer.state.epoch,
+            loss=float(idist.all_reduce(fmean(self._losses))) / idist.get_world_size(),
+            metric=float(self.validator.state.metrics[self.metric_name]) if validated else None,
+            learning_rate=float(self._rate),
+            windows=int(idist.all_reduce(self._windows)),
+            seconds=round(self._last - self._start, 3),
+        )
+        self.epochs.append(row)
+        if idist.get_rank() == 0:
+            self._write_table()
+            self._write_events(row)
+            if validated or trainer.state.epoch == trainer.state.max_epochs:
+                write_curves(self.epochs, self.metric_name, self.folder / "curves.png")
+
+    def _write_table(self) -> None:
+        text = io.StringIO(newline="")
+        table = csv.DictWriter(text, [field.name for field in fields(Epoch)], lineterminator="\n")
+        table.writeheader()
+        table.writerows(asdict(epoch) for epoch in self.epochs)
+        with written_whole(self.folder / "progress.csv") as file:
+            file.write(text.getvalue().encode())
+
+    def _write_events(self, row: Epoch) -> None:
+        if self._events is None:  # what an interrupted run wrote of this epoch and later is hidden
+            self._events = SummaryWriter(str(self.folder), purge_step=row.epoch)
+        self._events.add_scalar("loss", row.loss, row.epoch)
+        self._events.add_scalar("learning_rate", row.learning_rate, row.epoch)
+        if row.metric is not None:
+            self._events.add_scalar(self.metric_name, row.metric, row.epoch)
+        self._events.flush()
+
+    def _close(self, _: Engine) -> None:
+        if self._events is not None:
+            self._events.close()
+            self._events = None

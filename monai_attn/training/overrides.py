@@ -1,0 +1,104 @@
+"""Values for a bundle's configs, by id, from the command line and from plan files: plain, never code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+REMARKS = ("reasons", "fingerprint")  # what a plan file holds beside its values
+Config = dict[str, Any]
+
+
+def parse_settings(texts: Sequence[str]) -> dict[str, Any]:
+    """Read `id=value` texts, such as "epochs=50" or "network_def#channels=[8, 16, 32]".
+
+    Args:
+        texts: the value of each is JSON, or else itself a text.
+
+    Raises:
+        ValueError: if there is no id or no value, or the value is code.
+
+    Example:
+        >>> parse_settings(["epochs=50", "network_def#gate=null", "network_def#norm=instance"])
+        {'epochs': 50, 'network_def#gate': None, 'network_def#norm': 'instance'}
+    """
+    settings = {}
+    for text in texts:
+        name, found, value = text.partition("=")
+        if not (name and found and value):
+            raise ValueError(f"--set {text}: an id and a value expected, such as epochs=50")
+        try:
+            settings[name] = json.loads(value)
+        except ValueError:
+            settings[name] = value
+        _check_plain(settings[name], f"--set {text}")
+    return settings
+
+
+def read_plan(path: str | Path) -> dict[str, Any]:
+    """The values in a plan file, without their reasons.
+
+    Raises:
+        ValueError: if it is no JSON object, or a value is code.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: not readable as a plan ({error}); give the file that plan wrote")
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: {content!r:.40}; an object of ids and values expected")
+    values = {name: value for name, value in content.items() if name not in REMARKS}
+    for name, value in values.items():
+        _check_plain(value, f"{path}: {name}")
+    return values
+
+
+def override(configs: Sequence[Config], settings: Mapping[str, Any]) -> None:
+    """Set values in those configs that have their ids, in place.
+
+    Args:
+        configs: as read from JSON files.
+        settings: id to value; `a#b` is `b` in the section `a`. An argument that a section leaves at its
+            default can be set too.
+
+    Raises:
+        ValueError: if no config has an id.
+    """
+    for name, value in settings.items():
+        places = [place for config in configs if (place := _place(config, name.split("#")))]
+        if not places:
+            raise ValueError(f"{name}: the bundle's configs have no such id; look in train.json")
+        for section, last in places:
+            section[last] = value
+
+
+def _place(config: Config, parts: list[str]) -> tuple[Any, Any] | None:
+    """The section that an id's last part is in, or may be put in."""
+    section: Any = config
+    for part in parts[:-1]:
+        key = int(part) if isinstance(section, list) and part.isdecimal() else part
+        try:
+            section = section[key]
+        except (KeyError, IndexError, TypeError):
+            return None
+    last = parts[-1]
+    if isinstance(section, list):
+        return (section, int(last)) if last.isdecimal() and int(last) < len(section) else None
+    if not isinstance(section, dict) or not (last in section or "_target_" in section):
+        return None
+    return section, last
+
+
+def _check_plain(value: Any, name: str) -> None:
+    if isinstance(value, dict):
+        if "_target_" in value:
+            raise ValueError(f"{name}: names code to run; plain values expected")
+        for item in value.values():
+            _check_plain(item, name)
+    elif isinstance(value, list):
+        for item in value:
+            _check_plain(item, name)
+    elif isinstance(value, str) and value[:1] in ("$", "@", "%"):
+        raise ValueError(f"{name}: is an expression; plain values expected")

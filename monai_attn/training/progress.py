@@ -1,0 +1,77 @@
+"""A bar for a terminal, or a line for a log: how far a training is, and when it will be done."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import ignite.distributed as idist
+from ignite.engine import Engine, Events
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from monai_attn.training.history import Epoch, History
+
+
+class ProgressBar:
+    """A handler for MONAI's trainer that shows its steps, and a line after each epoch, on stderr.
+
+    Args:
+        history: what it says of an epoch; attached before it.
+    """
+
+    def __init__(self, history: History) -> None:
+        self.history = history
+        self.console = Console(stderr=True)
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(elapsed_when_finished=True),
+        )
+        self._bar = Progress(
+            *columns, console=self.console, transient=True, disable=not self.console.is_terminal
+        )
+
+    def attach(self, engine: Engine) -> None:
+        """Watch over a trainer; in the first process alone."""
+        if idist.get_rank() > 0:
+            return
+        engine.add_event_handler(Events.STARTED, self._begin)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._step)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._line)
+        engine.add_event_handler(Events.COMPLETED, self._end)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self._fail)
+
+    def _begin(self, trainer: Engine) -> None:
+        steps = trainer.state.max_epochs * trainer.state.epoch_length
+        self._task = self._bar.add_task("training", total=steps, completed=trainer.state.iteration)
+        self._bar.start()
+
+    def _step(self, trainer: Engine) -> None:
+        self._bar.update(self._task, completed=trainer.state.iteration)
+
+    def _line(self, trainer: Engine) -> None:
+        done, epochs = self.history.epochs, trainer.state.max_epochs
+        self._bar.console.print(
+            epoch_line(done, epochs, self.history.metric_name), highlight=False, soft_wrap=True
+        )
+
+    def _end(self, _: Engine) -> None:
+        self._bar.stop()
+
+    def _fail(self, _: Engine, error: BaseException) -> None:
+        self._bar.stop()
+        raise error
+
+
+def epoch_line(done: list[Epoch], epochs: int, metric_name: str) -> str:
+    """What there is to say of the last epoch, and how long the rest will take."""
+    last = done[-1]
+    parts = [f"epoch {last.epoch}/{epochs}", f"loss {last.loss:.4f}"]
+    if last.metric is not None:
+        parts.append(f"{metric_name} {last.metric:.4f}")
+    parts.append(f"{last.windows / max(last.seconds, 1e-9):.2f} windows/s")
+    # an epoch that fills the cache takes longer than those to come
+    recent = [epoch.seconds for epoch in done[-5:]]
+    left = timedelta(seconds=round(min(recent) * (epochs - last.epoch)))
+    return "  ".join([*parts, f"{left} left" if left else "done"])

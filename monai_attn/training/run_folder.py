@@ -1,0 +1,228 @@
+"""The folder of a training: a bundle of its own from the beginning, with all that made it written down.
+
+| path | what |
+|---|---|
+| `configs/` | those of the bundle it was made from, with this run's values |
+| `models/model.pt` | the best weights |
+| `split.json` | the cases that train, and those that validate |
+| `run.json` | what was asked for: data, options, values |
+| `training/` | `last.pt`, `progress.csv`, `curves.png`, events for TensorBoard |
+| `eval/` | labels and scores of the validation cases, in the end |
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from monai_attn.bundle import find_bundle
+from monai_attn.data.errors import reason
+from monai_attn.data.files import make_writable, written_whole
+from monai_attn.data.label_classes import LabelClasses
+from monai_attn.data.splits import Split, write_split
+from monai_attn.training.overrides import Config, override
+
+RUN, SPLIT = "run.json", "split.json"
+PURPOSE = "Trained by its user; nothing is known of its quality beyond eval/scores.json. Not for patients."
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a training was asked for; one that goes on is asked for the same.
+
+    Attributes:
+        bundle: name or folder of the bundle that it is made from.
+        data: the data set.
+        labels: the choice of classes, as `choose_classes` takes it; empty for those of the bundle.
+        fold: which of `folds` parts validates, from 0; without it the data set's own split counts, or
+            else a part of `validation` is drawn.
+        folds: how many parts.
+        validation: fraction of the cases that validates.
+        settings: config id to value.
+    """
+
+    bundle: str
+    data: str
+    labels: tuple[str, ...] = ()
+    fold: int | None = None
+    folds: int = 5
+    validation: float = 0.2
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+def begin(run: Path, request: Request, split: Split, classes: LabelClasses | None) -> None:
+    """Make the folder of a new training. `run.json` is written last: a folder that has it is complete.
+
+    Args:
+        run: where it goes; made if needed, and empty so far.
+        request: what was asked for.
+        split: its cases.
+        classes: chosen; None for those of the bundle.
+
+    Raises:
+        ValueError: if the folder holds anything or cannot be written to, or a setting fits no config.
+    """
+    check_empty(run)
+    configs = read_configs(request)
+    train, inference = configs["train.json"], configs["inference.json"]
+    if classes:
+        values = {str(value): number for value, number in classes.label_map.items()}
+        override([train, inference], {"num_classes": len(classes.names), "label_map": values})
+    train["dataset_dir"] = request.data
+    train["split"] = {
+        "_target_": "monai_attn.data.splits.read_split",
+        "path": f"$@bundle_root + '/{SPLIT}'",
+    }
+    train["val_interval"] = min(train["val_interval"], train["epochs"])
+    _leave_out_locator(inference)
+    _describe(configs["metadata.json"], request, split, train, classes)
+    template = find_bundle(request.bundle)
+    make_writable(run)
+    (run / "configs").mkdir(exist_ok=True)
+    for name, config in configs.items():
+        _write(run / "configs" / name, config)
+    for name in ("LICENSE", "configs/logging.conf"):
+        shutil.copyfile(template / name, run / name)
+    write_split(run / SPLIT, split)
+    _write_text(run / "docs" / "README.md", _readme(run, request, split))
+    _write_text(run / "docs" / "data_license.txt", f"Data: {request.data}. Its licence applies.\n")
+    _write(run / RUN, asdict(request))
+
+
+def read_configs(request: Request) -> dict[str, Config]:
+    """The configs of the bundle that a training is made from, with the settings asked for.
+
+    Raises:
+        ValueError: if there is no such bundle, or a setting fits none of its configs.
+    """
+    folder = find_bundle(request.bundle) / "configs"
+    files = [file for file in sorted(folder.glob("*.json")) if file.stem != "locator"]
+    configs = {file.name: _read(file) for file in files}
+    override([configs["train.json"], configs["inference.json"]], request.settings)
+    return configs
+
+
+def check_empty(run: Path) -> None:
+    """See that there is room for a new training.
+
+    Raises:
+        ValueError: if there is not.
+    """
+    if run.exists() and (not run.is_dir() or any(run.iterdir())):
+        raise ValueError(
+            f"{run}: is not empty; go on with its training by --resume, or choose another folder"
+        )
+
+
+def go_on(run: Path, request: Request) -> None:
+    """See that a training was asked for what it began with; more epochs are taken over.
+
+    Raises:
+        ValueError: if the folder holds no training, or naming what differs.
+    """
+    try:
+        begun = json.loads((run / RUN).read_text(encoding="utf-8"))
+        old = {**begun.pop("settings"), **begun}
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise ValueError(
+            f"{run}: holds no training to go on with ({reason(error)}); leave out --resume"
+        ) from error
+    asked = json.loads(json.dumps(asdict(request)))
+    new = {**asked.pop("settings"), **asked}
+    for name in sorted((old.keys() | new.keys()) - {"epochs"}):
+        if old.get(name) != new.get(name):
+            raise ValueError(
+                f"{run}: was begun with {name} {_said(old, name)}, not {_said(new, name)}; resume it "
+                "with the same options, or begin in another folder"
+            )
+    if "epochs" in new:
+        train = _read(run / "configs" / "train.json")
+        _write(run / "configs" / "train.json", {**train, "epochs": new["epochs"]})
+        _write(run / RUN, asdict(request))
+
+
+def note_scores(run: Path, means: Mapping[str, float]) -> None:
+    """Write into a trained bundle's metadata how well it did."""
+    path = run / "configs" / "metadata.json"
+    _write(path, {**_read(path), "eval_metrics": dict(means)})
+
+
+def _said(values: Mapping[str, Any], name: str) -> str:
+    return json.dumps(values[name]) if name in values else "at its default"
+
+
+def _leave_out_locator(inference: Config) -> None:
+    """The template's locator was made for the template's weights."""
+    if "locator" in inference:
+        inference["locator"] = None
+        inference.pop("locator_def", None)
+        inference["displayable_configs"]["focus"] = False
+
+
+def _describe(
+    metadata: Config, request: Request, split: Split, train: Config, classes: LabelClasses | None
+) -> None:
+    """Say in the metadata what this bundle is, and no longer what its template was."""
+    cases = {part: len(cases) for part, cases in split.items()}
+    metadata["description"] = (
+        f"Trained on {cases['training']} cases of {Path(request.data).name} and chosen on "
+        f"{cases['validation']}, from the bundle {Path(request.bundle).name}."
+    )
+    metadata["data_source"] = Path(request.data).name
+    metadata["intended_use"] = PURPOSE
+    metadata["eval_metrics"] = {}
+    formats = metadata["network_data_format"]
+    for side in (formats["inputs"]["image"], formats["outputs"]["pred"]):
+        side["spatial_shape"] = train["roi_size"]
+    if classes:
+        numbered = {str(number): name for number, name in enumerate(classes.names)}
+        formats["outputs"]["pred"]["channel_def"] = numbered
+        formats["outputs"]["pred"]["num_channels"] = len(numbered)
+        said = ", ".join(f"{number} is {name}" for number, name in numbered.items())
+        metadata["label_classes"] = f"single channel data, {said}"
+        metadata["pred_classes"] = f"{len(numbered)} channels of logits: {said}"
+        metadata["task"] = f"Segmentation of {', '.join(classes.names[1:])}"
+
+
+def _readme(run: Path, request: Request, split: Split) -> str:
+    settings = "\n".join(
+        f"| `{name}` | `{json.dumps(value)}` |" for name, value in request.settings.items()
+    )
+    return f"""# {run.name}
+
+{PURPOSE}
+
+Made from the bundle {Path(request.bundle).name}. {len(split["training"])} cases of `{request.data}` trained it, and
+{len(split["validation"])} chose the best weights: `split.json` names them. How training went is in
+`training/`, labels and scores of the validation cases are in `eval/`. Those scores are a little too good,
+since the weights were chosen by them.
+
+| id | value |
+|---|---|
+{settings or "| | the bundle's own |"}
+
+```
+monai-attn segment SCAN -o OUT --bundle {run.name}
+python -m monai.bundle run --config_file {run.name}/configs/inference.json --bundle_root {run.name} --dataset_dir SCANS
+```
+"""
+
+
+def _read(path: Path) -> Config:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not readable as JSON ({error}); correct the file") from error
+
+
+def _write(path: Path, content: Config) -> None:
+    _write_text(path, json.dumps(content, indent=4) + "\n")
+
+
+def _write_text(path: Path, text: str) -> None:
+    with written_whole(path) as file:
+        file.write(text.encode())

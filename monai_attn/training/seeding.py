@@ -1,0 +1,38 @@
+"""Random numbers that depend on the seed and the epoch alone, so that a resumed run draws them again."""
+
+from __future__ import annotations
+
+import random
+
+import ignite.distributed as idist
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+
+from monai_attn.training.case_cache import CachedCases
+
+
+class EpochSeed:
+    """A handler for the trainer: seeds what an epoch draws, in the data and in the network.
+
+    Args:
+        seed: of the whole training.
+        dataset: whose random part begins anew.
+    """
+
+    def __init__(self, seed: int, dataset: CachedCases) -> None:
+        self.seed = seed
+        self.dataset = dataset
+
+    def attach(self, engine: Engine) -> None:
+        """Seed each epoch of a trainer."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self)
+
+    def __call__(self, trainer: Engine) -> None:
+        """Begin an epoch."""
+        self.dataset.set_epoch(trainer.state.epoch)
+        entropy = (self.seed, trainer.state.epoch, idist.get_rank())
+        number = int(np.random.SeedSequence(entropy).generate_state(1)[0])
+        torch.manual_seed(number)
+        np.random.seed(number)  # noqa: NPY002 - what MONAI and its users draw from
+        random.seed(number)

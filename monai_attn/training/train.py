@@ -1,0 +1,125 @@
+"""From a folder of labelled scans to a trained bundle, through MONAI's own engines."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import torch
+from monai.bundle import ConfigWorkflow
+
+from monai_attn.data.cases import find_cases
+from monai_attn.data.datalist import Case
+from monai_attn.data.errors import root_of
+from monai_attn.data.label_classes import LabelClasses, choose_classes, declared_labels
+from monai_attn.data.labelled import check_cases
+from monai_attn.data.splits import Split, fold_cases, given_split, split_cases
+from monai_attn.training.overrides import Config
+from monai_attn.training.run_folder import Request, begin, check_empty, read_configs
+
+CACHE = "cache"
+
+
+def prepare(
+    run: Path, request: Request, on_case: Callable[[int, Case | None], None] | None = None
+) -> tuple[str, ...]:
+    """Check a data set and make the folder of its training.
+
+    Args:
+        run: the training's folder.
+        request: what is asked for.
+        on_case: called with the number of cases before the first is read, and after each.
+
+    Returns:
+        What is doubtful about the cases, a line each.
+
+    Raises:
+        ValueError: naming the file and the remedy.
+        Faults: a line for each fault of the data set.
+    """
+    check_empty(run)
+    train = read_configs(request)["train.json"]
+    data = Path(request.data)
+    split = _split(data, request)
+    cases = [*split["training"], *split["validation"]]
+    declared = declared_labels(data)
+    allowed = declared.keys() if request.labels else _mapped(train)
+    if on_case:
+        on_case(len(cases), None)
+    checked = check_cases(
+        cases,
+        allowed=allowed,
+        on_case=lambda case: on_case(len(cases), case) if on_case else None,
+    )
+    classes: LabelClasses | None = None
+    if request.labels:
+        classes = choose_classes(request.labels, checked.found, declared)
+    if len(split["training"]) < train["batch_size"]:
+        raise ValueError(
+            f"{data}: {len(split['training'])} cases to train with, and batch_size "
+            f"{train['batch_size']}; a case for each place in a batch expected: add cases, or "
+            "--set batch_size=1"
+        )
+    begin(run, request, split, classes)
+    return checked.doubts
+
+
+def train_run(run: Path, *, resume: bool = False, device: str = "auto") -> None:
+    """Train what `prepare` made; in every process, if there are several.
+
+    Args:
+        run: the training's folder.
+        resume: go on from its last checkpoint.
+        device: "auto" for a GPU if there is one, else "cpu" or "cuda".
+
+    Raises:
+        ValueError: if a checkpoint does not fit, memory does not suffice, or the loss is no number.
+    """
+    configs = [run / "configs" / "train.json"]
+    if _processes() > 1:
+        configs.append(run / "configs" / "multi_gpu_train.json")
+    options: dict[str, Any] = {} if device == "auto" else {"device": f"$torch.device('{device}')"}
+    workflow = ConfigWorkflow(
+        config_file=[str(config) for config in configs],
+        meta_file=str(run / "configs" / "metadata.json"),
+        logging_file=False,
+        workflow_type="train",
+        bundle_root=str(run),
+        resume=resume,
+        **options,
+    )
+    try:
+        workflow.initialize()
+        workflow.run()
+        workflow.finalize()
+    except Exception as error:  # the config's expressions wrap what goes wrong in them
+        root = root_of(error)
+        if isinstance(root, torch.OutOfMemoryError):
+            raise ValueError(
+                f"{run}: the GPU's memory is full; --set batch_size=1, fewer num_samples or a smaller "
+                "roi_size, in another folder"
+            ) from error
+        if isinstance(root, (ValueError, OSError)):
+            raise root from error
+        raise
+
+
+def drop_cache(run: Path) -> None:
+    """Delete a finished training's own cache: it is large, and soon made again."""
+    if idist.get_rank() == 0:
+        shutil.rmtree(run / CACHE, ignore_errors=True)
+
+
+def _split(data: Path, request: Request) -> Split:
+    """The cases that train and those that validate: the same for every seed of a training."""
+    if request.fold is not None:
+        return fold_cases(find_cases(data), folds=request.folds, fold=request.fold)
+    return given_split(data) or split_cases(find_cases(data), validation=request.validation)
+
+
+def _mapped(train: Config) -> set[int]:
+    """The values in label files that a config knows."""
+    return {*range(train["num_classes"]), *(int(value) for value in train["label_map"])}
