@@ -91,13 +91,13 @@ def is_shipped(name_or_dir: str | Path) -> bool:
 
 
 def find_device(name: str) -> torch.device:
-    """`auto` is the first GPU if there is one, else the CPU.
+    """`auto` is the GPU if there is one, else the CPU; of several GPUs the one torch uses, as for `cuda`.
 
     Raises:
         ValueError: if the device is unknown or not there.
     """
     if name == "auto":
-        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -109,6 +109,8 @@ def find_device(name: str) -> torch.device:
         raise ValueError(
             f"device (={name!r}) is not there: torch sees {count} GPUs; use cpu or auto"
         )
+    if device.type == "cuda" and device.index is None:
+        return torch.device("cuda", torch.cuda.current_device())
     return device
 
 
@@ -194,7 +196,7 @@ def open_bundle(
         "bundle": {"name": root.name, "version": metadata.get("version", "")},
         "bundle_sha256": sha256_of(*sorted(_parts(root))),
         "weights_sha256": sha256_of(weights),
-        "device": str(where),
+        "device": where.type,  # whichever of several GPUs made it, the labels are the same
         **used,
         "mode": "focus" if focus else "full",
         "attention": attention,

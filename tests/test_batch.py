@@ -13,6 +13,7 @@ import warnings
 
 import nibabel as nib
 import numpy as np
+import psutil
 import pydicom
 import pytest
 
@@ -21,7 +22,7 @@ from monai_attn.data.errors import ScanWarning
 from monai_attn.data.phantom import abdominal_phantom, write_phantoms
 from monai_attn.data.volume import read_volume
 from monai_attn.inference import batch
-from monai_attn.inference.batch import segment_files
+from monai_attn.inference.batch import CaseResult, segment_files
 from monai_attn.inference.segment import Segmentation
 from monai_attn.inference.summary import JSON
 from scans import VALUES, save
@@ -343,6 +344,101 @@ def test_whatever_a_segmenter_raises_ends_its_case_alone(tmp_path):
         f"{tmp_path}/{name}.nii: KeyError: '{name}.nii'" for name in "ab"
     ]
     assert results[0].warnings == (f"{tmp_path}/a.nii: odd",)
+
+
+def test_a_result_is_the_same_on_another_rank(tmp_path):
+    odd = os.fsdecode(b"\xff.nii.gz")
+    result = CaseResult(
+        tmp_path / odd, tmp_path / "a_seg.nii", {1: 0.1}, "why", ("ä", odd), "", True
+    )
+    assert CaseResult.unpacked(result.packed()) == result
+
+
+# --- several ranks
+
+TWO_RANKS = ["torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m"]
+
+
+def begun(*arguments, ranks=(), **options):
+    """`python -m monai_attn segment`, or the same under torchrun, on its way."""
+    command = [sys.executable, "-m", *ranks, "monai_attn", "segment", *map(str, arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        command, env=environment, stdout=pipe, stderr=pipe, text=True, **options
+    )
+
+
+def ended(process):
+    """What a run printed: its table, and its messages without what torchrun adds."""
+    printed, said = process.communicate(timeout=300)
+    messages = [line for line in said.splitlines() if line.startswith(("error", "warn", "note"))]
+    return printed, messages
+
+
+def summary_of(out):
+    """What a summary holds, without the times."""
+    content = json.loads((out / JSON).read_text())
+    for row in content["cases"]:
+        assert (row.pop("seconds") is None) == (row["status"] == "not run")
+    return content
+
+
+def assert_same_files(out, expected):
+    assert names_in(out) == names_in(expected)
+    for path in expected.glob("*.nii.gz"):
+        assert (out / path.name).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.slow
+def test_two_ranks_make_what_one_process_makes(folder, tiny_bundle, tmp_path):
+    arguments = (folder, "-o", "out", "--bundle", tiny_bundle, "--backend", "eager")
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    two.mkdir()
+    alone = begun(*arguments, cwd=one)
+    table, messages = ended(alone)
+    ranks = begun(*arguments, cwd=two, ranks=TWO_RANKS)
+    same, said = ended(ranks)
+    assert same == table
+    assert alone.returncode == ranks.returncode == 1
+    assert "6 failed, 4 segmented" in table
+    assert sorted(said) == sorted(messages)
+    assert len(messages) == 7
+    assert_same_files(two / "out", one / "out")
+    assert summary_of(two / "out") == summary_of(one / "out")
+
+
+@pytest.mark.slow
+def test_what_no_rank_could_do_is_said_once(folder, tmp_path):
+    (tmp_path / "twice").mkdir()
+    scan = shutil.copy(min(folder.glob("phantom_*")), tmp_path / "twice")
+    process = begun(folder, scan, "-o", tmp_path / "out", ranks=TWO_RANKS)
+    _, messages = ended(process)
+    assert process.returncode == 1  # torchrun's, whatever a rank's
+    (message,) = messages
+    assert "the labels of both would be" in message
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_rank_that_dies_ends_the_others_and_the_run_is_resumed(tiny_bundle, tmp_path):
+    write_phantoms(tmp_path / "data", 8, seed=30, shape=(40, 34, 20), spacing=(10, 10, 10))
+    scans, out = tmp_path / "data" / "imagesTr", tmp_path / "out"
+    options = ("--bundle", tiny_bundle, "--backend", "eager")
+    process = begun(scans, "-o", out, *options, ranks=TWO_RANKS)
+    while process.poll() is None and len(list(out.glob("*.manifest.json"))) < 2:
+        time.sleep(0.005)
+    ranks = {int(p.environ()["RANK"]): p for p in psutil.Process(process.pid).children()}
+    ranks[1].kill()
+    process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert not any(p.is_running() for p in ranks.values())
+    assert len(list(out.glob("*_seg.nii.gz"))) < 8, "it came to its end before it could be cut off"
+    resumed = begun(scans, "-o", out, *options, "--resume", ranks=TWO_RANKS)
+    ended(resumed)
+    assert resumed.returncode == 0
+    assert set(statuses(out).values()) == {"kept", "segmented"}
 
 
 # --- cut off

@@ -81,6 +81,14 @@ def test_devices():
             find_device("cuda")
 
 
+@pytest.mark.parametrize(("name", "index"), [("auto", 3), ("cuda", 3), ("cuda:1", 1)])
+def test_without_a_number_the_gpu_is_the_one_torch_uses(name, index, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
+    assert find_device(name) == torch.device("cuda", index)
+
+
 def test_a_window_of_one_number_and_no_version(tiny_bundle, tmp_path):
     root = tmp_path / "bundle"
     shutil.copytree(tiny_bundle, root)

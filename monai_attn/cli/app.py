@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import logging
 import signal
 import sys
 import warnings
 
 import typer
 
-from monai_attn.cli.console import complain
+from monai_attn.cli.console import complain, error_line
 from monai_attn.cli.demo import demo
 from monai_attn.cli.doctor import doctor
 from monai_attn.cli.evaluate import evaluate
@@ -46,15 +45,9 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        from monai_attn.data.errors import one_line
-
-        logging.getLogger("monai_attn").debug("it comes from here", exc_info=True)
-        expected = isinstance(error, (ValueError, OSError))
-        hint = (
-            "" if expected else " (a fault of this program; --debug shows where: please report it)"
-        )
-        complain("error", one_line(error) + hint)
-        sys.exit(2 if expected else 1)
+        line, code = error_line(error)
+        complain("error", line)
+        sys.exit(code)
     except SystemExit as stop:
         if stop.code in (INTERRUPTED, TERMINATED):  # typer's answer to Ctrl-C says nothing
             word = "interrupted" if stop.code == INTERRUPTED else "terminated"

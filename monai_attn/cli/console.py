@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -28,3 +30,14 @@ def shown(text: object) -> str:
 def complain(kind: str, message: object) -> None:
     """One line on stderr, whatever the message holds."""
     err.print(f"{kind}: {shown(message)}", markup=False, highlight=False, soft_wrap=True)
+
+
+def error_line(error: Exception) -> tuple[str, int]:
+    """What an error that ends the program says, in one line, and the exit code that goes with it."""
+    from monai_attn.data.errors import one_line
+
+    logging.getLogger("monai_attn").debug("it comes from here", exc_info=True)
+    if isinstance(error, (ValueError, OSError)):  # what a user can mend
+        return one_line(error), 2
+    hint = "(a fault of this program; --debug shows where: please report it)"
+    return f"{one_line(error)} {hint}", 1

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,9 +27,12 @@ from monai_attn.cli.options import (
     VolumeOption,
     path_of,
 )
+from monai_attn.cli.together import together
 
 if TYPE_CHECKING:
     from monai_attn.bundle import Bundle
+    from monai_attn.inference.batch import CaseResult
+    from monai_attn.team import Team
 
 
 def segment(
@@ -82,49 +87,55 @@ def segment(
     from monai_attn.data.files import make_writable
     from monai_attn.data.outputs import output_paths
 
-    scans = [Path(scan) for source in inputs for scan in find_images(source)]
-    targets = output_paths(scans, output)
-    if dicom_seg:
-        from monai_attn.dicom_seg import check_installed
+    with together() as team:
+        scans = [Path(scan) for source in inputs for scan in find_images(source)]
+        targets = output_paths(scans, output)
+        if dicom_seg:
+            from monai_attn.dicom_seg import check_installed
 
-        check_installed()
-    opened = open_with_spinner(
-        bundle,
-        device,
-        memory,
-        mode=mode,
-        backend=backend,
-        precision=precision,
-        attention=attention,
-        volume=volume,
-        series=series,
-    )
-    if dry_run:
-        _outlooks(opened, scans, strict)
-        return
+            check_installed()
+        opened = open_with_spinner(
+            bundle,
+            device,
+            memory,
+            mode=mode,
+            backend=backend,
+            precision=precision,
+            attention=attention,
+            volume=volume,
+            series=series,
+        )
+        if dry_run:
+            if team.first:
+                _outlooks(opened, scans, strict)
+            return
 
-    folder = output if targets and output not in targets.values() else None
-    for parent in {target.parent for target in targets.values()}:
-        make_writable(parent)
-    seg = opened.label_names if dicom_seg else None
-    failed = _segment(opened, targets, folder, resume=resume, strict=strict, dicom_seg=seg)
-    out.print(f"bundle: {opened.root}", highlight=False, soft_wrap=True)
-    out.print(opened.notice, style="yellow")
-    if failed:
-        raise typer.Exit(1)
+        folder = output if targets and output not in targets.values() else None
+        for parent in {target.parent for target in targets.values()}:
+            make_writable(parent)
+        # before the first label map is written, every rank has listed the scans
+        listed = sha256("\n".join(map(ascii, scans)).encode()).hexdigest()[:12]
+        team.agree({"scans": len(scans), "scans_sha256": listed, **opened.settings})
+        seg = opened.label_names if dicom_seg else None
+        options = {"resume": resume, "strict": strict, "dicom_seg": seg}
+        failed = _segment(opened, targets, folder, team, **options)
+        out.print(f"bundle: {opened.root}", highlight=False, soft_wrap=True)
+        out.print(opened.notice, style="yellow")
+        if failed:
+            raise typer.Exit(1)
 
 
-def _segment(opened: Bundle, targets: dict[Path, Path], folder: Path | None, **options: Any) -> int:
+def _segment(
+    opened: Bundle, targets: dict[Path, Path], folder: Path | None, team: Team, **options: Any
+) -> int:
     """Segment the scans, with a bar, a table and, in a folder, a summary; how many failed."""
-    from monai_attn.inference.batch import segment_files
+    from monai_attn.inference.batch import CaseResult, segment_files
     from monai_attn.inference.summary import CSV, Summary
 
     names = opened.label_names
-    table = Table("case", *[f"{name} (ml)" for name in names.values()])
-    table.add_column("labels", overflow="fold")  # a path that is cut short leads nowhere
-    counts: Counter[str] = Counter()
+    results: dict[Path, CaseResult] = {}
     summary = None
-    if folder:
+    if folder and team.first:
         resume = options["resume"]
         summary = Summary(folder, targets, names, opened.settings, resume=resume)
     with (
@@ -137,11 +148,13 @@ def _segment(opened: Bundle, targets: dict[Path, Path], folder: Path | None, **o
         def on_window(done: int, total: int | None) -> None:
             progress.update(windows, completed=done, total=total)
 
-        for result in segment_files(
-            opened.segmenter, targets, on_window, opened.settings, **options
-        ):
+        made = segment_files(
+            opened.segmenter, targets, on_window, opened.settings, take=team.take, **options
+        )
+        for text in team.gather((result.packed() for result in made), len(targets)):
+            result = CaseResult.unpacked(text)
             progress.advance(cases)
-            counts[result.status] += 1
+            results[result.scan] = result
             if summary:
                 summary.add(result)
             for warning in result.warnings:
@@ -150,17 +163,26 @@ def _segment(opened: Bundle, targets: dict[Path, Path], folder: Path | None, **o
                 complain("warning", f"{result.scan}: all windows ran: {result.fallback}")
             if result.error:
                 complain("error", result.error)
-            else:
-                if not result.volumes_ml:
-                    complain("note", f"{result.scan}: nothing was found; look at the scan")
-                volumes = [f"{result.volumes_ml.get(label, 0.0):.1f}" for label in names]
-                table.add_row(escape(shown(result.name)), *volumes, escape(shown(result.target)))
-    if table.row_count:
-        out.print(table)
+            elif not result.volumes_ml:
+                complain("note", f"{result.scan}: nothing was found; look at the scan")
+    ordered = [results[scan] for scan in targets if scan in results]
+    counts = Counter(result.status for result in ordered)
+    if len(ordered) > counts["failed"]:
+        out.print(_table(ordered, names))
     if folder:
         said = ", ".join(f"{count} {status}" for status, count in counts.items())
         out.print(f"summary: {folder / CSV}: {said}", highlight=False, soft_wrap=True)
     return counts["failed"]
+
+
+def _table(results: Iterable[CaseResult], names: Mapping[int, str]) -> Table:
+    table = Table("case", *[f"{name} (ml)" for name in names.values()])
+    table.add_column("labels", overflow="fold")  # a path that is cut short leads nowhere
+    for result in results:
+        if not result.error:
+            volumes = [f"{result.volumes_ml.get(label, 0.0):.1f}" for label in names]
+            table.add_row(escape(shown(result.name)), *volumes, escape(shown(result.target)))
+    return table
 
 
 def _outlooks(opened: Bundle, scans: list[Path], strict: bool) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from monai_attn.inference.manifest import find_kept, manifest_begun, write_manif
 from monai_attn.inference.segment import OnWindow, Segmentation, Segmenter
 
 SLOPE = 1 / 254  # bytes 1 to 255 are 0 to 1; byte 0, nothing was looked at, is below 0
+Case = tuple[Path, Path]  # a scan, and where its labels go
 log = logging.getLogger(__name__)
 
 
@@ -65,6 +67,24 @@ class CaseResult:
         """What became of it, in a word."""
         return "failed" if self.error else "kept" if self.kept else "segmented"
 
+    def packed(self) -> str:
+        """The result as JSON, for another rank."""
+        return json.dumps(asdict(self), default=str)
+
+    @classmethod
+    def unpacked(cls, text: str) -> CaseResult:
+        """The result that `packed` made the text of."""
+        fields = json.loads(text)
+        return cls(
+            **{
+                **fields,
+                "scan": Path(fields["scan"]),
+                "target": Path(fields["target"]),
+                "volumes_ml": {int(label): ml for label, ml in fields["volumes_ml"].items()},
+                "warnings": tuple(fields["warnings"]),
+            }
+        )
+
 
 def segment_files(
     segmenter: Segmenter,
@@ -75,6 +95,7 @@ def segment_files(
     resume: bool = False,
     strict: bool = False,
     dicom_seg: Mapping[int, str] | None = None,
+    take: Callable[[Sequence[Case]], Iterator[Case]] = iter,
 ) -> Iterator[CaseResult]:
     """Segment each scan and write its labels, yielding each result when it is there.
 
@@ -89,6 +110,7 @@ def segment_files(
         resume: keep a label map that was made of the same scan with the same settings, and is unharmed.
         strict: refuse a scan about which anything is doubtful.
         dicom_seg: the names of the labels, to write them as DICOM SEG too; for DICOM series alone.
+        take: which of the cases are this process's, and when; all of them by default.
     """
     if dicom_seg:
         check_installed()
@@ -108,7 +130,7 @@ def segment_files(
                     f"{attention_path(target, level)}: is a scan, and an attention map would replace it; "
                     "choose another output"
                 )
-    for scan, target in targets.items():
+    for scan, target in take(list(targets.items())):
         start, doubts = time.perf_counter(), []
         try:
             with noted_doubts(strict) as doubts:

@@ -33,6 +33,7 @@ from monai_attn.inference.plan import (
 )
 from monai_attn.inference.windows import window_grid
 from monai_attn.monai_io import as_tensor
+from monai_attn.ranks import find_ranks
 from monai_attn.resample import parallel_axes
 from monai_attn.transforms import without
 
@@ -104,7 +105,8 @@ class Segmenter:
         device: where the network lives.
         channels: channels of the logits.
         levels: the levels whose attention the network returns.
-        memory: bytes the whole process may hold; what the machine has by default.
+        memory: bytes the whole process may hold; by default what the machine has, or of that an equal
+            share for each rank that torchrun started on it.
         volume: which volume of a scan that holds several, from 0.
         series: the SeriesInstanceUID of one of several in a DICOM folder.
     """
@@ -241,7 +243,9 @@ class Segmenter:
         return need
 
     def _allowed(self) -> int:
-        return self.memory if self.memory is not None else used_memory() + free_memory()
+        if self.memory is not None:
+            return self.memory
+        return used_memory() + free_memory() // find_ranks().local_size
 
     def _network_grid(self, scan: Grid) -> tuple[tuple[int, ...], NDArray[np.float64]]:
         """The shape and the affine of the network's grid."""

@@ -1,0 +1,5 @@
+"""`python -m monai_attn`."""
+
+from monai_attn.cli import main
+
+main()

@@ -1,0 +1,41 @@
+"""A command that several ranks run as one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from monai_attn.cli.console import complain, err, error_line, out
+from monai_attn.ranks import find_ranks
+from monai_attn.team import Ended, RankError, Team, join
+
+
+@contextmanager
+def together() -> Iterator[Team]:
+    """The ranks that torchrun started: the first alone speaks, and all end with one exit code.
+
+    An error of any rank ends all of them. A process that is alone is left as it is.
+    """
+    ranks = find_ranks()
+    if ranks.size == 1:
+        yield Team()
+        return
+    out.quiet = err.quiet = ranks.rank > 0
+    team, code = join(ranks), 0
+    try:
+        yield team
+    except Ended:
+        pass
+    except typer.Exit as stop:
+        code = stop.exit_code
+    except Exception as error:
+        line, code = (str(error), error.code) if isinstance(error, RankError) else error_line(error)
+        if team.first:
+            complain("error", line)
+        else:
+            team.report(line, code)
+    code = team.end(code)
+    out.quiet = err.quiet = True  # torchrun ends all when the first of them does: no news
+    raise typer.Exit(code)

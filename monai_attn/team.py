@@ -1,0 +1,165 @@
+"""The ranks of one run, as a team: they begin alike, share the work and end together."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from monai_attn.ranks import Ranks
+
+if TYPE_CHECKING:
+    from torch.distributed import Store
+
+T = TypeVar("T")
+POLL = 0.05  # seconds; a wait inside the store would hold back signals
+TAKEN, POSTS, AGREED, OVER = "taken", "posts", "agreed", "over"
+
+
+class RankError(Exception):
+    """What went wrong on a rank, for the first to say.
+
+    Args:
+        message: one line that names the rank.
+        code: the exit code that goes with it.
+    """
+
+    def __init__(self, message: str, code: int = 2) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Ended(Exception):  # noqa: N818  no error, and none is said
+    """The first rank has ended the run."""
+
+
+class Team:
+    """The ranks of one run. The first takes its share of the work, and hears and speaks for all.
+
+    They meet in a key-value store alone, which torchrun keeps: there are no collectives, so no rank waits
+    for another between two items.
+
+    Args:
+        ranks: the place of this process.
+        store: where they meet; None for a process that is alone.
+
+    Example:
+        >>> team = Team()
+        >>> list(team.gather(map(str, team.take([1, 2])), 2))
+        ['1', '2']
+    """
+
+    def __init__(self, ranks: Ranks | None = None, store: Store | None = None) -> None:
+        self.ranks, self.store = ranks or Ranks(), store
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the rank that speaks."""
+        return self.ranks.rank == 0
+
+    def agree(self, facts: Mapping[str, Any]) -> None:
+        """Wait until all ranks are here, and see that they begin with the same facts.
+
+        Args:
+            facts: what must be the same everywhere, by name.
+
+        Raises:
+            RankError: on the first rank, naming a rank and a fact that differs.
+            Ended: on the others, if the first ended the run.
+        """
+        if self.store is None:
+            return
+        mine = {name: json.dumps(value) for name, value in facts.items()}
+        if not self.first:
+            self._post("facts", mine)
+            self._wait(lambda store: store.check([AGREED]))
+            return
+        for _ in range(self.ranks.size - 1):
+            rank, theirs = self._receive()
+            for name in mine:
+                if theirs.get(name) != mine[name]:
+                    raise RankError(
+                        f"rank {rank}: {name} is {theirs.get(name)}, on the first rank {mine[name]}; "
+                        "give all ranks the same files and packages"
+                    )
+        self.store.set(AGREED, "")
+
+    def take(self, items: Sequence[T]) -> Iterator[T]:
+        """This rank's share: each item goes to one rank, the next one to whoever is free."""
+        if self.store is None:
+            yield from items
+            return
+        while (index := self.store.add(TAKEN, 1) - 1) < len(items):
+            yield items[index]
+
+    def gather(self, made: Iterable[str], total: int) -> Iterator[str]:
+        """On the first rank what all ranks make, in the order in which it comes; on the others nothing.
+
+        Args:
+            made: what this rank makes.
+            total: how much all ranks make.
+
+        Raises:
+            RankError: if another rank reports that it cannot go on.
+        """
+        if not self.first:
+            for text in made:
+                self._post("made", text)
+            return
+        for text in made:
+            yield text
+            total -= 1
+            while self.store is not None and self.store.queue_len(POSTS):
+                yield self._receive()[1]
+                total -= 1
+        for _ in range(total):
+            yield self._receive()[1]
+
+    def report(self, error: str, code: int) -> None:
+        """Tell the first rank that this one cannot go on."""
+        self._post("error", error, code=code)
+
+    def end(self, code: int) -> int:
+        """End the run, or wait until the first rank does; the exit code of every rank."""
+        if self.store is None:
+            return code
+        if self.first:
+            self.store.set(OVER, str(code))
+        else:
+            self._wait(lambda store: store.check([OVER]))
+        return int(self.store.get(OVER))
+
+    def _post(self, kind: str, content: Any, **more: Any) -> None:
+        if self.store is not None:
+            post = {"rank": self.ranks.rank, "kind": kind, "content": content, **more}
+            self.store.queue_push(POSTS, json.dumps(post))
+
+    def _receive(self) -> tuple[int, Any]:
+        """The next post of another rank, whatever it takes: the rank and what it says."""
+        post = json.loads(self._wait(lambda store: store.queue_len(POSTS)).queue_pop(POSTS))
+        if post["kind"] == "error":
+            raise RankError(f"rank {post['rank']}: {post['content']}", post["code"])
+        return post["rank"], post["content"]
+
+    def _wait(self, ready: Callable[[Store], Any]) -> Store:
+        if self.store is None:
+            raise RankError("no other rank is there to wait for")
+        while not ready(self.store):
+            if not self.first and self.store.check([OVER]):
+                raise Ended
+            time.sleep(POLL)
+        return self.store
+
+
+def join(ranks: Ranks) -> Team:
+    """Meet the other ranks where torchrun says, and take a GPU of this machine, each rank the next one."""
+    if ranks.size == 1:
+        return Team(ranks)
+    import torch
+    from torch.distributed.rendezvous import rendezvous
+
+    if torch.cuda.is_available():
+        torch.cuda.set_device(ranks.local_rank % torch.cuda.device_count())
+    store, _, _ = next(iter(rendezvous("env://")))
+    return Team(ranks, store)
