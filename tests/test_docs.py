@@ -137,7 +137,10 @@ def test_there_are_commands():
     assert {words[0] for _, _, words in commands(["make"])} >= {"demo", "test", "lint", "docs"}
 
 
-@pytest.mark.parametrize("command", commands(["monai-attn"]), ids=str)
+ATTN_RANKS = commands(["torchrun", "--nproc_per_node=2", "-m", "monai_attn"])
+
+
+@pytest.mark.parametrize("command", [*commands(["monai-attn"]), *ATTN_RANKS], ids=str)
 def test_monai_attn_takes_the_command(command):
     from typer.main import get_command
 
@@ -174,9 +177,8 @@ def test_monai_bundle_takes_the_command(command):
 
 
 def test_torchrun_is_only_told_what_is_checked_above():
-    assert len(commands(["torchrun"])) == len(BUNDLE_RUN) - len(
-        commands(["python", "-m", "monai.bundle"])
-    )
+    bundle_ranks = len(BUNDLE_RUN) - len(commands(["python", "-m", "monai.bundle"]))
+    assert len(commands(["torchrun"])) == bundle_ranks + len(ATTN_RANKS)
 
 
 @pytest.mark.parametrize("command", commands(["make"]), ids=str)

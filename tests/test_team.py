@@ -81,7 +81,7 @@ def test_ranks_that_differ_end_with_one_error_and_one_code(teams):
 
 def test_an_error_of_another_rank_is_said_by_the_first(teams):
     teams[2].report("no such folder", 7)
-    with pytest.raises(RankError, match="^rank 2: no such folder$") as raised:
+    with pytest.raises(RankError, match=r"^rank 2: no such folder$") as raised:
         list(teams[0].gather(teams[0].take(ITEMS), len(ITEMS) + 1))
     assert raised.value.code == 7
 
