@@ -23,14 +23,11 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from monai_attn.data.cases import pair_cases
 from monai_attn.data.files import written_whole
 from monai_attn.data.grid import GRID_TOLERANCE, grid_offset, voxel_ml
+from monai_attn.data.labels import labels_of
+from monai_attn.data.pairs import pair_cases
 from monai_attn.data.volume import Volume, read_volume
-
-INTEGER_TOLERANCE = 1e-3  # labels stored with a scale factor come back as 0.99999
-# float32, in which volumes are read, tells whole numbers apart up to here
-LARGEST_LABEL = 2**24 - 1
 
 
 @dataclass(frozen=True)
@@ -274,27 +271,6 @@ def _score_files(
         case=case,
         labels=labels,
     )
-
-
-def labels_of(volume: Volume) -> np.ndarray:
-    """The volume's values (X, Y, Z) as int32, if they are labels.
-
-    Raises:
-        ValueError: if one is no whole number from 0 on.
-    """
-    values = volume.data
-    labels = np.rint(values)
-    # NaN fails every comparison, so the rule is stated as what must hold
-    valid = (labels >= 0) & (labels <= LARGEST_LABEL)
-    valid[valid] = np.abs(values[valid] - labels[valid]) <= INTEGER_TOLERANCE
-    if not valid.all():
-        index = tuple(int(i) for i in np.argwhere(~valid)[0])
-        raise ValueError(
-            f"{volume.path}: value {values[index]} at voxel {index}; "
-            f"whole numbers from 0 to {LARGEST_LABEL} expected: "
-            "save a label map, not an image or probabilities"
-        )
-    return labels.astype(np.int32)
 
 
 def _check_one_grid(prediction: Volume, reference: Volume) -> None:

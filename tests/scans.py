@@ -1,8 +1,12 @@
 """Tiny scans and label maps that several test modules write, sound and broken."""
 
+import json
+
 import nibabel as nib
 import numpy as np
 import pytest
+
+from monai_attn.data.errors import Faults
 
 SHAPE = (4, 3, 2)
 VALUES = np.arange(24).reshape(SHAPE)
@@ -65,3 +69,20 @@ def touch(folder, *names):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
     return folder
+
+
+def faults(call, *arguments, **options):
+    """The lines of the faults that a call ends in, each with its remedy."""
+    with pytest.raises(Faults) as raised:
+        call(*arguments, **options)
+    for line in raised.value.lines:
+        assert "\n" not in line
+        assert "; " in line
+    return list(raised.value.lines)
+
+
+def datalist(folder, content, name="dataset.json"):
+    """A JSON file: text as it is, or what stands for an object."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(content if isinstance(content, str) else json.dumps(content))
+    return folder / name

@@ -1,4 +1,4 @@
-"""The commands together, and what their end means: exit codes, and one line for every error."""
+"""The commands together, and what their end means: exit codes, and a line for every fault."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import warnings
 
 import typer
 
-from monai_attn.cli.console import complain, error_line
+from monai_attn.cli.console import complain, error_lines
 from monai_attn.cli.demo import demo
 from monai_attn.cli.doctor import doctor
 from monai_attn.cli.evaluate import evaluate
@@ -34,7 +34,7 @@ def _terminate(*_: object) -> None:
 
 
 def main() -> None:
-    """Run the command line; what a user can mend ends in one line and exit code 2."""
+    """Run the command line; what a user can mend ends in a line for each fault and exit code 2."""
     warnings.showwarning = lambda message, *_, **__: complain("warning", message)
     warnings.filterwarnings("ignore", category=FutureWarning)  # of the libraries, to their callers
     warnings.filterwarnings("ignore", category=DeprecationWarning)
@@ -45,8 +45,9 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        line, code = error_line(error)
-        complain("error", line)
+        lines, code = error_lines(error)
+        for line in lines:
+            complain("error", line)
         sys.exit(code)
     except SystemExit as stop:
         if stop.code in (INTERRUPTED, TERMINATED):  # typer's answer to Ctrl-C says nothing

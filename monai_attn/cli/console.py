@@ -32,12 +32,12 @@ def complain(kind: str, message: object) -> None:
     err.print(f"{kind}: {shown(message)}", markup=False, highlight=False, soft_wrap=True)
 
 
-def error_line(error: Exception) -> tuple[str, int]:
-    """What an error that ends the program says, in one line, and the exit code that goes with it."""
-    from monai_attn.data.errors import one_line
+def error_lines(error: Exception) -> tuple[list[str], int]:
+    """What an error that ends the program says, a line for each fault, and the exit code to it."""
+    from monai_attn.data.errors import lines_of
 
     logging.getLogger("monai_attn").debug("it comes from here", exc_info=True)
     if isinstance(error, (ValueError, OSError)):  # what a user can mend
-        return one_line(error), 2
+        return [*lines_of(error)], 2
     hint = "(a fault of this program; --debug shows where: please report it)"
-    return f"{one_line(error)} {hint}", 1
+    return [f"{line} {hint}" for line in lines_of(error)], 1

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import typer
 
-from monai_attn.cli.console import complain, err, error_line, out
+from monai_attn.cli.console import complain, err, error_lines, out
 from monai_attn.ranks import find_ranks
 from monai_attn.team import Ended, RankError, Team, join
 
@@ -31,11 +31,15 @@ def together() -> Iterator[Team]:
     except typer.Exit as stop:
         code = stop.exit_code
     except Exception as error:
-        line, code = (str(error), error.code) if isinstance(error, RankError) else error_line(error)
-        if team.first:
-            complain("error", line)
+        if isinstance(error, RankError):
+            lines, code = str(error).splitlines(), error.code
         else:
-            team.report(line, code)
+            lines, code = error_lines(error)
+        if team.first:
+            for line in lines:
+                complain("error", line)
+        else:
+            team.report("\n".join(lines), code)
     code = team.end(code)
     out.quiet = err.quiet = True  # torchrun ends all when the first of them does: no news
     raise typer.Exit(code)

@@ -16,6 +16,21 @@ class ScanWarning(UserWarning):
     """What is doubtful about a scan, in one line that names the file; its labels may mislead."""
 
 
+class Faults(ValueError):  # noqa: N818 - it holds several
+    """All that is wrong with a data set, and not only the first.
+
+    Args:
+        lines: one line each, that names the files and the remedy.
+    """
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__(*lines)
+        self.lines = lines
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
+
 @contextmanager
 def noted_doubts(strict: bool = False) -> Iterator[list[str]]:
     """Note what is doubtful about scans instead of showing it; if `strict`, the first is an error."""
@@ -61,6 +76,13 @@ def case_error(scan: Path, error: BaseException) -> str:
         link = link.__cause__
     why = reason(error) if str(error).startswith(WRAPPER) else one_line(error)
     return f"{scan}: {why}{remedy}"
+
+
+def lines_of(error: BaseException) -> list[str]:
+    """What an error says, a line for each fault; mostly there is one."""
+    if isinstance(error, Faults):
+        return [" ".join(line.split()) for line in error.lines]
+    return [one_line(error)]
 
 
 def one_line(error: BaseException) -> str:

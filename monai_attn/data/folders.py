@@ -1,0 +1,92 @@
+"""What lies in a folder: scans, label maps, and which of them go by one name.
+
+Hidden files are left out, as macOS leaves them beside each file of an archive (`._a.nii.gz`). So are
+label maps that were made here, where scans are wanted: they have a manifest beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from monai_attn.data.dicom.files import holds_dicom
+from monai_attn.data.names import ATTENTION, LABELS, case_name, manifest_path, suffix
+
+
+def scans_in(folder: Path) -> list[Path]:
+    """The NIfTI scans in a folder, the folder itself and those in it if they hold a DICOM series.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    entries = _visible(folder)
+    found = _scans(folder, entries)
+    if found:
+        return found
+    raise ValueError(
+        f"{folder}: no scan among {len(entries)} entries; .nii.gz or .nii files, or a DICOM series, "
+        "expected: give the folder that holds them"
+    )
+
+
+def holds_scans(folder: Path) -> bool:
+    """Whether `scans_in` would find one."""
+    return folder.is_dir() and bool(_scans(folder, _visible(folder)))
+
+
+def label_maps_in(folder: Path) -> list[Path]:
+    """The label maps in a folder.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    entries = _visible(folder)
+    files = [path for path in entries if suffix(path, LABELS) and not path.is_dir()]
+    if not files:
+        raise ValueError(
+            f"{folder}: no NIfTI file among {len(entries)} entries; "
+            ".nii or .nii.gz files expected: give the folder that holds them"
+        )
+    return files
+
+
+def by_name(names: Mapping[Path, str]) -> tuple[dict[str, Path], list[str]]:
+    """Files by the case they are named after, and a line for each that is not the first of its case."""
+    by_case: dict[str, Path] = {}
+    faults = []
+    for path, name in names.items():
+        first = by_case.setdefault(name, path)
+        if first is not path:
+            faults.append(
+                f"{first} and {path}: both are case {name}; one file per case expected: "
+                "rename one, or take it away"
+            )
+    return by_case, faults
+
+
+def _scans(folder: Path, entries: list[Path]) -> list[Path]:
+    scans = [path for path in entries if suffix(path) and not path.is_dir()]
+    names = {path.name.lower() for path in scans}
+    scans = [
+        path
+        for path in scans
+        if not _made_here(path)
+        and not (path.suffix.lower() == ".img" and f"{path.stem}.hdr".lower() in names)
+    ]
+    series = [path for path in (folder, *entries) if path.is_dir() and holds_dicom(path)]
+    return sorted([*scans, *series])
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.name[0] != ".")
+
+
+def _made_here(path: Path) -> bool:
+    """Whether a file is a label map that was made here, or an attention map beside one."""
+    if not suffix(path, LABELS):
+        return False
+    names = [ATTENTION.sub(end, case_name(path)) for end in ("_seg", "")]
+    try:
+        return any(manifest_path(path.with_name(f"{name}.nii")).exists() for name in names)
+    except OSError:  # its name would be too long: there is none
+        return False

@@ -1,0 +1,73 @@
+"""Which predicted label map belongs to which reference."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from monai_attn.data.errors import Faults
+from monai_attn.data.folders import by_name, label_maps_in
+from monai_attn.data.names import ATTENTION, case_name, check_name
+
+
+def pair_cases(prediction: str | Path, reference: str | Path) -> list[tuple[str, Path, Path]]:
+    """Pair predicted label maps with reference label maps.
+
+    Folders are paired by case name, a prediction's without its `_seg`; two files are a pair
+    whatever their names.
+
+    Args:
+        prediction: a NIfTI file, or a folder of them.
+        reference: the same kind.
+
+    Returns:
+        Case name, prediction and reference, sorted by name.
+
+    Raises:
+        ValueError: if a path is missing, is no NIfTI file by name, or a file has no counterpart.
+    """
+    prediction, reference = Path(prediction), Path(reference)
+    for path in (prediction, reference):
+        if not path.exists():
+            raise ValueError(
+                f"{path}: no such file or folder; a NIfTI label map or a folder of them expected: "
+                "check the path"
+            )
+    if prediction.is_dir() != reference.is_dir():
+        kinds = ["a folder" if path.is_dir() else "a file" for path in (prediction, reference)]
+        raise ValueError(
+            f"{prediction}: {kinds[0]}, but {reference} is {kinds[1]}; "
+            "two files or two folders expected: give both of one kind"
+        )
+    if prediction.is_dir():
+        return _pair_folders(prediction, reference)
+    check_name(prediction)
+    check_name(reference)
+    return [(case_name(reference), prediction, reference)]
+
+
+def _pair_folders(prediction: Path, reference: Path) -> list[tuple[str, Path, Path]]:
+    references, twice = by_name({path: case_name(path) for path in label_maps_in(reference)})
+    # a reference may be called a_seg itself: then so is its case
+    predictions, again = by_name(
+        {
+            path: name if name in references else name.removesuffix("_seg")
+            for path, name in ((path, case_name(path)) for path in label_maps_in(prediction))
+            if name in references or not ATTENTION.search(name)
+        }
+    )
+    if twice or again:
+        raise Faults(*twice, *again)
+    faults = []
+    for kind, mine, others in (
+        ("reference", predictions, references),
+        ("prediction", references, predictions),
+    ):
+        alone = [str(mine[name]) for name in sorted(mine.keys() - others.keys())]
+        if alone:
+            faults.append(f"without {kind}: {', '.join(alone)}")
+    if faults:
+        raise ValueError(
+            f"{prediction} and {reference}: {'; '.join(faults)}; "
+            "one prediction per reference expected: add, rename or take away files"
+        )
+    return [(name, predictions[name], references[name]) for name in sorted(references)]
