@@ -19,11 +19,12 @@ from platformdirs import user_cache_path
 import monai_attn
 from monai_attn.bundle import Bundle, find_bundle, is_shipped, open_bundle
 from monai_attn.data.affine import spaced
-from monai_attn.data.cases import Case, find_images, read_datalist
+from monai_attn.data.cases import find_cases, find_images
+from monai_attn.data.datalist import Case, read_datalist
 from monai_attn.data.errors import case_error, noted_doubts, one_line
-from monai_attn.data.grid import Grid, same_grid
-from monai_attn.data.volume import read_volume
-from monai_attn.evaluation import labels_of
+from monai_attn.data.grid import Grid
+from monai_attn.data.labelled import count_labels
+from monai_attn.data.layouts import find_layout
 from monai_attn.inference.backends import installed_backends
 from monai_attn.inference.backends.eager import has_bfloat16
 from monai_attn.inference.inferer import AttentionWindowInferer
@@ -117,6 +118,9 @@ def check_data(source: str | Path, bundle: Bundle) -> Iterator[Finding]:
 
 
 def _cases(source: Path) -> list[Case]:
+    layout = find_layout(source)
+    if layout and layout.labels.is_dir():
+        return find_cases(source)
     if source.suffix == ".json" or (source / "dataset.json").is_file():
         return [case for cases in read_datalist(source).values() for case in cases]
     return [{"image": image} for image in find_images(source)]
@@ -131,7 +135,7 @@ def _check_case(case: Case, bundle: Bundle) -> Finding:
             facts = _facts(grid)
             if "label" in case:
                 subject = Path(case["label"])
-                facts += f"; {_check_label(subject, grid)}"
+                facts += f"; {_labels_in(subject, grid)}"
     except Exception as error:  # as in a run: the others are checked
         return Finding(str(subject), doubts=tuple(doubts), refused=case_error(subject, error))
     return Finding(case["image"], facts, tuple(doubts))
@@ -143,11 +147,7 @@ def _facts(grid: Grid) -> str:
     return f"{shape} voxels of {spaced(sizes)} mm, {''.join(aff2axcodes(grid.affine))}"
 
 
-def _check_label(path: Path, grid: Grid) -> str:
+def _labels_in(path: Path, grid: Grid) -> str:
     """Which labels a label map holds, if it is one and lies on the scan's grid."""
-    label = read_volume(path, fill=None)
-    if label.shape != grid.shape or not same_grid(label.shape, label.affine, grid.affine):
-        raise ValueError(f"{path}: is not on the grid of {grid.path}; resample the label to it")
-    layers = np.moveaxis(labels_of(label), -1, 0)
-    found = sorted({int(value) for layer in layers for value in np.unique(layer)} - {0})
+    found = [value for value in count_labels(path, grid) if value > 0]
     return f"labels {', '.join(map(str, found[:20]))}" if found else "no voxel is labelled"

@@ -227,6 +227,16 @@ def test_what_a_user_can_mend_is_one_line(scan, tmp_path, monkeypatch, capsys, a
     assert list(tmp_path.iterdir()) == []
 
 
+def test_each_fault_of_a_data_set_has_its_line(tmp_path, monkeypatch, capsys):
+    for name in ("a.nii", "a.nii.gz", "b.nii", "b.nii.gz"):
+        (tmp_path / name).touch()
+    assert run(monkeypatch, "segment", tmp_path, "-o", tmp_path / "out") == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(" and ")[0] for line in lines] == [
+        f"error: {tmp_path}/{name}" for name in ("a.nii", "b.nii")
+    ]
+
+
 @pytest.mark.filterwarnings("default")  # the command line prints it; elsewhere it is an error
 def test_a_warning_is_one_line_that_names_the_file(
     scan, tmp_path, tiny_bundle, monkeypatch, capsys

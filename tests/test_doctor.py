@@ -88,6 +88,17 @@ def test_a_data_set_with_its_labels(phantoms, opened):
     assert found[0].subject.endswith("phantom_0005.nii.gz")
 
 
+def test_a_data_set_of_nnunet_is_checked_with_its_labels(phantoms, opened, tmp_path):
+    (tmp_path / "imagesTr").mkdir()
+    for path in (phantoms / "imagesTr").iterdir():
+        shutil.copy(path, tmp_path / "imagesTr" / path.name.replace(".nii", "_0000.nii"))
+    shutil.copytree(phantoms / "labelsTr", tmp_path / "labelsTr")
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": {}, "file_ending": ".nii.gz"}))
+    found = list(check_data(tmp_path, opened))
+    assert len(found) == 4
+    assert all(finding.facts.endswith("; labels 1") for finding in found)
+
+
 def moved(path):
     image = nib.load(path)
     affine = image.affine.copy()

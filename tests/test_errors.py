@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from monai_attn.data.errors import case_error, reason
+from monai_attn.data.errors import Faults, case_error, lines_of, one_line, reason
 
 SCAN = Path("/data/a.nii.gz")
 
@@ -46,3 +46,11 @@ CASES = {
 @pytest.mark.parametrize(("texts", "said"), CASES.values(), ids=CASES.keys())
 def test_what_is_said_of_a_case(texts, said):
     assert case_error(SCAN, chain(*texts)) == said
+
+
+def test_faults_say_a_line_each_and_others_one():
+    faults = Faults("a.nii: bad; mend it", "b.nii:\nworse; mend it")
+    assert lines_of(faults) == ["a.nii: bad; mend it", "b.nii: worse; mend it"]
+    assert str(Faults("a.nii: bad", "b.nii: worse")) == "a.nii: bad\nb.nii: worse"
+    assert one_line(faults) == "a.nii: bad; mend it b.nii: worse; mend it"
+    assert lines_of(ValueError("out\nof memory")) == ["out of memory"]

@@ -1,0 +1,150 @@
+"""Which values in label files are which class: as a data set declares them, and as they are chosen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from monai_attn.data.datalist import read_json
+from monai_attn.data.layouts import is_nnunet
+
+BACKGROUND = "background"
+WHOLE = re.compile(r"-?[0-9]+")
+
+
+@dataclass(frozen=True)
+class LabelClasses:
+    """Classes, and the class that each value in the label files becomes.
+
+    Attributes:
+        names: of the classes, in the order of their numbers; the first is "background".
+        label_map: value in a file to class, for every value that occurs.
+    """
+
+    names: tuple[str, ...]
+    label_map: dict[int, int]
+
+
+def declared_labels(source: str | Path) -> dict[int, str]:
+    """The names that a data set's `dataset.json` gives to the values in its label files.
+
+    Args:
+        source: a folder, or a JSON file. A Decathlon writes `{"1": "pancreas"}`, nnU-Net
+            `{"pancreas": 1}`.
+
+    Returns:
+        Value to name, background included where it is declared; empty where nothing is.
+
+    Raises:
+        ValueError: if `labels` is neither, or holds nnU-Net's regions or its label to ignore.
+    """
+    path = Path(source)
+    file = path / "dataset.json" if path.is_dir() else path
+    if file.suffix != ".json" or not file.is_file():
+        return {}
+    content = read_json(file)
+    labels = content.get("labels") if isinstance(content, dict) else None
+    if not labels:
+        return {}
+    if not isinstance(labels, dict):
+        raise ValueError(
+            f"{file}: labels is {labels!r:.40}; names and values expected: correct the file"
+        )
+    if is_nnunet(content):
+        return {_declared(file, value, name): str(name) for name, value in labels.items()}
+    return {_declared(file, value, name): str(name) for value, name in labels.items()}
+
+
+def choose_classes(
+    chosen: Sequence[str], found: Collection[int], declared: Mapping[int, str]
+) -> LabelClasses:
+    """Number the classes that are to be learned: from 1, in the order in which they are chosen.
+
+    Args:
+        chosen: each `VALUE=NAME`, a `VALUE` (named as declared, or `label_VALUE`), or a declared
+            `NAME`. One name for several values makes them one class. If empty, every value above 0 that
+            was found is a class.
+        found: values that the label files hold. Those that are not chosen become background.
+        declared: value to name, see `declared_labels`.
+
+    Raises:
+        ValueError: one line, if a choice is malformed, is background, or names a value that no file
+            holds or another choice has; or if there is no value above 0.
+
+    Example:
+        >>> choose_classes(["1=pancreas", "2=pancreas"], {0, 1, 2, 3}, {})
+        LabelClasses(names=('background', 'pancreas'), label_map={0: 0, 1: 1, 2: 1, 3: 0})
+    """
+    above = sorted(value for value in found if value > 0)
+    if not above:
+        raise ValueError("no label map holds a value above 0; one expected: label the scans")
+    names: dict[int, str] = {}
+    for choice in chosen or map(str, above):
+        for value, name in _parse(choice, declared).items():
+            _check_choice(choice, value, name, above, names)
+            names[value] = name
+    classes = [BACKGROUND, *dict.fromkeys(names.values())]
+    label_map = {
+        value: classes.index(names[value]) if value in names else 0 for value in [0, *above]
+    }
+    return LabelClasses(tuple(classes), label_map)
+
+
+def _parse(choice: str, declared: Mapping[int, str]) -> dict[int, str]:
+    """The values of one choice, with their name."""
+    value, equals, name = (part.strip() for part in choice.partition("="))
+    if WHOLE.fullmatch(value):
+        number = int(value)
+        return {number: name if equals else declared.get(number, f"label_{number}")}
+    named = {number: given for number, given in declared.items() if given == value and not equals}
+    if named:
+        return named
+    names = ", ".join(f"{number}={given}" for number, given in declared.items()) or "none"
+    raise ValueError(
+        f"label {choice!r}: neither VALUE=NAME nor a declared name (declared: {names}); "
+        "7=pancreas, say, expected"
+    )
+
+
+def _check_choice(
+    choice: str, value: int, name: str, above: Sequence[int], names: Mapping[int, str]
+) -> None:
+    if value <= 0:
+        raise ValueError(f"label {choice!r}: value {value}; above 0 expected: 0 is the background")
+    if not name or name.casefold() == BACKGROUND:
+        raise ValueError(
+            f"label {choice!r}: name {name!r}; a name for what is segmented expected: choose one"
+        )
+    if value not in above:
+        raise ValueError(
+            f"label {choice!r}: no label map holds {value}; one of "
+            f"{', '.join(map(str, above[:20]))} expected: choose another value"
+        )
+    if names.get(value, name) != name:
+        raise ValueError(
+            f"label {choice!r}: {value} is already {names[value]}; one name per value expected: "
+            "leave one out"
+        )
+
+
+def _declared(file: Path, value: Any, name: Any) -> int:
+    """A declared value, if it is a whole number that belongs to one name."""
+    if isinstance(value, list):
+        raise ValueError(
+            f"{file}: {name!r:.40} is the region {value!r:.40}; one value per name expected: "
+            "declare the values apart, and merge them when they are chosen"
+        )
+    if str(name) == "ignore":
+        raise ValueError(
+            f"{file}: voxels of value {value!r:.20} are to be ignored; every voxel labelled expected: "
+            "complete the labels, or declare it background"
+        )
+    if isinstance(value, (int, str)) and WHOLE.fullmatch(str(value)) and int(value) >= 0:
+        return int(value)
+    raise ValueError(
+        f"{file}: label {name!r:.40} has the value {value!r:.40}; a whole number from 0 on expected: "
+        "correct the file"
+    )
