@@ -14,6 +14,7 @@ from monai_attn.cli.demo import demo
 from monai_attn.cli.doctor import doctor
 from monai_attn.cli.evaluate import evaluate
 from monai_attn.cli.phantom import phantom
+from monai_attn.cli.plan import plan
 from monai_attn.cli.segment import segment
 
 INTERRUPTED, TERMINATED = 130, 143  # the exit codes shells give to SIGINT and SIGTERM
@@ -25,7 +26,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (segment, evaluate, doctor, phantom, demo):
+for command in (segment, evaluate, plan, doctor, phantom, demo):
     app.command()(command)
 
 

@@ -1,0 +1,146 @@
+"""`monai-attn plan`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+from rich.table import Table
+
+from monai_attn import DEFAULT_BUNDLE
+from monai_attn.cli.console import complain, err, out, progress_bars
+from monai_attn.cli.opening import without_collection
+from monai_attn.cli.options import BundleOption, DebugOption, path_of
+
+WORDS = ("least", "median", "most")
+
+if TYPE_CHECKING:
+    from monai_attn.planning.fingerprint import CaseFacts, Fingerprint
+    from monai_attn.planning.rules import TrainingPlan
+
+
+def plan(
+    data: Annotated[
+        Path,
+        typer.Argument(parser=path_of, help="Labelled cases: a Decathlon folder, or a datalist."),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            parser=path_of,
+            metavar="PATH",
+            help="Also write the values to this JSON file, an overlay for the bundle's configs.",
+        ),
+    ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="VALUE=NAME",
+            help="A label to segment, such as 7=pancreas; may be repeated. By default all as one.",
+        ),
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            help="Memory for a training step, such as 8GiB; by default what is free here."
+        ),
+    ] = None,
+    bundle: BundleOption = DEFAULT_BUNDLE,
+    debug: DebugOption = False,
+) -> None:
+    """Look at labelled cases and say which grid, window and network suit them, and why."""
+    if output and output.suffix.lower() != ".json":
+        raise ValueError(f"{output}: ends in {output.suffix!r}; a .json file expected: rename it")
+    with err.status("looking"), without_collection():
+        from monai_attn.bundle import find_bundle
+        from monai_attn.inference.plan import format_memory, parse_memory
+        from monai_attn.planning.cases import parse_classes
+        from monai_attn.planning.fingerprint import fingerprint
+        from monai_attn.planning.memory import training_memory
+        from monai_attn.planning.rules import base_of, make_plan, write_plan
+
+        base = base_of(find_bundle(bundle))
+        classes = parse_classes(label or [])
+        given = parse_memory(memory) if memory else None
+        budget, on_gpu = training_memory() if given is None else (given, False)
+    facts = _facts(data, list(classes) or None)
+    found = fingerprint(facts, classes or None)
+    made = make_plan(found, budget, base, cached=given is None and not on_gpu)
+    _show(found, made)
+    whose = "allowed" if given else f"free on {'the GPU' if on_gpu else 'this machine'}"
+    out.print(
+        f"memory: {format_memory(made.step_bytes)} for a step, {format_memory(budget)} {whose}; "
+        f"{format_memory(made.cache_bytes)} for cached cases",
+        highlight=False,
+    )
+    if output:
+        written = write_plan(made, output)
+        out.print(f"plan: {written}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _facts(data: Path, values: list[int] | None) -> list[CaseFacts]:
+    """What every case says; where one cannot be read, all that cannot are named and nothing is planned."""
+    from monai_attn.data.cases import find_cases
+    from monai_attn.planning.cases import read_cases
+
+    facts: list[CaseFacts] = []
+    cases = find_cases(data)
+    failed = 0
+    with progress_bars() as progress:
+        for said in progress.track(read_cases(cases, values), len(cases), description="cases"):
+            if isinstance(said, str):
+                failed += 1
+                complain("error", said)
+            else:
+                facts.append(said)
+    if failed:
+        complain(
+            "note", f"{failed} of {len(cases)} cases cannot be read; mend them, or leave them out"
+        )
+        raise typer.Exit(1)
+    return facts
+
+
+def _show(found: Fingerprint, made: TrainingPlan) -> None:
+    """The data, then the values and their reasons, in tables that fit 80 characters."""
+    summary = found.as_json()
+    cases = f"{found.cases} case{'s' if found.cases > 1 else ''}"
+    data = Table(cases, *WORDS, box=SIMPLE_HEAD, pad_edge=False)
+    rows = {"voxels": summary["size_voxels"], "spacing (mm)": summary["spacing_mm"]}
+    for name, said in summary["classes"].items():
+        missing = found.cases - said["cases"]
+        rows[f"{name} (mm)"] = said["extent_mm"]
+        rows[f"{name} (ml{f', not in {missing}' if missing else ''})"] = said["volume_ml"]
+    for title, spread in rows.items():
+        data.add_row(escape(title), *[_sizes(spread[word]) for word in WORDS])
+    data.add_row("HU inside (99 %)", *[f"{found.hu[p]:.0f}" for p in (0.5, 50.0, 99.5)])
+    out.print(data)
+    values = Table(box=SIMPLE_HEAD, pad_edge=False)
+    values.add_column("id", no_wrap=True)
+    values.add_column("value")
+    values.add_column("why")
+    for name, value in made.overrides.items():
+        values.add_row(name, escape(_text(value)), escape(made.reasons[name]))
+    out.print(values)
+
+
+def _sizes(values: float | list[float]) -> str:
+    """One number, or one for each axis, with as many digits as matter."""
+    several = values if isinstance(values, list) else [values]
+    return " x ".join(f"{n:.0f}" if abs(n) >= 20 else f"{n:.3g}" for n in several)
+
+
+def _text(value: object) -> str:
+    """A value in a few characters; of a label map, what is not background."""
+    if isinstance(value, dict) and not all(isinstance(to, int) for to in value.values()):
+        return ", ".join(f"{name} {json.dumps(to)}" for name, to in value.items())
+    if isinstance(value, dict):
+        kept = ", ".join(f"{label} to {to}" for label, to in value.items() if to)
+        return kept if all(value.values()) else f"{kept}, others to 0"
+    return json.dumps(value).replace(".0", "")

@@ -1,0 +1,16 @@
+"""The memory that training may take: of the GPU, if there is one, else of the machine."""
+
+from __future__ import annotations
+
+from monai_attn.inference.plan import free_memory
+
+SHARE = 0.8  # of what is free: libraries set room aside, and fragments remain
+
+
+def training_memory() -> tuple[int, bool]:
+    """Bytes that training may hold here, and whether they are a GPU's."""
+    import torch
+
+    if torch.cuda.is_available():
+        return int(SHARE * torch.cuda.mem_get_info()[0]), True
+    return int(SHARE * free_memory()), False

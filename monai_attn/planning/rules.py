@@ -1,0 +1,276 @@
+"""From what the data are to the values that training and inference take, each with its reason.
+
+Where the rules come from is said in `monai_attn.planning.layout`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from monai_attn.data.files import written_whole
+from monai_attn.inference.plan import format_memory
+from monai_attn.planning.fingerprint import EVERYTHING, Fingerprint
+from monai_attn.planning.layout import BOTTOM, FINER, WIDEST, Layout, layout
+
+MOST_VOXELS = {
+    2: 512**2,
+    3: 128**3,
+}  # of a window; more takes a CPU a minute a step, and adds little
+LEAST_VOXELS = {2: 64**2, 3: 32**3}  # fewer show no organ
+MOST_WINDOWS = {2: 32, 3: 8}  # of a step; beyond, an epoch has too few of them
+WANTED_WINDOWS = 2  # of a step: batch normalisation is unsteady with one
+MOST_SHARE = (
+    0.05  # of all voxels that a step may show, as nnU-Net has it: else cases are learnt by heart
+)
+CONTEXT = 0.5  # of the foreground's range of HU, on either side: the fat and vessels around it
+LOWEST, HIGHEST, ROUND = -1024.0, 2000.0, 10.0  # HU: air, dense bone; what the window is rounded to
+NESTED = ("reasons", "fingerprint")  # keys of a plan that are no overrides
+NARROWEST = 100.0  # HU; less would be noise alone
+
+
+@dataclass(frozen=True)
+class Base:
+    """What a plan takes over from the bundle it is for.
+
+    Attributes:
+        spatial_dims: of its network.
+        num_samples: windows of a case.
+        deep_supervision: coarser levels with a head of their own.
+        displayed: `displayable_configs` of its inference, as they are.
+    """
+
+    spatial_dims: int = 3
+    num_samples: int = 2
+    deep_supervision: int = 2
+    displayed: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """Values for a bundle's configs.
+
+    Attributes:
+        overrides: by id, plain values.
+        reasons: by id, one sentence.
+        fingerprint: what they follow from.
+        step_bytes: what a training step holds.
+        cache_bytes: what the cached cases hold.
+    """
+
+    overrides: Mapping[str, Any]
+    reasons: Mapping[str, str]
+    fingerprint: Fingerprint
+    step_bytes: int
+    cache_bytes: int
+
+    def as_json(self) -> dict[str, Any]:
+        """The overlay: the overrides, and beside them `reasons` and `fingerprint`."""
+        return {
+            **self.overrides,
+            "reasons": dict(self.reasons),
+            "fingerprint": self.fingerprint.as_json(),
+        }
+
+
+def base_of(bundle: Path) -> Base:
+    """What a plan takes over from a bundle's configs, read as plain JSON.
+
+    Raises:
+        ValueError: if there is no config, or no network in it.
+    """
+    configs = []
+    for name in ("train", "inference"):
+        file = bundle / "configs" / f"{name}.json"
+        try:
+            configs.append(json.loads(file.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"{file}: cannot be read as JSON; a bundle that can be trained expected: "
+                "name another one"
+            ) from error
+    train, inference = configs
+    network = train.get("network_def", {})
+    if network.get("spatial_dims") not in (2, 3):
+        raise ValueError(
+            f"{bundle}: network_def#spatial_dims in its train.json is "
+            f"{network.get('spatial_dims')!r}; 2 or 3 expected: name another bundle"
+        )
+    return Base(
+        spatial_dims=network["spatial_dims"],
+        num_samples=int(train.get("num_samples", Base.num_samples)),
+        deep_supervision=int(network.get("deep_supervision", 0)),
+        displayed=inference.get("displayable_configs", {}),
+    )
+
+
+def make_plan(
+    found: Fingerprint, memory: int, base: Base | None = None, *, cached: bool = False
+) -> TrainingPlan:
+    """The values that suit a data set and a memory.
+
+    Args:
+        found: the data set.
+        memory: bytes that training may hold.
+        base: the bundle that is trained; the shipped 3D one by default.
+        cached: whether the cached cases lie in the same memory, as they do without a GPU.
+
+    Raises:
+        ValueError: if the memory is too little for one step with one small window, or the scans are too
+            small for a network.
+    """
+    base = base or Base()
+    classes = 1 + len(found.volumes_ml)
+    chosen = _largest(found, memory, base.spatial_dims, cached)
+    free = memory - (chosen.cache_bytes(found.cases) if cached else 0)
+    windows = _windows(chosen, found, free, classes)
+    samples = min(base.num_samples, windows)
+    batch = max(1, min(windows // samples, found.cases - max(1, round(found.cases / 10))))
+    step = chosen.step_bytes(batch * samples, classes)
+    values = {
+        **_grid(chosen, found),
+        "intensity_range": _intensity_range(found),
+        **_network(chosen, base),
+        **_classes(found),
+        "batch_size": (batch, f"cases in a step, which takes {format_memory(step)}"),
+        "num_samples": (samples, "windows of each case"),
+    }
+    if base.displayed.get("focus"):
+        values["displayable_configs"] = (  # whole: train.json has none of which a part could change
+            {**base.displayed, "focus": False},
+            "no focus: the bundle's locator is for its own weights; true once you train one",
+        )
+    return TrainingPlan(
+        overrides={name: value for name, (value, _) in values.items()},
+        reasons={name: reason for name, (_, reason) in values.items()},
+        fingerprint=found,
+        step_bytes=step,
+        cache_bytes=chosen.cache_bytes(found.cases),
+    )
+
+
+def write_plan(plan: TrainingPlan, path: str | Path) -> Path:
+    """Write a plan as an overlay for a bundle's configs, whole or not at all; a value is a line."""
+    text = _object({k: v if k in NESTED else json.dumps(v) for k, v in plan.as_json().items()})
+    with written_whole(path) as file:
+        file.write(f"{text}\n".encode())
+    return Path(path)
+
+
+def _largest(found: Fingerprint, memory: int, dims: int, cached: bool) -> Layout:
+    """The layout with the largest window of which a step fits."""
+    classes = 1 + len(found.volumes_ml)
+    for chosen, windows in _candidates(found, dims):
+        kept = chosen.cache_bytes(found.cases) if cached else 0
+        need = chosen.step_bytes(windows, classes) + kept
+        if need <= memory:
+            return chosen
+    cache = f", the cached cases {format_memory(kept)}" if kept else ""
+    raise ValueError(
+        f"memory (={format_memory(memory)}) is too little: a training step with one window of "
+        f"{_by(chosen.roi_size)} voxels takes {format_memory(need - kept)}{cache}; "
+        f"{format_memory(1.05 * need)} expected: allow it with --memory, or train elsewhere"
+    )
+
+
+def _candidates(found: Fingerprint, dims: int) -> Iterator[tuple[Layout, int]]:
+    """Layouts with ever smaller windows, two of which shall fit; at last the smallest, alone."""
+    voxels = MOST_VOXELS[dims]
+    while voxels > LEAST_VOXELS[dims]:
+        yield layout(found, voxels, dims), WANTED_WINDOWS
+        voxels = int(voxels * FINER)
+    yield layout(found, LEAST_VOXELS[dims], dims), 1
+
+
+def _windows(chosen: Layout, found: Fingerprint, free: int, classes: int) -> int:
+    """How many windows a step can and should have, at least one."""
+    dims, size = len(chosen.roi_size), math.prod(chosen.roi_size)
+    seen = MOST_SHARE * found.cases * math.prod(chosen.grid) / size
+    fixed = chosen.step_bytes(0, classes)
+    fitting = (free - fixed) // (chosen.step_bytes(1, classes) - fixed)
+    return max(1, min(MOST_WINDOWS[dims], fitting, max(WANTED_WINDOWS, int(seen))))
+
+
+def _grid(chosen: Layout, found: Fingerprint) -> dict[str, tuple[Any, str]]:
+    spacing, roi = chosen.spacing, chosen.roi_size
+    why = "median of the cases"
+    middle = np.median(found.spacings, axis=0)
+    if chosen.coarsened:
+        why = f"{why}, but {min(spacing[: len(roi)]):g} or more: else a window sees too little"
+    elif any(mm < was - 0.01 for mm, was in zip(spacing, middle, strict=True)):
+        why = f"{why}; their 10th percentile along the coarse axis"
+    covered = np.multiply(roi, spacing[: len(roi)]).round()
+    box = found.structure_mm[: len(roi)].round()
+    sees = f"{_by(covered)} mm; a typical structure has {_by(box)}"
+    return {"spacing": (list(spacing), why), "roi_size": (list(roi), sees)}
+
+
+def _intensity_range(found: Fingerprint) -> tuple[list[float], str]:
+    """The HU of the foreground from the 0.5th to the 99.5th percentile, half as much again on either side."""
+    low, high = found.hu[0.5], found.hu[99.5]
+    margin = max(CONTEXT * (high - low), (NARROWEST - (high - low)) / 2)
+    window = [
+        max(LOWEST, math.floor((low - margin) / ROUND) * ROUND),
+        min(HIGHEST, math.ceil((high + margin) / ROUND) * ROUND),
+    ]
+    if window[1] - window[0] < NARROWEST:  # the foreground lies outside of what a CT shows
+        window = [min(window[0], HIGHEST - NARROWEST), max(window[1], LOWEST + NARROWEST)]
+    return (
+        window,
+        f"{low:.0f} to {high:.0f} inside the labels (99 %), and half of it on either side",
+    )
+
+
+def _network(chosen: Layout, base: Base) -> dict[str, tuple[Any, str]]:
+    bottom = [
+        n // math.prod(steps)
+        for n, steps in zip(chosen.roi_size, zip(*chosen.strides, strict=True), strict=True)
+    ]
+    strides = [step[0] if len(set(step)) == 1 else list(step) for step in chosen.strides]
+    levels = len(chosen.channels)
+    uneven = any(isinstance(step, list) for step in strides)
+    halved = "a coarse or short axis is left as it is" if uneven else "every axis is halved"
+    return {
+        "network_def#channels": (
+            list(chosen.channels),
+            f"{levels} levels, as the window allows; doubled each time, up to {WIDEST}",
+        ),
+        "network_def#strides": (
+            strides,
+            f"{halved}; {_by(bottom)} voxels remain, {BOTTOM} or more along an axis",
+        ),
+        "network_def#deep_supervision": (
+            max(0, min(base.deep_supervision, levels - 2)),
+            "coarser levels with a head of their own in training",
+        ),
+    }
+
+
+def _classes(found: Fingerprint) -> dict[str, tuple[Any, str]]:
+    names = list(found.volumes_ml)
+    listed = ", ".join(names).replace("@", " at ")  # MONAI takes @ for a reference
+    every = "every label above 0 is foreground" if names == [EVERYTHING] else "the labels as chosen"
+    return {
+        "num_classes": (1 + len(names), f"background, {listed}"),
+        "label_map": ({str(value): to for value, to in found.label_map.items()}, every),
+    }
+
+
+def _object(entries: Mapping[str, Any], indent: str = "    ") -> str:
+    """JSON of values that are JSON already, or objects of which each entry is to be a line."""
+    lines = []
+    for name, value in entries.items():
+        if not isinstance(value, str):
+            value = _object({k: json.dumps(v) for k, v in value.items()}, indent + "    ")
+        lines.append(f"{indent}{json.dumps(name)}: {value}")
+    return "{\n" + ",\n".join(lines) + f"\n{indent[4:]}}}"
+
+
+def _by(sizes: Any) -> str:
+    return " x ".join(f"{size:g}" for size in sizes)
