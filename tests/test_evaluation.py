@@ -1,3 +1,4 @@
+import csv
 import gzip
 import io
 import json
@@ -15,11 +16,13 @@ from monai_attn import evaluation
 from monai_attn.evaluation import (
     CaseScore,
     evaluate_files,
+    read_scores,
     score_labels,
     score_table,
     summarize,
     write_summary,
 )
+from scans import AFFINES
 
 SHAPE = (6, 5, 4)
 AFFINE = np.diag([2.0, 1.0, 5.0, 1.0])  # a voxel is 0.01 ml
@@ -88,6 +91,36 @@ def test_background_alone_has_no_label_to_score():
 def test_any_integer_type(dtype):
     (score,) = score_labels(block(2, 4).astype(dtype), block(1, 3).astype(np.int64), (1, 1, 1))
     assert score.dice == 0.5
+
+
+# prediction, reference, MSD, HD95, NSD
+DISTANCES = {
+    "equal": (block(1, 3), block(1, 3), 0, 0, 1),
+    "one voxel apart": (block(4, 5), block(3, 4), 3, 3, 0),
+    "both empty": (block(0, 0), block(0, 0), 0, 0, 1),
+    "prediction empty": (block(0, 0), block(1, 3), None, None, 0),
+    "reference empty": (block(1, 3), block(0, 0), None, None, 0),
+    "the other label between": (
+        block(0, 1) + block(2, 4, label=2),
+        block(5, 6) + block(2, 4, label=2),
+        15,
+        15,
+        0,
+    ),
+}
+
+
+@pytest.mark.parametrize("row", DISTANCES.values(), ids=DISTANCES.keys())
+def test_distances_are_in_millimetres(row):
+    prediction, reference, *expected = row
+    (score,) = score_labels(prediction, reference, (3, 1, 1), labels=[1])
+    assert [score.surface_distance_mm, score.hd95_mm, score.nsd_2mm] == expected
+
+
+def test_what_lies_around_the_labels_changes_nothing():
+    prediction, reference = random_labels(0), random_labels(1)
+    wide = [np.pad(labels, ((3, 9), (0, 5), (2, 0))) for labels in (prediction, reference)]
+    assert score_labels(*wide, (3, 1, 2)) == score_labels(prediction, reference, (3, 1, 2))
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -166,6 +199,7 @@ def test_two_files(tmp_path):
     reference = save(tmp_path / "case_7.nii.gz", block(1, 3))
     (score,) = evaluate_files(prediction, str(reference))
     assert (score.case, score.label, score.dice) == ("case_7", 1, 0.5)
+    assert score.hd95_mm == 2  # mm, of the affine
     assert score.reference_ml == pytest.approx(0.4)
 
 
@@ -174,8 +208,12 @@ def test_folders_are_scored_case_by_case(tmp_path):
         save(tmp_path / "out" / name, labels)
     for name in ("a.nii.gz", "z.nii.gz"):
         save(tmp_path / "labels" / name, block(1, 3))
-    scores = evaluate_files(tmp_path / "out", tmp_path / "labels")
+    calls = []
+    scores = evaluate_files(
+        tmp_path / "out", tmp_path / "labels", on_case=lambda *call: calls.append(call)
+    )
     assert [(score.case, score.dice) for score in scores] == [("a", 0.5), ("z", 1)]
+    assert calls == [(1, 2), (2, 2)]
 
 
 def test_a_voxel_of_a_sheared_grid_has_the_volume_of_its_parallelepiped(tmp_path):
@@ -183,6 +221,23 @@ def test_a_voxel_of_a_sheared_grid_has_the_volume_of_its_parallelepiped(tmp_path
     sheared[0, 2] = 3.0  # a tilted gantry: the slices slide, the volume stays 10 mm^3
     path = save(tmp_path / "a.nii", block(1, 3), sheared)
     assert evaluate_files(path, path)[0].reference_ml == pytest.approx(0.4)
+
+
+# a sheared grid's third axis is longer by the shear; that it leans is left out
+@pytest.mark.parametrize(
+    ("name", "spacing"),
+    [("LPS", (2, 1, 5)), ("oblique", (2, 1, 5)), ("sheared", (2, 1, 27.25**0.5))],
+)
+def test_distances_follow_the_spacing_and_not_the_direction_of_the_axes(tmp_path, name, spacing):
+    prediction, reference = random_labels(0, 1), random_labels(1, 1)
+    paths = [
+        save(tmp_path / file, labels, AFFINES[name])
+        for file, labels in (("p.nii", prediction), ("r.nii", reference))
+    ]
+    (score,), (expected,) = evaluate_files(*paths), score_labels(prediction, reference, spacing)
+    assert score.surface_distance_mm == pytest.approx(expected.surface_distance_mm)
+    assert score.hd95_mm == pytest.approx(expected.hd95_mm)
+    assert score.nsd_2mm == expected.nsd_2mm
 
 
 @pytest.mark.parametrize("label", [1, 255, 65535, 2**24 - 1])
@@ -202,7 +257,7 @@ def test_a_label_that_one_case_lacks_in_both_maps_scores_one_there(tmp_path):
         save(tmp_path / folder / "a.nii", block(0, 0))
         save(tmp_path / folder / "b.nii", block(1, 3))
     scores = evaluate_files(tmp_path / "out", tmp_path / "labels")
-    assert scores[0] == CaseScore("a", 1, 1, 1, 1, 0, 0)
+    assert scores[0] == CaseScore("a", 1, 1, 1, 1, 0, 0, 1, 0, 0)
     assert [score.case for score in scores] == ["a", "b"]
 
 
@@ -315,11 +370,12 @@ def test_files_that_cannot_be_read(tmp_path, spoil, message):
     assert one_line(raised).startswith(f"{path}: {message}")
 
 
+# case, label, Dice, precision, recall, MSD, HD95, NSD, reference, prediction
 SCORES = [
-    CaseScore("a", 1, dice=0.9, precision=1.0, recall=0.8, reference_ml=80, predicted_ml=70),
-    CaseScore("b", 1, dice=0.8, precision=0.8, recall=0.8, reference_ml=90, predicted_ml=95),
-    CaseScore("c", 1, dice=0.1, precision=0.3, recall=0.2, reference_ml=40, predicted_ml=60),
-    CaseScore("c", 2, dice=0.5, precision=0.5, recall=0.5, reference_ml=10, predicted_ml=10),
+    CaseScore("a", 1, 0.9, 1.0, 0.8, 1.0, 4.0, 0.9, reference_ml=80, predicted_ml=70),
+    CaseScore("b", 1, 0.8, 0.8, 0.8, 2.0, 8.0, 0.6, reference_ml=90, predicted_ml=95),
+    CaseScore("c", 1, 0.1, 0.3, 0.2, None, None, 0.0, reference_ml=40, predicted_ml=60),
+    CaseScore("c", 2, 0.5, 0.5, 0.5, 3.0, 9.0, 0.5, reference_ml=10, predicted_ml=10),
 ]
 
 
@@ -329,11 +385,15 @@ def test_summary_averages_each_label_over_cases():
     assert summary["mean"]["1"] == pytest.approx(
         {
             "n": 3,
+            "n_surface": 2,
             "dice": 0.6,
             "dice_median": 0.8,
             "dice_min": 0.1,
             "precision": 0.7,
             "recall": 0.6,
+            "surface_distance_mm": 1.5,
+            "hd95_mm": 6,
+            "nsd_2mm": 0.5,
             "reference_ml": 70,
             "predicted_ml": 75,
             "volume_error_ml": 5,
@@ -349,6 +409,12 @@ def test_summary_keeps_every_case():
     assert rows[0]["volume_error_ml"] == -10
 
 
+def test_a_mean_of_no_distance_is_none():
+    row = summarize(SCORES[2:3])["mean"]["1"]
+    assert (row["n"], row["n_surface"]) == (1, 0)
+    assert row["surface_distance_mm"] is row["hd95_mm"] is None
+
+
 def test_no_scores_make_an_empty_summary():
     assert summarize([]) == {"cases": [], "mean": {}}
 
@@ -357,6 +423,54 @@ def test_written_summary_reads_back_equal(tmp_path):
     path = write_summary(iter(SCORES), tmp_path / "new" / "scores.json")
     assert json.loads(path.read_text()) == summarize(SCORES)
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_written_scores_read_back_equal(tmp_path):
+    assert read_scores(write_summary(SCORES, tmp_path / "scores.json")) == SCORES
+
+
+def test_a_csv_has_a_row_per_case_and_label(tmp_path):
+    path = write_summary(SCORES, tmp_path / "scores.csv")
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["case"], row["label"]) for row in rows] == [(s.case, str(s.label)) for s in SCORES]
+    assert [row["hd95_mm"] for row in rows] == ["4.0", "8.0", "", "9.0"]
+    assert [float(row["volume_error_ml"]) for row in rows] == [-10, 5, 20, 0]
+
+
+def changed(**values):
+    row = {**summarize(SCORES)["cases"][0], **values}
+    return json.dumps({"cases": [{key: row[key] for key in row if row[key] != "left out"}]})
+
+
+# what the file holds, what the one line says after the path
+BAD_SCORES = {
+    "no JSON": ("case,label", "holds no scores (JSONDecodeError"),
+    "something else": ("[1, 2]", "holds no scores (TypeError"),
+    "rows of something else": ('{"cases": [1]}', "holds no scores (TypeError"),
+    "no surfaces": (changed(nsd_2mm="left out"), "holds no scores (KeyError('nsd_2mm'))"),
+    "NaN": (changed(dice=float("nan")), "case 'a', label 1: dice is nan; one whole score"),
+    "text": (changed(dice="0.9"), "case 'a', label 1: dice is '0.9'; one whole score"),
+    "no Dice": (changed(dice=None), "case 'a', label 1: dice is None; one whole score"),
+    "label": (changed(label="1"), "case 'a', label '1': no case's name with a whole number"),
+    "twice": (json.dumps({"cases": summarize(SCORES[:1])["cases"] * 2}), "label 1: comes twice"),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), BAD_SCORES.values(), ids=BAD_SCORES.keys())
+def test_scores_that_cannot_be_read(tmp_path, text, message):
+    path = tmp_path / "scores.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r".") as raised:
+        read_scores(path)
+    assert one_line(raised).startswith(f"{path}: ")
+    assert message in one_line(raised)
+
+
+def test_scores_that_are_not_there(tmp_path):
+    with pytest.raises(ValueError, match=r"nowhere\.json: cannot be read \(No such file") as raised:
+        read_scores(tmp_path / "nowhere.json")
+    one_line(raised)
 
 
 def test_a_failed_write_leaves_the_old_summary(tmp_path, monkeypatch):
@@ -374,21 +488,51 @@ def test_a_failed_write_leaves_the_old_summary(tmp_path, monkeypatch):
 
 
 def printed(scores):
-    console = Console(width=120, record=True, file=io.StringIO())
+    console = Console(width=80, record=True, file=io.StringIO())
     console.print(score_table(scores))
-    return [line.strip("│ ").split() for line in console.export_text().splitlines()]
+    return console.export_text().splitlines()
+
+
+def cells(lines):
+    return [line.split() for line in lines]
 
 
 def test_table_shows_each_case_and_the_mean():
-    lines = [[cell for cell in line if cell != "│"] for line in printed(SCORES)]
-    assert ["a", "1", "0.900", "1.000", "0.800", "80.0", "70.0", "-10.0"] in lines
-    assert ["mean", "of", "3", "1", "0.600", "0.700", "0.600", "70.0", "75.0", "+5.0"] in lines
+    lines = cells(printed(SCORES))
+    mean = ["mean", "of", "3", "1", "0.600", "0.700", "0.600", "1.50", "6.00", "0.500"]
+    assert ["a", "1", "0.900", "1.000", "0.800", "1.00", "4.00", "0.900", "80.0", "-10.0"] in lines
+    assert ["c", "1", "0.100", "0.300", "0.200", "-", "-", "0.000", "40.0", "+20.0"] in lines
+    assert [*mean, "70.0", "+5.0"] in lines
     assert not any(line[:3] == ["mean", "of", "1"] for line in lines)
 
 
+def test_table_says_of_how_many_cases_the_distances_are():
+    text = " ".join(" ".join(line) for line in cells(printed(SCORES)))
+    assert "label 1: MSD and HD95 of 2 of 3 cases" in text
+    assert "label 2: MSD" not in text
+
+
+def test_a_long_name_is_folded_and_leaves_the_numbers_whole():
+    name = "a_case_with_a_name_" * 5
+    largest = CaseScore(name, 2**24 - 1, 1, 1, 1, 123.4, 1234.5, 1, 12345.6, 0)
+    lines = printed([largest])
+    assert "".join(line.split()[0] for line in lines if "_" in line) == name
+    (row,) = [line.split() for line in lines if "16777215" in line]
+    assert row[2:] == [
+        "1.000",
+        "1.000",
+        "1.000",
+        "123.40",
+        "1234.50",
+        "1.000",
+        "12345.6",
+        "-12345.6",
+    ]
+
+
 def test_table_shows_a_case_name_as_it_is():
-    (row,) = [line for line in printed([CaseScore("[red]", 1, 1, 1, 1, 1, 1)]) if "1.000" in line]
-    assert row[0] == "[red]"
+    lines = cells(printed([CaseScore("[red]", 1, 1, 1, 1, 0, 0, 1, 1, 1)]))
+    assert "[red]" in [line[0] for line in lines if "1.000" in line]
 
 
 def test_import_is_light():
@@ -401,6 +545,8 @@ def test_import_is_light():
 
 def test_a_summary_is_never_written_over_a_label_map(tmp_path):
     (tmp_path / "a.nii.gz").write_bytes(b"labels")
-    with pytest.raises(ValueError, match=r"a\.nii\.gz: suffix '\.gz'; '\.json' expected"):
+    with pytest.raises(
+        ValueError, match=r"a\.nii\.gz: suffix '\.gz'; '\.json' or '\.csv' expected"
+    ):
         write_summary([], tmp_path / "a.nii.gz")
     assert (tmp_path / "a.nii.gz").read_bytes() == b"labels"

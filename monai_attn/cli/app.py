@@ -9,6 +9,7 @@ import warnings
 
 import typer
 
+from monai_attn.cli.compare import compare
 from monai_attn.cli.console import complain, error_lines
 from monai_attn.cli.demo import demo
 from monai_attn.cli.doctor import doctor
@@ -16,6 +17,7 @@ from monai_attn.cli.evaluate import evaluate
 from monai_attn.cli.phantom import phantom
 from monai_attn.cli.plan import plan
 from monai_attn.cli.segment import segment
+from monai_attn.cli.train import train
 
 INTERRUPTED, TERMINATED = 130, 143  # the exit codes shells give to SIGINT and SIGTERM
 
@@ -26,7 +28,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (segment, evaluate, plan, doctor, phantom, demo):
+for command in (segment, train, plan, evaluate, compare, doctor, phantom, demo):
     app.command()(command)
 
 

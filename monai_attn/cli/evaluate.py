@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from monai_attn.cli.console import out
+from monai_attn.cli.console import out, progress_bars
 from monai_attn.cli.options import DebugOption, path_of
 
 
@@ -19,21 +19,31 @@ def evaluate(
         Path, typer.Argument(parser=path_of, help="The reference for each: a file, or a folder.")
     ],
     output: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
             "--output",
             "-o",
             parser=path_of,
             metavar="PATH",
-            help="Also write the scores to this JSON file.",
+            help="Also write the scores to this .json or .csv file (repeatable).",
         ),
     ] = None,
     debug: DebugOption = False,
 ) -> None:
-    """Score label maps against references: Dice, precision, recall, volumes."""
+    """Score label maps against references: Dice, precision, recall, surface distances, volumes."""
+    from monai_attn.data.tables import check_table_path
     from monai_attn.evaluation import evaluate_files, score_table, write_summary
 
-    scores = evaluate_files(prediction, reference)
+    for path in output or []:
+        check_table_path(path)
+    with progress_bars() as progress:
+        task = progress.add_task("cases", total=None)
+        scores = evaluate_files(
+            prediction,
+            reference,
+            on_case=lambda done, total: progress.update(task, completed=done, total=total),
+        )
     out.print(score_table(scores) if scores else "no case has a label above 0, on either side")
-    if output:
-        out.print(f"scores: {write_summary(scores, output)}")
+    for path in output or []:
+        written = write_summary(scores, path)
+        out.print(f"scores: {written}", highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,83 @@
+"""`monai-attn compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from monai_attn.cli.console import out
+from monai_attn.cli.options import DebugOption, path_of
+
+
+def compare(
+    a: Annotated[
+        Path,
+        typer.Argument(
+            metavar="A",
+            parser=path_of,
+            help="Scores of evaluate (JSON), or a folder with scores.json or eval/scores.json.",
+        ),
+    ],
+    b: Annotated[
+        Path, typer.Argument(metavar="B", parser=path_of, help="The same, of the other side.")
+    ],
+    more_a: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--a",
+            parser=path_of,
+            metavar="RUN",
+            help="Another run of A, to average with (repeatable).",
+        ),
+    ] = None,
+    more_b: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--b",
+            parser=path_of,
+            metavar="RUN",
+            help="Another run of B, to average with (repeatable).",
+        ),
+    ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--metric",
+            metavar="NAME",
+            help="Compare this metric, such as dice, alone (repeatable).",
+        ),
+    ] = None,
+    output: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--output",
+            "-o",
+            parser=path_of,
+            metavar="PATH",
+            help="Also write the comparison to this .json or .csv file (repeatable).",
+        ),
+    ] = None,
+    debug: DebugOption = False,
+) -> None:
+    """Compare two sets of scores, case by case: B - A, its 95 % interval and Wilcoxon's p."""
+    from monai_attn.comparison import (
+        METRICS,
+        compare_scores,
+        comparison_table,
+        read_runs,
+        write_comparison,
+    )
+    from monai_attn.data.tables import check_table_path
+
+    for path in output or []:
+        check_table_path(path)
+    runs_a, runs_b = read_runs([a, *(more_a or [])]), read_runs([b, *(more_b or [])])
+    differences = compare_scores(runs_a, runs_b, metrics=metric or METRICS)
+    for side, runs in (("A", runs_a), ("B", runs_b)):
+        out.print(f"{side}: {', '.join(runs)}", highlight=False, markup=False, soft_wrap=True)
+    out.print(comparison_table(differences))
+    for path in output or []:
+        written = write_comparison(differences, path, a=runs_a, b=runs_b)
+        out.print(f"comparison: {written}", highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,77 @@
+"""Tables as files: JSON for programs, CSV for spreadsheets, by the suffix of the name."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from monai_attn.data.files import make_writable, written_whole
+
+SUFFIXES = (".json", ".csv")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a cell of text that a spreadsheet would compute
+
+
+def check_table_path(path: str | Path) -> Path:
+    """See that a table can be written there, before hours are spent; its folder is made.
+
+    Raises:
+        ValueError: if the name ends in neither .json nor .csv, or the folder cannot be written to.
+    """
+    path = Path(path)
+    _kind(path)
+    make_writable(path.parent)
+    return path
+
+
+def write_table(
+    path: str | Path, content: Any, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]
+) -> Path:
+    """Write a table, whole or not at all; its folder is made.
+
+    Args:
+        path: ends in .json or .csv.
+        content: what JSON holds: plain values, and no NaN.
+        columns: of CSV, in order.
+        rows: of CSV. `None` becomes an empty cell; a text that a spreadsheet would take for a formula
+            gets an apostrophe before it.
+
+    Returns:
+        The path written.
+
+    Raises:
+        ValueError: if the name ends in neither .json nor .csv.
+    """
+    path = Path(path)
+    if _kind(path) == ".json":
+        text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    else:
+        text = _csv(columns, rows)
+    with written_whole(path) as file:
+        file.write(text.encode(errors="backslashreplace"))  # a name that is no UTF-8
+    return path
+
+
+def _kind(path: Path) -> str:
+    kind = path.suffix.lower()
+    if kind not in SUFFIXES:
+        raise ValueError(
+            f"{path}: suffix '{path.suffix}'; '.json' or '.csv' expected: rename the file"
+        )
+    return kind
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    out = csv.writer(text, lineterminator="\n")
+    out.writerow(columns)
+    for row in rows:
+        out.writerow([_cell(row[name]) for name in columns])
+    return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
