@@ -177,7 +177,7 @@ def comparison_table(differences: Iterable[Difference]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)  # fits 80 characters
     table.add_column("label", justify="right", no_wrap=True)
     table.add_column("metric", no_wrap=True)
-    for heading in ("A", "B", "B - A", "95 % interval", "p", "B better"):
+    for heading in ("A", "B", "B - A", "95 % interval", "p", "B\nbetter"):
         table.add_column(heading, justify="right", no_wrap=True)
     for difference in differences:
         table.add_row(*_cells(difference))
@@ -304,7 +304,7 @@ def _scores_file(path: Path) -> Path:
 def _cells(row: Difference) -> list[str]:
     name, digits = SHORT[row.metric]
     if row.difference is None:
-        return [str(row.label), name, "-", "-", "-", "-", "-", f"- of {row.n}"]
+        return [str(row.label), name, "-", "-", "-", "-", "-", f"-/{row.n}"]
     p = "<0.001" if row.p is not None and row.p < 0.001 else f"{row.p:.3f}"
     return [
         str(row.label),
@@ -314,5 +314,5 @@ def _cells(row: Difference) -> list[str]:
         f"{row.difference:+.{digits}f}",
         f"{row.low:+.{digits}f} .. {row.high:+.{digits}f}",
         p,
-        f"{row.n_better} of {row.n}",
+        f"{row.n_better}/{row.n}",
     ]
