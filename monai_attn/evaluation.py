@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import product
 from pathlib import Path
@@ -116,6 +116,7 @@ def evaluate_files(
     reference: str | Path,
     *,
     labels: Iterable[int] | None = None,
+    classes: Mapping[int, int] | None = None,
     on_case: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[CaseScore]:
     """Score a predicted NIfTI label map, or a folder of them, against the reference.
@@ -130,6 +131,8 @@ def evaluate_files(
         reference: the same kind, on the same grids.
         labels: labels to score; by default every label above 0 that occurs in any of the cases. A
             case that lacks a label in both maps scores 1 for it: each mean is over all cases.
+        classes: the label that each value of the references stands for, where they were labelled with
+            other values than the predictions; a value that is not named is background.
         on_case: called after each case with how many are done, and of how many.
 
     Returns:
@@ -143,11 +146,22 @@ def evaluate_files(
         >>> scores = evaluate_files("out/", "labels/")  # doctest: +SKIP
         >>> write_summary(scores, "out/scores.json")  # doctest: +SKIP
     """
-    chosen = None if labels is None else _checked_labels(labels)
     pairs = pair_cases(prediction, reference)
+    return evaluate_pairs(pairs, labels=labels, classes=classes, on_case=on_case)
+
+
+def evaluate_pairs(
+    pairs: Sequence[tuple[str, Path, Path]],
+    *,
+    labels: Iterable[int] | None = None,
+    classes: Mapping[int, int] | None = None,
+    on_case: Callable[[int, int], None] = lambda done, total: None,
+) -> list[CaseScore]:
+    """As `evaluate_files`, for pairs of a prediction and its reference under the name of their case."""
+    chosen = None if labels is None else _checked_labels(labels)
     scores = []
     for done, pair in enumerate(pairs, 1):
-        scores += _score_files(*pair, labels=chosen)
+        scores += _score_files(*pair, labels=chosen, classes=classes)
         on_case(done, len(pairs))
     scored = {(score.case, score.label) for score in scores}
     absent = [
@@ -346,19 +360,33 @@ def _check_arrays(prediction: np.ndarray, reference: np.ndarray, spacing: Sequen
 
 
 def _score_files(
-    case: str, prediction: Path, reference: Path, *, labels: list[int] | None
+    case: str,
+    prediction: Path,
+    reference: Path,
+    *,
+    labels: list[int] | None,
+    classes: Mapping[int, int] | None,
 ) -> list[CaseScore]:
     # labels are whole numbers, so a voxel that is none is an error and not air
     predicted, expected = (read_volume(path, fill=None) for path in (prediction, reference))
     _check_one_grid(predicted, expected)
     return _score_arrays(
         labels_of(predicted),
-        labels_of(expected),
+        _classes_of(labels_of(expected), classes),
         voxel_sizes(expected.affine),
         voxel_ml(expected.affine),
         case=case,
         labels=labels,
     )
+
+
+def _classes_of(labels: np.ndarray, classes: Mapping[int, int] | None) -> np.ndarray:
+    if classes is None:
+        return labels
+    found = np.zeros_like(labels)
+    for value, label in classes.items():
+        found[labels == value] = label
+    return found
 
 
 def _check_one_grid(prediction: Volume, reference: Volume) -> None:

@@ -69,6 +69,7 @@ def train(
     with together() as team:
         with err.status("looking"), without_collection():
             from monai_attn.bundle import find_device
+            from monai_attn.evaluation import score_table
             from monai_attn.training.overrides import parse_settings, read_plan
             from monai_attn.training.run_folder import Request, go_on
             from monai_attn.training.score import score_run
@@ -101,7 +102,14 @@ def train(
         train_run(output, resume=resume, device=device)
         if team.first:
             drop_cache(output)
-            out.print(score_run(output, device))
+            with progress_bars() as progress:
+                task = progress.add_task("validation cases", total=None)
+                scores = score_run(
+                    output,
+                    device,
+                    lambda done, total: progress.update(task, completed=done, total=total),
+                )
+            out.print(score_table(scores))
             out.print(f"bundle: {output}", highlight=False, markup=False, soft_wrap=True)
 
 

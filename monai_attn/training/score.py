@@ -6,11 +6,51 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from rich.table import Table
-
 from monai_attn.bundle import open_bundle
-from monai_attn.data.names import case_name, labels_name
+from monai_attn.data.names import case_name
+from monai_attn.data.outputs import output_paths
 from monai_attn.data.splits import read_split
-from monai_attn.evaluation import evaluate_cases, score_table, summarize, write_summary
+from monai_attn.evaluation import CaseScore, evaluate_pairs, summarize, write_summary
 from monai_attn.inference.batch import segment_files
 from monai_attn.training.run_folder import SPLIT, note_scores
+
+
+def score_run(
+    run: Path, device: str = "auto", on_case: Callable[[int, int], None] = lambda done, total: None
+) -> list[CaseScore]:
+    """Segment and score the validation cases; labels, `scores.json` and `scores.csv` go to `eval/`.
+
+    Args:
+        run: the folder of a training that has ended.
+        device: as for `open_bundle`.
+        on_case: called after each case with how many are segmented, and of how many.
+
+    Returns:
+        The scores, on the scans' own grids.
+
+    Raises:
+        ValueError: if a case cannot be segmented.
+    """
+    cases = read_split(run / SPLIT)["validation"]
+    opened = open_bundle(run, device)
+    targets = output_paths([Path(case["image"]) for case in cases], run / "eval")
+    made = segment_files(opened.segmenter, targets, settings=opened.settings, resume=True)
+    for done, result in enumerate(made, 1):
+        if result.error:
+            raise ValueError(result.error)
+        on_case(done, len(cases))
+    train = json.loads((run / "configs" / "train.json").read_text(encoding="utf-8"))
+    classes = {number: number for number in range(train["num_classes"])}
+    classes |= {int(value): number for value, number in train["label_map"].items()}
+    labels = [Path(case["label"]) for case in cases]
+    pairs = [
+        (case_name(label), target, label)
+        for label, target in zip(labels, targets.values(), strict=True)
+    ]
+    numbers = range(1, train["num_classes"])
+    scores = evaluate_pairs(pairs, labels=numbers, classes=classes)
+    for suffix in ("json", "csv"):
+        write_summary(scores, run / "eval" / f"scores.{suffix}")
+    means = summarize(scores)["mean"]
+    note_scores(run, {f"mean_dice_of_{opened.label_names[n]}": means[str(n)]["dice"] for n in numbers})
+    return scores

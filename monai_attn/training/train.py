@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import ignite.distributed as idist
 import torch
 from monai.bundle import ConfigWorkflow
 
@@ -17,6 +17,7 @@ from monai_attn.data.errors import root_of
 from monai_attn.data.label_classes import LabelClasses, choose_classes, declared_labels
 from monai_attn.data.labelled import check_cases
 from monai_attn.data.splits import Split, fold_cases, given_split, split_cases
+from monai_attn.ranks import find_ranks
 from monai_attn.training.overrides import Config
 from monai_attn.training.run_folder import Request, begin, check_empty, read_configs
 
@@ -79,9 +80,11 @@ def train_run(run: Path, *, resume: bool = False, device: str = "auto") -> None:
         ValueError: if a checkpoint does not fit, memory does not suffice, or the loss is no number.
     """
     configs = [run / "configs" / "train.json"]
-    if _processes() > 1:
+    if find_ranks().size > 1:
         configs.append(run / "configs" / "multi_gpu_train.json")
     options: dict[str, Any] = {} if device == "auto" else {"device": f"$torch.device('{device}')"}
+    # it would warn that there is no logging file: what is to be said, handlers say
+    logging.getLogger("monai.bundle.workflows").setLevel(logging.ERROR)
     workflow = ConfigWorkflow(
         config_file=[str(config) for config in configs],
         meta_file=str(run / "configs" / "metadata.json"),
@@ -109,8 +112,7 @@ def train_run(run: Path, *, resume: bool = False, device: str = "auto") -> None:
 
 def drop_cache(run: Path) -> None:
     """Delete a finished training's own cache: it is large, and soon made again."""
-    if idist.get_rank() == 0:
-        shutil.rmtree(run / CACHE, ignore_errors=True)
+    shutil.rmtree(run / CACHE, ignore_errors=True)
 
 
 def _split(data: Path, request: Request) -> Split:
