@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import ignite.distributed as idist
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
@@ -55,11 +57,11 @@ class SharedBatchNorm(_BatchNorm):
         x = input.float()
         over = [0, *range(2, x.ndim)]
         count = x.new_tensor([x.numel() / x.shape[1]])
-        sums = all_reduce(torch.cat([x.sum(over), count]))
+        sums = _SumOverAll.apply(torch.cat([x.sum(over), count]))
         mean = sums[:-1] / sums[-1]
         shape = [1, -1, *[1] * (x.ndim - 2)]
         centred = x - mean.view(shape)
-        variance = all_reduce(centred.square().sum(over)) / sums[-1]
+        variance = _SumOverAll.apply(centred.square().sum(over)) / sums[-1]
         with torch.no_grad():
             self._follow(mean, variance * sums[-1] / (sums[-1] - 1))
         scale = torch.rsqrt(variance + self.eps)
@@ -86,3 +88,18 @@ def _shared(norm: _BatchNorm) -> SharedBatchNorm:
     shared.load_state_dict(norm.state_dict())
     return shared
 
+
+class _SumOverAll(torch.autograd.Function):
+    """The sum over all processes, of the gradient too."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        total = value.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        total = gradient.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total

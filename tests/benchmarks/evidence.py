@@ -1,0 +1,145 @@
+"""Do the gates help? Trainings that differ in the gate alone, several seeds each, on two sizes of data set.
+
+    python -m tests.benchmarks.evidence WORK
+
+WORK holds the phantoms, the runs and `evidence.json`; what is there already is not made again, so that it
+can be interrupted. Everything goes through the commands that users type.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from monai_attn.bundle import open_bundle
+from monai_attn.comparison import compare_scores, read_runs
+from monai_attn.evaluation import summarize
+
+GATES = {
+    "none": "null",
+    "soft, gating grid": '["soft", {"grid": "gating"}]',
+    "soft, skip grid": '["soft", {"grid": "skip"}]',
+}
+SIZES = {64: 10, 16: 40}  # training cases: epochs, so that each run takes 320 steps
+SEEDS = (0, 1, 2)
+TEST_CASES = 32
+SPARE = 2  # cases for the validation that a training needs; no result depends on them
+PROTOCOL = (  # small enough for two CPU cores
+    "spacing=[5, 5, 5]",
+    "roi_size=[48, 48, 32]",
+    "network_def#channels=[8, 16, 32, 64]",
+    "network_def#strides=[2, 2, 2]",
+    "network_def#deep_supervision=0",
+    "val_interval=1000",  # the last weights count: none are chosen by validation
+    "patience=1000",
+)
+
+
+def command(*words: object) -> None:
+    """Run `monai-attn`, or stop."""
+    line = [sys.executable, "-m", "monai_attn", *map(str, words)]
+    done = subprocess.run(line, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(line)}\n{done.stderr[-2000:]}")
+
+
+def make_data(work: Path) -> None:
+    """The phantoms: seeds from 1000 train, from 2000 test; and datalists of each size."""
+    for name, count, seed in (("train", max(SIZES) + SPARE, 1000), ("test", TEST_CASES, 2000)):
+        if not (work / name / "dataset.json").is_file():
+            command("phantom", work / name, "-n", count, "--seed", seed)
+    listed = json.loads((work / "train" / "dataset.json").read_text())["training"]
+    for size in SIZES:
+        cases = [{key: str(work / "train" / case[key]) for key in case} for case in listed]
+        chosen = {"training": cases[:size], "validation": cases[max(SIZES) :]}
+        (work / f"train{size}.json").write_text(json.dumps(chosen))
+
+
+def run_name(gate: str, size: int, seed: int) -> str:
+    """The folder of one training."""
+    return f"{gate.replace(', ', '_').replace(' ', '_')}_{size}_{seed}"
+
+
+def train(work: Path, gate: str, size: int, seed: int) -> None:
+    """One training, and the scores of the test cases."""
+    run = work / "runs" / run_name(gate, size, seed)
+    if not (run / "seconds.json").is_file():
+        settings = [*PROTOCOL, f"network_def#gate={GATES[gate]}"]
+        options = [word for setting in settings for word in ("--set", setting)]
+        start = time.perf_counter()
+        command(
+            *("train", work / f"train{size}.json", "-o", run, "--epochs", SIZES[size]),
+            *("--seed", seed, "--cache", work / "cache", *options),
+            *(["--resume"] if (run / "run.json").is_file() else []),
+        )
+        (run / "seconds.json").write_text(json.dumps(time.perf_counter() - start))
+    if not (run / "test" / "scores.json").is_file():
+        images = work / "test" / "imagesTr"
+        command("segment", images, "-o", run / "test", "--bundle", run, "--resume")
+        command(
+            *("evaluate", run / "test", work / "test" / "labelsTr"),
+            *("-o", run / "test" / "scores.json"),
+        )
+
+
+def report(work: Path) -> dict[str, object]:
+    """All there is to say of what has run so far."""
+    rows, pairs = [], []
+    for size in SIZES:
+        runs = {
+            gate: [work / "runs" / run_name(gate, size, seed) / "test" for seed in SEEDS]
+            for gate in GATES
+        }
+        runs = {g: [r for r in found if (r / "scores.json").is_file()] for g, found in runs.items()}
+        for gate, found in runs.items():
+            rows += [_row(gate, size, found)] if found else []
+        for gate, found in runs.items():
+            if gate != "none" and found and runs["none"]:
+                differences = compare_scores(read_runs(runs["none"]), read_runs(found))
+                pairs += [{"cases": size, "gate": gate, **vars(one)} for one in differences]
+    return {"torch": torch.__version__, "runs": rows, "against none": pairs}
+
+
+def _row(gate: str, size: int, found: list[Path]) -> dict[str, object]:
+    means = [summarize(scores)["mean"]["1"] for scores in read_runs(found).values()]
+    network = open_bundle(found[0].parent, "cpu", backend="eager").network
+    return {
+        "gate": gate,
+        "cases": size,
+        "seeds": len(found),
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "seconds": [json.loads((run.parent / "seconds.json").read_text()) for run in found],
+        **{
+            name: [mean[name] for mean in means]
+            for name in ("dice", "precision", "recall", "surface_distance_mm", "hd95_mm", "nsd_2mm")
+        },
+    }
+
+
+def main() -> None:
+    """Run what is missing, then report."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--report", action="store_true", help="only report what has run so far")
+    args = parser.parse_args()
+    work = args.work.absolute()
+    if not args.report:
+        make_data(work)
+        for seed in SEEDS:  # so that an early end leaves whole seeds
+            for size in SIZES:
+                for gate in GATES:
+                    train(work, gate, size, seed)
+                    print(run_name(gate, size, seed), flush=True)
+    found = report(work)
+    (work / "evidence.json").write_text(json.dumps(found, indent=2) + "\n")
+    print(json.dumps(found, indent=2))
+
+
+if __name__ == "__main__":
+    main()
