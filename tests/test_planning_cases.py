@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from monai_attn import cli
+from monai_attn.cli.plan import _text
 from monai_attn.data.cases import find_cases
 from monai_attn.planning.cases import parse_classes, read_cases
 from monai_attn.planning.memory import SHARE, training_memory
@@ -71,6 +72,14 @@ def test_plan_shows_the_values_and_writes_them(phantoms, tmp_path, monkeypatch, 
     assert "4 cases" in printed
     assert all(name in printed for name in written["reasons"])
     assert "2.0 GiB allowed" in printed
+
+
+def test_values_are_shown_as_they_are():
+    assert _text([1.02, 2.0, 10.0]) == "[1.02, 2, 10]"
+    assert _text([[2, 2, 1], 2]) == "[[2, 2, 1], 2]"
+    assert _text({"1": 0, "7": 1}) == "7 to 1, others to 0"
+    assert _text({"1": 1, "2": 1}) == "1 to 1, 2 to 1"
+    assert _text({"sw_overlap": 0.5, "focus": False}) == "sw_overlap 0.5, focus false"
 
 
 def test_without_options_memory_is_what_is_free_and_nothing_is_written(

@@ -52,8 +52,8 @@ def test_the_window_suits_the_network_whatever_the_data(name, voxels):
         if step > 1:
             assert size // step >= BOTTOM
     assert len(made.channels) == len(made.strides) + 1
-    assert all(n < size + step for size, n, step in zip(made.roi_size, made.grid, steps, strict=True)
-               if n < size)  # fmt: skip
+    for size, n, step in zip(made.roi_size, made.grid, steps, strict=True):
+        assert size < n + step  # no longer than the scan, up to the next multiple
 
 
 def test_the_shipped_bundles_network_follows_from_its_own_window():
@@ -105,6 +105,15 @@ def test_a_window_is_a_cube_in_mm_that_ends_with_the_scan_and_holds_the_box():
     long = window(spacing, np.array([80, 10, 3]), grid, 10_000, ones)
     assert long[0] == 80
     assert math.prod(long) <= 10_000
+
+
+def test_a_level_is_given_up_where_its_multiples_would_cut_the_structure():
+    thick = data((400, 400, 62), (0.75, 0.75, 2.5), (129.0, 49.0, 98.0))
+    layouts = [layout(thick, voxels) for voxels in range(700_000, 1_100_000, 50_000)]
+    assert {len(made.strides) for made in layouts} == {4, 5}
+    for made in layouts:
+        assert not made.coarsened
+        assert (np.multiply(made.roi_size, made.spacing) >= (129, 49, 98)).all()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -143,4 +144,4 @@ def _text(value: object) -> str:
     if isinstance(value, dict):
         kept = ", ".join(f"{label} to {to}" for label, to in value.items() if to)
         return kept if all(value.values()) else f"{kept}, others to 0"
-    return json.dumps(value).replace(".0", "")
+    return re.sub(r"\.0\b", "", json.dumps(value))

@@ -107,6 +107,10 @@ def layout(found: Fingerprint, voxels: int, dims: int = 3) -> Layout:
             "expected: give scans, not cut-outs"
         )
     roi_size = window(spacing[:dims], box[:dims], grid[:dims], voxels, np.prod(strides, axis=0))
+    held = (np.array(rough) >= box[:dims]).all()
+    while held and len(strides) > 2 and (np.array(roi_size) < box[:dims]).any():
+        strides = strides[:-1]  # its multiples cost the window what it should see
+        roi_size = window(spacing[:dims], box[:dims], grid[:dims], voxels, np.prod(strides, axis=0))
     return Layout(
         spacing=tuple(spacing.tolist()),
         grid=tuple(grid.tolist()),
