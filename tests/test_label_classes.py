@@ -56,9 +56,9 @@ def test_declarations_that_cannot_be_used(tmp_path, labels, nnunet, fault):
 # choices, found values, the classes, what each value becomes
 CHOICES = {
     "in the order named": (
-        ["7=pancreas", "1=spleen"],
+        ["7=spleen", "1=pancreas"],
         {0, 1, 7},
-        ("pancreas", "spleen"),
+        ("spleen", "pancreas"),
         {0: 0, 1: 2, 7: 1},
     ),
     "others are background": (

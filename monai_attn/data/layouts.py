@@ -77,9 +77,8 @@ def layout_cases(layout: Layout) -> list[Case]:
     images, labels = _files(layout)
     if layout.nnunet:
         _check_channels(images)
-    label_names = {case_name(path) for path in labels}
-    stems = label_names | {LABEL.sub("", name) for name in label_names}
-    by_image, faults = by_name({path: _image_case(path, layout, stems) for path in images})
+    named = {LABEL.sub("", case_name(path)) for path in labels}
+    by_image, faults = by_name({path: _image_case(path, layout, named) for path in images})
     by_label, more = by_name({path: _label_case(path, by_image) for path in labels})
     faults += more
     faults += [
@@ -134,10 +133,10 @@ def _files(layout: Layout) -> tuple[list[Path], list[Path]]:
     return files[0], files[1]
 
 
-def _image_case(path: Path, layout: Layout, labels: set[str]) -> str:
-    """The case of an image; a name that a label has is a case's, however it ends."""
+def _image_case(path: Path, layout: Layout, named: set[str]) -> str:
+    """The case of an image; a name that a label has too is a case's, however it ends."""
     name = case_name(path)
-    return name if name in labels and not layout.nnunet else name.removesuffix(FIRST)
+    return name if name in named and not layout.nnunet else name.removesuffix(FIRST)
 
 
 def _label_case(path: Path, images: dict[str, Path]) -> str:
