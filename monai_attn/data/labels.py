@@ -21,7 +21,8 @@ def labels_of(volume: Volume) -> np.ndarray:
     labels = np.rint(values)
     # NaN fails every comparison, so the rule is stated as what must hold
     valid = (labels >= 0) & (labels <= LARGEST_LABEL)
-    valid[valid] = np.abs(values[valid] - labels[valid]) <= INTEGER_TOLERANCE
+    with np.errstate(invalid="ignore"):  # infinity less itself
+        valid &= np.abs(values - labels) <= INTEGER_TOLERANCE
     if not valid.all():
         index = tuple(int(i) for i in np.argwhere(~valid)[0])
         raise ValueError(
