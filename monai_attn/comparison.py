@@ -87,8 +87,7 @@ def compare_scores(
     """Compare the scores of two sides, case by case.
 
     A distance counts only in the cases in which every run of both sides has one. The interval is the BCa
-    bootstrap's over cases, with 9999 resamples from a fixed seed, or the percentile bootstrap's where
-    that is undefined; of equal differences, their value. Wilcoxon's p is exact for up to 50 cases without
+    bootstrap's over cases, with 9999 resamples from a fixed seed; of equal differences, their value. Wilcoxon's p is exact for up to 50 cases without
     ties or 13 with them, else by the normal approximation; cases that do not differ are left out of it,
     and p is 1 where none differs.
 
@@ -245,7 +244,7 @@ def _difference(label: int, metric: str, a: dict[str, float], b: dict[str, float
         return Difference(label, metric, len(cases))
     before, after = (np.array([side[case] for case in cases]) for side in (a, b))
     differences = np.round(after - before, DIGITS)
-    low, high = _interval(differences)
+    low, high = (round(end, DIGITS) for end in _interval(differences))
     return Difference(
         label,
         metric,
@@ -261,16 +260,14 @@ def _difference(label: int, metric: str, a: dict[str, float], b: dict[str, float
 
 
 def _interval(differences: NDArray[np.float64]) -> tuple[float, float]:
-    """The bootstrap interval of the mean."""
-    if np.ptp(differences) == 0:
-        return float(differences[0]), float(differences[0])
+    """The bootstrap interval of the mean: of equal differences, where BCa gives NaN, their value."""
     ends = _bootstrap(differences, "BCa")
     return ends if np.isfinite(ends).all() else _bootstrap(differences, "percentile")
 
 
 def _bootstrap(differences: NDArray[np.float64], method: str) -> tuple[float, float]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what is degenerate: then the other method is taken
+        warnings.simplefilter("ignore")  # of equal differences
         found = bootstrap(
             (differences,),
             np.mean,

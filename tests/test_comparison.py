@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 from scipy.stats import wilcoxon
 
+from monai_attn.cli import main
 from monai_attn.comparison import (
     METRICS,
     compare_scores,
@@ -263,3 +264,54 @@ def test_the_table_fits_a_terminal():
     assert any("<0.001" in line for line in cells)
     assert ["1", "HD95", "mm", "-", "-", "-", "-", "-", "-/1"] in cells
     assert any(line[-1:] == ["2/3"] and "5728.5" in line for line in cells)
+
+
+# --- monai-attn compare
+
+
+def command(monkeypatch, *arguments):
+    monkeypatch.setattr("sys.argv", ["monai-attn", "compare", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    return stop.value.code
+
+
+@pytest.fixture
+def runs(tmp_path):
+    for name, values in (("a", A), ("b", B), ("b2", B + 0.1)):
+        write_summary(run(values), tmp_path / name / "eval" / "scores.json")
+    return tmp_path
+
+
+def test_compare_prints_a_table_and_writes_files(runs, tmp_path, monkeypatch, capsys):
+    files = [tmp_path / "new" / f"c.{suffix}" for suffix in ("json", "csv")]
+    outputs = [word for file in files for word in ("-o", file)]
+    more = ["--b", runs / "b2", "--metric", "dice", "--metric", "hd95_mm"]
+    assert command(monkeypatch, runs / "a", runs / "b", *more, *outputs) == 0
+    printed = capsys.readouterr()
+    assert "HD95 mm" in printed.out
+    assert printed.err == ""
+    content = json.loads(files[0].read_text())
+    assert content["b"] == [str(runs / "b"), str(runs / "b2")]
+    assert [row["metric"] for row in content["differences"]] == ["dice", "hd95_mm"]
+    assert content["differences"][0]["mean_b"] == pytest.approx(B.mean() + 0.05)
+    assert len(files[1].read_text().splitlines()) == 3
+
+
+# arguments, what the one line says
+WRONG = {
+    "no scores": (("{a}", "{tmp}"), "neither scores.json nor eval/scores.json in it"),
+    "metric": (("{a}", "{b}", "--metric", "iou"), "error: metric 'iou'; one of dice"),
+    "suffix": (("{a}", "{tmp}", "-o", "c.txt"), "error: c.txt: suffix '.txt'"),
+    "twice": (("{a}", "{b}", "--a", "{a}"), "given twice on one side"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), WRONG.values(), ids=WRONG.keys())
+def test_compare_refuses_in_one_line(runs, arguments, message, monkeypatch, capsys):
+    places = {"a": runs / "a", "b": runs / "b", "tmp": runs}
+    assert command(monkeypatch, *[word.format(**places) for word in arguments]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert message in printed.err
+    assert printed.err.count("\n") == 1
