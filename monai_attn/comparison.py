@@ -87,9 +87,9 @@ def compare_scores(
     """Compare the scores of two sides, case by case.
 
     A distance counts only in the cases in which every run of both sides has one. The interval is the BCa
-    bootstrap's over cases, with 9999 resamples from a fixed seed; of equal differences, their value. Wilcoxon's p is exact for up to 50 cases without
-    ties or 13 with them, else by the normal approximation; cases that do not differ are left out of it,
-    and p is 1 where none differs.
+    bootstrap's over cases, with 9999 resamples from a fixed seed; of equal differences, their value.
+    Wilcoxon's p is exact for up to 50 cases without ties or 13 with them, else by the normal
+    approximation; cases that do not differ are left out of it, and p is 1 where none differs.
 
     Args:
         a: the runs of one side, by name: the scores of each, from the same cases.
