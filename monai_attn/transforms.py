@@ -21,7 +21,9 @@ from monai_attn.case_checks import CheckLabeld, CheckScand
 from monai_attn.grid_transforms import LabelsOnScanGridd, ResampleRASd
 from monai_attn.monai_io import LabelWriter, VolumeReader
 
-CENTRES = 20_000  # voxels of each class that a window may be centred on; all would be many megabytes
+CENTRES = (
+    20_000  # voxels of each class that a window may be centred on; all would be many megabytes
+)
 
 
 def without(steps: T.Compose, name: str) -> T.Compose:

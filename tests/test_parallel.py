@@ -37,9 +37,7 @@ def test_the_weights_keep_their_names_and_values():
 def _train(rank, folder):
     """Two steps of one of two processes, which sees one sample of two."""
     torch.set_num_threads(1)
-    dist.init_process_group(
-        "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2
-    )
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     net = nn.parallel.DistributedDataParallel(synchronized(network(), CPU))
     _steps(net, slice(rank, rank + 1))
     if rank == 0:

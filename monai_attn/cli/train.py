@@ -73,7 +73,7 @@ def train(
             from monai_attn.training.overrides import parse_settings, read_plan
             from monai_attn.training.run_folder import Request, go_on
             from monai_attn.training.score import score_run
-            from monai_attn.training.train import drop_cache, prepare, train_run
+            from monai_attn.training.train import drop_cache, train_run
 
         find_device(device)
         settings: dict[str, Any] = read_plan(plan) if plan else {}
@@ -121,7 +121,9 @@ def _prepare(output: Path, request: Any) -> None:
         doubts = prepare(
             output,
             request,
-            lambda total, case: progress.update(task, total=total, advance=0 if case is None else 1),
+            lambda total, case: progress.update(
+                task, total=total, advance=0 if case is None else 1
+            ),
         )
     for doubt in doubts:
         complain("warning", doubt)

@@ -17,7 +17,8 @@ from typing import Any, Protocol
 
 import ignite.distributed as idist
 import torch
-from ignite.engine import Engine, Events
+from ignite.engine import Events
+from monai.engines import Evaluator, Trainer
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -61,7 +62,7 @@ class Checkpoints:
         best: str | Path,
         network: nn.Module,
         parts: Mapping[str, Stateful],
-        validator: Engine,
+        validator: Evaluator,
         resume: bool = False,
     ) -> None:
         self.folder = Path(folder)
@@ -71,7 +72,7 @@ class Checkpoints:
         self.best = Path(best)
         self.resume = resume
 
-    def attach(self, engine: Engine) -> None:
+    def attach(self, engine: Trainer) -> None:
         """Watch over a trainer, and over the validator; after all handlers that change what is saved."""
         if self.resume:
             engine.add_event_handler(Events.STARTED, self._restore)
@@ -79,16 +80,16 @@ class Checkpoints:
         engine.add_event_handler(Events.COMPLETED, self._ensure_best)
         self.validator.add_event_handler(Events.EPOCH_COMPLETED, self._save_best)
 
-    def _save_best(self, validator: Engine) -> None:
+    def _save_best(self, validator: Evaluator) -> None:
         if validator.state.best_metric_epoch == validator.state.epoch:
             self._write(self.best, self.network.state_dict())
 
-    def _ensure_best(self, _: Engine) -> None:
+    def _ensure_best(self, _: Trainer) -> None:
         """A training without any validation keeps its last weights."""
         if self.validator.state.best_metric_epoch < 0:
             self._write(self.best, self.network.state_dict())
 
-    def _save_last(self, trainer: Engine) -> None:
+    def _save_last(self, trainer: Trainer) -> None:
         state = {
             "epoch": trainer.state.epoch,
             "best_metric": float(self.validator.state.best_metric),
@@ -108,7 +109,7 @@ class Checkpoints:
             if path.name == LAST and path.is_file():
                 path.replace(path.with_name(PREVIOUS))
 
-    def _restore(self, trainer: Engine) -> None:
+    def _restore(self, trainer: Trainer) -> None:
         state = read_state(self.folder)
         if state is None:
             return

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ignite.engine import Engine, Events
+from ignite.engine import Events
 from ignite.handlers import EarlyStopping
+from monai.engines import Evaluator, Trainer
 
 
 class EarlyStop:
@@ -18,12 +19,12 @@ class EarlyStop:
         patience: epochs without a better metric after which training ends.
     """
 
-    def __init__(self, validator: Engine, patience: int) -> None:
+    def __init__(self, validator: Evaluator, patience: int) -> None:
         self.validator = validator
         self.patience = patience
         self._stopping: EarlyStopping | None = None
 
-    def attach(self, engine: Engine) -> None:
+    def attach(self, engine: Trainer) -> None:
         """Watch over a trainer."""
         self._stopping = EarlyStopping(self.patience, self._score, engine)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._stopping)
@@ -38,7 +39,7 @@ class EarlyStop:
         stopping = self._attached()
         stopping.counter, stopping.best_score = state["counter"], state["best_score"]
 
-    def _score(self, _: Engine) -> float:
+    def _score(self, _: Trainer) -> float:
         return self.validator.state.best_metric
 
     def _attached(self) -> EarlyStopping:

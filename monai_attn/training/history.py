@@ -11,7 +11,8 @@ from statistics import fmean
 from typing import Any
 
 import ignite.distributed as idist
-from ignite.engine import Engine, Events
+from ignite.engine import Events
+from monai.engines import Evaluator, Trainer
 from tensorboardX import SummaryWriter
 
 from monai_attn.data.files import written_whole
@@ -50,7 +51,7 @@ class History:
         epochs: what happened so far.
     """
 
-    def __init__(self, folder: str | Path, validator: Engine) -> None:
+    def __init__(self, folder: str | Path, validator: Evaluator) -> None:
         self.folder = Path(folder)
         self.validator = validator
         self.epochs: list[Epoch] = []
@@ -61,7 +62,7 @@ class History:
         """The key metric's name."""
         return str(self.validator.state.key_metric_name)
 
-    def attach(self, engine: Engine) -> None:
+    def attach(self, engine: Trainer) -> None:
         """Watch over a trainer; after its validation handler."""
         engine.add_event_handler(Events.EPOCH_STARTED, self._begin)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._count)
@@ -76,19 +77,19 @@ class History:
         """Go on after these epochs."""
         self.epochs = [Epoch(**epoch) for epoch in state["epochs"]]
 
-    def _begin(self, trainer: Engine) -> None:
+    def _begin(self, trainer: Trainer) -> None:
         self._losses: list[float] = []
         self._windows = 0
         self._rate = trainer.optimizer.param_groups[0]["lr"]
         self._start = self._last = time.perf_counter()
 
-    def _count(self, trainer: Engine) -> None:
+    def _count(self, trainer: Trainer) -> None:
         outputs = trainer.state.output  # one for each window, with the loss of the step
         self._losses.append(float(outputs[0]["loss"]))
         self._windows += len(outputs)
         self._last = time.perf_counter()
 
-    def _write(self, trainer: Engine) -> None:
+    def _write(self, trainer: Trainer) -> None:
         validated = self.validator.state.epoch == trainer.state.epoch
         row = Epoch(
             epoch=trainer.state.epoch,
@@ -122,7 +123,7 @@ class History:
             self._events.add_scalar(self.metric_name, row.metric, row.epoch)
         self._events.flush()
 
-    def _close(self, _: Engine) -> None:
+    def _close(self, _: Trainer) -> None:
         if self._events is not None:
             self._events.close()
             self._events = None

@@ -46,7 +46,9 @@ def read_plan(path: str | Path) -> dict[str, Any]:
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: not readable as a plan ({error}); give the file that plan wrote")
+        raise ValueError(
+            f"{path}: not readable as a plan ({error}); give the file that plan wrote"
+        ) from error
     if not isinstance(content, dict):
         raise ValueError(f"{path}: {content!r:.40}; an object of ids and values expected")
     values = {name: value for name, value in content.items() if name not in REMARKS}

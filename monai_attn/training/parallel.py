@@ -72,10 +72,9 @@ class SharedBatchNorm(_BatchNorm):
 
     def _follow(self, mean: Tensor, variance: Tensor) -> None:
         """Move the running mean and variance, as torch does."""
-        if self.running_mean is None or self.running_var is None:
+        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
             return
-        if self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
+        self.num_batches_tracked.add_(1)
         step = self.momentum if self.momentum is not None else 1 / float(self.num_batches_tracked)
         self.running_mean.lerp_(mean, step)
         self.running_var.lerp_(variance, step)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 import ignite.distributed as idist
-from ignite.engine import Engine, Events
+from ignite.engine import Events
+from monai.engines import Trainer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -32,7 +33,7 @@ class ProgressBar:
             *columns, console=self.console, transient=True, disable=not self.console.is_terminal
         )
 
-    def attach(self, engine: Engine) -> None:
+    def attach(self, engine: Trainer) -> None:
         """Watch over a trainer; in the first process alone."""
         if idist.get_rank() > 0:
             return
@@ -42,24 +43,24 @@ class ProgressBar:
         engine.add_event_handler(Events.COMPLETED, self._end)
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._fail)
 
-    def _begin(self, trainer: Engine) -> None:
+    def _begin(self, trainer: Trainer) -> None:
         steps = trainer.state.max_epochs * trainer.state.epoch_length
         self._task = self._bar.add_task("training", total=steps, completed=trainer.state.iteration)
         self._bar.start()
 
-    def _step(self, trainer: Engine) -> None:
+    def _step(self, trainer: Trainer) -> None:
         self._bar.update(self._task, completed=trainer.state.iteration)
 
-    def _line(self, trainer: Engine) -> None:
+    def _line(self, trainer: Trainer) -> None:
         done, epochs = self.history.epochs, trainer.state.max_epochs
         self._bar.console.print(
             epoch_line(done, epochs, self.history.metric_name), highlight=False, soft_wrap=True
         )
 
-    def _end(self, _: Engine) -> None:
+    def _end(self, _: Trainer) -> None:
         self._bar.stop()
 
-    def _fail(self, _: Engine, error: BaseException) -> None:
+    def _fail(self, _: Trainer, error: BaseException) -> None:
         self._bar.stop()
         raise error
 

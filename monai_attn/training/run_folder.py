@@ -196,7 +196,7 @@ def _readme(run: Path, request: Request, split: Split) -> str:
 
 {PURPOSE}
 
-Made from the bundle {Path(request.bundle).name}. {len(split["training"])} cases of `{request.data}` trained it, and
+Made from the bundle {Path(request.bundle).name}. {len(split["training"])} cases trained it, and
 {len(split["validation"])} chose the best weights: `split.json` names them. How training went is in
 `training/`, labels and scores of the validation cases are in `eval/`. Those scores are a little too good,
 since the weights were chosen by them.
@@ -207,7 +207,7 @@ since the weights were chosen by them.
 
 ```
 monai-attn segment SCAN -o OUT --bundle {run.name}
-python -m monai.bundle run --config_file {run.name}/configs/inference.json --bundle_root {run.name} --dataset_dir SCANS
+cd {run.name} && python -m monai.bundle run --config_file configs/inference.json --dataset_dir SCANS
 ```
 """
 

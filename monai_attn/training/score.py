@@ -52,5 +52,7 @@ def score_run(
     for suffix in ("json", "csv"):
         write_summary(scores, run / "eval" / f"scores.{suffix}")
     means = summarize(scores)["mean"]
-    note_scores(run, {f"mean_dice_of_{opened.label_names[n]}": means[str(n)]["dice"] for n in numbers})
+    note_scores(
+        run, {f"mean_dice_of_{opened.label_names[n]}": means[str(n)]["dice"] for n in numbers}
+    )
     return scores

@@ -7,7 +7,8 @@ import random
 import ignite.distributed as idist
 import numpy as np
 import torch
-from ignite.engine import Engine, Events
+from ignite.engine import Events
+from monai.engines import Trainer
 
 from monai_attn.training.case_cache import CachedCases
 
@@ -24,11 +25,11 @@ class EpochSeed:
         self.seed = seed
         self.dataset = dataset
 
-    def attach(self, engine: Engine) -> None:
+    def attach(self, engine: Trainer) -> None:
         """Seed each epoch of a trainer."""
         engine.add_event_handler(Events.EPOCH_STARTED, self)
 
-    def __call__(self, trainer: Engine) -> None:
+    def __call__(self, trainer: Trainer) -> None:
         """Begin an epoch."""
         self.dataset.set_epoch(trainer.state.epoch)
         entropy = (self.seed, trainer.state.epoch, idist.get_rank())
