@@ -142,7 +142,10 @@ def read_state(folder: Path) -> dict[str, Any] | None:
     faults = []
     for file in files:
         try:
-            state = torch.load(file, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():  # torch guesses at what it is about to refuse
+                warnings.simplefilter("ignore")
+                state = torch.load(file, map_location="cpu", weights_only=True)
+            int(state["epoch"])
         except Exception as error:  # a damaged pickle can raise anything
             faults.append(f"{file}: cannot be read as a checkpoint ({reason(error)})")
             continue

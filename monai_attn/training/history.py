@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import time
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -99,6 +100,11 @@ class History:
             windows=int(idist.all_reduce(self._windows)),
             seconds=round(self._last - self._start, 3),
         )
+        if not math.isfinite(row.loss):
+            raise ValueError(
+                f"{self.folder}: epoch {row.epoch}: the loss is {row.loss}; begin again with a lower "
+                "learning_rate, or look for scans with values that are no HU"
+            )
         self.epochs.append(row)
         if idist.get_rank() == 0:
             self._write_table()

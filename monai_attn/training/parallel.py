@@ -72,7 +72,11 @@ class SharedBatchNorm(_BatchNorm):
 
     def _follow(self, mean: Tensor, variance: Tensor) -> None:
         """Move the running mean and variance, as torch does."""
-        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
+        if (
+            self.running_mean is None
+            or self.running_var is None
+            or self.num_batches_tracked is None
+        ):
             return
         self.num_batches_tracked.add_(1)
         step = self.momentum if self.momentum is not None else 1 / float(self.num_batches_tracked)

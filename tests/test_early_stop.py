@@ -1,0 +1,17 @@
+"""A training ends when it no longer improves."""
+
+import pytest
+
+from trainings import Stopped, Toy
+
+
+def test_a_training_that_does_not_improve_ends(tmp_path):
+    toy = Toy(tmp_path, epochs=20, interval=1, patience=3, rate=0.0).run()
+    assert len(toy.history.epochs) == 4  # the first, and three that are no better
+
+
+def test_waiting_goes_on_after_a_resume(tmp_path):
+    with pytest.raises(Stopped):
+        Toy(tmp_path, epochs=20, interval=1, patience=3, rate=0.0, stop_after=2).run()
+    toy = Toy(tmp_path, epochs=20, interval=1, patience=3, rate=0.0, resume=True).run()
+    assert len(toy.history.epochs) == 4
