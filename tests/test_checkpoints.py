@@ -4,12 +4,17 @@ import pytest
 import torch
 
 from monai_attn.training.checkpoints import LAST, PREVIOUS, read_state
-from trainings import Stopped, Toy
+from trainings import CutOffError, Toy
+
+
+@pytest.fixture(autouse=True)
+def _no_pictures(monkeypatch):
+    monkeypatch.setattr("monai_attn.training.history.write_curves", lambda *_: None)
 
 
 def cut_off(folder, after, **options):
     toy = Toy(folder, stop_after=after, **options)
-    with pytest.raises(Stopped):
+    with pytest.raises(CutOffError):
         toy.run()
     return toy
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from trainings import Stopped, Toy
+from trainings import CutOffError, Toy
 
 
 def test_a_training_that_does_not_improve_ends(tmp_path):
@@ -11,7 +11,7 @@ def test_a_training_that_does_not_improve_ends(tmp_path):
 
 
 def test_waiting_goes_on_after_a_resume(tmp_path):
-    with pytest.raises(Stopped):
+    with pytest.raises(CutOffError):
         Toy(tmp_path, epochs=20, interval=1, patience=3, rate=0.0, stop_after=2).run()
     toy = Toy(tmp_path, epochs=20, interval=1, patience=3, rate=0.0, resume=True).run()
     assert len(toy.history.epochs) == 4

@@ -6,7 +6,7 @@ import math
 import pytest
 from ignite.engine import Events
 
-from trainings import Stopped, Toy
+from trainings import CutOffError, Toy
 
 
 def table(folder):
@@ -38,7 +38,7 @@ def test_the_loss_is_the_mean_over_the_steps(tmp_path):
 
 
 def test_after_a_resume_the_table_has_each_epoch_once(tmp_path):
-    with pytest.raises(Stopped):
+    with pytest.raises(CutOffError):
         Toy(tmp_path, stop_after=3).run()
     assert len(table(tmp_path)) == 3
     Toy(tmp_path, resume=True).run()

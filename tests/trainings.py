@@ -28,7 +28,7 @@ class Noise(RandomizableTransform):
         return {**case, "image": case["image"] + noise}
 
 
-class Stopped(Exception):
+class CutOffError(Exception):
     """Stands for a kill."""
 
 
@@ -132,7 +132,7 @@ class Toy:
         return torch.utils.data.DataLoader(dataset, batch_size=2)
 
     def _stop(self, _):
-        raise Stopped
+        raise CutOffError
 
 
 def _dice():

@@ -127,7 +127,7 @@ def go_on(run: Path, request: Request) -> None:
     try:
         begun = json.loads((run / RUN).read_text(encoding="utf-8"))
         old = {**begun.pop("settings"), **begun}
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{run}: holds no training to go on with ({reason(error)}); leave out --resume"
         ) from error
@@ -172,6 +172,7 @@ def _describe(
         f"Trained on {cases['training']} cases of {Path(request.data).name} and chosen on "
         f"{cases['validation']}, from the bundle {Path(request.bundle).name}."
     )
+    metadata["changelog"] = {metadata["version"]: f"trained from {Path(request.bundle).name}"}
     metadata["data_source"] = Path(request.data).name
     metadata["intended_use"] = PURPOSE
     metadata["eval_metrics"] = {}

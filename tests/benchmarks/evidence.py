@@ -26,16 +26,17 @@ GATES = {
     "soft, gating grid": '["soft", {"grid": "gating"}]',
     "soft, skip grid": '["soft", {"grid": "skip"}]',
 }
-SIZES = {64: 10, 16: 40}  # training cases: epochs, so that each run takes 320 steps
+SIZES = {64: 8, 16: 32}  # training cases: epochs, so that each run takes 256 steps
 SEEDS = (0, 1, 2)
 TEST_CASES = 32
 SPARE = 2  # cases for the validation that a training needs; no result depends on them
 PROTOCOL = (  # small enough for two CPU cores
-    "spacing=[5, 5, 5]",
-    "roi_size=[48, 48, 32]",
+    "spacing=[6, 6, 6]",
+    "roi_size=[40, 40, 24]",
     "network_def#channels=[8, 16, 32, 64]",
     "network_def#strides=[2, 2, 2]",
     "network_def#deep_supervision=0",
+    "learning_rate=0.005",
     "val_interval=1000",  # the last weights count: none are chosen by validation
     "patience=1000",
 )

@@ -1,0 +1,137 @@
+"""The folder of a training is a bundle of its own from the beginning."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from monai_attn.data.label_classes import LabelClasses
+from monai_attn.data.splits import read_split
+from monai_attn.training.run_folder import Request, begin, go_on, note_scores
+
+
+@pytest.fixture
+def split(tmp_path):
+    cases = []
+    for name in ("a", "b", "c"):
+        for kind in ("image", "label"):
+            (tmp_path / f"{name}_{kind}.nii.gz").touch()
+        cases.append({kind: str(tmp_path / f"{name}_{kind}.nii.gz") for kind in ("image", "label")})
+    return {"training": cases[:2], "validation": cases[2:]}
+
+
+@pytest.fixture
+def request_(tiny_bundle):
+    settings = {"network_def#gate": None, "spacing": [3, 3, 3], "epochs": 2}
+    return Request(str(tiny_bundle), "/data/set", settings=settings)
+
+
+def configs(run):
+    return [
+        json.loads((run / "configs" / f"{name}.json").read_text())
+        for name in ("train", "inference")
+    ]
+
+
+def test_settings_reach_training_and_inference(tmp_path, split, request_):
+    run = tmp_path / "run"
+    begin(run, request_, split, None)
+    for config in configs(run):
+        assert config["network_def"]["gate"] is None
+        assert config["spacing"] == [3, 3, 3]
+    train, inference = configs(run)
+    assert train["epochs"] == train["val_interval"] == 2
+    assert train["dataset_dir"] == "/data/set"
+    assert inference["locator"] is None
+    assert not inference["displayable_configs"]["focus"]
+    assert read_split(run / "split.json") == split
+
+
+def test_the_run_is_a_bundle_and_does_not_claim_what_its_template_does(tmp_path, split, request_):
+    run = tmp_path / "run"
+    begin(run, request_, split, None)
+    for name in ("LICENSE", "configs/metadata.json", "configs/logging.conf", "docs/README.md"):
+        assert (run / name).stat().st_size > 0
+    text = (run / "configs" / "metadata.json").read_text() + (
+        run / "docs" / "README.md"
+    ).read_text()
+    assert "phantom" not in text
+    assert "Trained on 2 cases of set and chosen on 1" in text
+
+
+def test_classes_are_in_the_configs_and_the_metadata(tmp_path, split, request_):
+    run = tmp_path / "run"
+    classes = LabelClasses(("background", "spleen", "liver"), {0: 0, 1: 1, 5: 2, 7: 0})
+    begin(run, request_, split, classes)
+    for config in configs(run):
+        assert config["num_classes"] == 3
+    assert configs(run)[0]["label_map"] == {"0": 0, "1": 1, "5": 2, "7": 0}
+    pred = json.loads((run / "configs" / "metadata.json").read_text())["network_data_format"]
+    assert pred["outputs"]["pred"]["channel_def"] == {
+        "0": "background",
+        "1": "spleen",
+        "2": "liver",
+    }
+    assert pred["outputs"]["pred"]["num_channels"] == 3
+
+
+@pytest.mark.parametrize("there", ["a file in it", "a file"])
+def test_what_is_there_is_not_touched(tmp_path, split, request_, there):
+    run = tmp_path / "run"
+    mine = run / "mine" if there == "a file in it" else run
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_text("mine")
+    with pytest.raises(
+        ValueError, match=r"run: is not empty; go on .* --resume, or choose another"
+    ):
+        begin(run, request_, split, None)
+    assert mine.read_text() == "mine"
+
+
+def test_a_setting_that_fits_nowhere_leaves_no_folder(tmp_path, split, request_):
+    with pytest.raises(ValueError, match="epoch: the bundle's configs have no such id"):
+        begin(tmp_path / "run", replace(request_, settings={"epoch": 1}), split, None)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"data": "/data/other"}, 'data "/data/set", not "/data/other"'),
+        ({"labels": ("7=pancreas",)}, r'labels \[\], not \["7=pancreas"\]'),
+        ({"fold": 1}, "fold null, not 1"),
+        ({"settings": {"network_def#gate": None, "epochs": 2}}, r"spacing \[3, 3, 3\], not at its"),
+    ],
+)
+def test_a_training_goes_on_as_it_was_begun(tmp_path, split, request_, change, said):
+    run = tmp_path / "run"
+    begin(run, request_, split, None)
+    go_on(run, request_)
+    with pytest.raises(ValueError, match=f"run: was begun with {said}"):
+        go_on(run, replace(request_, **change))
+
+
+def test_more_epochs_are_taken_over(tmp_path, split, request_):
+    run = tmp_path / "run"
+    begin(run, request_, split, None)
+    longer = replace(request_, settings={**request_.settings, "epochs": 50})
+    go_on(run, longer)
+    assert configs(run)[0]["epochs"] == 50
+    go_on(run, longer)
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", "{}"])
+def test_what_is_no_training_cannot_go_on(tmp_path, request_, content):
+    if content is not None:
+        (tmp_path / "run.json").write_text(content)
+    with pytest.raises(ValueError, match=r"holds no training to go on with .*leave out --resume"):
+        go_on(tmp_path, request_)
+
+
+def test_scores_are_in_the_metadata(tmp_path, split, request_):
+    run = tmp_path / "run"
+    begin(run, request_, split, None)
+    note_scores(run, {"mean_dice_of_pancreas": 0.5})
+    metadata = json.loads((run / "configs" / "metadata.json").read_text())
+    assert metadata["eval_metrics"] == {"mean_dice_of_pancreas": 0.5}
+    assert metadata["version"]

@@ -1,0 +1,242 @@
+"""From a folder of labelled scans to a trained and scored bundle."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from monai_attn.bundle import open_bundle
+from monai_attn.cli.app import app
+from monai_attn.data.cases import find_cases
+from monai_attn.data.errors import Faults
+from monai_attn.data.splits import read_split
+from monai_attn.training.run_folder import Request
+from monai_attn.training.train import prepare
+
+TINY = ("--epochs", "2", "--set", "val_interval=1", "--validation", "0.5")
+
+
+def train(*words):
+    return CliRunner().invoke(app, ["train", *map(str, words)], catch_exceptions=False)
+
+
+def progress(run):
+    """Each epoch's row, without the time it took."""
+    with (run / "training" / "progress.csv").open(newline="") as file:
+        return [{**row, "seconds": None} for row in csv.DictReader(file)]
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_bundle, phantoms, tmp_path_factory):
+    """A run of two epochs, by the command, and its terminal output."""
+    run = tmp_path_factory.mktemp("train") / "run"
+    result = train(phantoms, "-o", run, "--bundle", tiny_bundle, "--label", "1=pancreas", *TINY)
+    assert result.exit_code == 0, result.output
+    return run, result.output
+
+
+def test_the_run_is_a_bundle_that_segments(trained):
+    run, _ = trained
+    opened = open_bundle(run, "cpu", backend="eager")
+    assert opened.label_names == {1: "pancreas"}
+    scan = read_split(run / "split.json")["validation"][0]["image"]
+    labels = opened.segmenter(scan).labels
+    kept = np.asarray(nib.load(run / "eval" / f"{_name(scan)}_seg.nii.gz").dataobj)
+    assert np.array_equal(labels, kept)
+
+
+def _name(path):
+    return path.rsplit("/", 1)[-1].removesuffix(".nii.gz")
+
+
+def test_the_validation_cases_are_scored(trained):
+    run, output = trained
+    scores = json.loads((run / "eval" / "scores.json").read_text())
+    assert [row["case"] for row in scores["cases"]] == [
+        _name(case["label"]) for case in read_split(run / "split.json")["validation"]
+    ]
+    metadata = json.loads((run / "configs" / "metadata.json").read_text())
+    assert metadata["eval_metrics"] == {"mean_dice_of_pancreas": scores["mean"]["1"]["dice"]}
+    assert "mean of 2" in output
+
+
+def test_best_and_last_are_there_and_the_cache_is_not(trained):
+    run, _ = trained
+    state = torch.load(run / "training" / "last.pt", weights_only=True)
+    assert state["epoch"] == 2
+    best = torch.load(run / "models" / "model.pt", weights_only=True)
+    assert best.keys() == state["network"].keys()
+    assert not (run / "cache").exists()
+    assert len(progress(run)) == 2
+
+
+def test_a_run_is_not_trained_over(trained, tiny_bundle, phantoms):
+    run, _ = trained
+    before = (run / "models" / "model.pt").read_bytes()
+    with pytest.raises(ValueError, match="is not empty; go on with its training by --resume"):
+        train(phantoms, "-o", run, "--bundle", tiny_bundle)
+    assert (run / "models" / "model.pt").read_bytes() == before
+
+
+@pytest.mark.parametrize("gate", ["none", "soft"])
+def test_the_gate_can_be_chosen(tiny_bundle, phantoms, tmp_path, gate):
+    run = tmp_path / "run"
+    words = ("--set", "val_interval=9", "--epochs", 1, "--gate", gate)
+    result = train(phantoms, "-o", run, "--bundle", tiny_bundle, *words)
+    assert result.exit_code == 0, result.output
+    weights = torch.load(run / "models" / "model.pt", weights_only=True)
+    assert any("gate" in name for name in weights) == (gate == "soft")
+
+
+def test_a_second_training_reads_nothing_of_what_is_cached(
+    tiny_bundle, phantoms, tmp_path, monkeypatch
+):
+    words = ("--bundle", tiny_bundle, "--cache", tmp_path / "cache", *TINY)
+    train(phantoms, "-o", tmp_path / "a", *words)
+    entries = {file: file.stat().st_mtime_ns for file in (tmp_path / "cache").iterdir()}
+    assert len(entries) == 4
+    monkeypatch.setattr("monai_attn.case_checks.CheckLabeld.__call__", None)  # reading would fail
+    result = train(phantoms, "-o", tmp_path / "b", "--seed", 1, *words)
+    assert result.exit_code == 0
+    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "cache").iterdir()} == entries
+
+
+# --- what is refused, before anything is made
+
+
+@pytest.fixture
+def data(phantoms, tmp_path):
+    """A data set that may be broken."""
+    folder = tmp_path / "data"
+    shutil.copytree(phantoms, folder)
+    return folder
+
+
+def asked(data, bundle, **more):
+    return Request(str(bundle), str(data), **more)
+
+
+def relabel(path, change):
+    image = nib.load(path)
+    labels = change(np.asarray(image.dataobj).copy())
+    nib.save(nib.Nifti1Image(labels, image.affine), path)
+
+
+def test_all_faults_are_listed_at_once(data, tiny_bundle, tmp_path):
+    labels = sorted((data / "labelsTr").glob("*.nii.gz"))
+    relabel(labels[0], lambda x: x[1:])
+    relabel(labels[1], lambda x: np.where(x == 1, 7, x))
+    labels[2].write_bytes(labels[2].read_bytes()[:-40])
+    with pytest.raises(Faults) as raised:
+        prepare(tmp_path / "run", asked(data, tiny_bundle))
+    assert len(raised.value.lines) == 3
+    for line, label, said in zip(
+        raised.value.lines, labels, ("is not on the grid", "holds 7", ""), strict=False
+    ):
+        assert line.startswith(str(label))
+        assert said in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_values_that_the_bundle_does_not_know_can_be_chosen(data, tiny_bundle, tmp_path):
+    for label in (data / "labelsTr").glob("*.nii.gz"):
+        relabel(label, lambda x: np.where(x == 1, 7, x))
+    (data / "dataset.json").write_text(
+        json.dumps({"training": json.loads((data / "dataset.json").read_text())["training"]})
+    )
+    with pytest.raises(Faults, match="holds 7"):
+        prepare(tmp_path / "run", asked(data, tiny_bundle))
+    prepare(tmp_path / "run", asked(data, tiny_bundle, labels=("7=pancreas",)))
+    config = json.loads((tmp_path / "run" / "configs" / "train.json").read_text())
+    assert config["label_map"] == {"0": 0, "7": 1}
+
+
+def test_folds_cover_all_cases(data, tiny_bundle, tmp_path):
+    held_out = []
+    for fold in range(2):
+        run = tmp_path / f"fold{fold}"
+        prepare(run, asked(data, tiny_bundle, fold=fold, folds=2))
+        split = read_split(run / "split.json")
+        assert len(split["training"]) == 2
+        held_out += [case["image"] for case in split["validation"]]
+    assert sorted(held_out) == sorted(case["image"] for case in find_cases(data))
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"fold": 5}, r"fold \(=5\) must be 0 to 4|folds \(=5\)"),
+        ({"validation": 1.5}, r"validation \(=1.5\)"),
+        ({"settings": {"batch_size": 9}}, "cases to train with, and batch_size 9"),
+        ({"settings": {"nonsense": 9}}, "nonsense: the bundle's configs have no such id"),
+        ({"labels": ("9=liver",)}, "9"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_said(data, tiny_bundle, tmp_path, more, said):
+    with pytest.raises(ValueError, match=said):
+        prepare(tmp_path / "run", asked(data, tiny_bundle, **more))
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unknown_gate_is_named(data, tiny_bundle, tmp_path):
+    with pytest.raises(ValueError, match="--gate strong: soft, hard, none expected"):
+        train(data, "-o", tmp_path / "run", "--bundle", tiny_bundle, "--gate", "strong")
+
+
+# --- processes: killed, and several
+
+
+def start(*words, ranks=1, cwd=None):
+    launcher = ["-m", "torch.distributed.run", f"--nproc_per_node={ranks}"] if ranks > 1 else []
+    return subprocess.Popen(
+        [sys.executable, *launcher, "-m", "monai_attn", "train", *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+@pytest.mark.slow
+def test_a_killed_training_ends_where_an_unbroken_one_does(tiny_bundle, phantoms, tmp_path):
+    words = [phantoms, "--bundle", tiny_bundle, *TINY, "--epochs", "4", "--cache", tmp_path / "c"]
+    assert train(*words, "-o", tmp_path / "unbroken").exit_code == 0
+    killed = start(*words, "-o", tmp_path / "killed")
+    while not (tmp_path / "killed" / "training" / "previous.pt").exists():
+        assert killed.poll() is None, killed.communicate()
+        time.sleep(0.02)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    assert train(*words, "-o", tmp_path / "killed", "--resume").exit_code == 0
+    assert progress(tmp_path / "killed") == progress(tmp_path / "unbroken")
+    best = [
+        torch.load(tmp_path / run / "models" / "model.pt", weights_only=True)
+        for run in ("killed", "unbroken")
+    ]
+    assert all(torch.equal(best[0][name], best[1][name]) for name in best[0])
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_does(tiny_bundle, phantoms, tmp_path):
+    words = [phantoms, "--bundle", tiny_bundle, *TINY, "--cache", tmp_path / "cache"]
+    together = start(*words, "-o", tmp_path / "two", ranks=2)
+    _, errors = together.communicate(timeout=400)
+    assert together.returncode == 0, errors
+    assert train(*words, "-o", tmp_path / "one").exit_code == 0
+    one, two = progress(tmp_path / "one"), progress(tmp_path / "two")
+    for alone, shared in zip(one, two, strict=True):
+        assert float(shared["loss"]) == pytest.approx(float(alone["loss"]), rel=2e-3)
+        assert float(shared["metric"]) == pytest.approx(float(alone["metric"]), abs=0.02)
+        assert shared["windows"] == alone["windows"]
+    assert (tmp_path / "two" / "eval" / "scores.json").is_file()
