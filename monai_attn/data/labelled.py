@@ -177,7 +177,8 @@ def _check_values(path: Path, voxels: dict[int, int], allowed: Collection[int] |
     if wrong:
         raise ValueError(
             f"{path}: holds {', '.join(map(str, wrong[:20]))}; "
-            f"{', '.join(map(str, sorted(known)))} expected: correct it, declare the value, or choose classes with --label"
+            f"{', '.join(map(str, sorted(known)))} expected: "
+            "correct it, declare the value, or choose classes with --label"
         )
     if max(voxels) == 0:
         warnings.warn(f"{path}: no voxel is labelled; is it finished?", ScanWarning, stacklevel=2)
