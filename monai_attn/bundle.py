@@ -21,6 +21,7 @@ from monai_attn.inference.backends import load_backend
 from monai_attn.inference.inferer import AttentionWindowInferer
 from monai_attn.inference.locator import Locator
 from monai_attn.inference.segment import Segmenter
+from monai_attn.inference.slices import SliceWindowInferer
 from monai_attn.weights import load_weights
 
 PACKAGE = Path(monai_attn.__file__).parent
@@ -173,7 +174,9 @@ def open_bundle(
         network = _WithAttention(network)
     run: Callable[..., Any] = network
     used = {"backend": "eager", "precision": "float32"}
-    roi = ensure_tuple_rep(getattr(inferer, "roi_size", -1), dims)
+    is_slice = isinstance(inferer, SliceWindowInferer)
+    roi_size = inferer.slice_size if is_slice else getattr(inferer, "roi_size", -1)
+    roi = ensure_tuple_rep(roi_size, dims)
     if isinstance(inferer, SlidingWindowInferer) and min(roi) > 0:
         window = (channels, *roi)
         run = load_backend(network, window, name=backend, precision=precision, device=where)

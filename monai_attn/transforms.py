@@ -134,6 +134,7 @@ def training(
 ) -> T.Compose:
     """As `validation`, then `num_samples` random windows of `roi_size` voxels with CT augmentation.
 
+    With two entries in `roi_size` a window is a part of one axial slice, (1, X, Y) for a 2D network.
     Half of the windows are centred on the foreground, on each class equally often. No flips: left and
     right are not alike in an abdomen. The random part starts with the cropping, so a caching data set
     keeps what is before it. With `domain_randomization` shape, contrast, sharpness and texture vary far
@@ -141,6 +142,8 @@ def training(
     """
     keys = ("image", "label")
     foreground = num_classes - 1
+    is_slice = len(roi_size) == 2
+    size = (*roi_size, 1) if is_slice else roi_size
     steady = [
         *validation(spacing, intensity_range, num_classes, label_map).transforms,
         T.ClassesToIndicesd("label", num_classes=num_classes, max_samples_per_class=CENTRES),
@@ -149,7 +152,7 @@ def training(
         T.RandCropByLabelClassesd(
             keys,
             label_key="label",
-            spatial_size=roi_size,
+            spatial_size=size,
             ratios=[foreground, *[1] * foreground],
             num_classes=num_classes,
             num_samples=num_samples,
@@ -158,7 +161,8 @@ def training(
             warn=False,  # a class that a case lacks is no fault
         ),
         T.SelectItemsd(keys),
-        T.SpatialPadd(keys, roi_size),
+        T.SpatialPadd(keys, size),
+        *([T.SqueezeDimd(keys, dim=-1)] if is_slice else []),
     ]
     vary = beyond_scans if domain_randomization else scan_variation
     # RandAffined gives the label back as float32

@@ -130,6 +130,10 @@ class AttentionWindowInferer(SlidingWindowInferer):
         ).on_thickest_axis()
         return self._within_budget(plan)
 
+    def on_windows(self, network: Callable[..., Any]) -> Callable[..., Any]:
+        """The network as one that takes windows (B, C, *roi_size)."""
+        return network
+
     def slabs(self, image: Tensor, network: Callable[[Tensor], Any], plan: Plan) -> Iterator[Slab]:
         """Run a plan's windows over an image (C, *spatial), slab after slab along `plan.axis`."""
         sizes = zip(plan.grid, plan.roi_size, plan.padding, strict=True)
@@ -146,7 +150,7 @@ class AttentionWindowInferer(SlidingWindowInferer):
             device = "cpu"
         slabs = stitch(
             image,
-            network,
+            self.on_windows(network),
             plan,
             weight,
             window_device=self.sw_device,
@@ -162,7 +166,7 @@ class AttentionWindowInferer(SlidingWindowInferer):
         A network with several outputs gives several, in a tuple or under their names.
         """
         if self.with_coord or MONAI_ONLY & kwargs.keys():
-            return super().__call__(inputs, network, *args, **kwargs)
+            return super().__call__(inputs, self.on_windows(network), *args, **kwargs)
         structure: Any = None
 
         def run(windows: Tensor) -> list[Tensor]:

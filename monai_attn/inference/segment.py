@@ -175,10 +175,11 @@ class Segmenter:
         with torch.inference_mode():
             plan = self._plan(scan, image)
             window = torch.zeros((1, len(image), *plan.roi_size), device=self.device)
-            self.network(window)  # what a backend does once does not count
+            network = self.inferer.on_windows(self.network)
+            network(window)  # what a backend does once does not count
             self._wait()
             start = time.perf_counter()
-            self.network(window)
+            network(window)
             self._wait()
             seconds = time.perf_counter() - start
         return Outlook(scan, plan, held + self._need(scan, plan), seconds * len(plan.windows))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
 from typing import Any
 
 import torch
@@ -40,12 +39,11 @@ def stitch(
     sums = _Sums(plan, weight, device or image.device)
     run = _OneRetry(network, sums)
     windows = sorted(plan.windows, key=lambda window: window[plan.axis].start)
-    for start, layer in groupby(windows, key=lambda window: window[plan.axis].start):
-        yield from sums.before(start)
-        for batch in _batches(list(layer), plan.batch):
-            inputs = torch.stack([image[within(window)] for window in batch])
-            for window, outputs in zip(batch, run(inputs.to(window_device)), strict=True):
-                sums.add(window, outputs)
+    for batch in _batches(windows, plan.batch):
+        inputs = torch.stack([image[within(window)] for window in batch])
+        for window, outputs in zip(batch, run(inputs.to(window_device)), strict=True):
+            yield from sums.before(window[plan.axis].start)
+            sums.add(window, outputs)
     yield from sums.before(sums.box[plan.axis].stop)
 
 
