@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from bundle_runs import SLICE_BUNDLE, opened
 from monai_attn import DEFAULT_BUNDLE
 from monai_attn.bundle import find_bundle
 from monai_attn.data.phantom import write_phantoms
@@ -20,6 +21,7 @@ TINY = {
     "spacing": [8.0, 8.0, 8.0],
     "roi_size": [32, 32, 16],
 }
+TINY_SLICES = TINY | {"roi_size": [32, 32]}
 TINY_LOCATOR = {
     "locator_def#channels": [4, 8],
     "locator_def#strides": [2],
@@ -53,29 +55,60 @@ def phantoms(tmp_path_factory):
 def tiny_bundle(tmp_path_factory):
     """A copy of the shipped bundle whose configs describe a tiny network, with weights that fit it."""
     root = tmp_path_factory.mktemp("bundle") / DEFAULT_BUNDLE
+    copy_tiny(DEFAULT_BUNDLE, root, train=TINY, inference=TINY | TINY_LOCATOR)
+    save_weights(root, network_def="model.pt", locator_def="locator.pt")
+    return root
+
+
+@pytest.fixture(scope="session")
+def tiny_slice_bundle(tmp_path_factory):
+    """The same of the bundle that goes slice by slice."""
+    root = tmp_path_factory.mktemp("bundle") / SLICE_BUNDLE
+    copy_tiny(SLICE_BUNDLE, root, train=TINY_SLICES, inference=TINY_SLICES)
+    save_weights(root, network_def="model.pt")
+    balance(root)
+    return root
+
+
+def copy_tiny(name, root, **changes):
+    """A shipped bundle without its weights, with changes to its configs by name."""
     ignore = shutil.ignore_patterns("*.pt", "*.ts", "eval")
-    shutil.copytree(find_bundle(DEFAULT_BUNDLE), root, ignore=ignore)
+    shutil.copytree(find_bundle(name), root, ignore=ignore)
     (root / "models").mkdir(exist_ok=True)
-    for name in ("train", "inference"):
-        path = root / "configs" / f"{name}.json"
-        config = json.loads(path.read_text())
-        values = TINY | TINY_LOCATOR if name == "inference" else TINY
+    for config, values in changes.items():
+        path = root / "configs" / f"{config}.json"
+        content = json.loads(path.read_text())
         for key, value in values.items():
             *parents, last = key.split("#")
-            section = config
+            section = content
             for parent in parents:
                 section = section[parent]
             section[last] = value
-        path.write_text(json.dumps(config))
+        path.write_text(json.dumps(content))
 
-    from monai.bundle import ConfigParser
 
-    parser = ConfigParser()
-    parser.read_config(root / "configs" / "inference.json")
+def save_weights(root, **parts):
+    """Weights that fit, always the same, of the networks that a bundle's inference names."""
+    parser = opened(root, "inference")
     torch.manual_seed(0)
-    for part, name in (("network_def", "model.pt"), ("locator_def", "locator.pt")):
+    for part, name in parts.items():
         torch.save(parser.get_parsed_content(part).state_dict(), root / "models" / name)
-    return root
+
+
+def balance(root):
+    """Move and stretch the logits until half of a window of all intensities is clearly foreground."""
+    network = opened(root, "inference").get_parsed_content("network_def").eval()
+    path = root / "models" / "model.pt"
+    state = torch.load(path, weights_only=True)
+    network.load_state_dict(state)
+    size = opened(root, "inference")["roi_size"]
+    with torch.inference_mode():
+        ramp = torch.linspace(0, 1, size[0]).reshape(-1, *[1] * (len(size) - 1)).expand(size)
+        logits = network(ramp[None, None])[0].flatten(1)
+    state["heads.0.bias"] -= logits.median(dim=1).values
+    for name in ("heads.0.weight", "heads.0.bias"):
+        state[name] *= 3 / logits.std(dim=1).mean()
+    torch.save(state, path)
 
 
 @pytest.fixture(scope="session")

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from monai_attn.inference import plan as module
@@ -58,6 +60,13 @@ def test_the_need_of_a_scan():
     assert (need.read, need.prepare) == (4_000_000, 4_000_000 + image)
     assert need.windows == image + 3_000_000 + running
     assert need.peak == max(need.read, need.prepare, need.windows)
+
+
+def test_the_need_of_a_scan_smaller_than_a_window_holds_its_padded_copy():
+    grid, wide = (40, 20, 100), replace(plan(), roi_size=(64, 64, 1))
+    need = memory_need((10, 10, 10), grid, wide)
+    running = wide.stitch_bytes + wide.window_bytes
+    assert need.windows == 4 * (40 * 20 * 100 + 64 * 64 * 100) + 1000 + running
 
 
 AMOUNTS = [

@@ -381,6 +381,21 @@ def test_domain_randomization_changes_windows_more(tmp_path):
     assert set(sample["label"].unique().tolist()) <= {0, 1}
 
 
+def test_with_two_sizes_a_window_is_a_part_of_one_axial_slice(tmp_path):
+    """The scan's brightness says how high a slice lies."""
+    values = np.broadcast_to(np.arange(16, dtype=np.int16) * 10, (20, 16, 16))
+    image = save(tmp_path / "i.nii", values, np.eye(4))
+    label = save(tmp_path / "l.nii", np.ones((20, 16, 16), np.uint8), np.eye(4))
+    steps = training((1, 1, 1), (0, 150), (8, 12), num_samples=20)
+    steps.set_random_state(0)
+    samples = steps({"image": image, "label": label})
+    assert {tuple(s[key].shape) for s in samples for key in s} == {(1, 8, 12)}
+    heights = torch.stack([s["image"].median() for s in samples])
+    assert len(heights.unique()) > 5
+    still = [s["image"] for s in samples if s["image"].std() == 0]  # not given noise
+    assert len(still) > 5
+
+
 def test_training_pads_a_scan_smaller_than_the_window(tmp_path):
     (sample,) = windows(tmp_path, num_samples=1, roi=(24, 24, 24))
     assert sample["image"].shape == sample["label"].shape == (1, 24, 24, 24)

@@ -12,6 +12,7 @@ from hashlib import sha256
 import pytest
 import torch
 
+from bundle_runs import SLICE_BUNDLE
 from monai_attn import DEFAULT_BUNDLE, bundle
 from monai_attn.bundle import SHIPPED_WEIGHTS, find_bundle, is_shipped, open_bundle
 from monai_attn.weights import load_weights
@@ -119,11 +120,13 @@ def test_weights_that_are_damaged_anywhere_are_one_line(tmp_path):
 
 
 def test_the_shipped_weights_are_those_of_the_list():
-    models = sorted((find_bundle(DEFAULT_BUNDLE) / "models").glob("*.pt"))
-    assert {f"{DEFAULT_BUNDLE}/models/{file.name}" for file in models} == set(SHIPPED_WEIGHTS)
-    for file in models:
-        digest = sha256(file.read_bytes()).hexdigest()
-        assert SHIPPED_WEIGHTS[f"{DEFAULT_BUNDLE}/models/{file.name}"] == digest
+    bundles = [find_bundle(name) for name in (DEFAULT_BUNDLE, SLICE_BUNDLE)]
+    models = {
+        f"{root.name}/models/{file.name}": sha256(file.read_bytes()).hexdigest()
+        for root in bundles
+        for file in (root / "models").glob("*.pt")
+    }
+    assert models == SHIPPED_WEIGHTS
 
 
 @pytest.mark.parametrize("name", ["model.pt", "locator.pt"])

@@ -125,7 +125,8 @@ def memory_need(
         whole: floats kept for each voxel of the network's grid: those of a sheared scan.
     """
     voxels, image = 4 * math.prod(scan), 4 * math.prod(grid)  # float32
-    running = plan.stitch_bytes + plan.window_bytes
+    padded = 4 * math.prod(max(n, r) for n, r in zip(grid, plan.roi_size, strict=True))
+    running = plan.stitch_bytes + plan.window_bytes + (padded if padded > image else 0)
     kept = volumes * math.prod(scan) + whole * image
     return Need(read=voxels, prepare=voxels + image, windows=image + kept + running)
 

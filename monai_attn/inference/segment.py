@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from monai.data.meta_tensor import MetaTensor
-from monai.inferers import Inferer, SlidingWindowInferer
+from monai.inferers import Inferer, SliceInferer, SlidingWindowInferer
 from monai.transforms import Compose
 from monai.utils import fall_back_tuple
 from numpy.typing import NDArray
@@ -293,6 +293,8 @@ class Segmenter:
         total = None
         if plan is not None:
             total = len(plan.windows)
+        elif isinstance(self.inferer, SliceInferer):
+            total = None  # until it is called, it has no windows in three dimensions
         elif isinstance(self.inferer, SlidingWindowInferer):
             total = len(window_grid(image.shape[1:], self.inferer.roi_size, self.inferer.overlap))
         done = 0

@@ -1,0 +1,39 @@
+"""A bundle opened by its configs, or run in a process of its own, for tests."""
+
+import os
+import subprocess
+import sys
+
+import nibabel as nib
+import numpy as np
+from monai.bundle import ConfigParser
+
+from monai_attn import DEFAULT_BUNDLE
+
+SLICE_BUNDLE = f"{DEFAULT_BUNDLE}_2d"
+
+
+def bundle_run(*arguments, cwd, ranks=0):
+    """`python -m monai.bundle run`, or the same under torchrun on CPU ranks."""
+    torchrun = ["torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}", "-m"]
+    command = [sys.executable, "-m", *(torchrun if ranks else []), "monai.bundle", "run"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    return subprocess.run(
+        [*command, *map(str, arguments)], cwd=cwd, env=environment, capture_output=True, text=True
+    )
+
+
+def assert_on_the_grid_of(labels, scan):
+    labels, scan = nib.load(labels), nib.load(scan)
+    assert labels.shape == scan.shape
+    np.testing.assert_array_equal(labels.affine, scan.affine)
+    assert labels.get_data_dtype() == np.uint8
+    assert set(np.unique(labels.dataobj)) <= {0, 1}
+
+
+def opened(root, *names):
+    parser = ConfigParser()
+    parser.read_config([root / "configs" / f"{name}.json" for name in names])
+    parser.read_meta(root / "configs" / "metadata.json")
+    parser["bundle_root"] = str(root)
+    return parser

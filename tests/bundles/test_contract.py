@@ -1,0 +1,327 @@
+"""Each bundle holds the contract that its clients hold it to."""
+
+import json
+import shutil
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigWorkflow, ckpt_export, onnx_export, verify_net_in_out
+
+from bundle_runs import SLICE_BUNDLE, assert_on_the_grid_of, bundle_run, opened
+from monai_attn import DEFAULT_BUNDLE
+from monai_attn.bundle import find_bundle, open_bundle
+from monai_attn.evaluation import evaluate_files
+from monai_attn.transforms import without
+
+BUNDLES = {"3D": DEFAULT_BUNDLE, "2D": SLICE_BUNDLE}
+SCHEMA = Path(__file__).parents[3] / "shared" / "schema" / "meta_schema_20240725.json"
+MONAIS = {  # inferers, by the dimensions of a window
+    3: {"_target_": "SlidingWindowInferer"},
+    2: {"_target_": "SliceInferer", "spatial_dim": 2},
+}
+
+# MONAI warns that a config is code each time one is opened
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:parsing config_file:UserWarning", "ignore:executing the bundle config:UserWarning"
+)
+
+
+@pytest.fixture(params=BUNDLES.values(), ids=BUNDLES.keys())
+def shipped(request):
+    """The folder of each shipped bundle."""
+    return find_bundle(request.param)
+
+
+@pytest.fixture(scope="module", params=["tiny_bundle", "tiny_slice_bundle"], ids=BUNDLES.keys())
+def tiny(request):
+    """The folder of a tiny one of each."""
+    return request.getfixturevalue(request.param)
+
+
+# --- files
+
+
+def test_every_file_of_the_contract_is_there(shipped):
+    names = ("metadata", "train", "inference", "evaluate", "multi_gpu_train", "multi_gpu_evaluate")
+    expected = [f"configs/{name}.json" for name in names]
+    expected += ["LICENSE", "configs/logging.conf", "configs/baseline.json", "models/model.pt"]
+    expected += ["docs/README.md", "docs/data_license.txt"]
+    assert [name for name in expected if not (shipped / name).is_file()] == []
+
+
+def test_no_file_is_too_large_or_names_a_personal_path(shipped):
+    for path in (p for p in shipped.rglob("*") if p.is_file() and "eval" not in p.parts):
+        assert path.stat().st_size < 25 * 2**20, path
+        if path.suffix in (".json", ".md", ".txt", ".conf"):
+            assert "/home/" not in path.read_text(), path
+
+
+def test_metadata_has_the_mandatory_fields_and_its_version_in_the_changelog(shipped):
+    metadata = json.loads((shipped / "configs" / "metadata.json").read_text())
+    mandatory = (
+        "schema version monai_version pytorch_version numpy_version task description authors"
+    )
+    mandatory += " required_packages_version copyright network_data_format changelog"
+    assert set(mandatory.split()) <= set(metadata)
+    assert metadata["version"] in metadata["changelog"]
+    formats = metadata["network_data_format"]
+    assert formats["outputs"]["pred"]["channel_def"]["0"] == "background"
+    assert list(formats["inputs"]) == ["image"]
+    assert "not for patients" in metadata["intended_use"]
+
+
+def test_metadata_verifies_against_the_schema(shipped):
+    jsonschema = pytest.importorskip("jsonschema")
+    if not SCHEMA.is_file():
+        pytest.skip(f"the schema of 20240725 is not at {SCHEMA}")
+    metadata = json.loads((shipped / "configs" / "metadata.json").read_text())
+    jsonschema.validate(metadata, json.loads(SCHEMA.read_text()))
+
+
+def test_the_bundle_carries_the_licence_of_the_project(shipped):
+    assert (shipped / "LICENSE").read_text() == (shipped.parents[1] / "LICENSE").read_text()
+
+
+def test_train_and_inference_describe_one_network_and_one_input(shipped):
+    train, inference = (
+        json.loads((shipped / "configs" / f"{name}.json").read_text())
+        for name in ("train", "inference")
+    )
+    for name in ("network_def", "spacing", "intensity_range", "num_classes"):
+        assert train[name] == inference[name], name
+
+
+# --- as MONAI's own clients open it
+
+
+@pytest.mark.parametrize(("workflow", "configs"), [("train", ["train"]), ("infer", ["inference"])])
+def test_a_workflow_has_every_property(tiny, phantoms, workflow, configs, tmp_path):
+    config = ConfigWorkflow(
+        config_file=[str(tiny / "configs" / f"{name}.json") for name in configs],
+        meta_file=str(tiny / "configs" / "metadata.json"),
+        logging_file=False,
+        workflow_type=workflow,
+        bundle_root=str(tiny),
+        dataset_dir=str(phantoms),
+        output_dir=str(tmp_path),
+    )
+    config.initialize()
+    config.initialize()  # MonaiAlgo does it twice
+    assert not config.check_properties()
+    assert isinstance(config.network_def, torch.nn.Module)
+
+
+def test_a_federated_client_trains_and_evaluates(tiny, phantoms, tmp_path):
+    """NVFlare's MonaiAlgo, which opens the configs before it knows where the bundle lies."""
+    from monai.fl.client import MonaiAlgo
+    from monai.fl.utils.constants import ExtraItems
+    from monai.fl.utils.exchange_object import ExchangeObject
+
+    root = tmp_path / "bundle"
+    shutil.copytree(tiny, root)
+    config = root / "configs" / "train.json"
+    settings = {"dataset_dir": str(phantoms), "output_dir": str(tmp_path), "val_interval": 1}
+    config.write_text(json.dumps({**json.loads(config.read_text()), **settings}))
+    client = MonaiAlgo(bundle_root=str(root), local_epochs=1)
+    client.initialize(extra={ExtraItems.CLIENT_NAME: "site"})
+    state = client.trainer.network.state_dict()
+    weights = ExchangeObject(weights={name: v.clone() for name, v in state.items()})
+    client.train(weights, extra={})
+    assert client.get_weights(extra={}).weights
+    assert "val_mean_dice" in client.evaluate(weights, extra={}).metrics
+    client.finalize()
+
+
+def test_net_in_and_out_verify(tiny):
+    verify_net_in_out(
+        net_id="network_def",
+        meta_file=str(tiny / "configs" / "metadata.json"),
+        config_file=str(tiny / "configs" / "inference.json"),
+        device="cpu",
+    )
+
+
+def test_ckpt_export_makes_a_torchscript_of_the_same_network(tiny, tmp_path):
+    ckpt_export(
+        net_id="network_def",
+        filepath=str(tmp_path / "model.ts"),
+        ckpt_file=str(tiny / "models" / "model.pt"),
+        meta_file=str(tiny / "configs" / "metadata.json"),
+        config_file=str(tiny / "configs" / "inference.json"),
+    )
+    assert_same_network(torch.jit.load(str(tmp_path / "model.ts")), tiny)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # the exporter's
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_onnx_export_makes_the_same_network(tiny, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    onnx_export(
+        net_id="network_def",
+        filepath=str(tmp_path / "model.onnx"),
+        ckpt_file=str(tiny / "models" / "model.pt"),
+        meta_file=str(tiny / "configs" / "metadata.json"),
+        config_file=str(tiny / "configs" / "inference.json"),
+        input_shape=list(window(tiny).shape),
+        use_trace=True,
+    )
+    session = onnxruntime.InferenceSession(
+        str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"]
+    )
+    name = session.get_inputs()[0].name
+    assert_same_network(lambda x: torch.from_numpy(session.run(None, {name: x.numpy()})[0]), tiny)
+
+
+def window(root):
+    return torch.rand(1, 1, *opened(root, "inference")["roi_size"])
+
+
+def assert_same_network(exported, root):
+    net = opened(root, "inference").get_parsed_content("network_def").eval()
+    net.load_state_dict(torch.load(root / "models" / "model.pt", weights_only=True))
+    x = window(root)
+    torch.testing.assert_close(exported(x), net(x), atol=1e-4, rtol=0)
+
+
+def test_monai_label_may_set_the_device_dropout_and_an_image_path(tiny, phantoms):
+    parser = opened(tiny, "inference")
+    parser["device"], parser["network_def#dropout"] = "cpu", 0.2
+    network = parser.get_parsed_content("network").eval()
+    assert any(isinstance(m, torch.nn.Dropout) and m.p == 0.2 for m in network.modules())
+    scan = str(next((phantoms / "imagesTr").glob("*.nii.gz")))
+    data = parser.get_parsed_content("preprocessing")({"image": scan, "image_path": scan})
+    assert data["image_path"] == scan
+
+
+def test_monai_deploy_drops_loading_and_saving(tiny, phantoms):
+    parser = opened(tiny, "inference")
+    before, after = (parser.get_parsed_content(f"{p}processing") for p in ("pre", "post"))
+    assert [type(t).__name__ for t in before.transforms].count("LoadImaged") == 1
+    assert [type(t).__name__ for t in after.transforms].count("SaveImaged") == 1
+    scan = next((phantoms / "imagesTr").glob("*.nii.gz"))
+    data = before({"image": str(scan)})
+    data["pred"] = parser.get_parsed_content("inferer")(
+        data["image"][None], parser.get_parsed_content("network").eval()
+    )[0].detach()
+    pred = without(after, "SaveImage")(data)["pred"]
+    assert pred.shape == (1, *nib.load(scan).shape)
+
+
+def test_the_baseline_overlay_takes_the_gates_out(shipped):
+    for names, gated in ((("train",), True), (("train", "baseline"), False)):
+        net = opened(shipped, *names).get_parsed_content("network_def")
+        assert any("gate" in name for name, _ in net.named_parameters()) == gated
+
+
+def test_inference_runs_with_monais_own_inferer(tiny, phantoms):
+    """In the place of ours it gives the body the same labels; windows of air are what it runs more."""
+    scan = sorted((phantoms / "imagesTr").iterdir())[0]
+    labels = []
+    for theirs in (False, True):
+        parser = opened(tiny, "inference")
+        torch.manual_seed(0)  # the same weights
+        if theirs:
+            parser["inferer"] = {
+                **MONAIS[len(parser["roi_size"])],
+                "roi_size": "@roi_size",
+                "overlap": 0.5,
+                "mode": "gaussian",
+            }
+        data = parser.get_parsed_content("preprocessing")({"image": str(scan)})
+        network = parser.get_parsed_content("network").eval()
+        with torch.inference_mode():
+            data["pred"] = parser.get_parsed_content("inferer")(data["image"][None], network)[0]
+        steps = without(parser.get_parsed_content("postprocessing"), "SaveImage")
+        labels.append(steps(data)["pred"])
+    body = torch.from_numpy(nib.load(scan).get_fdata() > -150)[None]
+    assert body.any()
+    assert torch.equal(*[found[body] for found in labels])
+
+
+# --- run, from the bundle's folder and from elsewhere
+
+
+@pytest.fixture(scope="module")
+def trained(tiny, phantoms, tmp_path_factory):
+    """The tiny bundle after one epoch, run from its own folder."""
+    root = tmp_path_factory.mktemp("trained") / "bundle"
+    shutil.copytree(tiny, root)
+    (root / "models" / "model.pt").unlink()
+    done = bundle_run(
+        *("--config_file", "configs/train.json", "--dataset_dir", phantoms),
+        *("--epochs", 1, "--val_interval", 1),
+        cwd=root,
+    )
+    assert done.returncode == 0, done.stderr
+    return root
+
+
+def test_training_writes_a_checkpoint_and_reports_the_key_metric(trained):
+    weights = torch.load(trained / "models" / "model.pt", weights_only=True)
+    assert "decoder.0.gate.psi.weight" in weights
+
+
+def test_inference_from_elsewhere_gives_the_labels_of_the_command_line(trained, phantoms, tmp_path):
+    configs, scans = trained / "configs", sorted((phantoms / "imagesTr").glob("*.nii.gz"))
+    done = bundle_run(
+        *("--config_file", configs / "inference.json", "--bundle_root", trained),
+        *("--dataset_dir", phantoms / "imagesTr", "--output_dir", tmp_path / "out"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    written = sorted((tmp_path / "out").iterdir())
+    assert [p.name for p in written] == [s.name.replace(".nii.gz", "_seg.nii.gz") for s in scans]
+    segmenter = open_bundle(trained, "cpu", backend="eager", precision="float32").segmenter
+    for labels, scan in zip(written, scans, strict=True):
+        assert_on_the_grid_of(labels, scan)
+        np.testing.assert_array_equal(nib.load(labels).dataobj, segmenter(scan).labels)
+
+
+def test_evaluation_scores_on_the_scans_own_grid(trained, phantoms, tmp_path):
+    done = bundle_run(
+        *("--config_file", "['configs/train.json','configs/evaluate.json']"),
+        *("--dataset_dir", phantoms, "--output_dir", tmp_path),
+        cwd=trained,
+    )
+    assert done.returncode == 0, done.stderr
+    heading, *rows = (tmp_path / "val_mean_dice_raw.csv").read_text().splitlines()
+    expected = evaluate_files(tmp_path, phantoms / "labelsTr")
+    assert len(rows) == len(expected) == 4
+    for row, score in zip(rows, expected, strict=True):
+        assert score.case in row
+        assert float(row.split(",")[-1 if "mean" not in heading else 1]) == pytest.approx(
+            score.dice, abs=1e-4
+        )
+    scans = sorted((phantoms / "imagesTr").glob("*.nii.gz"))
+    for scan in scans:
+        assert_on_the_grid_of(tmp_path / scan.name.replace(".nii.gz", "_seg.nii.gz"), scan)
+
+
+@pytest.mark.slow
+def test_two_ranks_train_and_evaluate(tiny, phantoms, tmp_path):
+    root = tmp_path / "bundle"
+    shutil.copytree(tiny, root)
+    (root / "models" / "model.pt").unlink()
+    done = bundle_run(
+        *("--config_file", "['configs/train.json','configs/multi_gpu_train.json']"),
+        *("--dataset_dir", phantoms, "--epochs", 1, "--val_interval", 1, "--batch_size", 1),
+        *("--split#validation", 0.5),  # a case for each rank
+        cwd=root,
+        ranks=2,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (root / "models" / "model.pt").is_file()
+    done = bundle_run(
+        "--config_file",
+        "['configs/train.json','configs/evaluate.json','configs/multi_gpu_evaluate.json']",
+        *("--dataset_dir", phantoms, "--output_dir", tmp_path / "out"),
+        cwd=root,
+        ranks=2,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "out").glob("*_seg.nii.gz"))) == 4
+    rows = (tmp_path / "out" / "val_mean_dice_raw.csv").read_text().splitlines()
+    assert len(rows) == 1 + 4
