@@ -46,7 +46,9 @@ def test_labels_are_the_same_with_attention_slabs_and_batches(scan, tiny_slice_b
     assert (ours.labels != theirs.labels).mean() < 1e-3  # rounding
 
 
-@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+@pytest.mark.parametrize(
+    "backend", ["openvino", pytest.param("onnxruntime", marks=pytest.mark.slow)]
+)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # the exporter's
 def test_backends_take_windows_of_two_dimensions(scan, tiny_slice_bundle, backend):
     pytest.importorskip(backend)
