@@ -214,6 +214,7 @@ main()
         ),
         (("segment", "{scan}", "-o", "out", "--backend", "fast"), "error: backend (='fast') must"),
         (("evaluate", "nowhere", "{scan}"), "error: nowhere: "),
+        (("evaluate", "{scan}", "{scan}", "--map", "7"), "error: --map 7: two whole numbers"),
         (("phantom", "out", "-n", "0"), "error: count (=0)"),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),

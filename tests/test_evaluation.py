@@ -550,3 +550,14 @@ def test_a_summary_is_never_written_over_a_label_map(tmp_path):
     ):
         write_summary([], tmp_path / "a.nii.gz")
     assert (tmp_path / "a.nii.gz").read_bytes() == b"labels"
+
+
+def test_values_of_the_references_can_stand_for_other_labels(tmp_path):
+    reference = np.zeros((4, 4, 4), np.uint8)
+    reference[1:3], reference[3] = 7, 5
+    prediction = (reference == 7).astype(np.uint8)
+    paths = [tmp_path / f"{name}.nii.gz" for name in ("prediction", "reference")]
+    for path, labels in zip(paths, (prediction, reference), strict=True):
+        nib.save(nib.Nifti1Image(labels, np.eye(4)), path)
+    (score,) = evaluate_files(*paths, classes={7: 1})
+    assert (score.label, score.dice, score.reference_ml) == (1, 1, pytest.approx(0.032))

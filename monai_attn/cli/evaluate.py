@@ -28,6 +28,14 @@ def evaluate(
             help="Also write the scores to this .json or .csv file (repeatable).",
         ),
     ] = None,
+    mapped: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="VALUE=LABEL",
+            help="The label that a value in the references stands for (repeatable); the rest is background.",
+        ),
+    ] = None,
     debug: DebugOption = False,
 ) -> None:
     """Score label maps against references: Dice, precision, recall, surface distances, volumes."""
@@ -36,14 +44,23 @@ def evaluate(
 
     for path in output or []:
         check_table_path(path)
+    classes = dict(_pair(text) for text in mapped) if mapped else None
     with progress_bars() as progress:
         task = progress.add_task("cases", total=None)
         scores = evaluate_files(
             prediction,
             reference,
+            classes=classes,
             on_case=lambda done, total: progress.update(task, completed=done, total=total),
         )
     out.print(score_table(scores) if scores else "no case has a label above 0, on either side")
     for path in output or []:
         written = write_summary(scores, path)
         out.print(f"scores: {written}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _pair(text: str) -> tuple[int, int]:
+    value, _, label = text.partition("=")
+    if not (value.isdecimal() and label.isdecimal()):
+        raise ValueError(f"--map {text}: two whole numbers expected, such as 7=1")
+    return int(value), int(label)
