@@ -1,6 +1,6 @@
 import pytest
 
-from monai_attn.data.label_classes import choose_classes, declared_labels
+from monai_attn.data.label_classes import choose_classes, declared_labels, mapped_labels
 from scans import datalist, fails, touch
 
 DECATHLON = {"labels": {"0": "background", "1": "pancreas", "2": "cancer"}, "training": []}
@@ -112,6 +112,11 @@ BAD_CHOICES = {
 @pytest.mark.parametrize(("choice", "fault"), BAD_CHOICES.values(), ids=BAD_CHOICES.keys())
 def test_choices_that_make_no_class(choice, fault):
     fails(fault, choose_classes, ["3=a", choice], {0, 1, 2, 3}, NAMES)
+
+
+def test_a_config_knows_its_classes_and_the_values_that_it_maps():
+    assert mapped_labels(3, {}) == {0: 0, 1: 1, 2: 2}
+    assert mapped_labels(3, {"2": 1, "7": 2}) == {0: 0, 1: 1, 2: 1, 7: 2}
 
 
 def test_label_maps_that_are_all_empty_make_no_class():

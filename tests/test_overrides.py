@@ -52,10 +52,19 @@ def test_code_is_refused(value, tmp_path):
 def test_a_plan_has_values_and_remarks(tmp_path):
     plan = tmp_path / "plan.json"
     plan.write_text('{"spacing": [1, 1, 1], "reasons": {"spacing": "why"}, "fingerprint": {}}')
-    assert read_plan(plan) == {"spacing": [1, 1, 1]}
+    assert read_plan(plan) == ({"spacing": [1, 1, 1]}, ())
 
 
-@pytest.mark.parametrize("text", ["no json", "[1]", None])
+def test_the_labels_of_a_plan_stand_for_what_follows_from_them(tmp_path):
+    plan = tmp_path / "plan.json"
+    classes = {"num_classes": 3, "label_map": {"7": 1, "9": 2}}
+    plan.write_text(json.dumps({"spacing": [1, 1, 1], **classes, "labels": ["7=a", "9=b"]}))
+    assert read_plan(plan) == ({"spacing": [1, 1, 1]}, ("7=a", "9=b"))
+    plan.write_text(json.dumps(classes))
+    assert read_plan(plan) == (classes, ())
+
+
+@pytest.mark.parametrize("text", ["no json", "[1]", '{"labels": "7=a"}', '{"labels": [7]}', None])
 def test_what_is_no_plan_is_named(tmp_path, text):
     plan = tmp_path / "plan.json"
     if text is not None:

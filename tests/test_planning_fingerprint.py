@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from monai_attn.data.label_classes import choose_classes
 from monai_attn.planning.fingerprint import SAMPLE, CaseFacts, Structure, case_facts, fingerprint
 from scans import AFFINES, fails
 
@@ -21,6 +22,10 @@ def labelled(*boxes):
 
 LABELS = labelled((7, (1, 4), (2, 4), (0, 1)), (2, (5, 6), (0, 5), (0, 4)))
 IMAGE = np.arange(120, dtype=np.float32).reshape(SHAPE)
+
+
+def classes(*labels, found=(0, 2, 7)):
+    return choose_classes(labels, found, {})
 
 
 def test_a_structure_has_the_volume_and_the_box_of_its_voxels():
@@ -55,24 +60,25 @@ def test_the_sample_is_bounded_and_repeats_by_its_seed():
     assert [chosen.structures[value].hu.size for value in (1, 2)] == [0, SAMPLE]
 
 
-def test_without_a_choice_all_labels_are_one_class():
-    found = fingerprint([case_facts(IMAGE, LABELS, np.eye(4))])
-    assert found.volumes_ml == {"foreground": (pytest.approx(26 / 1000),)}
-    assert found.extents_mm == {"foreground": ((5, 5, 4),)}
-    assert found.label_map == {2: 1, 7: 1}
+def test_values_of_one_class_are_measured_together():
+    found = fingerprint([case_facts(IMAGE, LABELS, np.eye(4))], classes("2=organ", "7=organ"))
+    assert found.volumes_ml == {"organ": (pytest.approx(26 / 1000),)}
+    assert found.extents_mm == {"organ": ((5, 5, 4),)}
 
 
-def test_a_choice_leaves_the_other_labels_to_the_background():
-    found = fingerprint([case_facts(IMAGE, LABELS, np.eye(4), values=[7])], {7: "pancreas"})
+def test_classes_are_measured_apart_and_in_their_order():
+    found = fingerprint([case_facts(IMAGE, LABELS, np.eye(4))], classes("7=a", "2=b"))
+    assert list(found.volumes_ml.items()) == [
+        ("a", (pytest.approx(6 / 1000),)),
+        ("b", (pytest.approx(20 / 1000),)),
+    ]
+
+
+def test_other_labels_are_background():
+    facts = case_facts(IMAGE, LABELS, np.eye(4), values=[7])
+    found = fingerprint([facts], classes("7=pancreas"))
     assert found.volumes_ml == {"pancreas": (pytest.approx(6 / 1000),)}
-    assert found.label_map == {2: 0, 7: 1}
     assert IMAGE[LABELS == 7].min() <= found.hu[0.5] <= found.hu[99.5] <= IMAGE[LABELS == 7].max()
-
-
-def test_values_of_one_name_are_one_class_and_classes_count_in_their_order():
-    facts = case_facts(IMAGE, LABELS, np.eye(4))
-    assert fingerprint([facts], {7: "organ", 2: "organ"}).label_map == {2: 1, 7: 1}
-    assert fingerprint([facts], {7: "a", 2: "b"}).label_map == {2: 2, 7: 1}
 
 
 def test_the_typical_structure_holds_a_median_case_of_every_class():
@@ -85,35 +91,30 @@ def test_the_typical_structure_holds_a_median_case_of_every_class():
             {value: Structure(1.0, box[:3], box[3:], hu) for value, box in parts.items()},
         )
 
-    found = fingerprint([case(3), case(4), case(19)], {1: "a", 2: "b"})
+    found = fingerprint([case(3), case(4), case(19)], classes("1=a", "2=b", found=(1, 2)))
     assert found.structure_mm.tolist() == [4, 9, 4]
     assert found.field_mm.tolist() == [20, 20, 40]
 
 
 def test_a_case_without_the_class_counts_as_a_case_alone():
     empty = case_facts(IMAGE, labelled(), np.eye(4))
-    found = fingerprint([case_facts(IMAGE, LABELS, np.eye(4)), empty])
+    found = fingerprint([case_facts(IMAGE, LABELS, np.eye(4)), empty], classes("7=pancreas"))
     assert found.cases == 2
-    assert len(found.volumes_ml["foreground"]) == 1
-    assert found.as_json()["classes"]["foreground"]["cases"] == 1
+    assert len(found.volumes_ml["pancreas"]) == 1
+    assert found.as_json()["classes"]["pancreas"]["cases"] == 1
 
 
 def test_the_summary_is_json_with_least_median_and_most():
     small, large = (case_facts(IMAGE, LABELS, np.diag([mm, 1, 1, 1])) for mm in (1.0, 3.0))
-    summary = json.loads(json.dumps(fingerprint([small, large]).as_json()))
+    summary = json.loads(json.dumps(fingerprint([small, large], classes()).as_json()))
     spread = {"least": [1, 1, 1], "median": [2, 1, 1], "most": [3, 1, 1]}
     assert summary["spacing_mm"] == spread
     assert list(summary["hu_percentiles"]) == ["0.5", "5", "50", "95", "99.5"]
 
 
-def test_what_no_case_has_is_named():
-    facts = case_facts(IMAGE, LABELS, np.eye(4))
-    fails(
-        "no case has label 3 (liver); the labels there are [2, 7]",
-        fingerprint,
-        [facts],
-        {3: "liver"},
-    )
-    fails("no case has a label above 0", fingerprint, [case_facts(IMAGE, labelled(), np.eye(4))])
-    with pytest.raises(ValueError, match="must be one or more"):
-        fingerprint([])
+def test_a_class_that_no_case_has_is_left_out_and_one_is_needed():
+    facts = [case_facts(IMAGE, LABELS, np.eye(4))]
+    found = fingerprint(facts, classes("7=pancreas", "3=liver", found=(3, 7)))
+    assert list(found.volumes_ml) == ["pancreas"]
+    absent = classes("3=liver", "4=spleen", found=(3, 4))
+    fails("1 cases: no label is liver or spleen; one expected", fingerprint, facts, absent)

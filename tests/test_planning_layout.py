@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from monai_attn import AttentionUNet
+from monai_attn.data.label_classes import LabelClasses
 from monai_attn.planning.fingerprint import Fingerprint
 from monai_attn.planning.layout import (
     BOTTOM,
@@ -27,7 +28,7 @@ def data(size=(200, 200, 200), spacing=(2.0, 2.0, 2.0), box=(150.0, 90.0, 90.0),
         hu={0.5: -80.0, 5.0: -20.0, 50.0: 80.0, 95.0: 140.0, 99.5: 180.0},
         volumes_ml={"pancreas": (80.0,) * cases},
         extents_mm={"pancreas": (box,) * cases},
-        label_map={1: 1},
+        classes=LabelClasses(("background", "pancreas"), {0: 0, 1: 1}),
     )
 
 

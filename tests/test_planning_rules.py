@@ -11,10 +11,24 @@ from monai.bundle import ConfigParser
 
 from monai_attn import DEFAULT_BUNDLE
 from monai_attn.bundle import find_bundle
-from monai_attn.planning.rules import LEAST_VOXELS, Base, base_of, make_plan, write_plan
+from monai_attn.data.label_classes import LabelClasses, choose_classes
+from monai_attn.planning.rules import (
+    CPU_VOXELS,
+    LEAST_VOXELS,
+    Base,
+    base_of,
+    make_plan,
+    write_plan,
+)
 from test_planning_layout import DATA, data
 
 GIB = 2**30
+OWN = LabelClasses(("background", "pancreas"), {0: 0, 1: 1, 2: 1})  # of the shipped bundle
+BASE = Base(OWN)
+
+
+def plan_for(found, memory, base=BASE, **options):
+    return make_plan(found, memory, base, **options)
 
 
 @pytest.fixture
@@ -25,31 +39,35 @@ def bundle(tmp_path):
 
 
 def test_the_base_is_read_from_the_configs(bundle):
-    shown = {"sw_batch_size": 1, "sw_overlap": 0.5, "focus": True}
-    assert base_of(bundle) == Base(3, 2, 2, shown)
+    assert base_of(bundle) == Base(OWN, 3, 2, 2)
     train = bundle / "configs" / "train.json"
     config = json.loads(train.read_text())
     config["network_def"] |= {"spatial_dims": 2, "deep_supervision": 1}
-    config["num_samples"] = 8
+    config |= {"num_samples": 8, "label_map": {"7": 1}}
     train.write_text(json.dumps(config))
-    (bundle / "configs" / "inference.json").write_text("{}")
-    assert base_of(bundle) == Base(2, 8, 1, {})
+    assert base_of(bundle) == Base(replace(OWN, label_map={0: 0, 1: 1, 7: 1}), 2, 8, 1)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [("{", "cannot be read as JSON"), ("{}", "network_def#spatial_dims in its train.json is None")],
 )
-def test_a_bundle_that_cannot_be_trained_is_named(bundle, content, message):
+def test_a_bundle_without_a_network_to_train_is_named(bundle, content, message):
     (bundle / "configs" / "train.json").write_text(content)
     with pytest.raises(ValueError, match=message):
+        base_of(bundle)
+
+
+def test_a_bundle_that_does_not_name_its_classes_is_named(bundle):
+    (bundle / "configs" / "metadata.json").write_text("{}")
+    with pytest.raises(ValueError, match="'network_data_format' is not in its configs"):
         base_of(bundle)
 
 
 @pytest.mark.parametrize("memory", [GIB, 24 * GIB])
 @pytest.mark.parametrize("name", DATA)
 def test_each_value_has_its_reason_and_is_plain(name, memory):
-    plan = make_plan(DATA[name], memory)
+    plan = plan_for(DATA[name], memory)
     assert plan.reasons.keys() == plan.overrides.keys()
     assert plan.step_bytes <= memory
     assert json.loads(json.dumps(plan.as_json())) == plan.as_json()
@@ -61,7 +79,7 @@ def test_each_value_has_its_reason_and_is_plain(name, memory):
 @pytest.mark.parametrize("config", ["train", "inference"])
 @pytest.mark.parametrize("name", ["thick slices", "small"])
 def test_the_overlay_builds_a_network_that_takes_a_window(bundle, config, name):
-    path = write_plan(make_plan(DATA[name], GIB // 2, base_of(bundle)), bundle / "plan.json")
+    path = write_plan(plan_for(DATA[name], GIB // 2, base_of(bundle)), bundle / "plan.json")
     parser = ConfigParser()
     parser.read_config([bundle / "configs" / f"{config}.json", path])
     parser["device"] = "cpu"
@@ -77,27 +95,16 @@ def test_the_overlay_builds_a_network_that_takes_a_window(bundle, config, name):
     )
     assert any(getattr(step, "spacing", None) == tuple(plan["spacing"])
                for step in preprocessing.transforms)  # fmt: skip
-    if config == "inference":
-        assert parser.get("displayable_configs")["sw_overlap"] == 0.5
-        assert not parser.get_parsed_content("inferer").focus
-
-
-def test_focus_is_mentioned_only_where_it_is_on():
-    assert "displayable_configs" not in make_plan(data(), GIB).overrides
-    off = Base(displayed={"focus": False, "sw_overlap": 0.5})
-    assert "displayable_configs" not in make_plan(data(), GIB, off).overrides
-    on = make_plan(data(), GIB, replace(off, displayed={"focus": True, "sw_overlap": 0.5}))
-    assert on.overrides["displayable_configs"] == {"focus": False, "sw_overlap": 0.5}
 
 
 def test_deep_supervision_gives_way_to_a_network_of_few_levels():
-    few = make_plan(data((16, 16, 16), (7.0,) * 3, (50.0,) * 3), GIB)
+    few = plan_for(data((16, 16, 16), (7.0,) * 3, (50.0,) * 3), GIB)
     assert few.overrides["network_def#channels"] == [16, 32, 64]
     assert few.overrides["network_def#deep_supervision"] == 1
 
 
 def test_the_overlay_is_a_line_for_each_value(tmp_path):
-    plan = make_plan(data(), GIB)
+    plan = plan_for(data(), GIB)
     text = write_plan(plan, tmp_path / "plan.json").read_text()
     assert json.loads(text) == plan.as_json()
     for name, value in plan.overrides.items():
@@ -119,11 +126,11 @@ def test_the_hu_window_is_that_of_the_foreground_and_half_as_much_on_either_side
     low, high, expected
 ):
     found = replace(data(), hu={0.5: low, 99.5: high})
-    assert make_plan(found, GIB).overrides["intensity_range"] == expected
+    assert plan_for(found, GIB).overrides["intensity_range"] == expected
 
 
 def test_more_memory_gives_larger_windows_and_then_more_of_them():
-    plans = [make_plan(data(cases=100), int(gib * GIB)) for gib in (0.5, 2, 8, 64)]
+    plans = [plan_for(data(cases=100), int(gib * GIB)) for gib in (0.5, 2, 8, 64)]
     voxels = [math.prod(plan.overrides["roi_size"]) for plan in plans]
     windows = [plan.overrides["batch_size"] * plan.overrides["num_samples"] for plan in plans]
     assert voxels[0] < voxels[1] < voxels[2] == voxels[3]
@@ -132,48 +139,60 @@ def test_more_memory_gives_larger_windows_and_then_more_of_them():
 
 
 def test_few_cases_are_not_shown_at_once():
-    assert make_plan(data(cases=3), 64 * GIB).overrides["batch_size"] == 1
-    assert make_plan(data(cases=100), 64 * GIB).overrides["batch_size"] == 4
+    assert plan_for(data(cases=3), 64 * GIB).overrides["batch_size"] == 1
+    assert plan_for(data(cases=100), 64 * GIB).overrides["batch_size"] == 4
 
 
-def test_without_a_gpu_the_cached_cases_take_their_part():
-    found = data(cases=100)  # of 200 x 200 x 200 voxels: 4 GB
-    alone, beside = (make_plan(found, 6 * GIB, cached=cached) for cached in (False, True))
-    assert alone.cache_bytes == beside.cache_bytes == 100 * 5 * 200**3
-    assert beside.step_bytes + beside.cache_bytes <= 6 * GIB
-    assert beside.step_bytes < alone.step_bytes
+def test_the_cache_holds_an_image_and_a_label_of_each_case():
+    assert plan_for(data(cases=100), 6 * GIB).cache_bytes == 100 * 5 * 200**3
+
+
+def test_on_a_cpu_windows_stay_small_and_the_reason_says_so():
+    gpu, cpu = (plan_for(data(), 64 * GIB, on_cpu=on_cpu) for on_cpu in (False, True))
+    assert math.prod(cpu.overrides["roi_size"]) <= CPU_VOXELS < math.prod(gpu.overrides["roi_size"])
+    assert cpu.reasons["roi_size"].endswith("; more would be slow on a CPU")
+    assert "CPU" not in gpu.reasons["roi_size"]
+
+
+def test_where_memory_is_the_tighter_bound_a_cpu_changes_nothing():
+    assert plan_for(data(), GIB, on_cpu=True) == plan_for(data(), GIB)
 
 
 def test_the_smallest_window_runs_alone_where_there_is_no_memory_for_two():
-    smallest = make_plan(data(), 50 * 2**20)
+    smallest = plan_for(data(), 50 * 2**20)
     assert smallest.overrides["num_samples"] == smallest.overrides["batch_size"] == 1
     assert math.prod(smallest.overrides["roi_size"]) <= LEAST_VOXELS[3]
 
 
 def test_too_little_memory_is_one_line_with_the_amount_that_would_do():
     with pytest.raises(ValueError, match="is too little") as raised:
-        make_plan(data(), 10 * 2**20)
+        plan_for(data(), 10 * 2**20)
     text = str(raised.value)
     assert "\n" not in text
     assert text.startswith("memory (=10 MiB) is too little: a training step with one window of")
     enough = int(text.split(" MiB expected")[0].split("; ")[-1])
-    assert make_plan(data(), (enough + 1) * 2**20)
-    with pytest.raises(ValueError, match="the cached cases 224 MiB"):
-        make_plan(data(), 100 * 2**20, cached=True)
+    assert plan_for(data(), (enough + 1) * 2**20)
 
 
 def test_a_2d_network_is_planned_in_its_slices():
     thick = data((512, 512, 60), (0.8, 0.8, 5.0), cases=50)
-    plan = make_plan(thick, 8 * GIB, Base(spatial_dims=2, num_samples=8))
+    plan = plan_for(thick, 8 * GIB, Base(OWN, spatial_dims=2, num_samples=8))
     assert plan.overrides["spacing"] == [0.8, 0.8, 5.0]
     assert len(plan.overrides["roi_size"]) == 2
     assert plan.overrides["num_samples"] == 8
 
 
-def test_classes_become_the_label_map():
-    volumes = {"a": (1.0,), "b@c": (2.0,)}
-    found = replace(data(), label_map={1: 0, 7: 1, 9: 2}, volumes_ml=volumes)
-    plan = make_plan(found, GIB)
+def test_chosen_classes_are_in_the_plan_with_the_choice_that_gives_them():
+    chosen = choose_classes(["9=b", "7=a@c", "2=b"], {0, 1, 2, 7, 9}, {})
+    plan = plan_for(replace(data(), classes=chosen), GIB)
     assert plan.overrides["num_classes"] == 3
-    assert plan.overrides["label_map"] == {"1": 0, "7": 1, "9": 2}
-    assert "@" not in plan.reasons["num_classes"]
+    assert plan.overrides["label_map"] == {"0": 0, "1": 0, "2": 1, "7": 2, "9": 1}
+    assert plan.reasons["num_classes"] == "background, b, a@c"
+    written = plan.as_json()["labels"]
+    assert written == ["2=b", "9=b", "7=a@c"]
+    assert choose_classes(written, {0, 1, 2, 7, 9}, {}) == chosen
+
+
+def test_the_bundles_own_classes_are_left_to_it():
+    written = plan_for(replace(data(), classes=OWN), GIB).as_json()
+    assert written.keys().isdisjoint({"num_classes", "label_map", "labels"})

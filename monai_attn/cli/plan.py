@@ -20,8 +20,8 @@ from monai_attn.cli.options import BundleOption, DebugOption, path_of
 WORDS = ("least", "median", "most")
 
 if TYPE_CHECKING:
-    from monai_attn.planning.fingerprint import CaseFacts, Fingerprint
-    from monai_attn.planning.rules import TrainingPlan
+    from monai_attn.planning.fingerprint import Fingerprint
+    from monai_attn.planning.rules import Base, TrainingPlan
 
 
 def plan(
@@ -43,7 +43,7 @@ def plan(
         list[str] | None,
         typer.Option(
             metavar="VALUE=NAME",
-            help="A label to segment, such as 7=pancreas; may be repeated. By default all as one.",
+            help="A value in the label files and its class (repeatable); the rest is background.",
         ),
     ] = None,
     memory: Annotated[
@@ -61,51 +61,47 @@ def plan(
     with err.status("looking"), without_collection():
         from monai_attn.bundle import find_bundle
         from monai_attn.inference.plan import format_memory, parse_memory
-        from monai_attn.planning.cases import parse_classes
-        from monai_attn.planning.fingerprint import fingerprint
         from monai_attn.planning.memory import training_memory
         from monai_attn.planning.rules import base_of, make_plan, write_plan
 
         base = base_of(find_bundle(bundle))
-        classes = parse_classes(label or [])
         given = parse_memory(memory) if memory else None
         budget, on_gpu = training_memory() if given is None else (given, False)
-    facts = _facts(data, list(classes) or None)
-    found = fingerprint(facts, classes or None)
-    made = make_plan(found, budget, base, cached=given is None and not on_gpu)
+    found = _measured(data, label or [], base)
+    made = make_plan(found, budget, base, on_cpu=given is None and not on_gpu)
     _show(found, made)
     whose = "allowed" if given else f"free on {'the GPU' if on_gpu else 'this machine'}"
-    out.print(
-        f"memory: {format_memory(made.step_bytes)} for a step, {format_memory(budget)} {whose}; "
-        f"{format_memory(made.cache_bytes)} for cached cases",
-        highlight=False,
-    )
+    step, cache, there = map(format_memory, (made.step_bytes, made.cache_bytes, budget))
+    out.print(f"memory: {step} for a step, {there} {whose}", highlight=False)
+    out.print(f"disk: {cache} for the cache of a training", highlight=False)
     if output:
         written = write_plan(made, output)
         out.print(f"plan: {written}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _facts(data: Path, values: list[int] | None) -> list[CaseFacts]:
-    """What every case says; where one cannot be read, all that cannot are named and nothing is planned."""
+def _measured(data: Path, chosen: list[str], base: Base) -> Fingerprint:
+    """What the cases are like, after the checks that a training of them begins with."""
     from monai_attn.data.cases import find_cases
+    from monai_attn.data.label_classes import choose_classes, declared_labels
+    from monai_attn.data.labelled import check_cases
     from monai_attn.planning.cases import read_cases
+    from monai_attn.planning.fingerprint import fingerprint
 
-    facts: list[CaseFacts] = []
-    cases = find_cases(data)
-    failed = 0
+    cases, declared, classes = find_cases(data), declared_labels(data), base.classes
     with progress_bars() as progress:
-        for said in progress.track(read_cases(cases, values), len(cases), description="cases"):
-            if isinstance(said, str):
-                failed += 1
-                complain("error", said)
-            else:
-                facts.append(said)
-    if failed:
-        complain(
-            "note", f"{failed} of {len(cases)} cases cannot be read; mend them, or leave them out"
+        task = progress.add_task("checking", total=len(cases))
+        checked = check_cases(
+            cases,
+            allowed=declared if chosen else classes.label_map,
+            on_case=lambda case: progress.advance(task),
         )
-        raise typer.Exit(1)
-    return facts
+        if chosen:
+            classes = choose_classes(chosen, checked.found, declared)
+        reading = read_cases(cases, classes)
+        facts = [*progress.track(reading, len(cases), description="measuring")]
+    for doubt in checked.doubts:
+        complain("warning", doubt)
+    return fingerprint(facts, classes)
 
 
 def _show(found: Fingerprint, made: TrainingPlan) -> None:
@@ -139,9 +135,11 @@ def _sizes(values: float | list[float]) -> str:
 
 def _text(value: object) -> str:
     """A value in a few characters; of a label map, what is not background."""
-    if isinstance(value, dict) and not all(isinstance(to, int) for to in value.values()):
-        return ", ".join(f"{name} {json.dumps(to)}" for name, to in value.items())
     if isinstance(value, dict):
         kept = ", ".join(f"{label} to {to}" for label, to in value.items() if to)
-        return kept if all(value.values()) else f"{kept}, others to 0"
+        return (
+            kept
+            if all(to or label == "0" for label, to in value.items())
+            else f"{kept}, others to 0"
+        )
     return re.sub(r"\.0\b", "", json.dumps(value))

@@ -76,7 +76,7 @@ def train(
             from monai_attn.training.train import drop_cache, train_run
 
         find_device(device)
-        settings: dict[str, Any] = read_plan(plan) if plan else {}
+        settings, planned = read_plan(plan) if plan else ({}, ())
         if gate is not None and gate not in GATES:
             raise ValueError(f"--gate {gate}: {', '.join(GATES)} expected")
         settings |= {"network_def#gate": GATES[gate]} if gate else {}
@@ -87,7 +87,7 @@ def train(
         request = Request(
             bundle=bundle,
             data=str(data.absolute()),
-            labels=tuple(label or ()),
+            labels=tuple(label or planned),
             fold=fold,
             folds=folds,
             validation=validation,

@@ -93,6 +93,21 @@ def choose_classes(
     return LabelClasses(tuple(classes), label_map)
 
 
+def mapped_labels(num_classes: int, label_map: Mapping[str, int]) -> dict[int, int]:
+    """Value to class, of all values in label files that a bundle's config knows.
+
+    Args:
+        num_classes: background included; a class is also a value.
+        label_map: what other values become.
+
+    Example:
+        >>> mapped_labels(2, {"7": 1})
+        {0: 0, 1: 1, 7: 1}
+    """
+    given = {int(value): number for value, number in label_map.items()}
+    return {number: number for number in range(num_classes)} | given
+
+
 def _parse(choice: str, declared: Mapping[int, str]) -> dict[int, str]:
     """The values of one choice, with their name."""
     value, equals, name = (part.strip() for part in choice.partition("="))

@@ -15,10 +15,10 @@ from nibabel.affines import voxel_sizes
 from numpy.typing import NDArray
 
 from monai_attn.data.grid import voxel_ml
+from monai_attn.data.label_classes import LabelClasses
 
 SAMPLE = 10_000  # voxels of a case whose HU are kept: 64 bytes of a thousand cases are 40 MB in all
 PERCENTILES = (0.5, 5.0, 50.0, 95.0, 99.5)
-EVERYTHING = "foreground"  # what all labels together are called where none is chosen
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,9 @@ class Fingerprint:
         sizes: (3,) voxels of each case.
         spacings: (3,) mm of each case.
         hu: HU inside the foreground, by percentile.
-        volumes_ml: by class, of each case that has it.
-        extents_mm: by class, (3,) edges of the box around it, of each case that has it.
-        label_map: value in the label files to class; 0 is background.
+        volumes_ml: by the name of each class that occurs, of each case that has it.
+        extents_mm: likewise, (3,) edges of the box around it.
+        classes: what is segmented.
     """
 
     sizes: tuple[tuple[int, ...], ...]
@@ -71,7 +71,7 @@ class Fingerprint:
     hu: Mapping[float, float]
     volumes_ml: Mapping[str, tuple[float, ...]]
     extents_mm: Mapping[str, tuple[tuple[float, ...], ...]]
-    label_map: Mapping[int, int]
+    classes: LabelClasses
 
     @property
     def cases(self) -> int:
@@ -153,47 +153,38 @@ def case_facts(
     )
 
 
-def fingerprint(
-    cases: Sequence[CaseFacts], classes: Mapping[int, str] | None = None
-) -> Fingerprint:
+def fingerprint(cases: Sequence[CaseFacts], classes: LabelClasses) -> Fingerprint:
     """What the cases have in common.
 
     Args:
         cases: at least one.
-        classes: the name of each label value that is segmented; values of one name are one class. By
-            default all labels together are.
+        classes: what is segmented.
 
     Raises:
-        ValueError: if there is no case, or none has a class that is named.
+        ValueError: if no case has any of the classes.
     """
-    if not cases:
-        raise ValueError("cases (=[]) must be one or more: nothing follows from none")
-    present = sorted({value for case in cases for value in case.structures})
-    if not present:
-        raise ValueError("no case has a label above 0; cases with labels expected: check the files")
-    named = classes or dict.fromkeys(present, EVERYTHING)
-    names = list(dict.fromkeys(named.values()))
-    volumes: dict[str, list[float]] = {name: [] for name in names}
-    extents: dict[str, list[tuple[float, ...]]] = {name: [] for name in names}
+    volumes: dict[str, list[float]] = {}
+    extents: dict[str, list[tuple[float, ...]]] = {}
     samples = []
-    for case in cases:
-        for name in names:
-            parts = [part for v, part in case.structures.items() if named.get(v) == name]
+    for number, name in enumerate(classes.names[1:], 1):
+        for case in cases:
+            parts = [
+                part
+                for value, part in case.structures.items()
+                if classes.label_map.get(value) == number
+            ]
             if not parts:
                 continue
-            voxels = np.max([p.high for p in parts], axis=0) - np.min(
-                [p.low for p in parts], axis=0
-            )
-            volumes[name].append(sum(part.ml for part in parts))
-            extents[name].append(tuple((voxels * case.spacing).tolist()))
+            low, high = zip(*((part.low, part.high) for part in parts), strict=True)
+            edges = (np.max(high, axis=0) - np.min(low, axis=0)) * case.spacing
+            volumes.setdefault(name, []).append(sum(part.ml for part in parts))
+            extents.setdefault(name, []).append(tuple(edges.tolist()))
             samples += [part.hu for part in parts]
-    for name in names:
-        if not volumes[name]:
-            values = ", ".join(str(value) for value, its in named.items() if its == name)
-            raise ValueError(
-                f"no case has label {values} ({name}); the labels there are {present}: "
-                "choose among them"
-            )
+    if not samples:
+        raise ValueError(
+            f"{len(cases)} cases: no label is {' or '.join(classes.names[1:])}; one expected: choose "
+            "labels"
+        )
     hu = np.percentile(np.concatenate(samples), PERCENTILES)
     return Fingerprint(
         sizes=tuple(case.size for case in cases),
@@ -201,7 +192,7 @@ def fingerprint(
         hu=dict(zip(PERCENTILES, hu.tolist(), strict=True)),
         volumes_ml={name: tuple(values) for name, values in volumes.items()},
         extents_mm={name: tuple(boxes) for name, boxes in extents.items()},
-        label_map={v: names.index(named[v]) + 1 if v in named else 0 for v in present},
+        classes=classes,
     )
 
 

@@ -30,7 +30,7 @@ FINER = 0.97  # from one window that is tried to the next smaller
 # together (64 to 96 voxels an edge, 2 and 4 windows), 22 for each class; a weight is kept in float32 with
 # its gradient and two moments of AdamW, and in bfloat16.
 FEATURE_BYTES, CLASS_BYTES, WEIGHT_BYTES = 34, 22, 18
-CACHE_BYTES = 5  # of a voxel of a case: the image as float32, the label as a byte
+CACHE_BYTES = 5  # of a voxel of a case on disk: the image as float32, the label as a byte
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Layout:
         return int(voxels * per_voxel) + WEIGHT_BYTES * self.weights
 
     def cache_bytes(self, cases: int) -> int:
-        """What the cached cases hold in the memory of the host."""
+        """What so many preprocessed cases take on disk."""
         return CACHE_BYTES * cases * math.prod(self.grid)
 
 

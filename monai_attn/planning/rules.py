@@ -8,21 +8,20 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from monai_attn.data.files import written_whole
+from monai_attn.data.label_classes import LabelClasses, mapped_labels
 from monai_attn.inference.plan import format_memory
-from monai_attn.planning.fingerprint import EVERYTHING, Fingerprint
+from monai_attn.planning.fingerprint import Fingerprint
 from monai_attn.planning.layout import BOTTOM, FINER, WIDEST, Layout, layout
 
-MOST_VOXELS = {
-    2: 512**2,
-    3: 128**3,
-}  # of a window; more takes a CPU a minute a step, and adds little
+MOST_VOXELS = {2: 512**2, 3: 128**3}  # of a window; more adds little
+CPU_VOXELS = 96**3  # of a window; more takes a CPU the better part of a minute a step
 LEAST_VOXELS = {2: 64**2, 3: 32**3}  # fewer show no organ
 MOST_WINDOWS = {2: 32, 3: 8}  # of a step; beyond, an epoch has too few of them
 WANTED_WINDOWS = 2  # of a step: batch normalisation is unsteady with one
@@ -40,16 +39,16 @@ class Base:
     """What a plan takes over from the bundle it is for.
 
     Attributes:
+        classes: its own.
         spatial_dims: of its network.
         num_samples: windows of a case.
         deep_supervision: coarser levels with a head of their own.
-        displayed: `displayable_configs` of its inference, as they are.
     """
 
+    classes: LabelClasses
     spatial_dims: int = 3
     num_samples: int = 2
     deep_supervision: int = 2
-    displayed: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -60,20 +59,23 @@ class TrainingPlan:
         overrides: by id, plain values.
         reasons: by id, one sentence.
         fingerprint: what they follow from.
+        labels: the choice of classes, as `choose_classes` takes it; empty for those of the bundle.
         step_bytes: what a training step holds.
-        cache_bytes: what the cached cases hold.
+        cache_bytes: what the preprocessed cases take on disk.
     """
 
     overrides: Mapping[str, Any]
     reasons: Mapping[str, str]
     fingerprint: Fingerprint
+    labels: tuple[str, ...]
     step_bytes: int
     cache_bytes: int
 
     def as_json(self) -> dict[str, Any]:
-        """The overlay: the overrides, and beside them `reasons` and `fingerprint`."""
+        """The overlay: the overrides, and beside them `labels`, `reasons` and `fingerprint`."""
         return {
             **self.overrides,
+            **({"labels": list(self.labels)} if self.labels else {}),
             "reasons": dict(self.reasons),
             "fingerprint": self.fingerprint.as_json(),
         }
@@ -83,10 +85,10 @@ def base_of(bundle: Path) -> Base:
     """What a plan takes over from a bundle's configs, read as plain JSON.
 
     Raises:
-        ValueError: if there is no config, or no network in it.
+        ValueError: if there is no config, or no network or no classes in it.
     """
     configs = []
-    for name in ("train", "inference"):
+    for name in ("train", "metadata"):
         file = bundle / "configs" / f"{name}.json"
         try:
             configs.append(json.loads(file.read_text(encoding="utf-8")))
@@ -95,61 +97,70 @@ def base_of(bundle: Path) -> Base:
                 f"{file}: cannot be read as JSON; a bundle that can be trained expected: "
                 "name another one"
             ) from error
-    train, inference = configs
+    train, metadata = configs
     network = train.get("network_def", {})
     if network.get("spatial_dims") not in (2, 3):
         raise ValueError(
             f"{bundle}: network_def#spatial_dims in its train.json is "
             f"{network.get('spatial_dims')!r}; 2 or 3 expected: name another bundle"
         )
+    try:
+        names = metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
+        label_map = mapped_labels(train["num_classes"], train["label_map"])
+        classes = LabelClasses(
+            tuple(names[str(number)] for number in range(train["num_classes"])), label_map
+        )
+    except KeyError as error:
+        raise ValueError(
+            f"{bundle}: {error} is not in its configs; num_classes, label_map and a name for each "
+            "class expected: name another bundle"
+        ) from error
     return Base(
+        classes=classes,
         spatial_dims=network["spatial_dims"],
         num_samples=int(train.get("num_samples", Base.num_samples)),
         deep_supervision=int(network.get("deep_supervision", 0)),
-        displayed=inference.get("displayable_configs", {}),
     )
 
 
-def make_plan(
-    found: Fingerprint, memory: int, base: Base | None = None, *, cached: bool = False
-) -> TrainingPlan:
+def make_plan(found: Fingerprint, memory: int, base: Base, *, on_cpu: bool = False) -> TrainingPlan:
     """The values that suit a data set and a memory.
 
     Args:
         found: the data set.
-        memory: bytes that training may hold.
-        base: the bundle that is trained; the shipped 3D one by default.
-        cached: whether the cached cases lie in the same memory, as they do without a GPU.
+        memory: bytes that a training step may hold.
+        base: the bundle that is trained.
+        on_cpu: whether a CPU computes: windows are smaller, so that a step does not take a minute.
 
     Raises:
         ValueError: if the memory is too little for one step with one small window, or the scans are too
             small for a network.
     """
-    base = base or Base()
-    classes = 1 + len(found.volumes_ml)
-    chosen = _largest(found, memory, base.spatial_dims, cached)
-    free = memory - (chosen.cache_bytes(found.cases) if cached else 0)
-    windows = _windows(chosen, found, free, classes)
+    dims, classes = base.spatial_dims, len(found.classes.names)
+    chosen = _largest(found, memory, dims, MOST_VOXELS[dims])
+    slow = on_cpu and math.prod(chosen.roi_size) > CPU_VOXELS
+    if slow:
+        chosen = _largest(found, memory, dims, CPU_VOXELS)
+    windows = _windows(chosen, found, memory)
     samples = min(base.num_samples, windows)
-    batch = max(1, min(windows // samples, found.cases - max(1, round(found.cases / 10))))
+    batch = max(1, min(windows // samples, found.cases - max(1, round(found.cases / 5))))
     step = chosen.step_bytes(batch * samples, classes)
     values = {
-        **_grid(chosen, found),
+        **_grid(chosen, found, slow),
         "intensity_range": _intensity_range(found),
         **_network(chosen, base),
-        **_classes(found),
         "batch_size": (batch, f"cases in a step, which takes {format_memory(step)}"),
         "num_samples": (samples, "windows of each case"),
     }
-    if base.displayed.get("focus"):
-        values["displayable_configs"] = (  # whole: train.json has none of which a part could change
-            {**base.displayed, "focus": False},
-            "no focus: the bundle's locator is for its own weights; true once you train one",
-        )
+    labels: tuple[str, ...] = ()
+    if found.classes != base.classes:
+        values |= _classes(found.classes)
+        labels = _choice(found.classes)
     return TrainingPlan(
         overrides={name: value for name, (value, _) in values.items()},
         reasons={name: reason for name, (_, reason) in values.items()},
         fingerprint=found,
+        labels=labels,
         step_bytes=step,
         cache_bytes=chosen.cache_bytes(found.cases),
     )
@@ -163,41 +174,37 @@ def write_plan(plan: TrainingPlan, path: str | Path) -> Path:
     return Path(path)
 
 
-def _largest(found: Fingerprint, memory: int, dims: int, cached: bool) -> Layout:
-    """The layout with the largest window of which a step fits."""
-    classes = 1 + len(found.volumes_ml)
-    for chosen, windows in _candidates(found, dims):
-        kept = chosen.cache_bytes(found.cases) if cached else 0
-        need = chosen.step_bytes(windows, classes) + kept
+def _largest(found: Fingerprint, memory: int, dims: int, voxels: int) -> Layout:
+    """The layout with the largest window, of at most so many voxels, of which a step fits."""
+    for chosen, windows in _candidates(found, dims, voxels):
+        need = chosen.step_bytes(windows, len(found.classes.names))
         if need <= memory:
             return chosen
-    cache = f", the cached cases {format_memory(kept)}" if kept else ""
     raise ValueError(
         f"memory (={format_memory(memory)}) is too little: a training step with one window of "
-        f"{_by(chosen.roi_size)} voxels takes {format_memory(need - kept)}{cache}; "
+        f"{_by(chosen.roi_size)} voxels takes {format_memory(need)}; "
         f"{format_memory(1.05 * need)} expected: allow it with --memory, or train elsewhere"
     )
 
 
-def _candidates(found: Fingerprint, dims: int) -> Iterator[tuple[Layout, int]]:
+def _candidates(found: Fingerprint, dims: int, voxels: int) -> Iterator[tuple[Layout, int]]:
     """Layouts with ever smaller windows, two of which shall fit; at last the smallest, alone."""
-    voxels = MOST_VOXELS[dims]
     while voxels > LEAST_VOXELS[dims]:
         yield layout(found, voxels, dims), WANTED_WINDOWS
         voxels = int(voxels * FINER)
     yield layout(found, LEAST_VOXELS[dims], dims), 1
 
 
-def _windows(chosen: Layout, found: Fingerprint, free: int, classes: int) -> int:
+def _windows(chosen: Layout, found: Fingerprint, memory: int) -> int:
     """How many windows a step can and should have, at least one."""
     dims, size = len(chosen.roi_size), math.prod(chosen.roi_size)
     seen = MOST_SHARE * found.cases * math.prod(chosen.grid) / size
-    fixed = chosen.step_bytes(0, classes)
-    fitting = (free - fixed) // (chosen.step_bytes(1, classes) - fixed)
+    fixed, one = (chosen.step_bytes(count, len(found.classes.names)) for count in (0, 1))
+    fitting = (memory - fixed) // (one - fixed)
     return max(1, min(MOST_WINDOWS[dims], fitting, max(WANTED_WINDOWS, int(seen))))
 
 
-def _grid(chosen: Layout, found: Fingerprint) -> dict[str, tuple[Any, str]]:
+def _grid(chosen: Layout, found: Fingerprint, slow: bool) -> dict[str, tuple[Any, str]]:
     spacing, roi = chosen.spacing, chosen.roi_size
     why = "median of the cases"
     middle = np.median(found.spacings, axis=0)
@@ -208,6 +215,8 @@ def _grid(chosen: Layout, found: Fingerprint) -> dict[str, tuple[Any, str]]:
     covered = np.multiply(roi, spacing[: len(roi)]).round()
     box = found.structure_mm[: len(roi)].round()
     sees = f"{_by(covered)} mm; a typical structure has {_by(box)}"
+    if slow:
+        sees = f"{sees}; more would be slow on a CPU"
     return {"spacing": (list(spacing), why), "roi_size": (list(roi), sees)}
 
 
@@ -252,14 +261,19 @@ def _network(chosen: Layout, base: Base) -> dict[str, tuple[Any, str]]:
     }
 
 
-def _classes(found: Fingerprint) -> dict[str, tuple[Any, str]]:
-    names = list(found.volumes_ml)
-    listed = ", ".join(names).replace("@", " at ")  # MONAI takes @ for a reference
-    every = "every label above 0 is foreground" if names == [EVERYTHING] else "the labels as chosen"
+def _classes(classes: LabelClasses) -> dict[str, tuple[Any, str]]:
+    label_map = {str(value): number for value, number in classes.label_map.items()}
     return {
-        "num_classes": (1 + len(names), f"background, {listed}"),
-        "label_map": ({str(value): to for value, to in found.label_map.items()}, every),
+        "num_classes": (len(classes.names), ", ".join(classes.names)),
+        "label_map": (label_map, "the labels as chosen"),
     }
+
+
+def _choice(classes: LabelClasses) -> tuple[str, ...]:
+    """The choice that gives these classes, in their order."""
+    values = sorted(classes.label_map, key=lambda value: (classes.label_map[value], value))
+    names = {value: classes.names[classes.label_map[value]] for value in values}
+    return tuple(f"{value}={names[value]}" for value in values if classes.label_map[value])
 
 
 def _object(entries: Mapping[str, Any], indent: str = "    ") -> str:

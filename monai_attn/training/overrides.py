@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-REMARKS = ("reasons", "fingerprint")  # what a plan file holds beside its values
+REMARKS = ("labels", "reasons", "fingerprint")  # what a plan file holds beside its values
+FROM_LABELS = ("num_classes", "label_map")
 Config = dict[str, Any]
 
 
@@ -37,11 +38,15 @@ def parse_settings(texts: Sequence[str]) -> dict[str, Any]:
     return settings
 
 
-def read_plan(path: str | Path) -> dict[str, Any]:
-    """The values in a plan file, without their reasons.
+def read_plan(path: str | Path) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The values in a plan file, and the labels that it was made for.
+
+    Returns:
+        id to value, without what follows from the labels; and the labels, as `choose_classes` takes
+        them: none, if they are the bundle's.
 
     Raises:
-        ValueError: if it is no JSON object, or a value is code.
+        ValueError: if it is no JSON object, its labels are no texts, or a value is code.
     """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -51,10 +56,14 @@ def read_plan(path: str | Path) -> dict[str, Any]:
         ) from error
     if not isinstance(content, dict):
         raise ValueError(f"{path}: {content!r:.40}; an object of ids and values expected")
-    values = {name: value for name, value in content.items() if name not in REMARKS}
+    labels = content.get("labels", [])
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise ValueError(f"{path}: labels is {labels!r:.40}; texts such as 7=pancreas expected")
+    left_out = (*REMARKS, *(FROM_LABELS if labels else ()))
+    values = {name: value for name, value in content.items() if name not in left_out}
     for name, value in values.items():
         _check_plain(value, f"{path}: {name}")
-    return values
+    return values, tuple(labels)
 
 
 def override(configs: Sequence[Config], settings: Mapping[str, Any]) -> None:

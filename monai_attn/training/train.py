@@ -14,11 +14,15 @@ from monai.bundle import ConfigWorkflow
 from monai_attn.data.cases import find_cases
 from monai_attn.data.datalist import Case
 from monai_attn.data.errors import root_of
-from monai_attn.data.label_classes import LabelClasses, choose_classes, declared_labels
+from monai_attn.data.label_classes import (
+    LabelClasses,
+    choose_classes,
+    declared_labels,
+    mapped_labels,
+)
 from monai_attn.data.labelled import check_cases
 from monai_attn.data.splits import Split, fold_cases, given_split, split_cases
 from monai_attn.ranks import find_ranks
-from monai_attn.training.overrides import Config
 from monai_attn.training.run_folder import Request, begin, check_empty, read_configs
 
 CACHE = "cache"
@@ -47,12 +51,12 @@ def prepare(
     split = _split(data, request)
     cases = [*split["training"], *split["validation"]]
     declared = declared_labels(data)
-    allowed = declared.keys() if request.labels else _mapped(train)
+    known = mapped_labels(train["num_classes"], train["label_map"])
     if on_case:
         on_case(len(cases), None)
     checked = check_cases(
         cases,
-        allowed=allowed,
+        allowed=declared if request.labels else known,
         on_case=lambda case: on_case(len(cases), case) if on_case else None,
     )
     classes: LabelClasses | None = None
@@ -120,8 +124,3 @@ def _split(data: Path, request: Request) -> Split:
     if request.fold is not None:
         return fold_cases(find_cases(data), folds=request.folds, fold=request.fold)
     return given_split(data) or split_cases(find_cases(data), validation=request.validation)
-
-
-def _mapped(train: Config) -> set[int]:
-    """The values in label files that a config knows."""
-    return {*range(train["num_classes"]), *(int(value) for value in train["label_map"])}
