@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def plan(
     data: Annotated[
         Path,
-        typer.Argument(parser=path_of, help="Labelled cases: a Decathlon folder, or a datalist."),
+        typer.Argument(parser=path_of, help="The labelled scans: a folder, or a datalist."),
     ],
     output: Annotated[
         Path | None,
