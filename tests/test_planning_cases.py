@@ -116,11 +116,15 @@ def test_faults_and_doubts_are_those_of_training(copy, tmp_path, monkeypatch, ca
 def test_what_is_doubtful_is_a_warning_once(copy, monkeypatch, capsys):
     cases = find_cases(copy)
     relabel(cases[0], 0)
+    image = nib.load(cases[1]["image"])
+    voxels = image.get_fdata(dtype=np.float32)
+    voxels[0, 0, 0] = np.nan
+    nib.save(nib.Nifti1Image(voxels, image.affine), cases[1]["image"])
     assert run(monkeypatch, copy) == 0
     printed = capsys.readouterr()
-    assert lines(printed.err, "warning") == [
-        f"warning: {cases[0]['label']}: no voxel is labelled; is it finished?"
-    ]
+    hole, unlabelled = sorted(lines(printed.err, "warning"))
+    assert hole.startswith(f"warning: {cases[1]['image']}: ")
+    assert unlabelled == f"warning: {cases[0]['label']}: no voxel is labelled; is it finished?"
     assert "pancreas (ml, not in 1)" in printed.out
 
 
