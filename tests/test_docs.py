@@ -55,13 +55,20 @@ def commands(program):
         for fence in fences(page):
             if fence.language not in SHELLS:
                 continue
-            code = fence.code.replace("\\\n", "  ")
+            code = first_turn(fence.code.replace("\\\n", "  "))
             for number, line in enumerate(code.splitlines(), fence.line):
                 words = shlex.split(line.removeprefix("$ "), comments=True)
                 if words[: len(program)] == program:
                     name = page.relative_to(ROOT).as_posix()
                     found.append(Command(name, number, words[len(program) :]))
     return found
+
+
+def first_turn(code):
+    """Commands with the first value of each loop's variable in its place."""
+    for name, value in re.findall(r"^for (\w+) in (\S+)", code, flags=re.MULTILINE):
+        code = code.replace(f"${name}", value)
+    return code
 
 
 def section(page, heading):
