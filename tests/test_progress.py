@@ -14,6 +14,7 @@ def epochs(*seconds, metric=None):
     ("done", "expected"),
     [
         (epochs(10.0), "epoch 1/4  loss 0.5000  4.00 windows/s  0:00:30 left"),
+        (epochs(0.01), "epoch 1/4  loss 0.5000  4000.00 windows/s  0:00:00 left"),
         # the first filled the cache
         (epochs(90.0, 10.0), "epoch 2/4  loss 0.5000  4.00 windows/s  0:00:20 left"),
         (

@@ -100,6 +100,11 @@ def test_a_setting_that_fits_nowhere_leaves_no_folder(tmp_path, split, request_)
         ({"data": "/data/other"}, 'data "/data/set", not "/data/other"'),
         ({"labels": ("7=pancreas",)}, r'labels \[\], not \["7=pancreas"\]'),
         ({"fold": 1}, "fold null, not 1"),
+        # more epochs would bend the schedule of those that are over
+        (
+            {"settings": {"network_def#gate": None, "spacing": [3, 3, 3], "epochs": 9}},
+            "epochs 2, not 9",
+        ),
         ({"settings": {"network_def#gate": None, "epochs": 2}}, r"spacing \[3, 3, 3\], not at its"),
     ],
 )
@@ -109,15 +114,6 @@ def test_a_training_goes_on_as_it_was_begun(tmp_path, split, request_, change, s
     go_on(run, request_)
     with pytest.raises(ValueError, match=f"run: was begun with {said}"):
         go_on(run, replace(request_, **change))
-
-
-def test_more_epochs_are_taken_over(tmp_path, split, request_):
-    run = tmp_path / "run"
-    begin(run, request_, split, None)
-    longer = replace(request_, settings={**request_.settings, "epochs": 50})
-    go_on(run, longer)
-    assert configs(run)[0]["epochs"] == 50
-    go_on(run, longer)
 
 
 @pytest.mark.parametrize("content", [None, "", "[]", "{}"])

@@ -20,6 +20,7 @@ from monai_attn.cli.app import app
 from monai_attn.data.cases import find_cases
 from monai_attn.data.errors import Faults
 from monai_attn.data.splits import read_split
+from monai_attn.ranks import Ranks
 from monai_attn.training.run_folder import Request
 from monai_attn.training.train import prepare
 
@@ -177,7 +178,7 @@ def test_folds_cover_all_cases(data, tiny_bundle, tmp_path):
     [
         ({"fold": 5}, r"fold \(=5\) must be 0 to 4|folds \(=5\)"),
         ({"validation": 1.5}, r"validation \(=1.5\)"),
-        ({"settings": {"batch_size": 9}}, "cases to train with, and batch_size 9"),
+        ({"settings": {"batch_size": 9}}, "cases for training; 9 or more expected"),
         ({"settings": {"nonsense": 9}}, "nonsense: the bundle's configs have no such id"),
         ({"labels": ("9=liver",)}, "9"),
     ],
@@ -185,6 +186,17 @@ def test_folds_cover_all_cases(data, tiny_bundle, tmp_path):
 def test_what_cannot_be_asked_for_is_said(data, tiny_bundle, tmp_path, more, said):
     with pytest.raises(ValueError, match=said):
         prepare(tmp_path / "run", asked(data, tiny_bundle, **more))
+    assert not (tmp_path / "run").exists()
+
+
+def test_several_processes_need_cases_for_each(data, tiny_bundle, tmp_path, monkeypatch):
+    monkeypatch.setattr("monai_attn.training.train.find_ranks", lambda: Ranks(0, 2, 0, 2))
+    for more, said in (
+        ({"settings": {"batch_size": 3}}, r"multiple of the 2 processes .*--set batch_size=4"),
+        ({"validation": 0.2}, "1 cases for validation; 2 or more expected"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            prepare(tmp_path / "run", asked(data, tiny_bundle, **more))
     assert not (tmp_path / "run").exists()
 
 

@@ -75,4 +75,4 @@ def epoch_line(done: list[Epoch], epochs: int, metric_name: str) -> str:
     # an epoch that fills the cache takes longer than those to come
     recent = [epoch.seconds for epoch in done[-5:]]
     left = timedelta(seconds=round(min(recent) * (epochs - last.epoch)))
-    return "  ".join([*parts, f"{left} left" if left else "done"])
+    return "  ".join([*parts, "done" if last.epoch == epochs else f"{left} left"])

@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from monai_attn.bundle import find_bundle
-from monai_attn.data.errors import reason
 from monai_attn.data.files import make_writable, written_whole
 from monai_attn.data.label_classes import LabelClasses
 from monai_attn.data.splits import Split, write_split
 from monai_attn.training.overrides import Config, override
 
+TEMPLATE_ONLY = ("baseline", "locator")  # overlays for weights that a training does not make
 RUN, SPLIT = "run.json", "split.json"
 PURPOSE = "Trained by its user; nothing is known of its quality beyond eval/scores.json. Not for patients."
 
@@ -100,7 +100,7 @@ def read_configs(request: Request) -> dict[str, Config]:
         ValueError: if there is no such bundle, or a setting fits none of its configs.
     """
     folder = find_bundle(request.bundle) / "configs"
-    files = [file for file in sorted(folder.glob("*.json")) if file.stem != "locator"]
+    files = [file for file in sorted(folder.glob("*.json")) if file.stem not in TEMPLATE_ONLY]
     configs = {file.name: _read(file) for file in files}
     override([configs["train.json"], configs["inference.json"]], request.settings)
     return configs
@@ -119,7 +119,7 @@ def check_empty(run: Path) -> None:
 
 
 def go_on(run: Path, request: Request) -> None:
-    """See that a training was asked for what it began with; more epochs are taken over.
+    """See that a training was asked for what it began with.
 
     Raises:
         ValueError: if the folder holds no training, or naming what differs.
@@ -129,20 +129,16 @@ def go_on(run: Path, request: Request) -> None:
         old = {**begun.pop("settings"), **begun}
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"{run}: holds no training to go on with ({reason(error)}); leave out --resume"
+            f"{run}: holds no training to go on with; leave out --resume to begin one"
         ) from error
     asked = json.loads(json.dumps(asdict(request)))
     new = {**asked.pop("settings"), **asked}
-    for name in sorted((old.keys() | new.keys()) - {"epochs"}):
+    for name in sorted(old.keys() | new.keys()):
         if old.get(name) != new.get(name):
             raise ValueError(
                 f"{run}: was begun with {name} {_said(old, name)}, not {_said(new, name)}; resume it "
                 "with the same options, or begin in another folder"
             )
-    if "epochs" in new:
-        train = _read(run / "configs" / "train.json")
-        _write(run / "configs" / "train.json", {**train, "epochs": new["epochs"]})
-        _write(run / RUN, asdict(request))
 
 
 def note_scores(run: Path, means: Mapping[str, float]) -> None:

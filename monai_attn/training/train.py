@@ -62,12 +62,7 @@ def prepare(
     classes: LabelClasses | None = None
     if request.labels:
         classes = choose_classes(request.labels, checked.found, declared)
-    if len(split["training"]) < train["batch_size"]:
-        raise ValueError(
-            f"{data}: {len(split['training'])} cases to train with, and batch_size "
-            f"{train['batch_size']}; a case for each place in a batch expected: add cases, or "
-            "--set batch_size=1"
-        )
+    _check_sizes(split, train["batch_size"], data)
     begin(run, request, split, classes)
     return checked.doubts
 
@@ -87,8 +82,9 @@ def train_run(run: Path, *, resume: bool = False, device: str = "auto") -> None:
     if find_ranks().size > 1:
         configs.append(run / "configs" / "multi_gpu_train.json")
     options: dict[str, Any] = {} if device == "auto" else {"device": f"$torch.device('{device}')"}
-    # it would warn that there is no logging file: what is to be said, handlers say
+    # they would say that there is no logging file, and errors twice
     logging.getLogger("monai.bundle.workflows").setLevel(logging.ERROR)
+    logging.getLogger("ignite").setLevel(logging.CRITICAL)
     workflow = ConfigWorkflow(
         config_file=[str(config) for config in configs],
         meta_file=str(run / "configs" / "metadata.json"),
@@ -117,6 +113,23 @@ def train_run(run: Path, *, resume: bool = False, device: str = "auto") -> None:
 def drop_cache(run: Path) -> None:
     """Delete a finished training's own cache: it is large, and soon made again."""
     shutil.rmtree(run / CACHE, ignore_errors=True)
+
+
+def _check_sizes(split: Split, batch_size: int, data: Path) -> None:
+    """See that each process has a case in every batch, and one to validate."""
+    processes = find_ranks().size
+    if batch_size % processes:
+        raise ValueError(
+            f"batch_size (={batch_size}) must be a multiple of the {processes} processes that share it: "
+            f"--set batch_size={-(-batch_size // processes) * processes}"
+        )
+    for part, least in (("training", batch_size), ("validation", processes)):
+        if len(split[part]) < least:
+            raise ValueError(
+                f"{data}: {len(split[part])} cases for {part}; {least} or more expected, since "
+                f"batch_size is {batch_size} and processes are {processes}: add cases, or take another "
+                "--validation or --set batch_size"
+            )
 
 
 def _split(data: Path, request: Request) -> Split:

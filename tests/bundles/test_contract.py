@@ -307,7 +307,7 @@ def test_two_ranks_train_and_evaluate(tiny, phantoms, tmp_path):
     (root / "models" / "model.pt").unlink()
     done = bundle_run(
         *("--config_file", "['configs/train.json','configs/multi_gpu_train.json']"),
-        *("--dataset_dir", phantoms, "--epochs", 1, "--val_interval", 1, "--batch_size", 1),
+        *("--dataset_dir", phantoms, "--epochs", 1, "--val_interval", 1, "--batch_size", 2),
         *("--split#validation", 0.5),  # a case for each rank
         cwd=root,
         ranks=2,

@@ -38,7 +38,7 @@ def test_the_locator_overlay_trains_what_inference_uses():
     assert network(torch.rand(1, 1, 61, 67, 43)).shape == (1, 2, 61, 67, 43)
     assert parser.get("spacing") == inference["locator"]["spacing"]
     assert parser.get("intensity_range") == inference["intensity_range"]
-    assert parser.get("validate#handlers#1#key_metric_filename") == "locator.pt"
+    assert parser.get("train#handlers#6#best").endswith("/locator.pt'")
     randomized = type(parser.get_parsed_content("train#preprocessing").transforms[-2]).__name__
     assert randomized == "RandGaussianNoised"
 
