@@ -107,6 +107,16 @@ def test_workers_that_live_on_learn_of_the_epoch(cases, tmp_path):
     assert drawn[0] != drawn[1]
 
 
+@pytest.mark.parametrize("content", [b"", b"no archive", "cut short"])
+def test_a_damaged_entry_is_made_again(cases, tmp_path, content):
+    dataset = cached(cases, tmp_path, Draw())
+    dataset[0]
+    entry = dataset.entry(0)
+    entry.write_bytes(entry.read_bytes()[:500] if content == "cut short" else content)
+    assert dataset[0]["image"][0, 0] == 7
+    assert len(READ) == 2
+
+
 def test_a_file_that_is_gone_is_named(cases, tmp_path):
     cases[1]["label"].unlink()
     with pytest.raises(ValueError, match=r"b: .*No such file.*; a file expected: copy it there"):

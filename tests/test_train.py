@@ -205,6 +205,23 @@ def test_an_unknown_gate_is_named(data, tiny_bundle, tmp_path):
         train(data, "-o", tmp_path / "run", "--bundle", tiny_bundle, "--gate", "strong")
 
 
+def test_a_full_disk_is_one_line_that_names_the_file(tiny_bundle, phantoms, tmp_path, monkeypatch):
+    save = torch.save
+
+    def full(state, file):
+        if isinstance(state, dict) and state.get("epoch") == 2:
+            raise OSError(28, "No space left on device")
+        save(state, file)
+
+    monkeypatch.setattr(torch, "save", full)
+    words = (phantoms, "-o", tmp_path / "run", "--bundle", tiny_bundle, *TINY)
+    with pytest.raises(OSError, match=r"last\.pt: cannot be written \(No space .*; make room"):
+        train(*words)
+    monkeypatch.undo()
+    assert train(*words, "--resume").exit_code == 0
+    assert len(progress(tmp_path / "run")) == 2
+
+
 # --- processes: killed, and several
 
 

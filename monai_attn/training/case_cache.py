@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
+from pickle import UnpicklingError
 from types import FunctionType
 from typing import Any
 
@@ -79,10 +81,12 @@ class CachedCases(Dataset):
     def _steady(self, index: int) -> dict[str, torch.Tensor]:
         """The case before the first random transform; changes to its tensors do not reach the cache."""
         entry = self.entry(index)
-        if not entry.is_file():
-            made = self.transform(dict(self.data[index]), end=self.first_random)
-            with written_whole(entry) as file:
-                torch.save(made, file)
+        if entry.is_file():
+            with suppress(RuntimeError, UnpicklingError, EOFError):  # damaged: it is made again
+                return torch.load(entry, mmap=True, weights_only=True)
+        made = self.transform(dict(self.data[index]), end=self.first_random)
+        with written_whole(entry) as file:
+            torch.save(made, file)
         return torch.load(entry, mmap=True, weights_only=True)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ from monai.bundle import ConfigWorkflow
 
 from monai_attn.data.cases import find_cases
 from monai_attn.data.datalist import Case
-from monai_attn.data.errors import root_of
 from monai_attn.data.label_classes import (
     LabelClasses,
     choose_classes,
@@ -99,14 +98,14 @@ def train_run(run: Path, *, resume: bool = False, device: str = "auto") -> None:
         workflow.run()
         workflow.finalize()
     except Exception as error:  # the config's expressions wrap what goes wrong in them
-        root = root_of(error)
-        if isinstance(root, torch.OutOfMemoryError):
-            raise ValueError(
-                f"{run}: the GPU's memory is full; --set batch_size=1, fewer num_samples or a smaller "
-                "roi_size, in another folder"
-            ) from error
-        if isinstance(root, (ValueError, OSError)):
-            raise root from error
+        for said in _chain(error):
+            if isinstance(said, torch.OutOfMemoryError):
+                raise ValueError(
+                    f"{run}: the GPU's memory is full; begin in another folder with --set batch_size=1, "
+                    "fewer num_samples or a smaller roi_size"
+                ) from error
+            if isinstance(said, (ValueError, OSError)):
+                raise said from None
         raise
 
 
@@ -137,3 +136,10 @@ def _split(data: Path, request: Request) -> Split:
     if request.fold is not None:
         return fold_cases(find_cases(data), folds=request.folds, fold=request.fold)
     return given_split(data) or split_cases(find_cases(data), validation=request.validation)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, what caused it, and so on."""
+    while error is not None:
+        yield error
+        error = error.__cause__
