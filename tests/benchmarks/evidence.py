@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from statistics import mean
 
 import torch
 
@@ -107,8 +108,35 @@ def report(work: Path) -> dict[str, object]:
     return {"torch": torch.__version__, "runs": rows, "against none": pairs}
 
 
+def tables(found: dict[str, object]) -> str:
+    """The report as Markdown: the runs, and each gate against none."""
+    lines = [
+        "| gate | training cases | Dice | recall | precision | MSD mm | NSD 2 mm | parameters | min |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in found["runs"]:
+        cells = [
+            f"{mean(row[name]):.3f} ({min(row[name]):.3f} to {max(row[name]):.3f})"
+            for name in ("dice", "recall", "precision")
+        ]
+        cells += [f"{mean(row[name]):.2f}" for name in ("surface_distance_mm", "nsd_2mm")]
+        cells += [f"{row['parameters']:,}", f"{mean(row['seconds']) / 60:.1f}"]
+        lines.append(f"| {row['gate']} | {row['cases']} | {' | '.join(cells)} |")
+    lines += [
+        "",
+        "| gate | training cases | metric | without | with | difference | 95 % interval | p | better in |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in found["against none"]:
+        cells = [f"{row[name]:.4f}" for name in ("mean_a", "mean_b")]
+        cells += [f"{row['difference']:+.4f}", f"{row['low']:+.4f} to {row['high']:+.4f}"]
+        cells += [f"{row['p']:.3g}", f"{row['n_better']} of {row['n']}"]
+        lines.append(f"| {row['gate']} | {row['cases']} | {row['metric']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def _row(gate: str, size: int, found: list[Path]) -> dict[str, object]:
-    means = [summarize(scores)["mean"]["1"] for scores in read_runs(found).values()]
+    runs = [summarize(scores)["mean"]["1"] for scores in read_runs(found).values()]
     network = open_bundle(found[0].parent, "cpu", backend="eager").network
     return {
         "gate": gate,
@@ -117,7 +145,7 @@ def _row(gate: str, size: int, found: list[Path]) -> dict[str, object]:
         "parameters": sum(p.numel() for p in network.parameters()),
         "seconds": [json.loads((run.parent / "seconds.json").read_text()) for run in found],
         **{
-            name: [mean[name] for mean in means]
+            name: [run[name] for run in runs]
             for name in ("dice", "precision", "recall", "surface_distance_mm", "hd95_mm", "nsd_2mm")
         },
     }
@@ -139,7 +167,7 @@ def main() -> None:
                     print(run_name(gate, size, seed), flush=True)
     found = report(work)
     (work / "evidence.json").write_text(json.dumps(found, indent=2) + "\n")
-    print(json.dumps(found, indent=2))
+    print(tables(found))
 
 
 if __name__ == "__main__":
