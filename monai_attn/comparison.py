@@ -92,7 +92,8 @@ def compare_scores(
     approximation; cases that do not differ are left out of it, and p is 1 where none differs.
 
     Args:
-        a: the runs of one side, by name: the scores of each, from the same cases.
+        a: the runs of one side, by name: the scores of each, from the same cases, as of several seeds;
+            or from cases of which no two runs share one, as of folds, which count as one run.
         b: the runs of the other.
         metrics: keys of `METRICS`.
 
@@ -112,7 +113,7 @@ def compare_scores(
     for metric in metrics:
         if metric not in METRICS:
             raise ValueError(f"metric {metric!r}; one of {', '.join(METRICS)} expected")
-    sides = [[(name, _by_key(scores)) for name, scores in runs.items()] for runs in (a, b)]
+    sides = [_pooled([(name, _by_key(scores)) for name, scores in runs.items()]) for runs in (a, b)]
     _check_pairs(list(chain(*sides)))
     first = sides[0][0][1]
     return [
@@ -185,6 +186,15 @@ def comparison_table(differences: Iterable[Difference]) -> Table:
 
 def _by_key(scores: Iterable[CaseScore]) -> dict[Key, CaseScore]:
     return {(score.case, score.label): score for score in scores}
+
+
+def _pooled(runs: list[tuple[str, dict[Key, CaseScore]]]) -> list[tuple[str, dict[Key, CaseScore]]]:
+    """The runs of a side; those of folds, which have no case in common, as one."""
+    cases = [case for _, scores in runs for case in {case for case, _ in scores}]
+    if len(runs) < 2 or len(set(cases)) < len(cases):
+        return runs
+    together = {key: score for _, scores in runs for key, score in scores.items()}
+    return [(", ".join(name for name, _ in runs), together)]
 
 
 def _check_pairs(runs: list[tuple[str, dict[Key, CaseScore]]]) -> None:

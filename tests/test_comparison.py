@@ -149,6 +149,16 @@ def test_runs_of_a_side_are_averaged_case_by_case():
     assert row == compare([0.5, 0.6, 0.7], [0.6, 0.7, 0.8])
 
 
+def test_folds_of_a_side_count_as_one_run():
+    a, b = run(A), run(B)
+    (whole,) = compare_scores({"a": a}, {"b": b}, metrics=["dice"])
+    folds = {str(fold): b[fold::3] for fold in range(3)}
+    assert compare_scores({"a": a}, folds, metrics=["dice"]) == [whole]
+    overlapping = {**folds, "more": b[:2]}
+    with pytest.raises(ValueError, match="the same cases and labels expected"):
+        compare_scores({"a": a}, overlapping, metrics=["dice"])
+
+
 def test_errors_of_runs_do_not_cancel():
     b = {"up": run([90, 90], "predicted_ml"), "down": run([70, 70], "predicted_ml")}
     (row,) = compare_scores({"a": run([80, 80], "predicted_ml")}, b, metrics=[list(METRICS)[-1]])
