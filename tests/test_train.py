@@ -179,6 +179,8 @@ def test_folds_cover_all_cases(data, tiny_bundle, tmp_path):
         ({"fold": 5}, r"fold \(=5\) must be 0 to 4|folds \(=5\)"),
         ({"validation": 1.5}, r"validation \(=1.5\)"),
         ({"settings": {"batch_size": 9}}, "cases for training; 9 or more expected"),
+        ({"settings": {"network_def#gate": "strong"}}, "network_def makes no network .*strong"),
+        ({"settings": {"network_def#strides": [2, 2]}}, "network_def makes no network"),
         ({"settings": {"nonsense": 9}}, "nonsense: the bundle's configs have no such id"),
         ({"labels": ("9=liver",)}, "9"),
     ],

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from monai.bundle import ConfigWorkflow
+from monai.bundle import ConfigParser, ConfigWorkflow
 
 from monai_attn.data.cases import find_cases
 from monai_attn.data.datalist import Case
+from monai_attn.data.errors import reason
 from monai_attn.data.label_classes import (
     LabelClasses,
     choose_classes,
@@ -22,6 +23,7 @@ from monai_attn.data.label_classes import (
 from monai_attn.data.labelled import check_cases
 from monai_attn.data.splits import Split, fold_cases, given_split, split_cases
 from monai_attn.ranks import find_ranks
+from monai_attn.training.overrides import Config
 from monai_attn.training.run_folder import Request, begin, check_empty, read_configs
 
 CACHE = "cache"
@@ -46,6 +48,7 @@ def prepare(
     """
     check_empty(run)
     train = read_configs(request)["train.json"]
+    _check_network(train)
     data = Path(request.data)
     split = _split(data, request)
     cases = [*split["training"], *split["validation"]]
@@ -112,6 +115,17 @@ def train_run(run: Path, *, resume: bool = False, device: str = "auto") -> None:
 def drop_cache(run: Path) -> None:
     """Delete a finished training's own cache: it is large, and soon made again."""
     shutil.rmtree(run / CACHE, ignore_errors=True)
+
+
+def _check_network(train: Config) -> None:
+    """See that the settings make a network, before a folder is made for it."""
+    parts = {name: train[name] for name in ("num_classes", "network_def")}
+    try:
+        ConfigParser(parts).get_parsed_content("network_def")
+    except Exception as error:  # a network's constructor can raise anything
+        raise ValueError(
+            f"network_def makes no network ({reason(error)}); mend the --set"
+        ) from error
 
 
 def _check_sizes(split: Split, batch_size: int, data: Path) -> None:
