@@ -34,5 +34,20 @@ def test_a_sliding_window_goes_through():
 
 @pytest.mark.parametrize("dtype", ["int8", "nonsense"])
 def test_a_dtype_that_is_not_floating_is_named(dtype):
-    with pytest.raises(ValueError, match=rf"dtype \(='{dtype}'\) must name a floating dtype"):
+    with pytest.raises(ValueError, match=rf"dtype \(='{dtype}'\) must be auto or name a floating"):
         AutocastInferer(SimpleInferer(), dtype)
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_auto_is_bfloat16_where_the_device_has_it(monkeypatch, has):
+    monkeypatch.setattr("monai_attn.inference.autocast.has_bfloat16", lambda device: has)
+    seen = []
+    convolution = torch.nn.Conv2d(1, 2, 1)
+
+    def network(x):
+        logits = convolution(x)
+        seen.append(logits.dtype)
+        return logits
+
+    AutocastInferer(SimpleInferer())(torch.rand(1, 1, 4, 4), network)
+    assert seen == [torch.bfloat16 if has else torch.float32]
