@@ -15,3 +15,9 @@ def test_waiting_goes_on_after_a_resume(tmp_path):
         Toy(tmp_path, epochs=20, interval=1, patience=3, rate=0.0, stop_after=2).run()
     toy = Toy(tmp_path, epochs=20, interval=1, patience=3, rate=0.0, resume=True).run()
     assert len(toy.history.epochs) == 4
+
+
+def test_a_training_that_had_ended_is_not_trained_further(tmp_path):
+    ended = Toy(tmp_path, epochs=20, interval=1, patience=3, rate=0.0).run()
+    again = Toy(tmp_path, epochs=20, interval=1, patience=3, rate=0.0, resume=True).run()
+    assert len(again.history.epochs) == len(ended.history.epochs) == 4

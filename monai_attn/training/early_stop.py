@@ -38,6 +38,8 @@ class EarlyStop:
         """Go on waiting."""
         stopping = self._attached()
         stopping.counter, stopping.best_score = state["counter"], state["best_score"]
+        if stopping.counter >= self.patience:  # it had ended, and is not trained further
+            stopping.trainer.terminate()
 
     def _score(self, _: Trainer) -> float:
         return self.validator.state.best_metric
