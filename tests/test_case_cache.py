@@ -71,6 +71,17 @@ def test_what_has_changed_is_read_again(cases, tmp_path, change):
     assert len(READ) == 2
 
 
+@pytest.mark.parametrize(("image", "changed"), [("series", "series/1"), ("b.hdr", "b.img")])
+def test_a_scan_of_several_files_is_read_again_if_one_changes(tmp_path, image, changed):
+    (tmp_path / "series").mkdir()
+    for name in ("series/1", "b.hdr", "b.img"):
+        (tmp_path / name).write_text("7")
+    dataset = cached([{"image": tmp_path / image, "label": tmp_path / "b.hdr"}], tmp_path)
+    entry = dataset.entry(0)
+    (tmp_path / changed).write_text("11")
+    assert dataset.entry(0) != entry
+
+
 def test_what_follows_the_steady_part_does_not_change_the_entry(cases, tmp_path):
     first = cached(cases, tmp_path, Draw()).entry(0)
     assert cached(cases, tmp_path, Draw(), Spoil()).entry(0) == first

@@ -24,6 +24,7 @@ from monai.transforms import Compose, RandomizableTrait
 
 import monai_attn
 from monai_attn.data.files import written_whole
+from monai_attn.data.nifti import nifti_files
 
 
 class CachedCases(Dataset):
@@ -90,14 +91,16 @@ class CachedCases(Dataset):
         return torch.load(entry, mmap=True, weights_only=True)
 
 
-def _identity(path: Path) -> tuple[str, int, int]:
+def _identity(path: Path) -> list[tuple[str, int, int]]:
+    """What a scan's files are: of a DICOM folder those in it, of a pair its header and its image."""
     try:
-        found = path.stat()
+        inside = sorted(path.iterdir()) if path.is_dir() else nifti_files(path)
+        found = [(file, file.stat()) for file in dict.fromkeys((path, *inside))]
     except OSError as error:
         raise ValueError(
             f"{path}: {error.strerror}; a file expected: copy it there, or leave out the case"
         ) from error
-    return str(path.absolute()), found.st_size, found.st_mtime_ns
+    return [(str(file.absolute()), stat.st_size, stat.st_mtime_ns) for file, stat in found]
 
 
 def _recipe(steps: Sequence[Any]) -> str:
