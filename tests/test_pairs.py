@@ -12,6 +12,8 @@ NAMES = [
     ("a_seg.nii.gz", "a_seg.nii.gz", "a_seg"),
     ("a_seg_seg.nii.gz", "a_seg.nii.gz", "a_seg"),
     ("v1.2_seg.nii.gz", "v1.2.nii", "v1.2"),
+    ("a_0000_seg.nii.gz", "a.nii.gz", "a"),
+    ("a_0000_seg.nii.gz", "a_0000.nii.gz", "a_0000"),
 ]
 
 

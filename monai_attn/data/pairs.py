@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from monai_attn.data.errors import Faults
 from monai_attn.data.folders import by_name, label_maps_in
+from monai_attn.data.layouts import FIRST
 from monai_attn.data.names import ATTENTION, case_name, check_name
 
 
 def pair_cases(prediction: str | Path, reference: str | Path) -> list[tuple[str, Path, Path]]:
     """Pair predicted label maps with reference label maps.
 
-    Folders are paired by case name, a prediction's without its `_seg`; two files are a pair
-    whatever their names.
+    Folders are paired by case name, a prediction's without its `_seg` and, where no reference is called
+    so, without the number of nnU-Net's first channel; two files are a pair whatever their names.
 
     Args:
         prediction: a NIfTI file, or a folder of them.
@@ -50,7 +52,7 @@ def _pair_folders(prediction: Path, reference: Path) -> list[tuple[str, Path, Pa
     # a reference may be called a_seg itself: then so is its case
     predictions, again = by_name(
         {
-            path: name if name in references else name.removesuffix("_seg")
+            path: name if name in references else _case_of(name.removesuffix("_seg"), references)
             for path, name in ((path, case_name(path)) for path in label_maps_in(prediction))
             if name in references or not ATTENTION.search(name)
         }
@@ -71,3 +73,8 @@ def _pair_folders(prediction: Path, reference: Path) -> list[tuple[str, Path, Pa
             "one prediction per reference expected: add, rename or take away files"
         )
     return [(name, predictions[name], references[name]) for name in sorted(references)]
+
+
+def _case_of(name: str, references: Collection[str]) -> str:
+    """The case of a prediction; nnU-Net's scan is `CASE_0000`, and its reference `CASE`."""
+    return name if name in references else name.removesuffix(FIRST)
