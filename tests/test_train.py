@@ -22,7 +22,7 @@ from monai_attn.data.errors import Faults
 from monai_attn.data.splits import read_split
 from monai_attn.ranks import Ranks
 from monai_attn.training.run_folder import Request
-from monai_attn.training.train import prepare
+from monai_attn.training.train import prepare, train_run
 
 TINY = ("--epochs", "2", "--set", "val_interval=1", "--validation", "0.5")
 
@@ -200,6 +200,25 @@ def test_several_processes_need_cases_for_each(data, tiny_bundle, tmp_path, monk
         with pytest.raises(ValueError, match=said):
             prepare(tmp_path / "run", asked(data, tiny_bundle, **more))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("ranks", "device", "given"),
+    [(1, "cuda", "$torch.device('cuda')"), (2, "cuda", None), (2, "cpu", "$torch.device('cpu')")],
+)
+def test_each_of_several_processes_takes_its_own_gpu(tmp_path, monkeypatch, ranks, device, given):
+    asked_for = []
+
+    class Workflow:
+        def __init__(self, **options):
+            asked_for.append(options.get("device"))
+
+        initialize = run = finalize = lambda self: None
+
+    monkeypatch.setattr("monai_attn.training.train.ConfigWorkflow", Workflow)
+    monkeypatch.setattr("monai_attn.training.train.find_ranks", lambda: Ranks(0, ranks, 0, ranks))
+    train_run(tmp_path, device=device)
+    assert asked_for == [given]
 
 
 def test_an_unknown_gate_is_named(data, tiny_bundle, tmp_path):

@@ -81,9 +81,12 @@ def train_run(run: Path, *, resume: bool = False, device: str = "auto") -> None:
         ValueError: if a checkpoint does not fit, memory does not suffice, or the loss is no number.
     """
     configs = [run / "configs" / "train.json"]
-    if find_ranks().size > 1:
+    several = find_ranks().size > 1
+    if several:
         configs.append(run / "configs" / "multi_gpu_train.json")
-    options: dict[str, Any] = {} if device == "auto" else {"device": f"$torch.device('{device}')"}
+    options: dict[str, Any] = {}
+    if device != "auto" and not (several and device.startswith("cuda")):  # each has its own GPU
+        options = {"device": f"$torch.device('{device}')"}
     # they would say that there is no logging file, and errors twice
     logging.getLogger("monai.bundle.workflows").setLevel(logging.ERROR)
     logging.getLogger("ignite").setLevel(logging.CRITICAL)
