@@ -191,6 +191,20 @@ def test_what_cannot_be_asked_for_is_said(data, tiny_bundle, tmp_path, more, sai
     assert not (tmp_path / "run").exists()
 
 
+def test_two_validation_cases_of_one_name_are_met_before_training(data, tiny_bundle, tmp_path):
+    for number, case in enumerate(find_cases(data)):
+        folder = tmp_path / "named" / str(number)
+        folder.mkdir(parents=True)
+        for key in ("image", "label"):
+            shutil.copy(case[key], folder / f"{key}.nii.gz")
+    cases = [{key: f"{n}/{key}.nii.gz" for key in ("image", "label")} for n in range(4)]
+    listed = tmp_path / "named" / "list.json"
+    listed.write_text(json.dumps({"training": cases[:2], "validation": cases[2:]}))
+    with pytest.raises(ValueError, match=r"image_seg\.nii\.gz; one name for each scan expected"):
+        prepare(tmp_path / "run", asked(listed, tiny_bundle))
+    assert not (tmp_path / "run").exists()
+
+
 def test_several_processes_need_cases_for_each(data, tiny_bundle, tmp_path, monkeypatch):
     monkeypatch.setattr("monai_attn.training.train.find_ranks", lambda: Ranks(0, 2, 0, 2))
     for more, said in (

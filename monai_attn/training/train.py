@@ -21,6 +21,7 @@ from monai_attn.data.label_classes import (
     mapped_labels,
 )
 from monai_attn.data.labelled import check_cases
+from monai_attn.data.outputs import output_paths
 from monai_attn.data.splits import Split, fold_cases, given_split, split_cases
 from monai_attn.ranks import find_ranks
 from monai_attn.training.overrides import Config
@@ -52,6 +53,8 @@ def prepare(
     data = Path(request.data)
     split = _split(data, request)
     cases = [*split["training"], *split["validation"]]
+    # two of one name are met before hours are spent
+    output_paths([Path(case["image"]) for case in split["validation"]], run / "eval")
     declared = declared_labels(data)
     known = mapped_labels(train["num_classes"], train["label_map"])
     if on_case:
