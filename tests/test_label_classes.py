@@ -90,7 +90,12 @@ CHOICES = {
 def test_classes_are_as_chosen(chosen, found, names, label_map):
     classes = choose_classes(chosen, found, NAMES)
     assert classes.names == ("background", *names)
-    assert classes.label_map == label_map
+    assert classes.label_map == {**dict.fromkeys(NAMES, 0), **label_map}
+
+
+def test_a_value_that_is_a_class_by_its_number_alone_is_background():
+    classes = choose_classes(["7=pancreas", "8=tumour"], {0, 7, 8}, {5: "spleen"})
+    assert classes.label_map == {0: 0, 1: 0, 2: 0, 5: 0, 7: 1, 8: 2}
 
 
 BAD_CHOICES = {

@@ -159,7 +159,7 @@ def test_values_that_the_bundle_does_not_know_can_be_chosen(data, tiny_bundle, t
         prepare(tmp_path / "run", asked(data, tiny_bundle))
     prepare(tmp_path / "run", asked(data, tiny_bundle, labels=("7=pancreas",)))
     config = json.loads((tmp_path / "run" / "configs" / "train.json").read_text())
-    assert config["label_map"] == {"0": 0, "7": 1}
+    assert config["label_map"] == {"0": 0, "1": 0, "7": 1}
 
 
 def test_folds_cover_all_cases(data, tiny_bundle, tmp_path):

@@ -21,7 +21,7 @@ class LabelClasses:
 
     Attributes:
         names: of the classes, in the order of their numbers; the first is "background".
-        label_map: value in a file to class, for every value that occurs.
+        label_map: value in a file to class, for every value that occurs, is declared, or is a class.
     """
 
     names: tuple[str, ...]
@@ -87,9 +87,9 @@ def choose_classes(
             _check_choice(choice, value, name, above, names)
             names[value] = name
     classes = [BACKGROUND, *dict.fromkeys(names.values())]
-    label_map = {
-        value: classes.index(names[value]) if value in names else 0 for value in [0, *above]
-    }
+    # a value without a class is one even where it occurs in no file so far: by itself it would be kept
+    values = sorted({0, *above, *declared, *range(len(classes))})
+    label_map = {value: classes.index(names[value]) if value in names else 0 for value in values}
     return LabelClasses(tuple(classes), label_map)
 
 
