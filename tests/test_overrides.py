@@ -101,3 +101,12 @@ def test_every_config_that_has_the_id_is_changed():
 def test_an_id_that_is_nowhere_is_named(name):
     with pytest.raises(ValueError, match=f"{name}: the bundle's configs have no such id"):
         override([json.loads(json.dumps(CONFIG))], {name: 1})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("epochs", "abc"), ("epochs", 2.5), ("epochs", True), ("handlers#0#interval", [1])],
+)
+def test_a_number_takes_the_place_of_a_number(name, value):
+    with pytest.raises(ValueError, match=f"{name}: .*; a whole number such as"):
+        override([CONFIG], {name: value})

@@ -181,6 +181,8 @@ def test_folds_cover_all_cases(data, tiny_bundle, tmp_path):
         ({"settings": {"batch_size": 9}}, "cases for training; 9 or more expected"),
         ({"settings": {"network_def#gate": "strong"}}, "network_def makes no network .*strong"),
         ({"settings": {"network_def#strides": [2, 2]}}, "network_def makes no network"),
+        ({"settings": {"epochs": 0}}, r"epochs \(=0\) must be 1 or more"),
+        ({"settings": {"spacing": [8, 8]}}, r"spacing \(=\[8, 8\]\) must be 3 numbers"),
         ({"settings": {"nonsense": 9}}, "nonsense: the bundle's configs have no such id"),
         ({"labels": ("9=liver",)}, "9"),
     ],

@@ -75,13 +75,15 @@ def override(configs: Sequence[Config], settings: Mapping[str, Any]) -> None:
             default can be set too.
 
     Raises:
-        ValueError: if no config has an id.
+        ValueError: if no config has an id, or a value is no number where one is.
     """
     for name, value in settings.items():
         places = [place for config in configs if (place := _place(config, name.split("#")))]
         if not places:
             raise ValueError(f"{name}: the bundle's configs have no such id; look in train.json")
         for section, last in places:
+            if not isinstance(section, dict) or last in section:
+                _check_number(name, section[last], value)
             section[last] = value
 
 
@@ -100,6 +102,15 @@ def _place(config: Config, parts: list[str]) -> tuple[Any, Any] | None:
     if not isinstance(section, dict) or not (last in section or "_target_" in section):
         return None
     return section, last
+
+
+def _check_number(name: str, old: Any, value: Any) -> None:
+    if isinstance(old, bool) or not isinstance(old, (int, float)):
+        return
+    kinds = (int,) if isinstance(old, int) else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds):
+        whole = "whole " if kinds == (int,) else ""
+        raise ValueError(f"{name}: {value!r:.40}; a {whole}number such as {old} expected")
 
 
 def _check_plain(value: Any, name: str) -> None:

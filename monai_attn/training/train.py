@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,14 @@ from monai_attn.training.overrides import Config
 from monai_attn.training.run_folder import Request, begin, check_empty, read_configs
 
 CACHE = "cache"
+LEAST = {
+    "epochs": 1,
+    "val_interval": 1,
+    "patience": 1,
+    "batch_size": 1,
+    "num_samples": 1,
+    "seed": 0,
+}
 
 
 def prepare(
@@ -49,6 +57,7 @@ def prepare(
     """
     check_empty(run)
     train = read_configs(request)["train.json"]
+    _check_values(train)
     _check_network(train)
     data = Path(request.data)
     split = _split(data, request)
@@ -132,6 +141,16 @@ def _check_network(train: Config) -> None:
         raise ValueError(
             f"network_def makes no network ({reason(error)}); mend the --set"
         ) from error
+
+
+def _check_values(train: Mapping[str, Any]) -> None:
+    """Refuse what would fail, or be taken for something else, when training begins."""
+    for name, least in LEAST.items():
+        if train[name] < least:
+            raise ValueError(f"{name} (={train[name]}) must be {least} or more")
+    for name, length in (("spacing", 3), ("intensity_range", 2)):
+        if len(train[name]) != length:
+            raise ValueError(f"{name} (={train[name]}) must be {length} numbers")
 
 
 def _check_sizes(split: Split, batch_size: int, data: Path) -> None:
