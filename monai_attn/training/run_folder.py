@@ -129,7 +129,8 @@ def go_on(run: Path, request: Request) -> None:
         old = {**begun.pop("settings"), **begun}
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"{run}: holds no training to go on with; leave out --resume to begin one"
+            f"{run}: holds no training to go on with (no whole {RUN}); delete what is in it, and leave out "
+            "--resume to begin one"
         ) from error
     asked = json.loads(json.dumps(asdict(request)))
     new = {**asked.pop("settings"), **asked}
