@@ -162,6 +162,16 @@ def test_values_that_the_bundle_does_not_know_can_be_chosen(data, tiny_bundle, t
     assert config["label_map"] == {"0": 0, "1": 0, "7": 1}
 
 
+def test_a_class_that_validation_alone_holds_is_said(data, tiny_bundle, tmp_path):
+    cases = find_cases(data)
+    relabel(cases[0]["label"], lambda x: x * 2)
+    listed = tmp_path / "list.json"
+    listed.write_text(json.dumps({"validation": cases[:2], "training": cases[2:]}))
+    labels = ("1=pancreas", "2=tumour")
+    doubts = prepare(tmp_path / "run", asked(listed, tiny_bundle, labels=labels))
+    assert f"{cases[0]['label']}: holds class 2, and no training case does" in doubts[-1]
+
+
 def test_folds_cover_all_cases(data, tiny_bundle, tmp_path):
     held_out = []
     for fold in range(2):

@@ -117,7 +117,7 @@ class Checkpoints:
             self.network.load_state_dict(state["network"])
             for name, part in self.parts.items():
                 part.load_state_dict(state["parts"][name])
-        except (RuntimeError, KeyError, ValueError) as error:
+        except (RuntimeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{self.folder / LAST}: is of another network or training ({reason(error)}); "
                 "resume with the settings it began with, or begin in another folder"

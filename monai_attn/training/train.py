@@ -20,7 +20,7 @@ from monai_attn.data.label_classes import (
     declared_labels,
     mapped_labels,
 )
-from monai_attn.data.labelled import check_cases
+from monai_attn.data.labelled import CheckedCases, check_cases
 from monai_attn.data.outputs import output_paths
 from monai_attn.data.splits import Split, fold_cases, given_split, split_cases
 from monai_attn.ranks import find_ranks
@@ -78,7 +78,7 @@ def prepare(
         classes = choose_classes(request.labels, checked.found, declared)
     _check_sizes(split, train["batch_size"], data)
     begin(run, request, split, classes)
-    return checked.doubts
+    return (*checked.doubts, *_unlearned(checked, split, classes.label_map if classes else known))
 
 
 def train_run(run: Path, *, resume: bool = False, device: str = "auto") -> None:
@@ -141,6 +141,20 @@ def _check_network(train: Config) -> None:
         raise ValueError(
             f"network_def makes no network ({reason(error)}); mend the --set"
         ) from error
+
+
+def _unlearned(checked: CheckedCases, split: Split, known: Mapping[int, int]) -> list[str]:
+    """A line for each class that validation cases alone hold, which names one of them."""
+    holders: dict[str, dict[int, str]] = {"training": {}, "validation": {}}
+    for part, holds in holders.items():
+        for found in checked.cases:
+            if found.case in split[part]:
+                holds.update((known[value], found.case["label"]) for value in found.voxels)
+    return [
+        f"{label}: holds class {number}, and no training case does: it cannot be learned"
+        for number, label in holders["validation"].items()
+        if number not in holders["training"]
+    ]
 
 
 def _check_values(train: Mapping[str, Any]) -> None:
