@@ -120,14 +120,22 @@ class Team:
         """Tell the first rank that this one cannot go on."""
         self._post("error", error, code=code)
 
-    def end(self, code: int) -> int:
-        """End the run, or wait until the first rank does; the exit code of every rank."""
+    def end(self, code: int, patience: float | None = None) -> int:
+        """End the run, or wait until the first rank does; the exit code of every rank.
+
+        Args:
+            code: what this rank would exit with.
+            patience: seconds to wait for the first rank.
+
+        Raises:
+            TimeoutError: if it takes longer.
+        """
         if self.store is None:
             return code
         if self.first:
             self.store.set(OVER, str(code))
         else:
-            self._wait(lambda store: store.check([OVER]))
+            self._wait(lambda store: store.check([OVER]), patience)
         return int(self.store.get(OVER))
 
     def _post(self, kind: str, content: Any, **more: Any) -> None:
@@ -142,12 +150,15 @@ class Team:
             raise RankError(f"rank {post['rank']}: {post['content']}", post["code"])
         return post["rank"], post["content"]
 
-    def _wait(self, ready: Callable[[Store], Any]) -> Store:
+    def _wait(self, ready: Callable[[Store], Any], patience: float | None = None) -> Store:
         if self.store is None:
             raise RankError("no other rank is there to wait for")
+        begun = time.monotonic()
         while not ready(self.store):
             if not self.first and self.store.check([OVER]):
                 raise Ended
+            if patience is not None and time.monotonic() > begun + patience:
+                raise TimeoutError
             time.sleep(POLL)
         return self.store
 

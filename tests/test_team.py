@@ -96,3 +96,9 @@ def test_a_process_that_is_alone_waits_for_nobody():
     assert team.first
     assert list(team.gather(team.take(ITEMS), len(ITEMS))) == ITEMS
     assert team.end(1) == 1
+
+
+def test_a_rank_that_failed_does_not_wait_for_ever(teams):
+    """The first may be waiting for it."""
+    with pytest.raises(TimeoutError):
+        teams[1].end(2, patience=0.1)

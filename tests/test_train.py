@@ -272,7 +272,8 @@ def test_a_full_disk_is_one_line_that_names_the_file(tiny_bundle, phantoms, tmp_
 # --- processes: killed, and several
 
 
-def start(*words, ranks=1, cwd=None):
+def start(*words, ranks=1):
+    """A process, or several, with as many threads as this one: their number changes the rounding."""
     launcher = ["-m", "torch.distributed.run", f"--nproc_per_node={ranks}"] if ranks > 1 else []
     return subprocess.Popen(
         [sys.executable, *launcher, "-m", "monai_attn", "train", *map(str, words)],
@@ -280,7 +281,7 @@ def start(*words, ranks=1, cwd=None):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,17 +14,21 @@ from monai_attn.team import Ended, RankError, Team, join
 
 
 @contextmanager
-def together() -> Iterator[Team]:
+def together(patience: float | None = None) -> Iterator[Team]:
     """The ranks that torchrun started: the first alone speaks, and all end with one exit code.
 
     An error of any rank ends all of them. A process that is alone is left as it is.
+
+    Args:
+        patience: seconds that a rank which failed gives the first to say so. Then it says so itself and
+            exits, upon which torchrun ends the others: they may wait for it in a collective operation.
     """
     ranks = find_ranks()
     if ranks.size == 1:
         yield Team()
         return
     out.quiet = err.quiet = ranks.rank > 0
-    team, code = join(ranks), 0
+    team, code, lines = join(ranks), 0, []
     try:
         yield team
     except Ended:
@@ -40,6 +45,12 @@ def together() -> Iterator[Team]:
                 complain("error", line)
         else:
             team.report("\n".join(lines), code)
-    code = team.end(code)
+    try:
+        code = team.end(code, patience if lines else None)
+    except TimeoutError:
+        err.quiet = False
+        for line in lines:
+            complain("error", f"rank {ranks.rank}: {line}")
+        os._exit(code)
     out.quiet = err.quiet = True  # torchrun ends all when the first of them does: no news
     raise typer.Exit(code)

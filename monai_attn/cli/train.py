@@ -66,14 +66,14 @@ def train(
     debug: DebugOption = False,
 ) -> None:
     """Train a bundle on labelled scans, and evaluate it; torchrun starts it on several GPUs."""
-    with together() as team:
+    with together(patience=10) as team:
         with err.status("looking"), without_collection():
             from monai_attn.bundle import find_device
             from monai_attn.evaluation import score_table
             from monai_attn.training.overrides import parse_settings, read_plan
             from monai_attn.training.run_folder import Request, go_on
             from monai_attn.training.score import score_run
-            from monai_attn.training.train import drop_cache, train_run
+            from monai_attn.training.train import check_processes, drop_cache, train_run
 
         find_device(device)
         settings, planned = read_plan(plan) if plan else ({}, ())
@@ -96,6 +96,7 @@ def train(
         if team.first:
             if resume:
                 go_on(output, request)
+                check_processes(output)
             else:
                 _prepare(output, request)
         team.agree({"the training's folder": str(output.absolute())})

@@ -119,7 +119,7 @@ class Checkpoints:
                 part.load_state_dict(state["parts"][name])
         except (RuntimeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(
-                f"{self.folder / LAST}: is of another network or training ({reason(error)}); "
+                f"{self.folder / LAST}: is of another network or training ({reason(error):.200}); "
                 "resume with the settings it began with, or begin in another folder"
             ) from error
         if trainer.scaler and state["scaler"]:
@@ -147,7 +147,7 @@ def read_state(folder: Path) -> dict[str, Any] | None:
                 state = torch.load(file, map_location="cpu", weights_only=True)
             int(state["epoch"])
         except Exception as error:  # a damaged pickle can raise anything
-            faults.append(f"{file}: cannot be read as a checkpoint ({reason(error)})")
+            faults.append(f"{file}: cannot be read as a checkpoint ({reason(error):.200})")
             continue
         for fault in faults:
             warnings.warn(f"{fault}; going on from {file}, an epoch before", stacklevel=2)

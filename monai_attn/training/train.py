@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -22,10 +23,10 @@ from monai_attn.data.label_classes import (
 )
 from monai_attn.data.labelled import CheckedCases, check_cases
 from monai_attn.data.outputs import output_paths
-from monai_attn.data.splits import Split, fold_cases, given_split, split_cases
+from monai_attn.data.splits import Split, fold_cases, given_split, read_split, split_cases
 from monai_attn.ranks import find_ranks
 from monai_attn.training.overrides import Config
-from monai_attn.training.run_folder import Request, begin, check_empty, read_configs
+from monai_attn.training.run_folder import SPLIT, Request, begin, check_empty, read_configs
 
 CACHE = "cache"
 LEAST = {
@@ -79,6 +80,16 @@ def prepare(
     _check_sizes(split, train["batch_size"], data)
     begin(run, request, split, classes)
     return (*checked.doubts, *_unlearned(checked, split, classes.label_map if classes else known))
+
+
+def check_processes(run: Path) -> None:
+    """See that a training can go on in as many processes as there are now.
+
+    Raises:
+        ValueError: if it cannot.
+    """
+    train = json.loads((run / "configs" / "train.json").read_text(encoding="utf-8"))
+    _check_sizes(read_split(run / SPLIT), train["batch_size"], run)
 
 
 def train_run(run: Path, *, resume: bool = False, device: str = "auto") -> None:
