@@ -183,6 +183,16 @@ def test_folds_cover_all_cases(data, tiny_bundle, tmp_path):
     assert sorted(held_out) == sorted(case["image"] for case in find_cases(data))
 
 
+def test_folds_and_a_split_of_its_own_exclude_each_other(data, tiny_bundle, tmp_path):
+    cases = find_cases(data)
+    listed = tmp_path / "list.json"
+    listed.write_text(json.dumps({"training": cases[:3], "validation": cases[3:]}))
+    with pytest.raises(ValueError, match="says itself which cases validate; leave out --fold"):
+        prepare(tmp_path / "run", asked(listed, tiny_bundle, fold=0, folds=2))
+    prepare(tmp_path / "run", asked(listed, tiny_bundle))
+    assert len(read_split(tmp_path / "run" / "split.json")["validation"]) == 1
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [

@@ -43,10 +43,10 @@ def score_run(
     classes = {number: number for number in range(train["num_classes"])}
     classes |= {int(value): number for value, number in train["label_map"].items()}
     labels = [Path(case["label"]) for case in cases]
-    pairs = [
-        (case_name(label), target, label)
-        for label, target in zip(labels, targets.values(), strict=True)
-    ]
+    names = [case_name(label) for label in labels]
+    if len(set(names)) < len(names):  # each in a folder of its own, all of one name
+        names = [case_name(scan) for scan in targets]
+    pairs = [*zip(names, targets.values(), labels, strict=True)]
     numbers = range(1, train["num_classes"])
     scores = evaluate_pairs(pairs, labels=numbers, classes=classes)
     for suffix in ("json", "csv"):

@@ -197,9 +197,14 @@ def _check_sizes(split: Split, batch_size: int, data: Path) -> None:
 
 def _split(data: Path, request: Request) -> Split:
     """The cases that train and those that validate: the same for every seed of a training."""
-    if request.fold is not None:
-        return fold_cases(find_cases(data), folds=request.folds, fold=request.fold)
-    return given_split(data) or split_cases(find_cases(data), validation=request.validation)
+    given = given_split(data)
+    if request.fold is None:
+        return given or split_cases(find_cases(data), validation=request.validation)
+    if given:
+        raise ValueError(
+            f"{data}: says itself which cases validate; leave out --fold, or its section validation"
+        )
+    return fold_cases(find_cases(data), folds=request.folds, fold=request.fold)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
