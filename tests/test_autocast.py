@@ -7,7 +7,8 @@ from monai.inferers import SimpleInferer, SlidingWindowInferer
 from monai_attn.inference.autocast import AutocastInferer
 
 
-def test_the_network_computes_in_the_dtype_and_the_logits_are_float32():
+def dtype_seen(inferer):
+    """What a convolution computes in when the inferer runs it, and the dtype of its logits."""
     seen = []
     convolution = torch.nn.Conv2d(1, 2, 1)
 
@@ -16,9 +17,13 @@ def test_the_network_computes_in_the_dtype_and_the_logits_are_float32():
         seen.append(logits.dtype)
         return logits
 
-    logits = AutocastInferer(SimpleInferer(), "bfloat16")(torch.rand(1, 1, 4, 4), network)
-    assert seen == [torch.bfloat16]
-    assert logits.dtype == torch.float32
+    logits = inferer(torch.rand(1, 1, 4, 4), network)
+    return seen, logits.dtype
+
+
+def test_the_network_computes_in_the_dtype_and_the_logits_are_float32():
+    inferer = AutocastInferer(SimpleInferer(), "bfloat16")
+    assert dtype_seen(inferer) == ([torch.bfloat16], torch.float32)
 
 
 def test_a_list_of_logits_stays_a_list():
@@ -41,13 +46,5 @@ def test_a_dtype_that_is_not_floating_is_named(dtype):
 @pytest.mark.parametrize("has", [True, False])
 def test_auto_is_bfloat16_where_the_device_has_it(monkeypatch, has):
     monkeypatch.setattr("monai_attn.inference.autocast.has_bfloat16", lambda device: has)
-    seen = []
-    convolution = torch.nn.Conv2d(1, 2, 1)
-
-    def network(x):
-        logits = convolution(x)
-        seen.append(logits.dtype)
-        return logits
-
-    AutocastInferer(SimpleInferer())(torch.rand(1, 1, 4, 4), network)
-    assert seen == [torch.bfloat16 if has else torch.float32]
+    expected = torch.bfloat16 if has else torch.float32
+    assert dtype_seen(AutocastInferer(SimpleInferer())) == ([expected], torch.float32)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from monai_attn.cli.console import out
-from monai_attn.cli.options import DebugOption, path_of
+from monai_attn.cli.options import DebugOption, TablesOption, path_of
 
 
 def compare(
@@ -49,16 +49,7 @@ def compare(
             help="Compare this metric, such as dice, alone (repeatable).",
         ),
     ] = None,
-    output: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--output",
-            "-o",
-            parser=path_of,
-            metavar="PATH",
-            help="Also write the comparison to this .json or .csv file (repeatable).",
-        ),
-    ] = None,
+    output: TablesOption = None,
     debug: DebugOption = False,
 ) -> None:
     """Compare two sets of scores, case by case: B - A, its 95 % interval and Wilcoxon's p."""

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from monai_attn.cli.console import out, progress_bars
-from monai_attn.cli.options import DebugOption, path_of
+from monai_attn.cli.options import DebugOption, TablesOption, path_of
 
 
 def evaluate(
@@ -18,16 +18,7 @@ def evaluate(
     reference: Annotated[
         Path, typer.Argument(parser=path_of, help="The reference for each: a file, or a folder.")
     ],
-    output: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--output",
-            "-o",
-            parser=path_of,
-            metavar="PATH",
-            help="Also write the scores to this .json or .csv file (repeatable).",
-        ),
-    ] = None,
+    output: TablesOption = None,
     mapped: Annotated[
         list[str] | None,
         typer.Option(

@@ -34,6 +34,24 @@ BackendOption = Annotated[
     typer.Option("--backend", help="auto, eager, compile, openvino, onnxruntime or tensorrt."),
 ]
 PrecisionOption = Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")]
+LabelOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--label",
+        metavar="VALUE=NAME",
+        help="A value in the label files and its class (repeatable); the rest is background.",
+    ),
+]
+TablesOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--output",
+        "-o",
+        parser=path_of,
+        metavar="PATH",
+        help="Also write it to this .json or .csv file (repeatable).",
+    ),
+]
 VolumeOption = Annotated[
     int | None, typer.Option("--volume", help="Which volume of a 4D file, from 0.", metavar="N")
 ]

@@ -15,7 +15,7 @@ from rich.table import Table
 from monai_attn import DEFAULT_BUNDLE
 from monai_attn.cli.console import complain, err, out, progress_bars
 from monai_attn.cli.opening import without_collection
-from monai_attn.cli.options import BundleOption, DebugOption, path_of
+from monai_attn.cli.options import BundleOption, DebugOption, LabelOption, path_of
 
 WORDS = ("least", "median", "most")
 
@@ -39,13 +39,7 @@ def plan(
             help="Also write the values to this JSON file, an overlay for the bundle's configs.",
         ),
     ] = None,
-    label: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="VALUE=NAME",
-            help="A value in the label files and its class (repeatable); the rest is background.",
-        ),
-    ] = None,
+    label: LabelOption = None,
     memory: Annotated[
         str | None,
         typer.Option(

@@ -10,7 +10,7 @@ import typer
 from monai_attn import DEFAULT_BUNDLE
 from monai_attn.cli.console import complain, err, out, progress_bars
 from monai_attn.cli.opening import without_collection
-from monai_attn.cli.options import BundleOption, DebugOption, DeviceOption, path_of
+from monai_attn.cli.options import BundleOption, DebugOption, DeviceOption, LabelOption, path_of
 from monai_attn.cli.together import together
 
 GATES = {"soft": "soft", "hard": "hard", "none": None}
@@ -33,14 +33,7 @@ def train(
     validation: Annotated[
         float, typer.Option("--validation", help="Part of the cases that validates, without folds.")
     ] = 0.2,
-    label: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--label",
-            metavar="VALUE=NAME",
-            help="A value in the label files and its class (repeatable); the rest is background.",
-        ),
-    ] = None,
+    label: LabelOption = None,
     gate: Annotated[
         str | None, typer.Option("--gate", help="soft, hard or none; the bundle's by default.")
     ] = None,

@@ -49,11 +49,17 @@ def noted_doubts(strict: bool = False) -> Iterator[list[str]]:
         yield noted
 
 
-def root_of(error: BaseException) -> BaseException:
-    """The error at the root of another."""
+def causes_of(error: BaseException) -> Iterator[BaseException]:
+    """An error, what caused it, and so on to the root."""
+    yield error
     while error.__cause__ is not None:
         error = error.__cause__
-    return error
+        yield error
+
+
+def root_of(error: BaseException) -> BaseException:
+    """The error at the root of another."""
+    return [*causes_of(error)][-1]
 
 
 def reason(error: BaseException) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import time
 from dataclasses import asdict, dataclass, fields
@@ -16,7 +14,7 @@ from ignite.engine import Events
 from monai.engines import Evaluator, Trainer
 from tensorboardX import SummaryWriter
 
-from monai_attn.data.files import written_whole
+from monai_attn.data.tables import write_table
 from monai_attn.report.curves import write_curves
 
 
@@ -113,12 +111,10 @@ class History:
                 write_curves(self.epochs, self.metric_name, self.folder / "curves.png")
 
     def _write_table(self) -> None:
-        text = io.StringIO(newline="")
-        table = csv.DictWriter(text, [field.name for field in fields(Epoch)], lineterminator="\n")
-        table.writeheader()
-        table.writerows(asdict(epoch) for epoch in self.epochs)
-        with written_whole(self.folder / "progress.csv") as file:
-            file.write(text.getvalue().encode())
+        rows = [asdict(epoch) for epoch in self.epochs]
+        write_table(
+            self.folder / "progress.csv", rows, [field.name for field in fields(Epoch)], rows
+        )
 
     def _write_events(self, row: Epoch) -> None:
         if self._events is None:  # what an interrupted run wrote of this epoch and later is hidden

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from monai_attn.bundle import open_bundle
+from monai_attn.data.label_classes import mapped_labels
 from monai_attn.data.names import case_name
 from monai_attn.data.outputs import output_paths
 from monai_attn.data.splits import read_split
@@ -40,8 +41,7 @@ def score_run(
             raise ValueError(result.error)
         on_case(done, len(cases))
     train = json.loads((run / "configs" / "train.json").read_text(encoding="utf-8"))
-    classes = {number: number for number in range(train["num_classes"])}
-    classes |= {int(value): number for value, number in train["label_map"].items()}
+    classes = mapped_labels(train["num_classes"], train["label_map"])
     labels = [Path(case["label"]) for case in cases]
     names = [case_name(label) for label in labels]
     if len(set(names)) < len(names):  # each in a folder of its own, all of one name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 
 from monai_attn.data.cases import find_cases
 from monai_attn.data.datalist import Case
-from monai_attn.data.errors import reason
+from monai_attn.data.errors import causes_of, reason
 from monai_attn.data.label_classes import (
     LabelClasses,
     choose_classes,
@@ -127,7 +127,7 @@ def train_run(run: Path, *, resume: bool = False, device: str = "auto") -> None:
         workflow.run()
         workflow.finalize()
     except Exception as error:  # the config's expressions wrap what goes wrong in them
-        for said in _chain(error):
+        for said in causes_of(error):
             if isinstance(said, torch.OutOfMemoryError):
                 raise ValueError(
                     f"{run}: the GPU's memory is full; begin in another folder with --set batch_size=1, "
@@ -205,10 +205,3 @@ def _split(data: Path, request: Request) -> Split:
             f"{data}: says itself which cases validate; leave out --fold, or its section validation"
         )
     return fold_cases(find_cases(data), folds=request.folds, fold=request.fold)
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, what caused it, and so on."""
-    while error is not None:
-        yield error
-        error = error.__cause__
