@@ -22,7 +22,7 @@ from rich.table import Table
 from scipy.stats import bootstrap, wilcoxon
 
 from monai_attn.data.tables import write_table
-from monai_attn.evaluation import CaseScore, read_scores
+from monai_attn.scores import CaseScore, read_scores
 
 # what is compared, and whether more is better (1) or less (-1)
 METRICS = {

@@ -86,3 +86,10 @@ def datalist(folder, content, name="dataset.json"):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / name).write_text(content if isinstance(content, str) else json.dumps(content))
     return folder / name
+
+
+def one_line(raised):
+    """What an error says, which is one line."""
+    message = str(raised.value)
+    assert "\n" not in message
+    return message

@@ -17,7 +17,7 @@ from monai_attn.comparison import (
     read_runs,
     write_comparison,
 )
-from monai_attn.evaluation import CaseScore, write_summary
+from monai_attn.scores import CaseScore, write_summary
 
 BASE = CaseScore("", 1, 0.8, 0.8, 0.8, 2.0, 6.0, 0.7, 80.0, 75.0)
 

@@ -31,8 +31,9 @@ def demo(
     from monai_attn.data.cases import find_cases
     from monai_attn.data.names import case_name
     from monai_attn.data.volume import read_volume
-    from monai_attn.evaluation import evaluate_files, score_table, write_summary
+    from monai_attn.evaluation import evaluate_files
     from monai_attn.report.figures import case_figure, save_figure
+    from monai_attn.scores import score_table, write_summary
 
     phantom(output / "phantoms", count, seed, all_organs=False)
     segment([output / "phantoms"], output / "labels", bundle, device)

@@ -31,7 +31,8 @@ def evaluate(
 ) -> None:
     """Score label maps against references: Dice, precision, recall, surface distances, volumes."""
     from monai_attn.data.tables import check_table_path
-    from monai_attn.evaluation import evaluate_files, score_table, write_summary
+    from monai_attn.evaluation import evaluate_files
+    from monai_attn.scores import score_table, write_summary
 
     for path in output or []:
         check_table_path(path)

@@ -62,7 +62,7 @@ def train(
     with together(patience=10) as team:
         with err.status("looking"), without_collection():
             from monai_attn.bundle import find_device
-            from monai_attn.evaluation import score_table
+            from monai_attn.scores import score_table
             from monai_attn.training.overrides import parse_settings, read_plan
             from monai_attn.training.run_folder import Request, go_on
             from monai_attn.training.score import score_run

@@ -11,8 +11,9 @@ from monai_attn.data.label_classes import mapped_labels
 from monai_attn.data.names import case_name
 from monai_attn.data.outputs import output_paths
 from monai_attn.data.splits import read_split
-from monai_attn.evaluation import CaseScore, evaluate_pairs, summarize, write_summary
+from monai_attn.evaluation import evaluate_pairs
 from monai_attn.inference.batch import segment_files
+from monai_attn.scores import CaseScore, summarize, write_summary
 from monai_attn.training.run_folder import SPLIT, note_scores
 
 

@@ -20,7 +20,7 @@ import torch
 
 from monai_attn.bundle import open_bundle
 from monai_attn.comparison import compare_scores, read_runs
-from monai_attn.evaluation import summarize
+from monai_attn.scores import summarize
 
 GATES = {
     "none": "null",
