@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from monai_attn.data.dicom.files import holds_dicom
-from monai_attn.data.names import ATTENTION, LABELS, case_name, manifest_path, suffix
+from monai_attn.data.names import LABELS, MAP, case_name, manifest_path, suffix
 
 
 def scans_in(folder: Path) -> list[Path]:
@@ -82,10 +82,10 @@ def _visible(folder: Path) -> list[Path]:
 
 
 def _made_here(path: Path) -> bool:
-    """Whether a file is a label map that was made here, or an attention map beside one."""
+    """Whether a file is a label map that was made here, or a map beside one."""
     if not suffix(path, LABELS):
         return False
-    names = [ATTENTION.sub(end, case_name(path)) for end in ("_seg", "")]
+    names = [MAP.sub(end, case_name(path)) for end in ("_seg", "")]
     try:
         return any(manifest_path(path.with_name(f"{name}.nii")).exists() for name in names)
     except OSError:  # its name would be too long: there is none

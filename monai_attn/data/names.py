@@ -10,7 +10,8 @@ from pathlib import Path
 LABELS = (".nii.gz", ".nii")  # what a label map can be called
 SCANS = (*LABELS, ".hdr", ".img")  # and a scan: one file, or a pair
 LONGEST = 255  # bytes in a name, on nearly every file system
-ATTENTION = re.compile(r"_attention_\d+$")  # lies beside a label map, and is none
+REPORT = "report.html"  # of a folder that label maps are written to
+MAP = re.compile(r"_(attention_\d+|entropy)$")  # lies beside a label map, and is none
 
 
 def suffix(path: str | Path, known: tuple[str, ...] = SCANS) -> str:
@@ -62,8 +63,17 @@ def manifest_path(target: Path) -> Path:
 
 def attention_path(target: Path, level: int) -> Path:
     """Where the attention of a level lies beside a label map: `NAME_attention_1.nii.gz`."""
+    return _map_path(target, f"attention_{level}")
+
+
+def entropy_path(target: Path) -> Path:
+    """Where the entropy of the probabilities lies beside a label map: `NAME_entropy.nii.gz`."""
+    return _map_path(target, "entropy")
+
+
+def _map_path(target: Path, kind: str) -> Path:
     name = labels_name(target).removesuffix("_seg")
-    return target.with_name(f"{name}_attention_{level}{suffix(target, LABELS)}")
+    return target.with_name(f"{name}_{kind}{suffix(target, LABELS)}")
 
 
 def dicom_seg_path(target: Path) -> Path:

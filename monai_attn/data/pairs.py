@@ -8,7 +8,7 @@ from pathlib import Path
 from monai_attn.data.errors import Faults
 from monai_attn.data.folders import by_name, label_maps_in
 from monai_attn.data.layouts import FIRST
-from monai_attn.data.names import ATTENTION, case_name, check_name
+from monai_attn.data.names import MAP, case_name, check_name
 
 
 def pair_cases(prediction: str | Path, reference: str | Path) -> list[tuple[str, Path, Path]]:
@@ -54,7 +54,7 @@ def _pair_folders(prediction: Path, reference: Path) -> list[tuple[str, Path, Pa
         {
             path: name if name in references else _case_of(name.removesuffix("_seg"), references)
             for path, name in ((path, case_name(path)) for path in label_maps_in(prediction))
-            if name in references or not ATTENTION.search(name)
+            if name in references or not MAP.search(name)
         }
     )
     if twice or again:
