@@ -13,7 +13,8 @@ from monai_attn.cli.opening import without_collection
 from monai_attn.cli.options import BundleOption, DebugOption, DeviceOption, LabelOption, path_of
 from monai_attn.cli.together import together
 
-GATES = {"soft": "soft", "hard": "hard", "none": None}
+GATES = {"soft": "soft", "none": None}
+OVERLAYS = ("hard", "reinforce")  # gates that need more than their name
 
 
 def train(
@@ -35,7 +36,11 @@ def train(
     ] = 0.2,
     label: LabelOption = None,
     gate: Annotated[
-        str | None, typer.Option("--gate", help="soft, hard or none; the bundle's by default.")
+        str | None,
+        typer.Option(
+            "--gate",
+            help="soft, hard (straight-through), reinforce (hard) or none; the bundle's by default.",
+        ),
     ] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", help="Passes over the cases.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Of weights and windows.")] = None,
@@ -70,9 +75,9 @@ def train(
 
         find_device(device)
         settings, planned = read_plan(plan) if plan else ({}, ())
-        if gate is not None and gate not in GATES:
-            raise ValueError(f"--gate {gate}: {', '.join(GATES)} expected")
-        settings |= {"network_def#gate": GATES[gate]} if gate else {}
+        if gate is not None and gate not in (*GATES, *OVERLAYS):
+            raise ValueError(f"--gate {gate}: {', '.join((*GATES, *OVERLAYS))} expected")
+        settings |= {"network_def#gate": GATES[gate]} if gate in GATES else {}
         settings |= {"cache_dir": str(cache.absolute())} if cache else {}
         given = {"epochs": epochs, "seed": seed}
         settings |= {name: value for name, value in given.items() if value is not None}
@@ -84,6 +89,7 @@ def train(
             fold=fold,
             folds=folds,
             validation=validation,
+            overlay=gate if gate in OVERLAYS else "",
             settings=settings,
         )
         if team.first:

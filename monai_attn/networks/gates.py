@@ -8,19 +8,22 @@ Source: Oktay et al., "Attention U-Net: Learning Where to Look for the Pancreas"
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from monai.networks.layers.factories import Conv, split_args
 from torch import Tensor, nn
+from torch.distributions import Bernoulli, RelaxedBernoulli
 
 from monai_attn.networks.blocks import Axes, pad_to, per_axis, positive, resize
 
 PASS_THROUGH_BIAS = 3.0  # sigmoid(3) = 0.953: a new gate lets nearly everything through
+ESTIMATORS = ("straight_through", "reinforce")
 
 
-class SoftGate(nn.Module):
-    """Additive soft attention: alpha = sigmoid(psi(relu(W_x(skip) + W_g(gating)))).
+class AdditiveGate(nn.Module):
+    """What soft and hard gates share: the attention logits q = psi(relu(W_x(skip) + W_g(gating))).
 
     On `grid="gating"` W_x is strided down to the gating grid, alpha is computed there and resampled to
     the skip (grid attention, as in the paper; 8 times fewer voxels in 3D). On `grid="skip"` W_g is
@@ -37,12 +40,6 @@ class SoftGate(nn.Module):
 
     Raises:
         ValueError: if an argument is out of range.
-
-    Example:
-        >>> gate = SoftGate(2, skip_channels=64, gating_channels=128, inter_channels=32)
-        >>> gated, attention = gate(torch.rand(1, 64, 128, 128), torch.rand(1, 128, 64, 64))
-        >>> attention.shape
-        torch.Size([1, 1, 128, 128])
     """
 
     def __init__(
@@ -73,21 +70,155 @@ class SoftGate(nn.Module):
         self.psi = conv(inter_channels, 1, 1)
         nn.init.constant_(self.psi.bias, PASS_THROUGH_BIAS)
 
+    def logits(self, skip: Tensor, gating: Tensor) -> Tensor:
+        """The attention logits (B, 1, *grid) of the skip and the gating."""
+        theta = self.W_x(pad_to(skip, self.step))  # (B, F_int, *grid)
+        phi = resize(self.W_g(gating), like=theta)  # (B, F_int, *grid)
+        return self.psi(torch.relu(theta + phi))
+
+
+class SoftGate(AdditiveGate):
+    """Additive soft attention: alpha = sigmoid(psi(relu(W_x(skip) + W_g(gating)))).
+
+    The arguments are those of `AdditiveGate`.
+
+    Example:
+        >>> gate = SoftGate(2, skip_channels=64, gating_channels=128, inter_channels=32)
+        >>> gated, attention = gate(torch.rand(1, 64, 128, 128), torch.rand(1, 128, 64, 64))
+        >>> attention.shape
+        torch.Size([1, 1, 128, 128])
+    """
+
     def forward(self, skip: Tensor, gating: Tensor) -> tuple[Tensor, Tensor]:
         """Gate the skip (B, skip_channels, *spatial) by the gating (B, gating_channels, *coarser).
 
         Returns:
             gated, of the skip's shape, and attention (B, 1, *spatial) in 0..1.
         """
-        theta = self.W_x(pad_to(skip, self.step))  # (B, F_int, *grid)
-        phi = resize(self.W_g(gating), like=theta)  # (B, F_int, *grid)
-        attention = torch.sigmoid(self.psi(torch.relu(theta + phi)))  # (B, 1, *grid)
+        attention = torch.sigmoid(self.logits(skip, gating))  # (B, 1, *grid)
         if self.on_gating_grid:
             attention = resize(attention, like=skip)  # (B, 1, *spatial)
         return skip * attention, attention
 
 
-GATES: dict[str, type[nn.Module]] = {"soft": SoftGate}
+class Draw(NamedTuple):
+    """What a hard gate drew in training: for each case (B,) of a batch.
+
+    Attributes:
+        log_probability: of the choices together, natural logarithm.
+        selected: mean probability of being selected.
+        entropy: mean over the choices, in nats.
+    """
+
+    log_probability: Tensor
+    selected: Tensor
+    entropy: Tensor
+
+
+class HardGate(AdditiveGate):
+    """Additive hard attention: each place is selected or not, alpha is 0 or 1.
+
+    With p = sigmoid(psi(relu(W_x(skip) + W_g(gating)))), training draws alpha from Bernoulli(p) at each
+    place of the grid; eval selects where p > 1/2, the same in every run. On the gating grid a place decides
+    for the skip voxels that it covers. Two ways to train a choice, which has no gradient of its own:
+
+    - "straight_through": the draw goes forward; backward goes the gradient of the binary concrete
+      distribution with `temperature`, from which the same random numbers make it. Low temperatures are
+      truer and noisier (Maddison et al. 2017, arXiv:1611.00712; Jang et al. 2017, arXiv:1611.01144).
+    - "reinforce": nothing goes backward through the draw. `drawn` holds its log-probability, by which
+      `monai_attn.training.hard_attention.HardAttentionLoss` makes good draws likelier (Williams 1992,
+      doi:10.1007/BF00992696; for attention Xu et al. 2015, arXiv:1502.03044).
+
+    Args:
+        spatial_dims, skip_channels, gating_channels, inter_channels, grid, ratio: as for `AdditiveGate`.
+        estimator: "straight_through" or "reinforce".
+        temperature: of the binary concrete distribution, above 0.
+        budget: fraction of places that should be selected, which the loss then aims at; any by default.
+
+    Attributes:
+        drawn: what the last forward pass in training drew; None in eval.
+
+    Raises:
+        ValueError: if an argument is out of range.
+
+    Example:
+        >>> gate = HardGate(2, skip_channels=64, gating_channels=128, inter_channels=32).eval()
+        >>> gated, attention = gate(torch.rand(1, 64, 128, 128), torch.rand(1, 128, 64, 64))
+        >>> attention.unique()
+        tensor([1.], grad_fn=<Unique2Backward0>)
+    """
+
+    def __init__(
+        self,
+        spatial_dims: int,
+        skip_channels: int,
+        gating_channels: int,
+        inter_channels: int,
+        *,
+        grid: str = "gating",
+        ratio: Axes = 2,
+        estimator: str = "straight_through",
+        temperature: float = 1.0,
+        budget: float | None = None,
+    ) -> None:
+        super().__init__(
+            spatial_dims, skip_channels, gating_channels, inter_channels, grid=grid, ratio=ratio
+        )
+        if estimator not in ESTIMATORS:
+            raise ValueError(f"estimator (={estimator!r}) must be one of {ESTIMATORS}")
+        if not temperature > 0:
+            raise ValueError(f"temperature (={temperature}) must be above 0")
+        if budget is not None and not 0 < budget < 1:
+            raise ValueError(f"budget (={budget}) must be above 0 and below 1")
+        self.estimator = estimator
+        self.temperature = temperature
+        self.budget = budget
+        self.drawn: Draw | None = None
+
+    def forward(self, skip: Tensor, gating: Tensor) -> tuple[Tensor, Tensor]:
+        """Gate the skip (B, skip_channels, *spatial) by the gating (B, gating_channels, *coarser).
+
+        Returns:
+            gated, of the skip's shape, and attention (B, 1, *spatial), 0 or 1.
+        """
+        logits = self.logits(skip, gating)  # (B, 1, *grid)
+        attention = (logits > 0).to(skip.dtype)
+        if not torch.jit.is_scripting() and self.training:  # what is exported selects
+            attention = self.draw(logits).to(skip.dtype)
+        if self.on_gating_grid:
+            attention = F.interpolate(attention, size=skip.shape[2:], mode="nearest")
+        return skip * attention, attention
+
+    def draw(self, logits: Tensor) -> Tensor:
+        """Draw alpha (B, 1, *grid) for training, and note what was drawn."""
+        places = tuple(range(1, logits.dim()))
+        logits = logits.float()
+        bernoulli = Bernoulli(logits=logits, validate_args=False)
+        if self.estimator == "reinforce":
+            attention = bernoulli.sample()
+        else:
+            temperature = logits.new_tensor(self.temperature)
+            concrete = RelaxedBernoulli(temperature, logits=logits, validate_args=False).rsample()
+            attention = (concrete > 0.5).float() + (concrete - concrete.detach())
+        self.drawn = Draw(
+            log_probability=bernoulli.log_prob(attention.detach()).sum(places),
+            selected=bernoulli.probs.mean(places),
+            entropy=bernoulli.entropy().mean(places),
+        )
+        return attention
+
+    def train(self, mode: bool = True) -> HardGate:
+        """Switch between training and eval; what was drawn is let go."""
+        self.drawn = None
+        return super().train(mode)
+
+
+GATES: dict[str, type[AdditiveGate]] = {"soft": SoftGate, "hard": HardGate}
+
+
+def hard_gates(network: nn.Module) -> list[HardGate]:
+    """The hard gates in a network."""
+    return [part for part in network.modules() if isinstance(part, HardGate)]
 
 
 def build_gate(
@@ -97,7 +228,7 @@ def build_gate(
     gating_channels: int,
     ratio: tuple[int, ...],
 ) -> nn.Module:
-    """The gate a network names: `"soft"`, or `("soft", {"grid": "skip", "inter_channels": 32})`.
+    """The gate a network names: `"soft"`, or `("hard", {"estimator": "reinforce", "grid": "skip"})`.
 
     F_int is half of the skip's channels unless the options say otherwise.
 

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from collections.abc import Mapping
@@ -19,13 +20,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from monai.bundle import ConfigParser
+from monai.bundle.utils import merge_kv
+
 from monai_attn.bundle import find_bundle
 from monai_attn.data.files import make_writable, written_whole
 from monai_attn.data.label_classes import LabelClasses
 from monai_attn.data.splits import Split, write_split
 from monai_attn.training.overrides import Config, override
 
-TEMPLATE_ONLY = ("baseline", "locator")  # overlays for weights that a training does not make
+# overlays: a training is of one of these kinds of gates, and makes no locator
+TEMPLATE_ONLY = ("baseline", "hard", "reinforce", "locator")
 RUN, SPLIT = "run.json", "split.json"
 PURPOSE = "Trained by its user; nothing is known of its quality beyond eval/scores.json. Not for patients."
 
@@ -42,6 +47,7 @@ class Request:
             else a part of `validation` is drawn.
         folds: how many parts.
         validation: fraction of the cases that validates.
+        overlay: the bundle's overlay that it begins from, such as "hard"; none by default.
         settings: config id to value.
     """
 
@@ -51,6 +57,7 @@ class Request:
     fold: int | None = None
     folds: int = 5
     validation: float = 0.2
+    overlay: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
 
 
@@ -97,13 +104,28 @@ def read_configs(request: Request) -> dict[str, Config]:
     """The configs of the bundle that a training is made from, with the settings asked for.
 
     Raises:
-        ValueError: if there is no such bundle, or a setting fits none of its configs.
+        ValueError: if there is no such bundle or overlay, or a setting fits none of its configs.
     """
     folder = find_bundle(request.bundle) / "configs"
     files = [file for file in sorted(folder.glob("*.json")) if file.stem not in TEMPLATE_ONLY]
     configs = {file.name: _read(file) for file in files}
+    if request.overlay:
+        _lay_over(configs, folder / f"{request.overlay}.json")
     override([configs["train.json"], configs["inference.json"]], request.settings)
     return configs
+
+
+def _lay_over(configs: dict[str, Config], path: Path) -> None:
+    """Merge a training's overlay by MONAI's rules; what it says of the network, inference learns too."""
+    if not path.is_file():
+        raise ValueError(f"{path}: the bundle has no such overlay; take another --gate or --bundle")
+    overlay = _read(path)
+    for name in ("train.json", "inference.json"):
+        config = ConfigParser(configs[name])
+        for key, value in overlay.items():
+            if name == "train.json" or key in config:
+                merge_kv(config, key, copy.deepcopy(value))
+        configs[name] = config.get()
 
 
 def check_empty(run: Path) -> None:

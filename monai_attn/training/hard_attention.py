@@ -1,0 +1,107 @@
+"""The loss of a network with hard gates: of the labels, and of the choices that led to them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ignite.distributed as idist
+import torch
+from torch import Tensor, nn
+
+from monai_attn.networks.gates import hard_gates
+
+
+class HardAttentionLoss(nn.Module):
+    """A segmentation loss, and what it says of the choices that hard gates drew to come to it.
+
+    With the loss L_b of each case b of a batch, its choices a_b of all gates, and their probabilities p,
+
+    total = mean_b L_b + score_weight * mean_b (L_b - baseline) * log p(a_b)
+            + budget_weight * sum_gates (mean p - budget)^2 - entropy_bonus * mean_gates H(p)
+
+    where L_b - baseline counts as a number. The second term is there for the gates of the estimator
+    "reinforce": the expectation of its gradient is the gradient of the expected loss by the choices
+    (Williams 1992, doi:10.1007/BF00992696) with a `score_weight` of 1; less gives up exactness for less
+    noise. The baseline, a moving average of the losses of earlier steps, takes off noise and adds no bias.
+    The third term is there for gates with a budget, the fourth for all.
+
+    Args:
+        loss: from logits (B, C, *spatial), or a list of them, and a label (B, 1, *spatial) to a number.
+        network: whose gates are meant.
+        score_weight: of the score function estimate.
+        entropy_bonus: what an undecided gate is worth, for each nat.
+        budget_weight: what a budget that is missed costs.
+        momentum: of the moving average, 0 to 1; near 1 it is long.
+
+    Raises:
+        ValueError: if the network has no hard gate, or momentum is out of range.
+    """
+
+    total: Tensor
+    steps: Tensor
+
+    def __init__(
+        self,
+        loss: nn.Module,
+        network: nn.Module,
+        *,
+        score_weight: float = 1.0,
+        entropy_bonus: float = 0.0,
+        budget_weight: float = 10.0,
+        momentum: float = 0.9,
+    ) -> None:
+        super().__init__()
+        self.gates = hard_gates(network)
+        if not self.gates:
+            raise ValueError("the network has no hard gate; set network_def#gate to 'hard'")
+        if not 0 <= momentum < 1:
+            raise ValueError(f"momentum (={momentum}) must be at least 0 and below 1")
+        self.loss = loss
+        self.score_weight = score_weight
+        self.entropy_bonus = entropy_bonus
+        self.budget_weight = budget_weight
+        self.momentum = momentum
+        self.register_buffer("total", torch.zeros(()))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+
+    @property
+    def baseline(self) -> Tensor:
+        """The average loss of earlier steps; 0 before the first."""
+        return self.total / (1 - self.momentum ** self.steps.clamp(min=1))
+
+    def forward(self, logits: Any, label: Tensor) -> Tensor:
+        """The total for what the network said of a batch in its last forward pass.
+
+        Raises:
+            RuntimeError: if the gates drew nothing for this batch.
+        """
+        drawn = [gate.drawn for gate in self.gates]
+        cases = torch.stack(
+            [self.loss(_case(logits, i), label[i : i + 1]) for i in range(len(label))]
+        )
+        total = cases.mean()
+        for gate, draw in zip(self.gates, drawn, strict=True):
+            if draw is None or len(draw.selected) != len(label):
+                raise RuntimeError("a hard gate drew nothing for this batch; train in train mode")
+            if gate.estimator == "reinforce":
+                advantage = cases.detach() - self.baseline
+                total = total + self.score_weight * (advantage * draw.log_probability).mean()
+            if gate.budget is not None:
+                missed = draw.selected.mean() - gate.budget
+                total = total + self.budget_weight * missed**2
+            total = total - self.entropy_bonus / len(drawn) * draw.entropy.mean()
+        self._count(cases.detach().mean())
+        return total
+
+    def _count(self, loss: Tensor) -> None:
+        """Move the average, of all processes."""
+        mean = float(idist.all_reduce(loss)) / idist.get_world_size()
+        self.total.mul_(self.momentum).add_((1 - self.momentum) * mean)
+        self.steps += 1
+
+
+def _case(logits: Any, i: int) -> Any:
+    """The logits of one case, as a batch of one."""
+    if isinstance(logits, Tensor):
+        return logits[i : i + 1]
+    return [level[i : i + 1] for level in logits]
