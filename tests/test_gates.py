@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from monai_attn.networks.blocks import resize
-from monai_attn.networks.gates import SoftGate, build_gate
+from monai_attn.networks.gates import HardGate, SoftGate, build_gate, hard_gates
 
 # spatial size of the skip and of the gating signal, ratio between them
 GRIDS = {
@@ -164,7 +164,122 @@ def test_a_gate_is_named_as_monai_names_its_layers():
     gate = build_gate(("soft", {"grid": "skip", "inter_channels": 7}), 3, 16, 32, (2, 2, 1))
     assert (gate.on_gating_grid, gate.psi.in_channels) == (False, 7)
     assert build_gate("soft", 3, 16, 32, (2, 2, 1)).W_x.stride == (2, 2, 1)
-    with pytest.raises(ValueError, match=r"gate \(='loud'\) must be None or one of \['soft'\]"):
+    hard = build_gate(("hard", {"estimator": "reinforce", "budget": 0.3}), 3, 16, 32, (2, 2, 1))
+    assert (type(hard), hard.estimator, hard.budget) == (HardGate, "reinforce", 0.3)
+    with pytest.raises(
+        ValueError, match=r"gate \(='loud'\) must be None or one of \['hard', 'soft'\]"
+    ):
         build_gate("loud", 3, 16, 32, (2, 2, 2))
     with pytest.raises(ValueError, match=r"has an option that it does not take: .*'colour'"):
         build_gate(("soft", {"colour": "red"}), 3, 16, 32, (2, 2, 2))
+
+
+# --- hard gates
+
+
+def undecided(spatial_dims, **options):
+    """A hard gate whose probabilities vary around a half."""
+    gate = HardGate(spatial_dims, 3, 5, 4, **options)
+    with torch.no_grad():
+        gate.psi.weight.copy_(torch.tensor([3.0, -3.0, 2.0, -2.0]).view_as(gate.psi.weight))
+    torch.nn.init.zeros_(gate.psi.bias)
+    return gate
+
+
+@pytest.mark.parametrize("grid", ["gating", "skip"])
+@pytest.mark.parametrize("case", GRIDS)
+def test_in_eval_a_hard_gate_selects_where_its_probability_is_above_a_half(case, grid):
+    size, coarse, ratio = GRIDS[case]
+    torch.manual_seed(0)
+    gate = undecided(len(size), grid=grid, ratio=ratio).eval()
+    skip, gating = torch.randn(2, 3, *size), torch.randn(2, 5, *coarse)
+    weights = {name: value.double().numpy() for name, value in gate.state_dict().items()}
+    theta = strided(skip.double().numpy(), weights["W_x.weight"])
+    phi = resample(gating.double().numpy(), theta.shape[2:])
+    phi = pointwise(phi, weights["W_g.weight"], weights["W_g.bias"])
+    logits = pointwise(np.maximum(theta + phi, 0), weights["psi.weight"], weights["psi.bias"])
+    expected = (logits > 0).astype(np.float64)
+    for axis, fine in enumerate(size, start=2):
+        index = [i * expected.shape[axis] // fine for i in range(fine)]
+        expected = expected.take(index, axis=axis)
+    gated, attention = gate(skip, gating)
+    assert 0 < expected.mean() < 1
+    assert np.array_equal(attention.numpy(), expected)
+    assert torch.equal(gated, skip * attention)
+    assert all(torch.equal(attention, gate(skip, gating)[1]) for _ in range(3))
+
+
+def test_on_the_gating_grid_a_choice_holds_for_the_voxels_it_covers():
+    torch.manual_seed(0)
+    gate = undecided(3, ratio=(2, 2, 1)).eval()
+    _, attention = gate(torch.randn(1, 3, 8, 6, 4), torch.randn(1, 5, 4, 3, 4))
+    coarse = attention[:, :, ::2, ::2]
+    assert 0 < coarse.mean() < 1
+    for x, y in ((0, 1), (1, 0), (1, 1)):
+        assert torch.equal(attention[:, :, x::2, y::2], coarse)
+
+
+@pytest.mark.parametrize("estimator", ["straight_through", "reinforce"])
+@pytest.mark.parametrize("temperature", [0.1, 1.0, 5.0])
+def test_in_training_a_hard_gate_draws_by_its_probability(estimator, temperature):
+    torch.manual_seed(0)
+    gate = undecided(2, grid="skip", estimator=estimator, temperature=temperature).train()
+    skip, gating = torch.randn(1, 3, 2, 3), torch.randn(1, 5, 1, 2)
+    p = torch.sigmoid(gate.logits(skip, gating))
+    many = 4000
+    _, attention = gate(skip.expand(many, -1, -1, -1), gating.expand(many, -1, -1, -1))
+    assert set(attention.unique().tolist()) == {0.0, 1.0}
+    assert (attention.mean(0, keepdim=True) - p).abs().max() < 4 * 0.5 / many**0.5
+
+
+def test_what_was_drawn_has_its_probability():
+    torch.manual_seed(0)
+    gate = undecided(2, grid="skip", estimator="reinforce").train()
+    skip, gating = torch.randn(2, 3, 4, 3), torch.randn(2, 5, 2, 2)
+    _, attention = gate(skip, gating)
+    p = torch.sigmoid(gate.logits(skip, gating))
+    likelihood = torch.where(attention == 1, p, 1 - p)
+    torch.testing.assert_close(gate.drawn.log_probability, likelihood.log().sum((1, 2, 3)))
+    torch.testing.assert_close(gate.drawn.selected, p.mean((1, 2, 3)))
+    assert gate.eval().drawn is None
+
+
+def test_straight_through_lets_the_gradient_of_the_concrete_distribution_through():
+    gate = undecided(2, grid="skip", temperature=0.5).train()
+    skip, gating = torch.randn(1, 3, 4, 3), torch.randn(1, 5, 2, 2)
+    torch.manual_seed(3)
+    _, attention = gate(skip, gating)
+    found = torch.autograd.grad(attention.sum(), gate.psi.weight)[0]
+    torch.manual_seed(3)
+    logits = gate.logits(skip, gating)
+    uniform = torch.distributions.utils.clamp_probs(torch.rand_like(logits))
+    concrete = torch.sigmoid((logits + uniform.log() - (-uniform).log1p()) / 0.5)
+    assert torch.equal(attention, (concrete > 0.5).float())
+    expected = torch.autograd.grad(concrete.sum(), gate.psi.weight)[0]
+    torch.testing.assert_close(found, expected)
+
+
+def test_reinforce_lets_no_gradient_through_the_choice():
+    gate = undecided(2, grid="skip", estimator="reinforce").train()
+    gated, attention = gate(torch.randn(1, 3, 4, 3), torch.randn(1, 5, 2, 2))
+    assert not attention.requires_grad
+    assert not gated.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"estimator": "guess"}, r"estimator \(='guess'\) must be one of"),
+        ({"temperature": 0.0}, r"temperature \(=0.0\) must be above 0"),
+        ({"budget": 1.5}, r"budget \(=1.5\) must be above 0 and below 1"),
+        ({"grid": "fine"}, r"grid \(='fine'\) must be 'gating' or 'skip'"),
+    ],
+)
+def test_a_wrong_argument_of_a_hard_gate_is_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        HardGate(2, 4, 8, 2, **arguments)
+
+
+def test_the_hard_gates_of_a_network_are_found():
+    gates = torch.nn.ModuleList([SoftGate(2, 1, 1, 1), HardGate(2, 1, 1, 1)])
+    assert hard_gates(gates) == [gates[1]]

@@ -12,11 +12,18 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from monai_attn import AttentionUNet, SoftGate
 from monai_attn.inference.backends.onnxruntime import library
+from monai_attn.networks.gates import AdditiveGate
 
 SMALL = {"channels": (4, 6, 8), "strides": (2, 2)}
-VARIANTS = list(itertools.product((2, 3), (None, "soft", ("soft", {"grid": "skip"})), (0, 1)))
-IDS = ["-".join(map(str, (f"{d}d", g if isinstance(g, (str, type(None))) else g[1]["grid"], ds)))
-       for d, g, ds in VARIANTS]  # fmt: skip
+GATES = {
+    "none": None,
+    "soft": "soft",
+    "soft on skip": ("soft", {"grid": "skip"}),
+    "hard": "hard",
+    "hard on skip": ("hard", {"grid": "skip"}),
+}
+VARIANTS = list(itertools.product((2, 3), GATES.values(), (0, 1)))
+IDS = [f"{d}d-{name}-{ds}" for d, name, ds in itertools.product((2, 3), GATES, (0, 1))]
 each_variant = pytest.mark.parametrize(
     ("spatial_dims", "gate", "deep_supervision"), VARIANTS, ids=IDS
 )
@@ -33,7 +40,7 @@ def build(spatial_dims=2, gate="soft", deep_supervision=0, **arguments):
     with torch.no_grad():  # as after training: statistics of real features, attention that varies
         for module in layers(net, nn.modules.batchnorm._BatchNorm):
             module.momentum = 1.0
-        for module in layers(net, SoftGate):
+        for module in layers(net, AdditiveGate):
             nn.init.normal_(module.psi.weight, std=3.0)
             nn.init.zeros_(module.psi.bias)
         net.train()(image(spatial_dims))
