@@ -131,3 +131,26 @@ def test_scores_are_in_the_metadata(tmp_path, split, request_):
     metadata = json.loads((run / "configs" / "metadata.json").read_text())
     assert metadata["eval_metrics"] == {"mean_dice_of_pancreas": 0.5}
     assert metadata["version"]
+
+
+def test_an_overlay_of_the_bundle_is_part_of_the_run(tmp_path, split, request_):
+    run = tmp_path / "run"
+    request = replace(request_, settings={"network_def#gate#1#budget": 0.3}, overlay="hard")
+    begin(run, request, split, None)
+    train, inference = configs(run)
+    gate = ["hard", {"estimator": "straight_through", "budget": 0.3}]
+    assert train["network_def"]["gate"] == inference["network_def"]["gate"] == gate
+    assert train["loss"]["_target_"].endswith("HardAttentionLoss")
+    assert train["train"]["handlers"][-1]["_target_"].endswith("AnnealTemperature")
+    assert not any("+" in key or "#" in key for key in train)
+    assert "loss" not in inference
+    assert not (run / "configs" / "hard.json").exists()
+    with pytest.raises(ValueError, match=r"was begun with overlay .*hard"):
+        go_on(run, replace(request, overlay="reinforce"))
+
+
+def test_an_overlay_that_the_bundle_lacks_is_named(tmp_path, split, request_):
+    with pytest.raises(
+        ValueError, match=r"soft\.json: the bundle has no such overlay; take another"
+    ):
+        begin(tmp_path / "run", replace(request_, overlay="soft"), split, None)

@@ -89,14 +89,18 @@ def test_a_run_is_not_trained_over(trained, tiny_bundle, phantoms):
     assert (run / "models" / "model.pt").read_bytes() == before
 
 
-@pytest.mark.parametrize("gate", ["none", "soft"])
+@pytest.mark.parametrize("gate", ["none", "soft", "hard", "reinforce"])
 def test_the_gate_can_be_chosen(tiny_bundle, phantoms, tmp_path, gate):
     run = tmp_path / "run"
     words = ("--set", "val_interval=9", "--epochs", 1, "--gate", gate)
     result = train(phantoms, "-o", run, "--bundle", tiny_bundle, *words)
     assert result.exit_code == 0, result.output
     weights = torch.load(run / "models" / "model.pt", weights_only=True)
-    assert any("gate" in name for name in weights) == (gate == "soft")
+    assert any("gate" in name for name in weights) == (gate != "none")
+    config = json.loads((run / "configs" / "inference.json").read_text())["network_def"]
+    assert config["gate"] == {"none": None, "soft": "soft"}.get(gate, config["gate"])
+    if gate in ("hard", "reinforce"):
+        assert config["gate"][0] == "hard"
 
 
 def test_a_second_training_reads_nothing_of_what_is_cached(
@@ -258,7 +262,7 @@ def test_each_of_several_processes_takes_its_own_gpu(tmp_path, monkeypatch, rank
 
 
 def test_an_unknown_gate_is_named(data, tiny_bundle, tmp_path):
-    with pytest.raises(ValueError, match="--gate strong: soft, hard, none expected"):
+    with pytest.raises(ValueError, match="--gate strong: soft, none, hard, reinforce expected"):
         train(data, "-o", tmp_path / "run", "--bundle", tiny_bundle, "--gate", "strong")
 
 

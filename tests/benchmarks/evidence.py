@@ -16,16 +16,26 @@ import time
 from pathlib import Path
 from statistics import mean
 
+import nibabel as nib
+import numpy as np
 import torch
 
 from monai_attn.bundle import open_bundle
 from monai_attn.comparison import compare_scores, read_runs
 from monai_attn.scores import summarize
 
-GATES = {
-    "none": "null",
-    "soft, gating grid": '["soft", {"grid": "gating"}]',
-    "soft, skip grid": '["soft", {"grid": "skip"}]',
+GATE, BUDGET = "network_def#gate", "network_def#gate#1#budget"
+GATES: dict[str, tuple[str, ...]] = {
+    "none": ("--set", f"{GATE}=null"),
+    "soft, gating grid": ("--set", f'{GATE}=["soft", {{"grid": "gating"}}]'),
+    "soft, skip grid": ("--set", f'{GATE}=["soft", {{"grid": "skip"}}]'),
+}
+HARD_GATES: dict[str, tuple[str, ...]] = {  # of 64 cases alone
+    "hard, straight-through": ("--gate", "hard"),
+    "hard, straight-through, half": ("--gate", "hard", "--set", f"{BUDGET}=0.5"),
+    "hard, straight-through, quarter": ("--gate", "hard", "--set", f"{BUDGET}=0.25"),
+    "hard, REINFORCE": ("--gate", "reinforce"),
+    "hard, REINFORCE, quarter": ("--gate", "reinforce", "--set", f"{BUDGET}=0.25"),
 }
 SIZES = {64: 8, 16: 32}  # training cases: epochs, so that each run takes 256 steps
 SEEDS = (0, 1, 2)
@@ -63,6 +73,11 @@ def make_data(work: Path) -> None:
         (work / f"train{size}.json").write_text(json.dumps(chosen))
 
 
+def gates_of(size: int) -> dict[str, tuple[str, ...]]:
+    """What is compared with so many cases: name to the words that `train` takes."""
+    return GATES | HARD_GATES if size == max(SIZES) else GATES
+
+
 def run_name(gate: str, size: int, seed: int) -> str:
     """The folder of one training."""
     return f"{gate.replace(', ', '_').replace(' ', '_')}_{size}_{seed}"
@@ -72,18 +87,18 @@ def train(work: Path, gate: str, size: int, seed: int) -> None:
     """One training, and the scores of the test cases."""
     run = work / "runs" / run_name(gate, size, seed)
     if not (run / "seconds.json").is_file():
-        settings = [*PROTOCOL, f"network_def#gate={GATES[gate]}"]
-        options = [word for setting in settings for word in ("--set", setting)]
+        options = [word for setting in PROTOCOL for word in ("--set", setting)]
         start = time.perf_counter()
         command(
             *("train", work / f"train{size}.json", "-o", run, "--epochs", SIZES[size]),
-            *("--seed", seed, "--cache", work / "cache", *options),
+            *("--seed", seed, "--cache", work / "cache", *options, *gates_of(size)[gate]),
             *(["--resume"] if (run / "run.json").is_file() else []),
         )
         (run / "seconds.json").write_text(json.dumps(time.perf_counter() - start))
     if not (run / "test" / "scores.json").is_file():
         images = work / "test" / "imagesTr"
-        command("segment", images, "-o", run / "test", "--bundle", run, "--resume")
+        attention = ["--attention"] if gate in HARD_GATES else []
+        command("segment", images, "-o", run / "test", "--bundle", run, "--resume", *attention)
         command(
             *("evaluate", run / "test", work / "test" / "labelsTr"),
             *("-o", run / "test" / "scores.json"),
@@ -96,7 +111,7 @@ def report(work: Path) -> dict[str, object]:
     for size in SIZES:
         runs = {
             gate: [work / "runs" / run_name(gate, size, seed) / "test" for seed in SEEDS]
-            for gate in GATES
+            for gate in gates_of(size)
         }
         runs = {g: [r for r in found if (r / "scores.json").is_file()] for g, found in runs.items()}
         for gate, found in runs.items():
@@ -111,8 +126,8 @@ def report(work: Path) -> dict[str, object]:
 def tables(found: dict[str, object]) -> str:
     """The report as Markdown: the runs, and each gate against none."""
     lines = [
-        "| gate | training cases | Dice | recall | precision | MSD mm | NSD 2 mm | parameters | min |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| gate | cases | Dice | recall | precision | MSD mm | NSD 2 mm | attention | parameters | min |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in found["runs"]:
         cells = [
@@ -120,6 +135,8 @@ def tables(found: dict[str, object]) -> str:
             for name in ("dice", "recall", "precision")
         ]
         cells += [f"{mean(row[name]):.2f}" for name in ("surface_distance_mm", "nsd_2mm")]
+        levels = row["selected"][0]
+        cells += [", ".join(f"{mean(run[k] for run in row['selected']):.2f}" for k in levels)]
         cells += [f"{row['parameters']:,}", f"{mean(row['seconds']) / 60:.1f}"]
         lines.append(f"| {row['gate']} | {row['cases']} | {' | '.join(cells)} |")
     lines += [
@@ -143,12 +160,22 @@ def _row(gate: str, size: int, found: list[Path]) -> dict[str, object]:
         "cases": size,
         "seeds": len(found),
         "parameters": sum(p.numel() for p in network.parameters()),
+        "selected": [_selected(run) for run in found],
         "seconds": [json.loads((run.parent / "seconds.json").read_text()) for run in found],
         **{
             name: [run[name] for run in runs]
             for name in ("dice", "precision", "recall", "surface_distance_mm", "hd95_mm", "nsd_2mm")
         },
     }
+
+
+def _selected(run: Path) -> dict[str, float]:
+    """The mean attention of each level over what was looked at, if maps were written."""
+    levels: dict[str, list[float]] = {}
+    for path in sorted(run.glob("*_attention_*.nii.gz")):
+        attention = np.asarray(nib.load(path).dataobj)
+        levels.setdefault(path.name[-8], []).append(float(attention[attention >= 0].mean()))
+    return {level: mean(values) for level, values in levels.items()}
 
 
 def main() -> None:
@@ -162,7 +189,7 @@ def main() -> None:
         make_data(work)
         for seed in SEEDS:  # so that an early end leaves whole seeds
             for size in SIZES:
-                for gate in GATES:
+                for gate in gates_of(size):
                     train(work, gate, size, seed)
                     print(run_name(gate, size, seed), flush=True)
     found = report(work)

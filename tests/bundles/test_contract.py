@@ -14,6 +14,7 @@ from bundle_runs import SLICE_BUNDLE, assert_on_the_grid_of, bundle_run, opened
 from monai_attn import DEFAULT_BUNDLE
 from monai_attn.bundle import find_bundle, open_bundle
 from monai_attn.evaluation import evaluate_files
+from monai_attn.networks.gates import hard_gates
 from monai_attn.transforms import without
 
 BUNDLES = {"3D": DEFAULT_BUNDLE, "2D": SLICE_BUNDLE}
@@ -47,7 +48,8 @@ def tiny(request):
 def test_every_file_of_the_contract_is_there(shipped):
     names = ("metadata", "train", "inference", "evaluate", "multi_gpu_train", "multi_gpu_evaluate")
     expected = [f"configs/{name}.json" for name in names]
-    expected += ["LICENSE", "configs/logging.conf", "configs/baseline.json", "models/model.pt"]
+    expected += [f"configs/{name}.json" for name in ("baseline", "hard", "reinforce")]
+    expected += ["LICENSE", "configs/logging.conf", "models/model.pt"]
     expected += ["docs/README.md", "docs/data_license.txt"]
     assert [name for name in expected if not (shipped / name).is_file()] == []
 
@@ -214,6 +216,23 @@ def test_the_baseline_overlay_takes_the_gates_out(shipped):
     for names, gated in ((("train",), True), (("train", "baseline"), False)):
         net = opened(shipped, *names).get_parsed_content("network_def")
         assert any("gate" in name for name, _ in net.named_parameters()) == gated
+
+
+@pytest.mark.parametrize(
+    ("overlay", "estimator"), [("hard", "straight_through"), ("reinforce",) * 2]
+)
+def test_the_overlays_of_hard_gates_change_gates_and_loss_alone(shipped, overlay, estimator):
+    merged = opened(shipped, "train", overlay)
+    net, loss = (merged.get_parsed_content(name) for name in ("network_def", "loss"))
+    assert {gate.estimator for gate in loss.gates} == {estimator}
+    assert loss.gates == hard_gates(net)
+    configs = shipped / "configs"
+    plain, hard = (json.loads((configs / f"{n}.json").read_text()) for n in ("train", overlay))
+    assert hard["loss"]["loss"] == plain["loss"]
+    handlers = plain["train"]["handlers"]
+    saved = handlers[6]["parts"]
+    saved["loss"] = "@loss"  # the baseline of a training that goes on
+    assert merged["train"]["handlers"] == handlers + hard.get("+train#handlers", [])
 
 
 def test_inference_runs_with_monais_own_inferer(tiny, phantoms):
