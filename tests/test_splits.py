@@ -135,6 +135,12 @@ def test_a_datalist_that_gives_no_split(tmp_path, content):
     fails(f"{path}: gives no split; labelled cases in training and in validation", read_split, path)
 
 
+def test_cases_that_all_validate_are_not_split_anew(tmp_path):
+    content = {"training": [], "validation": [{"image": "a.nii", "label": "a_label.nii"}]}
+    with pytest.raises(ValueError, match="its labelled cases all validate; some in training"):
+        given_split(datalist(tmp_path, content, "list.json"))
+
+
 def test_folders_give_no_split_and_what_is_not_there_is_named(tmp_path):
     assert given_split(files(tmp_path, "images/a", "labels/a")) is None
     assert given_split(tmp_path / "images") is None

@@ -113,10 +113,10 @@ def given_split(source: str | Path) -> Split | None:
     """The split that a data set comes with: a datalist's sections `training` and `validation`.
 
     Returns:
-        The split; or None where there is no datalist, or one of the sections has no labelled case.
+        The split; or None where there is no datalist, or no labelled case in `validation`.
 
     Raises:
-        ValueError: if the datalist cannot be read.
+        ValueError: if the datalist cannot be read, or its labelled cases all validate.
         Faults: a line for each case without its label, file that is missing, and case of both parts.
     """
     path = Path(source)
@@ -124,8 +124,13 @@ def given_split(source: str | Path) -> Split | None:
         return None
     sections = read_datalist(path)
     split = {part: sections.get(part, []) for part in PARTS}
-    if not all(any("label" in case for case in cases) for cases in split.values()):
+    labelled = {part: any("label" in case for case in cases) for part, cases in split.items()}
+    if not labelled["validation"]:
         return None
+    if not labelled["training"]:
+        raise ValueError(
+            f"{path}: its labelled cases all validate; some in training expected: move them there"
+        )
     _check_apart(split, path)
     check_listed([case for cases in split.values() for case in cases], path)
     return split
