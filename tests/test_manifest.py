@@ -1,10 +1,12 @@
 import json
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from monai_attn.attention_numbers import gate_numbers
 from monai_attn.data.cases import find_images
 from monai_attn.data.grid import Grid
 from monai_attn.data.names import manifest_path
@@ -54,6 +56,22 @@ def test_what_a_manifest_says(tmp_path):
     assert said["volumes_ml"] == {"1": 32.0}
     assert said["warnings"] == ["/scans/a.nii.gz: thin"]
     assert said["seconds"] == {"read": 0.123, "network": 2.0}
+
+
+def test_a_manifest_says_what_each_gate_did(tmp_path):
+    made = segmentation()
+    stored = np.where(made.labels > 0, 255, 128).astype(np.uint8)
+    result = replace(made, attention={2: stored})
+    target = tmp_path / "a_seg.nii.gz"
+    write_manifest(target, result, SETTINGS, scan_sha256="cd", files=[])
+    said = json.loads(manifest_path(target).read_text())["attention"]
+    assert said == {"2": gate_numbers(stored, made.labels).summary()}
+    assert (said["2"]["inside"], said["2"]["outside"]) == (1.0, 0.5)
+    assert said["2"]["shares"] == {"1": round(2 / 3, 6)}
+
+
+def test_without_attention_there_is_no_word_of_it(tmp_path):
+    assert "attention" not in json.loads(manifest_path(written(tmp_path)).read_text())
 
 
 def test_without_a_plan_there_is_no_word_of_windows(tmp_path):

@@ -9,6 +9,7 @@ import warnings
 
 import typer
 
+from monai_attn.cli.attention import attention
 from monai_attn.cli.compare import compare
 from monai_attn.cli.console import complain, error_lines
 from monai_attn.cli.demo import demo
@@ -28,7 +29,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (segment, train, plan, evaluate, compare, doctor, phantom, demo):
+for command in (segment, train, plan, evaluate, compare, attention, doctor, phantom, demo):
     app.command()(command)
 
 

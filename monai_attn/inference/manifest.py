@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from monai_attn.attention_numbers import gate_numbers
 from monai_attn.data.files import sha256_of, written_whole
 from monai_attn.data.names import manifest_path
 from monai_attn.inference.plan import Plan
@@ -56,6 +57,7 @@ def write_manifest(
         "settings": dict(settings),
         **(_windows(result.plan) if result.plan else {}),
         "volumes_ml": {str(label): round(ml, 3) for label, ml in result.volumes_ml.items()},
+        **({"attention": _attention(result)} if result.attention else {}),
         "warnings": list(warnings),
         "seconds": {stage: round(value, 3) for stage, value in result.seconds.items()},
     }
@@ -122,6 +124,14 @@ def find_kept(target: Path, settings: Mapping[str, Any], scan_sha256: str) -> Ke
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None  # there is none, or it is damaged
     return kept if same else None
+
+
+def _attention(result: Segmentation) -> dict[str, Any]:
+    """What each gate did, against the labels that were made."""
+    return {
+        str(level): gate_numbers(stored, result.labels).summary()
+        for level, stored in result.attention.items()
+    }
 
 
 def _windows(plan: Plan) -> dict[str, Any]:

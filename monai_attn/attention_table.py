@@ -1,0 +1,209 @@
+"""Where the gates of a run looked: the numbers of its attention maps, against its labels or others.
+
+`monai-attn segment --attention` writes the maps. Any label map on the same grid can be held against
+them: the labels of the run, a reference, or the organs that another program found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from monai_attn.attention_numbers import NUMBERS, GateNumbers, gate_numbers
+from monai_attn.data.folders import label_maps_in
+from monai_attn.data.grid import same_grid
+from monai_attn.data.labels import labels_of
+from monai_attn.data.names import MAP, attention_path, case_name, check_name
+from monai_attn.data.pairs import pair_cases
+from monai_attn.data.tables import write_table
+from monai_attn.data.volume import Volume, read_volume
+
+STEPS = 254  # bytes 1 to 255 are 0 to 1; byte 0, where nothing was looked at, is read as -1/254
+LEVELS = range(16)  # a scan that is halved so often is one voxel
+ELSEWHERE = "no label"
+COLUMNS = ("case", "gate", *NUMBERS, "label", "name", "share", "volume_share", "enrichment")
+
+
+@dataclass(frozen=True)
+class GateInCase:
+    """The numbers of one gate in one case.
+
+    Attributes:
+        case: the case's name.
+        level: the gate's, 0 is the finest.
+        numbers: what it did.
+    """
+
+    case: str
+    level: int
+    numbers: GateNumbers
+
+
+def attention_of_run(
+    run: str | Path,
+    labels: str | Path | None = None,
+    *,
+    on_case: Callable[[int, int], None] = lambda done, total: None,
+) -> list[GateInCase]:
+    """The numbers of every gate in every case of a run.
+
+    Args:
+        run: the folder that `segment --attention` wrote to, or one label map in it.
+        labels: what the maps are held against: a folder of label maps, paired with those of the run by
+            name as `pair_cases` does, or for one label map a file; by default the labels of the run.
+        on_case: called after each case with how many are done, and of how many.
+
+    Raises:
+        ValueError: one line that names the file, if a map or a label map is missing, is none, or two
+            lie on different grids.
+    """
+    cases = _cases(Path(run), labels)
+    found: list[GateInCase] = []
+    for done, case in enumerate(cases, 1):
+        found += _gates(*case)
+        on_case(done, len(cases))
+    return found
+
+
+def read_map(path: Path) -> tuple[Volume, NDArray[np.uint8]]:
+    """A map of fractions as it is stored: its grid, and a byte for each voxel.
+
+    Raises:
+        ValueError: if it cannot be read, or holds anything but -1/254 and 0 to 1 in steps of 1/254.
+    """
+    volume = read_volume(path, fill=None)
+    stored = np.empty(volume.shape, np.uint8, order="F")
+    for layer, out in zip(np.moveaxis(volume.data, -1, 0), np.moveaxis(stored, -1, 0), strict=True):
+        values = layer * STEPS + 1
+        whole = np.rint(values)
+        if not ((np.abs(values - whole) < 0.01) & (whole >= 0) & (whole <= 255)).all():
+            raise ValueError(
+                f"{path}: holds values that are no attention; 0 to 1, and below 0 where nothing was "
+                "looked at, expected: run segment with --attention again"
+            )
+        out[...] = whole
+    return volume, stored
+
+
+def attention_rows(
+    gates: Iterable[GateInCase], names: Mapping[int, str] | None = None
+) -> list[dict[str, Any]]:
+    """A row for each case, gate and label, those with the most attention first.
+
+    Args:
+        gates: of any number of cases.
+        names: what the labels are called; a number stands for itself.
+
+    Returns:
+        The numbers of the gate and of the label, plain values ready for JSON. Label 0 is where there is
+        no label.
+    """
+    called = {0: ELSEWHERE, **(names or {})}
+    return [
+        {
+            "case": gate.case,
+            "gate": gate.level,
+            **{name: getattr(gate.numbers, name) for name in NUMBERS},
+            "label": label,
+            "name": called.get(label, str(label)),
+            "share": gate.numbers.shares[label],
+            "volume_share": gate.numbers.volume_shares[label],
+            "enrichment": gate.numbers.enrichment(label),
+        }
+        for gate in gates
+        for label in _ordered(gate.numbers)
+    ]
+
+
+def write_attention(
+    gates: Iterable[GateInCase], path: str | Path, names: Mapping[int, str] | None = None
+) -> Path:
+    """Write `attention_rows` as JSON or CSV, by the suffix of the path.
+
+    Raises:
+        ValueError: if the file name ends in neither .json nor .csv.
+    """
+    rows = attention_rows(gates, names)
+    return write_table(path, {"gates": rows}, COLUMNS, rows)
+
+
+def attention_table(
+    gates: Sequence[GateInCase], names: Mapping[int, str] | None = None
+) -> tuple[Table, Table]:
+    """For the terminal: the numbers of each gate, and where each looks."""
+    numbers = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    numbers.add_column("case", overflow="fold")  # a name that is cut short may be another's
+    numbers.add_column("gate", justify="right")
+    for name in NUMBERS:
+        heading = {"entropy": "entropy\nbits", "saturated": "satu-\nrated"}.get(name, name)
+        numbers.add_column(heading, justify="right", no_wrap=True)
+    for gate in gates:
+        cells = [_cell(getattr(gate.numbers, name), ".3f") for name in NUMBERS]
+        numbers.add_row(Text(gate.case), str(gate.level), *cells)
+    shares = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    shares.add_column("case", overflow="fold")
+    shares.add_column("gate", justify="right")
+    shares.add_column("looks at", overflow="fold")
+    for heading in ("attention", "volume", "enrichment"):
+        shares.add_column(heading, justify="right", no_wrap=True)
+    for row in attention_rows(gates, names):
+        shares.add_row(
+            *(Text(row["case"]), str(row["gate"]), Text(row["name"])),
+            *(_cell(row["share"], ".1%"), _cell(row["volume_share"], ".1%")),
+            _cell(row["enrichment"], ".2f"),
+        )
+    return numbers, shares
+
+
+def _cases(run: Path, labels: str | Path | None) -> list[tuple[str, Path, Path]]:
+    """Each case's name, its label map in the run, and the labels it is held against."""
+    if labels is not None:
+        # those of another run may have maps beside them
+        pairs = pair_cases(run, labels)
+        return [pair for pair in pairs if not MAP.search(case_name(pair[2]))]
+    if not run.exists():
+        raise ValueError(
+            f"{run}: no such file or folder; the output of segment --attention expected: check the path"
+        )
+    if not run.is_dir():
+        check_name(run)
+    files = label_maps_in(run) if run.is_dir() else [run]
+    maps = [file for file in files if not MAP.search(case_name(file))]
+    return [(case_name(file).removesuffix("_seg"), file, file) for file in maps]
+
+
+def _gates(case: str, target: Path, labels: Path) -> Iterator[GateInCase]:
+    maps = {level: attention_path(target, level) for level in LEVELS}
+    maps = {level: path for level, path in maps.items() if path.is_file()}
+    if not maps:
+        raise ValueError(
+            f"{target}: no attention map beside it; {attention_path(target, 1).name} or the like "
+            "expected: run segment with --attention"
+        )
+    reference = read_volume(labels, fill=None)
+    grid, values = reference.grid, labels_of(reference)
+    del reference
+    for level, path in maps.items():
+        volume, stored = read_map(path)
+        if volume.shape != grid.shape or not same_grid(grid.shape, volume.affine, grid.affine):
+            raise ValueError(
+                f"{labels}: is not on the grid of {path}; one grid expected: resample the labels to it, "
+                "nearest neighbour"
+            )
+        yield GateInCase(case, level, gate_numbers(stored, values))
+
+
+def _ordered(numbers: GateNumbers) -> list[int]:
+    return sorted(numbers.shares, key=lambda label: (-(numbers.shares[label] or 0), label))
+
+
+def _cell(value: float | None, form: str) -> str:
+    return "-" if value is None else f"{value:{form}}"

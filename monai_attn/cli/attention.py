@@ -1,0 +1,66 @@
+"""`monai-attn attention`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from monai_attn.cli.console import out, progress_bars
+from monai_attn.cli.options import DebugOption, TablesOption, path_of
+
+
+def attention(
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OUT",
+            parser=path_of,
+            help="What segment --attention wrote: the folder, or one label map.",
+        ),
+    ],
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            "--labels",
+            parser=path_of,
+            metavar="PATH",
+            help="Other label maps on the same grids, such as organs; by default those of the run.",
+        ),
+    ] = None,
+    named: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--name", metavar="VALUE=NAME", help="What a label is called in the table (repeatable)."
+        ),
+    ] = None,
+    output: TablesOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Say where each gate looked: its numbers, and the share of its attention in each label."""
+    from monai_attn.attention_table import attention_of_run, attention_table, write_attention
+    from monai_attn.data.tables import check_table_path
+
+    for path in output or []:
+        check_table_path(path)
+    names = dict(_named(text) for text in named or [])
+    with progress_bars() as progress:
+        task = progress.add_task("cases", total=None)
+        gates = attention_of_run(
+            run,
+            labels,
+            on_case=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    for table in attention_table(gates, names):
+        out.print(table)
+    for path in output or []:
+        written = write_attention(gates, path, names)
+        out.print(f"attention: {written}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _named(text: str) -> tuple[int, str]:
+    value, _, name = text.partition("=")
+    if not (value.isdecimal() and name):
+        raise ValueError(f"--name {text}: a whole number and a name expected, such as 7=spine")
+    return int(value), name
