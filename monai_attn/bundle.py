@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from monai_attn.inference.inferer import AttentionWindowInferer
 from monai_attn.inference.locator import Locator
 from monai_attn.inference.segment import Segmenter
 from monai_attn.inference.slices import SliceWindowInferer
+from monai_attn.networks.open_gates import open_gates
+from monai_attn.networks.with_attention import WithAttention
 from monai_attn.weights import load_weights
 
 PACKAGE = Path(monai_attn.__file__).parent
@@ -125,6 +127,7 @@ def open_bundle(
     precision: str = "auto",
     memory: int | None = None,
     attention: bool = False,
+    open_levels: Sequence[int] = (),
     volume: int | None = None,
     series: str | None = None,
 ) -> Bundle:
@@ -141,6 +144,7 @@ def open_bundle(
         precision: as for `load_backend`.
         memory: bytes that the process may hold; what the machine has by default.
         attention: whether the segmenter gives the attention of the network's gates too.
+        open_levels: levels whose gate is held open, as `open_gates` does; the locator's are not.
         volume: which volume of a scan that holds several, from 0.
         series: the SeriesInstanceUID of one of several in a DICOM folder.
 
@@ -170,9 +174,11 @@ def open_bundle(
     weights = root / "models" / "model.pt"
     load_weights(network, weights, where)
     network.eval()
+    if open_levels:
+        network = open_gates(network, open_levels)
     levels = _gated_levels(root, network) if attention else ()
     if attention:
-        network = _WithAttention(network)
+        network = WithAttention(network)
     run: Callable[..., Any] = network
     used = {"backend": "eager", "precision": "float32"}
     is_slice = isinstance(inferer, SliceWindowInferer)
@@ -204,6 +210,7 @@ def open_bundle(
         **used,
         "mode": "focus" if focus else "full",
         "attention": attention,
+        **({"open_levels": sorted(open_levels)} if open_levels else {}),
         "volume": volume,
         "series": series,
     }
@@ -214,19 +221,6 @@ def _parts(root: Path) -> set[Path]:
     """The files of a bundle that its labels can depend on."""
     patterns = ("configs/*.json", "models/*.pt", "**/*.py")
     return {file for pattern in patterns for file in root.glob(pattern)}
-
-
-class _WithAttention(torch.nn.Module):
-    """A network that returns its attention maps too."""
-
-    def __init__(self, network: torch.nn.Module) -> None:
-        super().__init__()
-        self.network = network
-        self.eval()
-
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        logits, maps = self.network.forward_with_attention(x)  # type: ignore[operator]
-        return (logits, *maps)
 
 
 def _gated_levels(root: Path, network: torch.nn.Module) -> tuple[int, ...]:

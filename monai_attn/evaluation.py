@@ -131,6 +131,11 @@ def evaluate_pairs(
     return sorted(scores + absent, key=lambda score: (score.case, score.label))
 
 
+def dice_of(overlap: int, one: int, other: int) -> float:
+    """The Dice of two sets of voxels, by their sizes and that of what they share; 1 if both are empty."""
+    return 2 * overlap / (one + other) if one + other else 1.0
+
+
 def _score_arrays(
     prediction: np.ndarray,
     reference: np.ndarray,
@@ -165,11 +170,11 @@ def _score(
     n_predicted, n_expected = (int(np.count_nonzero(mask)) for mask in (predicted, expected))
     distance: float | None
     hausdorff: float | None
+    dice = dice_of(overlap, n_predicted, n_expected)
     if n_predicted == n_expected == 0:
-        dice = precision = recall = nsd = 1.0
+        precision = recall = nsd = 1.0
         distance = hausdorff = 0.0
     else:
-        dice = 2 * overlap / (n_predicted + n_expected)
         precision = overlap / max(n_predicted, 1)
         recall = overlap / max(n_expected, 1)
         distance, hausdorff, nsd = None, None, 0.0

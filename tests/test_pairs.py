@@ -1,6 +1,6 @@
 import pytest
 
-from monai_attn.data.pairs import pair_cases
+from monai_attn.data.pairs import pair_cases, references_of
 from scans import fails, faults, touch
 
 # the prediction's file name, the reference's, the case
@@ -76,3 +76,30 @@ def test_each_name_that_is_there_twice_is_listed(tmp_path):
     assert [line.split(": ")[1] for line in lines] == [
         f"both are case {n}; one file per case expected" for n in "cab"
     ]
+
+
+def test_each_scan_finds_its_reference_among_more(tmp_path):
+    labels = touch(tmp_path / "labels", "a.nii.gz", "b_seg.nii", "b_attention_1.nii", "c.nii.gz")
+    scans = [tmp_path / name for name in ("b.nii.gz", "a_0000.nii.gz", "c")]
+    assert references_of(scans, labels) == {
+        scans[0]: labels / "b_seg.nii",
+        scans[1]: labels / "a.nii.gz",
+        scans[2]: labels / "c.nii.gz",
+    }
+
+
+def test_the_reference_of_one_scan_may_be_a_file(tmp_path):
+    label = touch(tmp_path, "other.nii.gz") / "other.nii.gz"
+    scans = [tmp_path / "a.nii.gz", tmp_path / "b.nii.gz"]
+    assert references_of(scans[:1], label) == {scans[0]: label}
+    fails(f"{label}: one file for 2 scans; ", references_of, scans, label)
+    gone = tmp_path / "gone.nii.gz"
+    fails(f"{gone}: no such file; ", references_of, scans[:1], gone)
+
+
+def test_a_scan_without_a_reference_is_named(tmp_path):
+    labels = touch(tmp_path / "labels", "a.nii.gz")
+    scans = [tmp_path / "a.nii.gz", tmp_path / "b.nii.gz"]
+    fails(f"{labels}: holds no reference for {scans[1]}; ", references_of, scans, labels)
+    touch(labels, "a_seg.nii")
+    assert len(faults(references_of, scans[:1], labels)) == 1

@@ -9,6 +9,7 @@ import warnings
 
 import typer
 
+from monai_attn.cli.ablate import ablate
 from monai_attn.cli.attention import attention
 from monai_attn.cli.compare import compare
 from monai_attn.cli.console import complain, error_lines
@@ -29,7 +30,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (segment, train, plan, evaluate, compare, attention, doctor, phantom, demo):
+for command in (segment, train, plan, evaluate, compare, attention, ablate, doctor, phantom, demo):
     app.command()(command)
 
 

@@ -1,8 +1,8 @@
-"""Which predicted label map belongs to which reference."""
+"""Which predicted label map, or which scan, belongs to which reference."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from monai_attn.data.errors import Faults
@@ -45,6 +45,42 @@ def pair_cases(prediction: str | Path, reference: str | Path) -> list[tuple[str,
     check_name(prediction)
     check_name(reference)
     return [(case_name(reference), prediction, reference)]
+
+
+def references_of(scans: Sequence[Path], reference: str | Path) -> dict[Path, Path]:
+    """The reference label map of each scan.
+
+    Args:
+        scans: at least one.
+        reference: a folder of label maps, in which that of `NAME.nii.gz` is `NAME` or `NAME_seg`; more
+            than there are scans will do. Or, for one scan, a label map whatever its name.
+
+    Raises:
+        ValueError: if there is no such path, two label maps are of one case, or a scan has none.
+    """
+    reference = Path(reference)
+    if not reference.is_dir():
+        check_name(reference)
+        if len(scans) != 1 or not reference.is_file():
+            why = "no such file" if len(scans) == 1 else f"one file for {len(scans)} scans"
+            raise ValueError(
+                f"{reference}: {why}; a label map for one scan, or a folder of them, expected: "
+                "check the path"
+            )
+        return {scans[0]: reference}
+    files = {path: case_name(path) for path in label_maps_in(reference)}
+    maps = {path: name.removesuffix("_seg") for path, name in files.items() if not MAP.search(name)}
+    references, twice = by_name(maps)
+    if twice:
+        raise Faults(*twice)
+    found = {scan: references.get(_case_of(case_name(scan), references)) for scan in scans}
+    alone = [str(scan) for scan, path in found.items() if path is None]
+    if alone:
+        raise ValueError(
+            f"{reference}: holds no reference for {', '.join(alone)}; a label map of each scan's name "
+            "expected: add or rename them"
+        )
+    return {scan: path for scan, path in found.items() if path is not None}
 
 
 def _pair_folders(prediction: Path, reference: Path) -> list[tuple[str, Path, Path]]:

@@ -1,0 +1,95 @@
+"""`monai-attn ablate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from monai_attn import DEFAULT_BUNDLE
+from monai_attn.cli.console import complain, err, out, progress_bars
+from monai_attn.cli.opening import note_code, without_collection
+from monai_attn.cli.options import (
+    BackendOption,
+    BundleOption,
+    DebugOption,
+    DeviceOption,
+    ModeOption,
+    TablesOption,
+    path_of,
+)
+
+if TYPE_CHECKING:
+    from monai_attn.ablation import Ablation, OpenedLabel
+
+
+def ablate(
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="INPUT...",
+            parser=path_of,
+            help="NIfTI scans, DICOM folders, folders of either, or datalists.",
+        ),
+    ],
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            "--reference",
+            parser=path_of,
+            metavar="LABELS",
+            help="The reference of each scan: a folder of label maps, or for one scan a file.",
+        ),
+    ] = None,
+    bundle: BundleOption = DEFAULT_BUNDLE,
+    device: DeviceOption = "auto",
+    mode: ModeOption = None,
+    backend: BackendOption = "auto",
+    output: TablesOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Hold each gate open, then all of them: what the labels lose says what the gates do."""
+    from monai_attn.data.cases import find_images
+    from monai_attn.data.pairs import references_of
+    from monai_attn.data.tables import check_table_path
+
+    for path in output or []:
+        check_table_path(path)
+    scans = [Path(scan) for source in inputs for scan in find_images(source)]
+    references = references_of(scans, reference) if reference else {}
+    with err.status(f"opening {bundle}, once for each gate"), without_collection():
+        from monai_attn.ablation import ablation_table, open_ablation, write_ablation
+
+        note_code(bundle)
+        ablation = open_ablation(bundle, device, mode=mode, backend=backend)
+    rows, failed = _ablate(ablation, scans, references)
+    if rows:
+        out.print(ablation_table(rows, ablation.plain.label_names))
+        for path in output or []:
+            written = write_ablation(rows, path, ablation.plain.settings)
+            out.print(f"ablation: {written}", highlight=False, markup=False, soft_wrap=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _ablate(
+    ablation: Ablation, scans: list[Path], references: dict[Path, Path]
+) -> tuple[list[OpenedLabel], int]:
+    """The rows of all scans, and how many failed: what goes wrong with one does not stop the others."""
+    from monai_attn.data.errors import case_error, noted_doubts
+
+    rows: list[OpenedLabel] = []
+    failed = 0
+    with progress_bars() as progress:
+        for scan in progress.track(scans, description="cases"):
+            try:
+                with noted_doubts() as doubts:
+                    rows += ablation(scan, references.get(scan))
+            except Exception as error:  # a case, or a bundle's code, can raise anything
+                failed += 1
+                complain("error", case_error(scan, error))
+                continue
+            for doubt in dict.fromkeys(doubts):  # once for all that segmented it
+                complain("warning", doubt)
+    return rows, failed
