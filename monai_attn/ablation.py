@@ -199,9 +199,10 @@ def ablation_table(rows: Sequence[OpenedLabel], names: dict[int, str]) -> Table:
     for i, (case, row) in enumerate([*lines, *means]):
         if i == len(lines):
             table.add_section()
-        cells = [f"{row['dice']:.3f}", f"{row['plain_ml']:.1f}", f"{row['change_ml']:+.1f}"]
+        cells = [f"{row['dice']:.3f}", f"{row['plain_ml']:.1f}", _signed(row["change_ml"], 1)]
         if referenced:
-            cells += [f"{row['plain_reference_dice']:.3f}", f"{row['reference_dice_change']:+.3f}"]
+            change = _signed(row["reference_dice_change"], 3)
+            cells += [f"{row['plain_reference_dice']:.3f}", change]
         name = names.get(row["label"], str(row["label"]))
         table.add_row(Text(case), row["open"], Text(name), *cells)
     return table
@@ -227,6 +228,10 @@ def _dices(
         counts = [int(np.count_nonzero(mask)) for mask in (one & other, one, other)]
         dices[number] = dice_of(*counts)
     return dices
+
+
+def _signed(value: float, digits: int) -> str:
+    return f"{round(value, digits) + 0:+.{digits}f}"  # + 0: no minus before a zero
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

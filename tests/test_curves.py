@@ -6,7 +6,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from monai_attn.report.curves import METRIC_COLOUR, write_curves
+from monai_attn.report.curves import METRIC_COLOUR, write_curves, write_gate_curves
 
 
 @dataclass
@@ -14,6 +14,14 @@ class Row:
     epoch: int
     loss: float
     metric: float | None = None
+
+
+@dataclass
+class GateRow:
+    epoch: int
+    gate: int
+    inside: float | None
+    outside: float | None
 
 
 def has_colour(picture, colour):
@@ -30,3 +38,18 @@ def test_the_metric_is_drawn_where_there_is_one(tmp_path, metric):
 
 def test_one_epoch_is_enough(tmp_path):
     assert write_curves([Row(1, 1.0, 0.2)], "dice", tmp_path / "c.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("inside", [None, 0.9], ids=["no label was seen", "labels"])
+def test_each_gate_has_its_colour(tmp_path, inside):
+    rows = [GateRow(epoch, gate, inside, 0.5) for epoch in (1, 2) for gate in (1, 3)]
+    picture = matplotlib.image.imread(write_gate_curves(rows, tmp_path / "g.png"))
+    first, second, third = "#1f77b4", "#ff7f0e", "#2ca02c"  # matplotlib's own
+    assert has_colour(picture, first)
+    assert has_colour(picture, second)
+    assert not has_colour(picture, third)
+
+
+def test_gates_of_which_nothing_is_known_are_an_empty_picture(tmp_path):
+    path = write_gate_curves([GateRow(1, 1, None, None)], tmp_path / "g.png")
+    assert path.stat().st_size > 1000

@@ -37,6 +37,12 @@ def progress(run):
         return [{**row, "seconds": None} for row in csv.DictReader(file)]
 
 
+def gates(run):
+    """What the gates did in each epoch."""
+    with (run / "training" / "attention.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
 @pytest.fixture(scope="module")
 def trained(tiny_bundle, phantoms, tmp_path_factory):
     """A run of two epochs, by the command, and its terminal output."""
@@ -79,6 +85,7 @@ def test_best_and_last_are_there_and_the_cache_is_not(trained):
     assert best.keys() == state["network"].keys()
     assert not (run / "cache").exists()
     assert len(progress(run)) == 2
+    assert state["parts"]["gate_watch"]["epochs"][-1]["mean"] == float(gates(run)[-1]["mean"])
 
 
 def test_a_run_is_not_trained_over(trained, tiny_bundle, phantoms):
@@ -311,6 +318,7 @@ def test_a_killed_training_ends_where_an_unbroken_one_does(tiny_bundle, phantoms
     killed.communicate()
     assert train(*words, "-o", tmp_path / "killed", "--resume").exit_code == 0
     assert progress(tmp_path / "killed") == progress(tmp_path / "unbroken")
+    assert gates(tmp_path / "killed") == gates(tmp_path / "unbroken")
     best = [
         torch.load(tmp_path / run / "models" / "model.pt", weights_only=True)
         for run in ("killed", "unbroken")
@@ -331,3 +339,4 @@ def test_two_processes_train_as_one_does(tiny_bundle, phantoms, tmp_path):
         assert float(shared["metric"]) == pytest.approx(float(alone["metric"]), abs=0.02)
         assert shared["windows"] == alone["windows"]
     assert (tmp_path / "two" / "eval" / "scores.json").is_file()
+    assert [row["epoch"] for row in gates(tmp_path / "two")] == ["1", "2"]

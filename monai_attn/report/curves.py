@@ -1,4 +1,4 @@
-"""A training in a picture: the loss going down, the metric going up."""
+"""A training in pictures: the loss going down, the metric going up, and what the gates make of it."""
 
 from __future__ import annotations
 
@@ -31,6 +31,26 @@ class EpochRow(Protocol):
         """The validation metric, if it was taken."""
 
 
+class GateRow(Protocol):
+    """What is drawn of a gate in an epoch."""
+
+    @property
+    def epoch(self) -> int:
+        """Its number, from 1."""
+
+    @property
+    def gate(self) -> int:
+        """The gate's level."""
+
+    @property
+    def inside(self) -> float | None:
+        """Mean of alpha in any label, if there was one."""
+
+    @property
+    def outside(self) -> float | None:
+        """Mean of alpha elsewhere."""
+
+
 def write_curves(epochs: Sequence[EpochRow], metric_name: str, path: str | Path) -> Path:
     """Draw the loss of each epoch, and the metric of those after which it was taken, as a PNG.
 
@@ -60,6 +80,38 @@ def write_curves(epochs: Sequence[EpochRow], metric_name: str, path: str | Path)
         right.spines[["top", "left"]].set_visible(False)
         best, value = max(validated, key=lambda point: point[1])
         left.set_title(f"best {value:.4f} after epoch {best}", fontsize="medium", loc="left")
+    with written_whole(path) as file:
+        figure.savefig(file, format="png")
+    return Path(path)
+
+
+def write_gate_curves(rows: Sequence[GateRow], path: str | Path) -> Path:
+    """Draw the mean of alpha inside the labels and outside them, epoch by epoch, as a PNG.
+
+    Args:
+        rows: of any number of gates, the epochs in order; at least one.
+        path: where the picture goes.
+
+    Returns:
+        The path written.
+    """
+    figure = Figure(figsize=(7, 4), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for number, gate in enumerate(sorted({row.gate for row in rows})):
+        for place, style in (("inside", "-"), ("outside", ":")):
+            points = [(row.epoch, getattr(row, place)) for row in rows if row.gate == gate]
+            known = [point for point in points if point[1] is not None]
+            if known:
+                label = f"gate {gate}, {place}"
+                axes.plot(*zip(*known, strict=True), style, color=f"C{number}", label=label)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("mean attention of the last batch")
+    axes.set_ylim(0, 1)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.spines[["top", "right"]].set_visible(False)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize="small", frameon=False)
     with written_whole(path) as file:
         figure.savefig(file, format="png")
     return Path(path)

@@ -116,14 +116,19 @@ class History:
             self.folder / "progress.csv", rows, [field.name for field in fields(Epoch)], rows
         )
 
-    def _write_events(self, row: Epoch) -> None:
+    def events(self, epoch: int) -> SummaryWriter:
+        """Where events of an epoch go, for TensorBoard; in the first process alone."""
         if self._events is None:  # what an interrupted run wrote of this epoch and later is hidden
-            self._events = SummaryWriter(str(self.folder), purge_step=row.epoch)
-        self._events.add_scalar("loss", row.loss, row.epoch)
-        self._events.add_scalar("learning_rate", row.learning_rate, row.epoch)
+            self._events = SummaryWriter(str(self.folder), purge_step=epoch)
+        return self._events
+
+    def _write_events(self, row: Epoch) -> None:
+        events = self.events(row.epoch)
+        events.add_scalar("loss", row.loss, row.epoch)
+        events.add_scalar("learning_rate", row.learning_rate, row.epoch)
         if row.metric is not None:
-            self._events.add_scalar(self.metric_name, row.metric, row.epoch)
-        self._events.flush()
+            events.add_scalar(self.metric_name, row.metric, row.epoch)
+        events.flush()
 
     def _close(self, _: Trainer) -> None:
         if self._events is not None:

@@ -6,7 +6,7 @@
 | `models/model.pt` | the best weights |
 | `split.json` | the cases that train, and those that validate |
 | `run.json` | what was asked for: data, options, values |
-| `training/` | `last.pt`, `progress.csv`, `curves.png`, events for TensorBoard |
+| `training/` | `last.pt`; `progress.csv`, `attention.csv` and their curves; events for TensorBoard |
 | `eval/` | labels and scores of the validation cases, in the end |
 """
 
