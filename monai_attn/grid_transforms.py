@@ -15,6 +15,7 @@ from monai.data.meta_tensor import MetaTensor
 from monai.data.utils import compute_shape_offset, zoom_affine
 from monai.utils import TraceKeys, ensure_tuple_rep
 from numpy.typing import NDArray
+from torch import Tensor
 
 from monai_attn.data.affine import spaced
 from monai_attn.data.nifti_header import MOST_VOXELS
@@ -122,27 +123,41 @@ def _onto(
     return out
 
 
+def _plain(volume: Tensor) -> Tensor:
+    return volume.as_tensor() if isinstance(volume, MetaTensor) else volume
+
+
 class LabelsOnScanGridd(T.MapTransform):
     """Logits on the network's grid to labels on the grid the image was read from.
 
     Args:
-        keys: logits (C, *network grid).
+        keys: logits (C, *network grid); or a list of logits and maps of 0 to 1, each (1, *network grid).
         image: key of the image the network saw, with the affine it has now and had in its file.
+        map_keys: where the maps of such a list go, in its order.
     """
 
-    def __init__(self, keys: KeysCollection, image: str = "image") -> None:
+    def __init__(
+        self, keys: KeysCollection, image: str = "image", map_keys: Sequence[str] = ()
+    ) -> None:
         super().__init__(keys)
         self.image = image
+        self.map_keys = tuple(map_keys)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Replace each key's logits by labels (1, X, Y, Z)."""
+        """Replace each key's logits by labels (1, X, Y, Z); add the maps as `maps_on_grid` stores them."""
         out = dict(data)
+        image = out[self.image]
+        meta = {**image.meta, "affine": image.meta["original_affine"]}
         for key in self.key_iterator(out):
-            logits = out[key].as_tensor() if isinstance(out[key], MetaTensor) else out[key]
-            whole = Slab(tuple(slice(0, n) for n in logits.shape[1:]), logits)
-            labels = self.labels([whole], out[self.image])
-            meta = {**out[self.image].meta, "affine": out[self.image].meta["original_affine"]}
-            out[key] = MetaTensor(torch.from_numpy(labels)[None], meta=meta)
+            outputs = out[key] if isinstance(out[key], (list, tuple)) else [out[key]]
+            logits, *others = [_plain(output) for output in outputs]
+            box = tuple(slice(0, n) for n in logits.shape[1:])
+            maps: list[NDArray[np.uint8]] = []
+            labels = self.labels(
+                [Slab(box, logits, tuple(others))], image, maps=maps if self.map_keys else None
+            )
+            found = zip((key, *self.map_keys), (labels, *maps), strict=True)
+            out |= {name: MetaTensor(torch.from_numpy(x)[None], meta=meta) for name, x in found}
         return out
 
     def labels(

@@ -19,7 +19,7 @@ from monai.config import KeysCollection
 from monai_attn.augmentation import beyond_scans, scan_variation
 from monai_attn.case_checks import CheckLabeld, CheckScand
 from monai_attn.grid_transforms import LabelsOnScanGridd, ResampleRASd
-from monai_attn.monai_io import LabelWriter, VolumeReader
+from monai_attn.monai_io import LabelWriter, MapWriter, VolumeReader
 
 CENTRES = (
     20_000  # voxels of each class that a window may be centred on; all would be many megabytes
@@ -193,17 +193,30 @@ def postprocessing(
     output_ext: str = ".nii.gz",
     output_dtype: str = "uint8",
     separate_folder: bool = False,
+    levels: Sequence[int] = (),
 ) -> T.Compose:
-    """Labels on the scan's own grid, written as `output_dir/NAME_seg.nii.gz`."""
+    """Labels on the scan's own grid, written as `output_dir/NAME_seg.nii.gz`.
+
+    With the `levels` of a network's gates `pred` is a list of logits and their attention, which is
+    written beside the labels as `NAME_attention_LEVEL.nii.gz`.
+    """
+    maps = [f"attention_{level}" for level in levels]
+    files = {
+        "output_dir": output_dir,
+        "output_ext": output_ext,
+        "separate_folder": separate_folder,
+        "resample": False,
+        "print_log": False,
+    }
     save = T.SaveImaged(
         "pred",
-        output_dir=output_dir,
         output_postfix=output_postfix,
-        output_ext=output_ext,
         output_dtype=output_dtype,
-        separate_folder=separate_folder,
-        resample=False,
         writer=LabelWriter,
-        print_log=False,
+        **files,
     )
-    return T.Compose([LabelsOnScanGridd("pred"), save])
+    save_maps = [
+        T.SaveImaged(key, output_postfix=key, output_dtype="uint8", writer=MapWriter, **files)
+        for key in maps
+    ]
+    return T.Compose([LabelsOnScanGridd("pred", map_keys=maps), *save_maps, save])

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from monai_attn.data.errors import reason
+
+DECODER = re.compile(r"decoder\.(?P<decoder>\d+)\.(?P<gate>gate\.)?")
 
 
 def load_weights(network: torch.nn.Module, path: Path, device: torch.device) -> None:
@@ -27,4 +32,35 @@ def load_weights(network: torch.nn.Module, path: Path, device: torch.device) -> 
     try:
         network.load_state_dict(state)
     except (RuntimeError, TypeError) as error:
-        raise ValueError(f"{path}: does not fit the network ({reason(error)})") from error
+        fault = _gates_fault(network, state) or f"does not fit the network ({reason(error)})"
+        raise ValueError(f"{path}: {fault}") from error
+
+
+def _gates_fault(network: torch.nn.Module, state: Any) -> str:
+    """What there is to say where weights and network differ in which levels have a gate, or nothing."""
+    if not isinstance(state, dict):
+        return ""
+    (depth, wanted), (given_depth, given) = map(_gated_levels, (network.state_dict(), state))
+    if wanted == given or depth != given_depth:  # of another depth it is another network
+        return ""
+    said = [
+        f"{has} a gate at {'level' if len(levels) == 1 else 'levels'} {', '.join(map(str, levels))}"
+        for has, levels in (
+            ("lacks the weights of", sorted(wanted - given)),
+            ("holds the weights of", sorted(given - wanted)),
+        )
+        if levels
+    ]
+    return (
+        f"{' and '.join(said)}, and the network is built {'with' if wanted - given else 'without'} it; the "
+        "gates it was trained with expected: set network_def#gate and network_def#gated_levels to them, or "
+        "train with another --gate"
+    )
+
+
+def _gated_levels(state: Mapping[str, Any]) -> tuple[int, set[int]]:
+    """How many decoders an `AttentionUNet` has, by the names of its tensors, and the levels with a gate."""
+    found = [match for name in state if (match := DECODER.match(str(name)))]
+    depth = len({match["decoder"] for match in found})
+    # the finest runs last
+    return depth, {depth - 1 - int(match["decoder"]) for match in found if match["gate"]}

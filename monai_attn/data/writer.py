@@ -16,6 +16,7 @@ from monai_attn.data.grid import Grid, same_grid
 from monai_attn.data.names import labels_name
 
 LARGEST_LABEL = 2**16 - 1  # uint16
+MAP_SLOPE = 1 / 254  # of a map, less as much: bytes 1 to 255 are 0 to 1, and byte 0 is below
 
 
 def write_labels(

@@ -20,6 +20,7 @@ from monai_attn.data.names import (
     real_path,
 )
 from monai_attn.data.volume import scan_files, scan_sha256
+from monai_attn.data.writer import MAP_SLOPE as SLOPE
 from monai_attn.data.writer import write_labels, write_map
 from monai_attn.dicom_seg import check_installed, write_dicom_seg
 from monai_attn.dicom_seg import check_replaceable as check_dicom_seg
@@ -27,7 +28,6 @@ from monai_attn.inference.manifest import check_replaceable as check_manifest
 from monai_attn.inference.manifest import find_kept, manifest_begun, write_manifest
 from monai_attn.inference.segment import OnWindow, Segmentation, Segmenter
 
-SLOPE = 1 / 254  # bytes 1 to 255 are 0 to 1; byte 0, nothing was looked at, is below 0
 Case = tuple[Path, Path]  # a scan, and where its labels go
 log = logging.getLogger(__name__)
 

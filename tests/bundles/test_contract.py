@@ -13,7 +13,10 @@ from monai.bundle import ConfigWorkflow, ckpt_export, onnx_export, verify_net_in
 from bundle_runs import SLICE_BUNDLE, assert_on_the_grid_of, bundle_run, opened
 from monai_attn import DEFAULT_BUNDLE
 from monai_attn.bundle import find_bundle, open_bundle
+from monai_attn.data.cases import find_images
+from monai_attn.data.outputs import output_paths
 from monai_attn.evaluation import evaluate_files
+from monai_attn.inference.batch import segment_files
 from monai_attn.networks.gates import hard_gates
 from monai_attn.transforms import without
 
@@ -48,7 +51,8 @@ def tiny(request):
 def test_every_file_of_the_contract_is_there(shipped):
     names = ("metadata", "train", "inference", "evaluate", "multi_gpu_train", "multi_gpu_evaluate")
     expected = [f"configs/{name}.json" for name in names]
-    expected += [f"configs/{name}.json" for name in ("baseline", "hard", "reinforce")]
+    overlays = ("attention", "baseline", "hard", "reinforce")
+    expected += [f"configs/{name}.json" for name in overlays]
     expected += ["LICENSE", "configs/logging.conf", "models/model.pt"]
     expected += ["docs/README.md", "docs/data_license.txt"]
     assert [name for name in expected if not (shipped / name).is_file()] == []
@@ -297,6 +301,36 @@ def test_inference_from_elsewhere_gives_the_labels_of_the_command_line(trained, 
     for labels, scan in zip(written, scans, strict=True):
         assert_on_the_grid_of(labels, scan)
         np.testing.assert_array_equal(nib.load(labels).dataobj, segmenter(scan).labels)
+
+
+def test_the_attention_overlay_writes_what_segment_writes(trained, phantoms, tmp_path):
+    """Byte for byte, labels and maps: also on an oblique scan, which is last."""
+    done = bundle_run(
+        *("--config_file", "['configs/inference.json','configs/attention.json']"),
+        *("--dataset_dir", phantoms / "imagesTr", "--output_dir", tmp_path / "out"),
+        cwd=trained,
+    )
+    assert done.returncode == 0, done.stderr
+    segmenter = open_bundle(
+        trained, "cpu", backend="eager", precision="float32", attention=True
+    ).segmenter
+    scans = [Path(scan) for scan in find_images(phantoms / "imagesTr")]
+    targets = output_paths(scans, tmp_path / "expected")
+    assert [result.error for result in segment_files(segmenter, targets)] == [""] * 4
+    expected = sorted((tmp_path / "expected").glob("*.nii.gz"))
+    assert len(expected) == 4 * 2, "labels, and the map of the one gate"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [p.name for p in expected]
+    for path in expected:
+        assert (tmp_path / "out" / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+@pytest.mark.parametrize("gate", ["soft", None])
+def test_the_attention_overlay_gives_the_maps_of_the_gates_there_are(tiny, gate):
+    parser = opened(tiny, "inference", "attention")
+    parser["network_def#gate"], parser["device"] = gate, "cpu"
+    outputs = parser.get_parsed_content("network").eval()(window(tiny))
+    steps = parser.get_parsed_content("postprocessing").transforms
+    assert len(outputs) == len(steps) - 1 == (2 if gate else 1)
 
 
 def test_evaluation_scores_on_the_scans_own_grid(trained, phantoms, tmp_path):
