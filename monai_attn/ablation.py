@@ -21,11 +21,11 @@ from rich.table import Table
 from rich.text import Text
 
 from monai_attn.bundle import Bundle, open_bundle
-from monai_attn.data.grid import Grid, same_grid, voxel_ml
+from monai_attn.data.grid import same_grid, voxel_ml
 from monai_attn.data.labels import labels_of
 from monai_attn.data.names import case_name
 from monai_attn.data.tables import write_table
-from monai_attn.data.volume import read_volume
+from monai_attn.data.volume import read_grid, read_volume
 from monai_attn.evaluation import dice_of
 
 ALL = "all"
@@ -99,8 +99,10 @@ class Ablation:
             ValueError: one line that names the file, if it cannot be segmented or the reference does
                 not lie on its grid.
         """
+        if reference is not None:
+            _check_grid(reference, scan)
         made = self.plain.segmenter(scan)
-        expected = None if reference is None else _reference(reference, made.scan)
+        expected = None if reference is None else labels_of(read_volume(reference, fill=None))
         voxel, numbers = voxel_ml(made.scan.affine), self.plain.label_names
         before = None if expected is None else _dices(made.labels, expected, numbers)
         rows = []
@@ -208,14 +210,14 @@ def ablation_table(rows: Sequence[OpenedLabel], names: dict[int, str]) -> Table:
     return table
 
 
-def _reference(path: Path, scan: Grid) -> NDArray[np.integer]:
-    volume = read_volume(path, fill=None)
-    if volume.shape != scan.shape or not same_grid(scan.shape, volume.affine, scan.affine):
+def _check_grid(reference: Path, scan: Path) -> None:
+    """See by the headers that a reference lies on the grid of its scan, before the work."""
+    ours, theirs = read_grid(scan), read_grid(reference)
+    if theirs.shape != ours.shape or not same_grid(ours.shape, theirs.affine, ours.affine):
         raise ValueError(
-            f"{path}: is not on the grid of {scan.path}; one grid expected: resample the reference to "
-            "it, nearest neighbour"
+            f"{reference}: is not on the grid of {scan}; one grid expected: resample the reference to it, "
+            "nearest neighbour"
         )
-    return labels_of(volume)
 
 
 def _dices(

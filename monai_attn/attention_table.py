@@ -176,8 +176,13 @@ def _cases(run: Path, labels: str | Path | None) -> list[tuple[str, Path, Path]]
     if not run.is_dir():
         check_name(run)
     files = label_maps_in(run) if run.is_dir() else [run]
-    maps = [file for file in files if not MAP.search(case_name(file))]
-    return [(case_name(file).removesuffix("_seg"), file, file) for file in maps]
+    targets = [file for file in files if not MAP.search(case_name(file))]
+    if not targets:
+        raise ValueError(
+            f"{run}: no label map, but maps that lie beside one; what segment wrote expected: give the "
+            "folder or a label map"
+        )
+    return [(case_name(file).removesuffix("_seg"), file, file) for file in targets]
 
 
 def _gates(case: str, target: Path, labels: Path) -> Iterator[GateInCase]:

@@ -27,6 +27,19 @@ from monai_attn.evaluation import score_labels
 EAGER = {"backend": "eager"}
 
 
+def coarse(bundle, root):
+    """A copy of a tiny bundle in whose grid a phantom is one window."""
+    shutil.copytree(bundle, root)
+    config = root / "configs" / "inference.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "spacing": [16.0] * 3}))
+    return root
+
+
+@pytest.fixture
+def bundle(tiny_bundle, tmp_path):
+    return coarse(tiny_bundle, tmp_path / "bundle")
+
+
 @pytest.fixture
 def scans(phantoms):
     return sorted((phantoms / "imagesTr").glob("*.nii.gz"))
@@ -37,8 +50,7 @@ def gated(request, tmp_path):
     """A function from the bias of the gate's psi to a bundle with it: alpha is that one's everywhere."""
 
     def make(bias):
-        root = tmp_path / f"bundle{bias:+}"
-        shutil.copytree(request.getfixturevalue(request.param), root)
+        root = coarse(request.getfixturevalue(request.param), tmp_path / f"bundle{bias:+}")
         path = root / "models" / "model.pt"
         state = torch.load(path, weights_only=True)
         state["decoder.0.gate.psi.weight"].zero_()
@@ -59,12 +71,12 @@ def test_opening_a_gate_that_is_open_changes_nothing(gated, scans):
 
 def test_opening_a_gate_that_is_closed_changes_much(gated, scans):
     (row,) = open_ablation(gated(-100.0), "cpu", **EAGER)(scans[0])
-    assert row.dice < 0.9
-    assert abs(row.change_ml) > 0.02 * row.plain_ml > 0
+    assert row.dice < 0.8
+    assert row.change_ml == row.open_ml - row.plain_ml != 0
 
 
-def test_the_numbers_are_those_of_the_labels(tiny_slice_bundle, scans, phantoms):
-    root = tiny_slice_bundle
+def test_the_numbers_are_those_of_the_labels(tiny_slice_bundle, scans, phantoms, tmp_path):
+    root = coarse(tiny_slice_bundle, tmp_path / "bundle")
     reference = phantoms / "labelsTr" / scans[1].name
     (row,) = open_ablation(root, "cpu", **EAGER)(scans[1], reference)
     plain, opened = (
@@ -100,7 +112,7 @@ def test_several_gates_are_opened_one_by_one_and_together(tmp_path, scans):
         "network_def#deep_supervision": 0,
         "network_def#gated_levels": [0, 1],
         "num_classes": 3,
-        "spacing": [16.0, 16.0, 16.0],
+        "spacing": [16.0] * 3,
         "roi_size": [32, 32, 16],
         "locator": None,
     }
@@ -123,32 +135,28 @@ def _save_weights(root):
     torch.save(network.state_dict(), root / "models" / "model.pt")
 
 
-def test_a_label_that_is_in_neither_agrees(tiny_bundle, scans, tmp_path):
-    root = tmp_path / "bundle"
-    shutil.copytree(tiny_bundle, root)
-    path = root / "models" / "model.pt"
+def test_a_label_that_is_in_neither_agrees(bundle, scans, tmp_path):
+    path = bundle / "models" / "model.pt"
     state = torch.load(path, weights_only=True)
     state["heads.0.bias"] += torch.tensor([1e6, -1e6])
     torch.save(state, path)
     empty = tmp_path / "empty.nii.gz"
     scan = nib.load(scans[0])
     nib.save(nib.Nifti1Image(np.zeros(scan.shape, np.uint8), scan.affine), empty)
-    (row,) = open_ablation(root, "cpu", **EAGER)(scans[0], empty)
+    (row,) = open_ablation(bundle, "cpu", **EAGER)(scans[0], empty)
     assert (row.dice, row.change_ml, row.open_reference_dice) == (1.0, 0.0, 1.0)
 
 
-def test_a_bundle_without_gates_is_one_line(tiny_bundle, tmp_path):
-    root = tmp_path / "bundle"
-    shutil.copytree(tiny_bundle, root)
-    config = root / "configs" / "inference.json"
+def test_a_bundle_without_gates_is_one_line(bundle):
+    config = bundle / "configs" / "inference.json"
     content = json.loads(config.read_text())
     content["network_def"]["gate"] = None
     config.write_text(json.dumps(content))
-    _save_weights(root)
+    _save_weights(bundle)
     with pytest.raises(ValueError, match=r"bundle: its network has no gates; .*another bundle"):
-        open_ablation(root, "cpu", **EAGER)
+        open_ablation(bundle, "cpu", **EAGER)
     with pytest.raises(ValueError, match="must be among those with a gate"):
-        open_bundle(root, "cpu", open_levels=[0], **EAGER)
+        open_bundle(bundle, "cpu", open_levels=[0], **EAGER)
 
 
 def test_a_reference_on_another_grid_is_named(tiny_bundle, scans, phantoms):
@@ -190,10 +198,10 @@ def test_the_table_has_no_column_for_a_reference_that_is_not_there():
     assert len(ablation_table(ROWS, {1: "pancreas"}).columns) == 8
 
 
-def test_the_command_goes_on_after_a_scan_that_fails(tiny_bundle, scans, phantoms, tmp_path):
+def test_the_command_goes_on_after_a_scan_that_fails(bundle, scans, phantoms, tmp_path):
     broken = tmp_path / scans[1].name
     broken.write_bytes(scans[1].read_bytes()[:100])
-    options = ("--bundle", tiny_bundle, "--device", "cpu", "--backend", "eager")
+    options = ("--bundle", bundle, "--device", "cpu", "--backend", "eager")
     words = (scans[0], broken, "--reference", phantoms / "labelsTr", "-o", tmp_path / "a.csv")
     result = CliRunner().invoke(app, ["ablate", *map(str, (*words, *options))])
     assert result.exit_code == 1

@@ -123,6 +123,13 @@ def test_maps_that_are_missing_are_one_line(tmp_path):
     fails("gone: no such file or folder", attention_of_run, tmp_path / "gone")
 
 
+def test_a_map_alone_is_no_run(run):
+    fails("no label map, but maps", attention_of_run, run / "a_attention_1.nii.gz")
+    for path in run.glob("*_seg.nii.gz"):
+        path.unlink()
+    fails("no label map, but maps", attention_of_run, run)
+
+
 def test_two_grids_are_one_line_that_names_both(run, tmp_path):
     organs = tmp_path / "a.nii.gz"
     write_labels(organs, ORGANS, grid(organs, sheared()))
