@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ from monai.utils import ensure_tuple_rep
 
 import monai_attn
 from monai_attn import DEFAULT_BUNDLE
+from monai_attn.calibration import Confidence
 from monai_attn.data.errors import reason
 from monai_attn.data.files import sha256_of
 from monai_attn.inference.backends import load_backend
@@ -22,6 +25,7 @@ from monai_attn.inference.inferer import AttentionWindowInferer
 from monai_attn.inference.locator import Locator
 from monai_attn.inference.segment import Segmenter
 from monai_attn.inference.slices import SliceWindowInferer
+from monai_attn.inference.views import further_views
 from monai_attn.networks.open_gates import open_gates
 from monai_attn.networks.with_attention import WithAttention
 from monai_attn.weights import load_weights
@@ -128,6 +132,8 @@ def open_bundle(
     memory: int | None = None,
     attention: bool = False,
     open_levels: Sequence[int] = (),
+    uncertainty: bool = False,
+    interval: bool = False,
     volume: int | None = None,
     series: str | None = None,
 ) -> Bundle:
@@ -145,6 +151,8 @@ def open_bundle(
         memory: bytes that the process may hold; what the machine has by default.
         attention: whether the segmenter gives the attention of the network's gates too.
         open_levels: levels whose gate is held open, as `open_gates` does; the locator's are not.
+        uncertainty: whether it gives the entropy of the probabilities too.
+        interval: whether it sees each scan in several views, for an interval around each volume.
         volume: which volume of a scan that holds several, from 0.
         series: the SeriesInstanceUID of one of several in a DICOM folder.
 
@@ -167,11 +175,14 @@ def open_bundle(
         image = metadata["network_data_format"]["inputs"]["image"]
         channels, dims = image["num_channels"], len(image["spatial_shape"])
         classes = len(metadata["network_data_format"]["outputs"]["pred"]["channel_def"])
+        confidence = _confidence(parser, classes)
     except Exception as error:  # a config is code: it can raise anything
         raise ValueError(f"{root}: its configs do not make a bundle ({reason(error)})") from error
     network, preprocessing, inferer, postprocessing = parts
-    _set_mode(root, inferer, mode)
     weights = root / "models" / "model.pt"
+    if uncertainty or interval:
+        confidence = _for_weights(confidence, weights, metadata)
+    _set_mode(root, inferer, mode)
     load_weights(network, weights, where)
     network.eval()
     if open_levels:
@@ -196,6 +207,9 @@ def open_bundle(
         device=where,
         channels=classes,
         levels=levels,
+        uncertainty=uncertainty,
+        views=further_views(confidence.flip_axes) if interval else (),
+        confidence=confidence,
         memory=memory,
         volume=volume,
         series=series,
@@ -211,10 +225,37 @@ def open_bundle(
         "mode": "focus" if focus else "full",
         "attention": attention,
         **({"open_levels": sorted(open_levels)} if open_levels else {}),
+        "uncertainty": uncertainty,
+        "interval": interval,
         "volume": volume,
         "series": series,
     }
     return Bundle(root, metadata, network, segmenter, settings)
+
+
+def _confidence(parser: ConfigParser, classes: int) -> Confidence:
+    """What `monai-attn calibrate` wrote into a bundle's config."""
+    temperature = float(parser.get("temperature", 1.0))
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"temperature (={temperature}) must be above 0")
+    found = parser.get("interval") or {}
+    factors = {int(label): float(factor) for label, factor in found.get("factors", {}).items()}
+    if not factors.keys() <= set(range(1, classes)):
+        raise ValueError(f"interval#factors (={factors}) must be of labels below {classes}")
+    return Confidence(temperature, tuple(found.get("flip_axes", ())), factors)
+
+
+def _for_weights(confidence: Confidence, weights: Path, metadata: dict[str, Any]) -> Confidence:
+    """The confidence, if it was fitted for these weights."""
+    fitted = metadata.get("calibration", {}).get("weights_sha256")
+    if fitted is None or not weights.is_file() or sha256_of(weights) == fitted:
+        return confidence
+    warnings.warn(
+        f"{weights}: its temperature and intervals were fitted for other weights, and are left out; run "
+        "calibrate",
+        stacklevel=3,
+    )
+    return Confidence()
 
 
 def _parts(root: Path) -> set[Path]:

@@ -37,11 +37,13 @@ class Slab:
         box: where it lies, a slice for each axis.
         logits: (C, *box).
         maps: its further outputs, such as attention, each (K, *box).
+        seen: (1, *box) of bool, where it was asked; None for everywhere.
     """
 
     box: Box
     logits: Tensor
     maps: tuple[Tensor, ...] = ()
+    seen: Tensor | None = None
 
 
 def labels_on_grid(

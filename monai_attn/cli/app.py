@@ -11,6 +11,7 @@ import typer
 
 from monai_attn.cli.ablate import ablate
 from monai_attn.cli.attention import attention
+from monai_attn.cli.calibrate import calibrate
 from monai_attn.cli.compare import compare
 from monai_attn.cli.console import complain, error_lines
 from monai_attn.cli.demo import demo
@@ -30,7 +31,19 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (segment, train, plan, evaluate, compare, attention, ablate, doctor, phantom, demo):
+for command in (
+    segment,
+    train,
+    plan,
+    evaluate,
+    compare,
+    attention,
+    ablate,
+    calibrate,
+    doctor,
+    phantom,
+    demo,
+):
     app.command()(command)
 
 

@@ -66,6 +66,17 @@ def segment(
     attention: Annotated[
         bool, typer.Option("--attention", help="Also write the attention of each gate.")
     ] = False,
+    uncertainty: Annotated[
+        bool,
+        typer.Option("--uncertainty", help="Also write where the labels are unsure: the entropy."),
+    ] = False,
+    interval: Annotated[
+        bool,
+        typer.Option(
+            "--interval",
+            help="Also give an interval around each volume; 5 to 8 times the network's time.",
+        ),
+    ] = False,
     volume: VolumeOption = None,
     series: SeriesOption = None,
     dicom_seg: Annotated[
@@ -102,6 +113,8 @@ def segment(
             backend=backend,
             precision=precision,
             attention=attention,
+            uncertainty=uncertainty,
+            interval=interval,
             volume=volume,
             series=series,
         )
@@ -169,10 +182,29 @@ def _segment(
     counts = Counter(result.status for result in ordered)
     if len(ordered) > counts["failed"]:
         out.print(_table(ordered, names))
+        if opened.segmenter.views:
+            out.print(_basis(opened), soft_wrap=True)
     if folder:
         said = ", ".join(f"{count} {status}" for status, count in counts.items())
         out.print(f"summary: {folder / CSV}: {said}", highlight=False, soft_wrap=True)
     return counts["failed"]
+
+
+def _basis(opened: Bundle) -> str:
+    """What the intervals rest on."""
+    from monai_attn.intervals import RATE
+
+    views, factors = 1 + len(opened.segmenter.views), opened.segmenter.confidence.factors
+    said = f"intervals: {views} views of each scan"
+    if names := [name for label, name in opened.label_names.items() if label in factors]:
+        said += (
+            f", widened to hold {RATE:.0%} of the volumes in scans like those of the calibration"
+        )
+        said += f" ({', '.join(names)})" if len(names) < len(opened.label_names) else ""
+    if len(names) < len(opened.label_names):
+        said += "; the others are" if names else "; they are"
+        said += " the range of the views, which holds the truth at no known rate: run calibrate"
+    return said
 
 
 def _table(results: Iterable[CaseResult], names: Mapping[int, str]) -> Table:
@@ -180,9 +212,17 @@ def _table(results: Iterable[CaseResult], names: Mapping[int, str]) -> Table:
     table.add_column("labels", overflow="fold")  # a path that is cut short leads nowhere
     for result in results:
         if not result.error:
-            volumes = [f"{result.volumes_ml.get(label, 0.0):.1f}" for label in names]
+            volumes = [_volume(result, label) for label in names]
             table.add_row(escape(shown(result.name)), *volumes, escape(shown(result.target)))
     return table
+
+
+def _volume(result: CaseResult, label: int) -> str:
+    volume = f"{result.volumes_ml.get(label, 0.0):.1f}"
+    if label not in result.intervals_ml:
+        return volume
+    low, high = result.intervals_ml[label]
+    return f"{volume} ({low:.1f} to {high:.1f})"
 
 
 def _outlooks(opened: Bundle, scans: list[Path], strict: bool) -> None:
@@ -210,6 +250,8 @@ def _outlooks(opened: Bundle, scans: list[Path], strict: bool) -> None:
         table.add_row("mode", f"{plan.mode} ({plan.fallback})" if plan.fallback else plan.mode)
         table.add_row("windows", f"{len(plan.windows)} of {plan.total}, {plan.batch} at once")
         table.add_row("skipped", skipped or "none")
+        if opened.segmenter.views:
+            table.add_row("views", str(1 + len(opened.segmenter.views)))
         table.add_row("slabs", str(plan.slabs))
         table.add_row("memory", format_memory(outlook.memory))
         if opened.segmenter.device.type == "cuda":

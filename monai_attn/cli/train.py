@@ -110,7 +110,26 @@ def train(
                     lambda done, total: progress.update(task, completed=done, total=total),
                 )
             out.print(score_table(scores))
+            _calibrate(output, device)
             out.print(f"bundle: {output}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _calibrate(output: Path, device: str) -> None:
+    from monai_attn.cli.calibrate import show
+    from monai_attn.training.calibrate import calibrate
+
+    with progress_bars() as progress:
+        task = progress.add_task("calibration", total=None)
+        try:
+            found = calibrate(
+                output,
+                device=device,
+                on_case=lambda done, total: progress.update(task, completed=done, total=total),
+            )
+        except ValueError as error:  # the training and its scores stand without it
+            complain("warning", f"not calibrated: {error}")
+            return
+    show(*found)
 
 
 def _prepare(output: Path, request: Any) -> None:

@@ -86,13 +86,14 @@ def real_path(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def check_length(target: Path, levels: Iterable[int] = ()) -> None:
+def check_length(target: Path, levels: Iterable[int] = (), *, entropy: bool = False) -> None:
     """Refuse a label map whose name, or that of a file beside it, would be too long.
 
     Raises:
         ValueError: naming the longest.
     """
     beside = [attention_path(target, level) for level in levels]
+    beside += [entropy_path(target)] if entropy else []
     files = (target, manifest_path(target), *beside)
     longest = max(files, key=lambda path: len(os.fsencode(path.name)))
     length = len(os.fsencode(longest.name))

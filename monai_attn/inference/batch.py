@@ -17,6 +17,7 @@ from monai_attn.data.names import (
     case_name,
     check_length,
     dicom_seg_path,
+    entropy_path,
     real_path,
 )
 from monai_attn.data.volume import scan_files, scan_sha256
@@ -46,6 +47,7 @@ class CaseResult:
         error: one line that says why there is no label map, or empty.
         kept: whether the label map was there, whole and up to date, and was left as it was.
         seconds: how long it took.
+        intervals_ml: the lowest and the highest plausible volume of each label, if they were asked for.
     """
 
     scan: Path
@@ -56,6 +58,7 @@ class CaseResult:
     error: str = ""
     kept: bool = False
     seconds: float = 0.0
+    intervals_ml: dict[int, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -82,6 +85,9 @@ class CaseResult:
                 "target": Path(fields["target"]),
                 "volumes_ml": {int(label): ml for label, ml in fields["volumes_ml"].items()},
                 "warnings": tuple(fields["warnings"]),
+                "intervals_ml": {
+                    int(label): (low, high) for label, (low, high) in fields["intervals_ml"].items()
+                },
             }
         )
 
@@ -100,7 +106,8 @@ def segment_files(
     """Segment each scan and write its labels, yielding each result when it is there.
 
     Beside each label map lies a manifest, a JSON file of its name: how the map was made; and the
-    attention of each gate, if the segmenter gives it: 0 to 1, below 0 where nothing was looked at.
+    attention of each gate and the entropy, if the segmenter gives them: 0 to 1, below 0 where nothing was
+    looked at.
 
     Args:
         segmenter: what makes labels of a scan.
@@ -124,11 +131,13 @@ def segment_files(
     )
     scans = {real_path(scan) for scan in targets}
     for target in targets.values():
-        for level in segmenter.levels:
-            if real_path(attention_path(target, level)) in scans:
+        maps = [attention_path(target, level) for level in segmenter.levels]
+        maps += [entropy_path(target)] if segmenter.uncertainty else []
+        for path in maps:
+            if real_path(path) in scans:
+                kind = "entropy" if path == entropy_path(target) else "attention"
                 raise ValueError(
-                    f"{attention_path(target, level)}: is a scan, and an attention map would replace it; "
-                    "choose another output"
+                    f"{path}: is a scan, and an {kind} map would replace it; choose another output"
                 )
     for scan, target in take(list(targets.items())):
         start, doubts = time.perf_counter(), []
@@ -162,7 +171,13 @@ class _Run:
         kept = find_kept(target, self.settings, digest) if self.resume else None
         if kept and not (self.strict and kept.warnings):  # then it is refused as in a first run
             return CaseResult(
-                scan, target, kept.volumes_ml, kept.fallback, kept.warnings, kept=True
+                scan,
+                target,
+                kept.volumes_ml,
+                kept.fallback,
+                kept.warnings,
+                kept=True,
+                intervals_ml=kept.intervals_ml,
             )
         made = self.segmenter(scan, self.on_window)
         volumes = {label: round(ml, 3) for label, ml in made.volumes_ml.items()}
@@ -175,11 +190,15 @@ class _Run:
                 target, made, self.settings, scan_sha256=digest, files=files, warnings=doubts
             )
         fallback = made.plan.fallback if made.plan else ""
-        return CaseResult(scan, target, volumes, fallback, tuple(doubts))
+        intervals = {
+            label: (round(low, 3), round(high, 3))
+            for label, (low, high) in made.intervals_ml.items()
+        }
+        return CaseResult(scan, target, volumes, fallback, tuple(doubts), intervals_ml=intervals)
 
     def _check(self, scan: Path, target: Path) -> None:
         """See that what is to be written can be, before the work."""
-        check_length(target, self.segmenter.levels)
+        check_length(target, self.segmenter.levels, entropy=self.segmenter.uncertainty)
         check_manifest(target)
         if self.dicom_seg:
             check_dicom_seg(dicom_seg_path(target))
@@ -199,4 +218,7 @@ class _Run:
         for level, attention in made.attention.items():
             path = attention_path(target, level)
             yield write_map(path, attention, made.scan, slope=SLOPE, intercept=-SLOPE)
+        if made.entropy is not None:
+            path = entropy_path(target)
+            yield write_map(path, made.entropy, made.scan, slope=SLOPE, intercept=-SLOPE)
         yield write_labels(target, made.labels, like=made.scan)

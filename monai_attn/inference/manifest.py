@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from monai_attn.data.files import sha256_of, written_whole
 from monai_attn.data.names import manifest_path
 from monai_attn.inference.plan import Plan
 from monai_attn.inference.segment import Segmentation
+from monai_attn.intervals import RATE
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,13 @@ class Kept:
         volumes_ml: the volume of each label found in it, in ml.
         fallback: why a run in focus mode became a full one, or empty.
         warnings: what was doubtful about the scan.
+        intervals_ml: the lowest and the highest plausible volume of each label, if they were asked for.
     """
 
     volumes_ml: dict[int, float]
     fallback: str
     warnings: tuple[str, ...]
+    intervals_ml: dict[int, tuple[float, float]] = field(default_factory=dict)
 
 
 def write_manifest(
@@ -58,6 +61,7 @@ def write_manifest(
         **(_windows(result.plan) if result.plan else {}),
         "volumes_ml": {str(label): round(ml, 3) for label, ml in result.volumes_ml.items()},
         **({"attention": _attention(result)} if result.attention else {}),
+        **({"confidence": _confidence(result)} if result.views_ml else {}),
         "warnings": list(warnings),
         "seconds": {stage: round(value, 3) for stage, value in result.seconds.items()},
     }
@@ -120,7 +124,12 @@ def find_kept(target: Path, settings: Mapping[str, Any], scan_sha256: str) -> Ke
             and all(sha256_of(target.with_name(name)) == value for name, value in files.items())
         )
         volumes = {int(label): float(ml) for label, ml in content["volumes_ml"].items()}
-        kept = Kept(volumes, str(content.get("fallback", "")), tuple(content["warnings"]))
+        intervals = {
+            int(label): (float(low), float(high))
+            for label, (low, high) in content.get("confidence", {}).get("intervals_ml", {}).items()
+        }
+        fallback, warnings = str(content.get("fallback", "")), tuple(content["warnings"])
+        kept = Kept(volumes, fallback, warnings, intervals)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None  # there is none, or it is damaged
     return kept if same else None
@@ -131,6 +140,19 @@ def _attention(result: Segmentation) -> dict[str, Any]:
     return {
         str(level): gate_numbers(stored, result.labels).summary()
         for level, stored in result.attention.items()
+    }
+
+
+def _confidence(result: Segmentation) -> dict[str, Any]:
+    factors = result.confidence.factors
+    intervals = result.intervals_ml
+    return {
+        "temperature": result.confidence.temperature,
+        "views": len(result.views_ml),
+        "rate": {str(label): RATE if label in factors else None for label in intervals},
+        "intervals_ml": {
+            str(label): [round(ml, 3) for ml in ends] for label, ends in intervals.items()
+        },
     }
 
 

@@ -19,9 +19,11 @@ from monai.utils import fall_back_tuple
 from numpy.typing import NDArray
 from torch import Tensor
 
+from monai_attn.calibration import Confidence
 from monai_attn.data.grid import Grid, same_grid, voxel_ml
 from monai_attn.data.volume import read_grid, read_volume
 from monai_attn.grid_transforms import LabelsOnScanGridd, ResampleRASd, ras_grid
+from monai_attn.inference.entropy import with_entropy
 from monai_attn.inference.inferer import AttentionWindowInferer
 from monai_attn.inference.locator import Locator
 from monai_attn.inference.plan import (
@@ -31,14 +33,18 @@ from monai_attn.inference.plan import (
     memory_need,
     used_memory,
 )
+from monai_attn.inference.views import View
 from monai_attn.inference.windows import window_grid
+from monai_attn.intervals import interval
 from monai_attn.monai_io import as_tensor
 from monai_attn.ranks import find_ranks
 from monai_attn.resample import parallel_axes
+from monai_attn.scan_grid import Slab
 from monai_attn.transforms import without
 
 OnWindow = Callable[[int, int | None], None]
 """Called with the windows done and the windows in all, None where that is not known."""
+OnSlab = Callable[[Slab], None]
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,9 @@ class Segmentation:
             0 where nothing was looked at, else 1 to 255 for 0 to 1.
         plan: the windows that ran, where the inferer plans them.
         seconds: how long each stage took.
+        entropy: (X, Y, Z) of the probabilities, if the segmenter was asked for it, stored as attention is.
+        views_ml: the volume in ml of each label in each view, the plain one first, if there are several.
+        confidence: what intervals and entropy rest on.
     """
 
     scan: Grid
@@ -59,17 +68,26 @@ class Segmentation:
     attention: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
     plan: Plan | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+    entropy: NDArray[np.uint8] | None = None
+    views_ml: tuple[dict[int, float], ...] = ()
+    confidence: Confidence = field(default_factory=Confidence)
+
+    @property
+    def intervals_ml(self) -> dict[int, tuple[float, float]]:
+        """The lowest and the highest plausible volume in ml of each label; empty without views."""
+        labels = {label for view in self.views_ml for label in view} | set(self.confidence.factors)
+        return {
+            label: interval(
+                [view.get(label, 0.0) for view in self.views_ml],
+                self.confidence.factors.get(label),
+            )
+            for label in sorted(labels if self.views_ml else ())
+        }
 
     @property
     def volumes_ml(self) -> dict[int, float]:
         """The volume in millilitres of each label that occurs, background left out."""
-        # layer by layer: numpy counts in 8 bytes a voxel
-        classes = int(self.labels.max(initial=0)) + 1
-        counts = np.zeros(classes, dtype=np.int64)
-        for layer in np.moveaxis(self.labels, -1, 0):
-            counts += np.bincount(layer.ravel(order="K"), minlength=classes)
-        voxel = voxel_ml(self.scan.affine)
-        return {label: int(n) * voxel for label, n in enumerate(counts) if label > 0 and n > 0}
+        return _volumes_ml(self.labels, self.scan)
 
 
 @dataclass(frozen=True)
@@ -105,6 +123,9 @@ class Segmenter:
         device: where the network lives.
         channels: channels of the logits.
         levels: the levels whose attention the network returns.
+        uncertainty: whether the entropy of the probabilities is wanted.
+        views: beside the plain one; each takes as long again.
+        confidence: what calibration found of the network.
         memory: bytes the whole process may hold; by default what the machine has, or of that an equal
             share for each rank that torchrun started on it.
         volume: which volume of a scan that holds several, from 0.
@@ -118,16 +139,22 @@ class Segmenter:
     device: torch.device
     channels: int = 2
     levels: tuple[int, ...] = ()
+    uncertainty: bool = False
+    views: tuple[View, ...] = ()
+    confidence: Confidence = field(default_factory=Confidence)
     memory: int | None = None
     volume: int | None = None
     series: str | None = None
 
-    def __call__(self, path: str | Path, on_window: OnWindow | None = None) -> Segmentation:
+    def __call__(
+        self, path: str | Path, on_window: OnWindow | None = None, on_slab: OnSlab | None = None
+    ) -> Segmentation:
         """Segment one scan.
 
         Args:
             path: a NIfTI file, or a folder with a DICOM series.
             on_window: called before the first window and after each.
+            on_slab: called with each slab of logits on the network's grid.
 
         Raises:
             ValueError: one line that names the file, if it cannot be read, would take more memory than
@@ -144,14 +171,18 @@ class Segmenter:
             network = self._counted(image, plan, clock, on_window)
             with clock("labels"):
                 maps: list[NDArray[np.uint8]] = []
-                labels = self._labels(data, plan, network, maps)
+                labels = self._labels(data, plan, network, maps, on_slab)
+                if labels is None or labels.shape != scan.shape:
+                    raise ValueError(
+                        f"{path}: the bundle's postprocessing does not return to the scan's grid"
+                    )
+                views = self._views_ml(data, plan, network, scan, labels)
         clock.seconds["labels"] -= clock.seconds["network"]
-        if labels is None or labels.shape != scan.shape:
-            raise ValueError(
-                f"{path}: the bundle's postprocessing does not return to the scan's grid"
-            )
+        entropy = maps.pop() if self.uncertainty else None
         attention = dict(zip(self.levels, maps, strict=True))
-        return Segmentation(scan, labels, attention, plan, clock.seconds)
+        return Segmentation(
+            scan, labels, attention, plan, clock.seconds, entropy, views, self.confidence
+        )
 
     def check(self, path: str | Path) -> Grid:
         """All that comes before the network: what would be refused is raised, what is doubtful warned of.
@@ -182,7 +213,25 @@ class Segmenter:
             network(window)
             self._wait()
             seconds = time.perf_counter() - start
-        return Outlook(scan, plan, held + self._need(scan, plan), seconds * len(plan.windows))
+        seconds *= len(plan.windows) * (1 + len(self.views))
+        return Outlook(scan, plan, held + self._need(scan, plan), seconds)
+
+    def network_grid(self, scan: Grid) -> tuple[tuple[int, ...], NDArray[np.float64]]:
+        """The shape and the affine of the grid that the network sees a scan on."""
+        for step in self.preprocessing.transforms:
+            if isinstance(step, ResampleRASd):
+                return ras_grid(scan.shape, scan.affine, step.spacing)
+        return scan.shape, scan.affine
+
+    @property
+    def _stitched(self) -> int:
+        """The channels that are stitched."""
+        return self.channels + len(self.levels) + self.uncertainty
+
+    @property
+    def _kept(self) -> int:
+        """The bytes that are kept for each voxel of the scan: labels, those of a view, maps."""
+        return 1 + bool(self.views) + len(self.levels) + self.uncertainty
 
     def _prepare(self, path: str | Path, clock: _Clock) -> tuple[Grid, dict[str, Any]]:
         """The scan's grid, and the network's input under `image`; the scan's voxels are let go."""
@@ -203,7 +252,7 @@ class Segmenter:
         if not isinstance(self.inferer, AttentionWindowInferer):
             return
         scan = read_grid(path, volume=self.volume, series=self.series)
-        size, _ = self._network_grid(scan)
+        size, _ = self.network_grid(scan)
         roi = fall_back_tuple(self.inferer.roi_size, size)
         windows = tuple(window_grid(size, roi, self.inferer.overlap))
         plan = Plan(
@@ -212,7 +261,7 @@ class Segmenter:
             tuple(roi),
             windows,
             len(windows),
-            channels=self.channels + len(self.levels),
+            channels=self._stitched,
         ).on_thickest_axis()
         needed, allowed = used_memory() + self._need(scan, plan), self._allowed()
         if needed > allowed:
@@ -223,18 +272,18 @@ class Segmenter:
 
     def _plan(self, scan: Grid, image: Tensor) -> Plan:
         """The windows of an image (C, *spatial), in batches for which there is memory."""
-        plan = self.inferer.plan(_plain(image)[None], self.channels + len(self.levels))
+        plan = self.inferer.plan(_plain(image)[None], self._stitched)
         if self.device.type == "cuda":
             return plan
-        kept = math.prod(scan.shape) * (1 + len(self.levels))
+        kept = math.prod(scan.shape) * self._kept
         return plan.fitting(self._allowed() - used_memory() - kept)
 
     def _need(self, scan: Grid, plan: Plan) -> int:
         """Bytes of host memory that a scan takes at the peak, on top of what the process holds."""
-        volumes = 1 + len(self.levels)
+        volumes = self._kept
         if self.device.type == "cuda":  # the scan, its pinned copy; then what comes back
             return max(8, volumes) * math.prod(scan.shape)
-        _, affine = self._network_grid(scan)
+        _, affine = self.network_grid(scan)
         straight = parallel_axes(np.linalg.inv(affine) @ scan.affine, scan.shape) is not None
         whole = 0 if straight else plan.channels
         need = memory_need(scan.shape, plan.grid, plan, volumes=volumes, whole=whole).peak
@@ -248,13 +297,6 @@ class Segmenter:
             return self.memory
         return used_memory() + free_memory() // find_ranks().local_size
 
-    def _network_grid(self, scan: Grid) -> tuple[tuple[int, ...], NDArray[np.float64]]:
-        """The shape and the affine of the network's grid."""
-        for step in self.preprocessing.transforms:
-            if isinstance(step, ResampleRASd):
-                return ras_grid(scan.shape, scan.affine, step.spacing)
-        return scan.shape, scan.affine
-
     def _wait(self) -> None:
         """Until the GPU has done what it was told."""
         if self.device.type == "cuda":
@@ -265,7 +307,8 @@ class Segmenter:
         data: dict[str, Any],
         plan: Plan | None,
         network: Callable[[Tensor], Any],
-        maps: list[NDArray[np.uint8]],
+        maps: list[NDArray[np.uint8]] | None = None,
+        on_slab: OnSlab | None = None,
     ) -> NDArray[np.integer] | None:
         """The labels (X, Y, Z) on the scan's grid, or None if they are on another; and the maps."""
         image = data["image"]
@@ -273,10 +316,16 @@ class Segmenter:
         slabwise = len(steps) == 1 and isinstance(steps[0], LabelsOnScanGridd)
         if plan is not None and slabwise:
             slabs = self.inferer.slabs(_plain(image), network, plan)
-            return steps[0].labels(slabs, image, plan.axis, maps if self.levels else None)
-        if self.levels:
+            if on_slab:
+                slabs = _shown(slabs, on_slab)
+            if maps is None or not (self.levels or self.uncertainty):
+                return steps[0].labels(slabs, image, plan.axis)
+            if self.uncertainty:
+                slabs = with_entropy(slabs, self.confidence.temperature)
+            return steps[0].labels(slabs, image, plan.axis, maps)
+        if self.levels or self.uncertainty or on_slab:
             raise ValueError(
-                "the bundle's inferer and postprocessing do not keep attention maps; "
+                "the bundle's inferer and postprocessing do not keep maps and logits; "
                 "use AttentionWindowInferer and LabelsOnScanGridd"
             )
         data["pred"] = self.inferer(image[None], network)[0]
@@ -286,17 +335,33 @@ class Segmenter:
             return None
         return labels[0].cpu().numpy().astype(np.uint16)
 
+    def _views_ml(
+        self,
+        data: dict[str, Any],
+        plan: Plan | None,
+        network: Callable[[Tensor], Any],
+        scan: Grid,
+        plain: NDArray[np.integer],
+    ) -> tuple[dict[int, float], ...]:
+        """The volumes of each view, the plain one first; none where there is no other."""
+        found = [_volumes_ml(plain, scan)] if self.views else []
+        for view in self.views:
+            labels = self._labels(dict(data), plan, view(network))
+            found.append(_volumes_ml(labels, scan) if labels is not None else {})
+        return tuple(found)
+
     def _counted(
         self, image: Tensor, plan: Plan | None, clock: _Clock, on_window: OnWindow | None
     ) -> Callable[[Tensor], Any]:
         """The network, timed, and reporting each window it has seen."""
         total = None
         if plan is not None:
-            total = len(plan.windows)
+            total = len(plan.windows) * (1 + len(self.views))
         elif isinstance(self.inferer, SliceInferer):
             total = None  # until it is called, it has no windows in three dimensions
         elif isinstance(self.inferer, SlidingWindowInferer):
             total = len(window_grid(image.shape[1:], self.inferer.roi_size, self.inferer.overlap))
+            total *= 1 + len(self.views)
         done = 0
         clock.seconds["network"] = 0.0
         if on_window:
@@ -326,6 +391,23 @@ class _Clock:
         start = time.perf_counter()
         yield
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+
+
+def _shown(slabs: Iterator[Slab], on_slab: OnSlab) -> Iterator[Slab]:
+    for slab in slabs:
+        on_slab(slab)
+        yield slab
+
+
+def _volumes_ml(labels: NDArray[np.integer], scan: Grid) -> dict[int, float]:
+    """The volume in millilitres of each label that occurs, background left out."""
+    # layer by layer: numpy counts in 8 bytes a voxel
+    classes = int(labels.max(initial=0)) + 1
+    counts = np.zeros(classes, dtype=np.int64)
+    for layer in np.moveaxis(labels, -1, 0):
+        counts += np.bincount(layer.ravel(order="K"), minlength=classes)
+    voxel = voxel_ml(scan.affine)
+    return {label: int(n) * voxel for label, n in enumerate(counts) if label > 0 and n > 0}
 
 
 def _plain(image: Tensor) -> Tensor:

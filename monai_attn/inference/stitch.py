@@ -151,11 +151,11 @@ class _Sums:
         box = list(self.box)
         box[self.axis] = slice(self.front, layer)
         self.front = layer
-        slab = self._inside(box, done)
+        slab = self._inside(box, done, seen)
         if slab is not None:
             yield slab
 
-    def _inside(self, box: Sequence[slice], outputs: list[Tensor]) -> Slab | None:
+    def _inside(self, box: Sequence[slice], outputs: list[Tensor], seen: Tensor) -> Slab | None:
         """The slab without the padding around the volume."""
         kept, where = [], []
         for part, pad, size in zip(box, self.plan.padding, self.plan.grid, strict=True):
@@ -165,7 +165,7 @@ class _Sums:
             kept.append(slice(low - part.start, high - part.start))
             where.append(slice(low - pad, high - pad))
         logits, *maps = [output[within(kept)] for output in outputs]
-        return Slab(tuple(where), logits, tuple(maps))
+        return Slab(tuple(where), logits, tuple(maps), seen[within(kept)])
 
     def _layers(self, channels: int, depth: int) -> Tensor:
         shape = [s.stop - s.start for s in self.box]

@@ -19,6 +19,7 @@ JSON, CSV = "summary.json", "summary.csv"
 PAUSE = 20  # times as long as writing took, until it is written again
 HEAD = ("case", "status", "scan", "labels")
 MADE = ("segmented", "kept")
+TYPED = ("volumes_ml", "intervals_ml", "warnings")
 Row = dict[str, Any]
 
 
@@ -78,6 +79,11 @@ class Summary:
                 name: round(result.volumes_ml.get(label, 0.0), 3)
                 for label, name in self.names.items()
             }
+            row["intervals_ml"] = {
+                name: list(result.intervals_ml[label])
+                for label, name in self.names.items()
+                if label in result.intervals_ml
+            }
         row["seconds"] = round(result.seconds, 2)
         row["warnings"] = list(result.warnings)
         nothing = "" if result.volumes_ml else "nothing was found"
@@ -108,6 +114,7 @@ def _row(scan: Path, target: Path, status: str) -> Row:
         "scan": str(scan.absolute()),
         "labels": target.name,
         "volumes_ml": {},
+        "intervals_ml": {},
         "seconds": None,
         "warnings": [],
         "reason": "",
@@ -133,7 +140,7 @@ def _others(path: Path) -> dict[str, Row]:
         return {
             row["labels"]: {key: row[key] for key in empty}
             for row in rows
-            if all(isinstance(row[key], type(empty[key])) for key in ("volumes_ml", "warnings"))
+            if all(isinstance(row[key], type(empty[key])) for key in TYPED)
             and Path(row["scan"]).exists()
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -153,10 +160,14 @@ def _table(rows: list[Row], labels: Iterable[str]) -> str:
     names = list(dict.fromkeys([*labels, *others]))
     text = io.StringIO()
     out = csv.writer(text, lineterminator="\n")
+    between = [name for name in names if any(name in row["intervals_ml"] for row in rows)]
     volumes = [f"{name}_ml" for name in names]
-    out.writerow([*HEAD, *volumes, "seconds", "warnings", "reason"])
+    ends = [f"{name}_{end}_ml" for name in between for end in ("low", "high")]
+    out.writerow([*HEAD, *volumes, *ends, "seconds", "warnings", "reason"])
     for row in rows:
         found = [row["volumes_ml"].get(name, "") for name in names]
+        for name in between:
+            found += row["intervals_ml"].get(name, ["", ""])
         out.writerow(
             [
                 *[row[key] for key in HEAD[:-1]],

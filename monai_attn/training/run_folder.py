@@ -32,6 +32,7 @@ from monai_attn.training.overrides import Config, override
 # overlays: a training is of one of these kinds of gates, and makes no locator
 TEMPLATE_ONLY = ("baseline", "hard", "reinforce", "locator")
 RUN, SPLIT = "run.json", "split.json"
+UNCALIBRATED: Config = {"temperature": 1.0, "interval": {}}
 PURPOSE = "Trained by its user; nothing is known of its quality beyond eval/scores.json. Not for patients."
 
 
@@ -86,6 +87,7 @@ def begin(run: Path, request: Request, split: Split, classes: LabelClasses | Non
     }
     train["val_interval"] = min(train["val_interval"], train["epochs"])
     _leave_out_locator(inference)
+    inference |= UNCALIBRATED
     _describe(configs["metadata.json"], request, split, train, classes)
     template = find_bundle(request.bundle)
     make_writable(run)
@@ -195,6 +197,7 @@ def _describe(
     metadata["data_source"] = Path(request.data).name
     metadata["intended_use"] = PURPOSE
     metadata["eval_metrics"] = {}
+    metadata.pop("calibration", None)
     formats = metadata["network_data_format"]
     for side in (formats["inputs"]["image"], formats["outputs"]["pred"]):
         side["spatial_shape"] = train["roi_size"]

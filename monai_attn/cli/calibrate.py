@@ -1,0 +1,93 @@
+"""`monai-attn calibrate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from monai_attn.cli.console import err, out, progress_bars
+from monai_attn.cli.opening import note_code, without_collection
+from monai_attn.cli.options import DebugOption, DeviceOption, path_of
+
+if TYPE_CHECKING:
+    from monai_attn.bundle import Bundle
+    from monai_attn.training.calibrate import Calibration
+
+
+def calibrate(
+    bundle: Annotated[
+        str, typer.Argument(help="A bundle's folder, such as a training's (its config is code).")
+    ],
+    data: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[DATA]",
+            parser=path_of,
+            help="Labelled scans that did not train; by default the training's validation cases.",
+        ),
+    ] = None,
+    interval: Annotated[
+        bool,
+        typer.Option("--interval", help="For the intervals of volumes too; 7 or 8 times the time."),
+    ] = False,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Show how well the bundle's values do, and write nothing."),
+    ] = False,
+    device: DeviceOption = "auto",
+    debug: DebugOption = False,
+) -> None:
+    """Fit a bundle's temperature on labelled scans, so that its probabilities are what they say."""
+    with err.status(f"opening {bundle}"), without_collection():
+        from monai_attn.training.calibrate import calibrate as run
+
+        note_code(bundle)
+    with progress_bars() as progress:
+        task = progress.add_task("cases", total=None)
+        opened, found = run(
+            bundle,
+            data,
+            device=device,
+            intervals=interval,
+            check=check,
+            on_case=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    show(opened, found)
+    if not check:
+        out.print(f"bundle: {opened.root}", highlight=False, markup=False, soft_wrap=True)
+
+
+def show(opened: Bundle, found: Calibration) -> None:
+    """What was found, as a table and a line for each interval."""
+    from monai_attn.calibration import RANGE
+    from monai_attn.intervals import RATE
+
+    temperature = found.confidence.temperature
+    table = Table("", "temperature 1", f"temperature {temperature:g}")
+    names = {
+        "nll": "negative log-likelihood",
+        "ece": "calibration error",
+        "ece_doubtful": "calibration error where doubtful",
+    }
+    for name, (before, after) in found.before_and_after.items():
+        table.add_row(names[name], f"{before:.5f}", f"{after:.5f}")
+    out.print(table)
+    cases = len(found.measured.cases)
+    out.print(f"{cases} cases, {found.measured.voxels} voxels", highlight=False)
+    if temperature in RANGE:
+        out.print("the temperature lies at the edge of its range: look at the labels")
+    if not found.measured.views_ml:
+        return
+    flips = ", ".join(map(str, found.confidence.flip_axes)) or "none"
+    out.print(f"mirror images used: {flips} of the window's axes", highlight=False)
+    for label, name in opened.label_names.items():
+        held = found.held(label)
+        if held:
+            factor = found.confidence.factors[label]
+            said = f"{factor:.2f} spreads to either side, which hold {held[0]} of {held[1]} volumes"
+        else:
+            said = f"no width: too few cases with it for a rate of {RATE:.0%}"
+        out.print(f"intervals of {name}: {said}", highlight=False, soft_wrap=True)

@@ -1,0 +1,49 @@
+"""The same scan in several views: how much volumes change when nothing about the organ has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from monai_attn.inference.stitch import tensors
+
+
+@dataclass(frozen=True)
+class View:
+    """A change of the network's input that leaves the organ as it is; where it moves, it is undone.
+
+    Attributes:
+        gain: what the input is multiplied by.
+        offset: what is added to it then.
+        flip: the spatial axes of a window along which it is mirrored.
+    """
+
+    gain: float = 1.0
+    offset: float = 0.0
+    flip: tuple[int, ...] = ()
+
+    def __call__(self, network: Callable[[Tensor], Any]) -> Callable[[Tensor], Tensor]:
+        """A network of windows (B, C, *spatial) that sees this view.
+
+        Further outputs, such as attention, are left out.
+        """
+        dims = [2 + axis for axis in self.flip]
+
+        def run(windows: Tensor) -> Tensor:
+            seen = (windows * self.gain + self.offset).flip(dims)
+            return tensors(network(seen))[0].flip(dims)
+
+        return run
+
+
+# As far as the intensities of training vary (`monai_attn.augmentation`): by 5 % of the network's range,
+# which is 20 HU for a window of 400, and by a tenth of the contrast.
+GREY = (View(offset=-0.05), View(offset=0.05), View(gain=0.9), View(gain=1.1))
+
+
+def further_views(flip_axes: Iterable[int] = ()) -> tuple[View, ...]:
+    """The views beside the plain one: four of the grey values, and a mirror image for each axis."""
+    return (*GREY, *(View(flip=(axis,)) for axis in flip_axes))

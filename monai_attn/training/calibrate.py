@@ -1,0 +1,258 @@
+"""How far a bundle's probabilities and volumes can be believed, measured on cases that did not train it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from monai_attn.bundle import Bundle, is_shipped, open_bundle
+from monai_attn.calibration import (
+    Confidence,
+    VoxelSample,
+    fit_temperature,
+    nll,
+    reliability,
+)
+from monai_attn.data.cases import find_cases
+from monai_attn.data.datalist import Case
+from monai_attn.data.files import written_whole
+from monai_attn.data.label_classes import mapped_labels
+from monai_attn.data.names import case_name
+from monai_attn.data.splits import read_split
+from monai_attn.inference.views import GREY, further_views
+from monai_attn.intervals import RATE, fit_factor, held, interval
+from monai_attn.training.run_folder import SPLIT
+from monai_attn.training.voxel_draw import VoxelDraw
+
+LOGITS = 2**24  # numbers kept of all cases together: 64 MiB
+SEED = 0
+HARMLESS = 1.5  # times the plain view's mean volume error that a mirror image's may be
+OnCase = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was seen of labelled cases.
+
+    Attributes:
+        cases: their names.
+        sample: of the voxels that a window saw, on the network's grid.
+        voxels: how many those are.
+        truths_ml: for each case the volume in ml of each label in the reference.
+        views_ml: for each case, and each view of it, the volume of each label that was found; empty
+            without intervals.
+    """
+
+    cases: tuple[str, ...]
+    sample: VoxelSample
+    voxels: int
+    truths_ml: tuple[dict[int, float], ...]
+    views_ml: tuple[tuple[dict[int, float], ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a bundle's confidence is, and how well it does on the cases that were measured.
+
+    Attributes:
+        confidence: fitted on them, or the bundle's own.
+        measured: the cases.
+    """
+
+    confidence: Confidence
+    measured: Measured
+
+    @property
+    def before_and_after(self) -> dict[str, tuple[float, float]]:
+        """The negative log-likelihood and the calibration errors, at temperature 1 and at the fitted one."""
+        sample, doubtful = self.measured.sample, self.measured.sample.doubtful
+        own = self.confidence.temperature
+        return {
+            "nll": (nll(sample), nll(sample, own)),
+            "ece": (reliability(sample).ece, reliability(sample, own).ece),
+            "ece_doubtful": (reliability(doubtful).ece, reliability(doubtful, own).ece),
+        }
+
+    def held(self, label: int) -> tuple[int, int] | None:
+        """How many intervals hold the true volume, and of how many; None without a factor."""
+        factor = self.confidence.factors.get(label)
+        if factor is None or not self.measured.views_ml:
+            return None
+        truths, views = volumes_of(label, self.measured, self.confidence.flip_axes)
+        return held(truths, [interval(seen, factor) for seen in views]), len(truths)
+
+
+def calibrate(
+    bundle: str | Path,
+    data: str | Path | None = None,
+    *,
+    device: str = "auto",
+    intervals: bool = False,
+    check: bool = False,
+    on_case: OnCase = lambda done, total: None,
+) -> tuple[Bundle, Calibration]:
+    """Fit a bundle's temperature, and what its intervals need, on labelled cases; write both into it.
+
+    `configs/inference.json` gets the values, `configs/metadata.json` what they were fitted on. No label
+    depends on them.
+
+    Args:
+        bundle: as for `open_bundle`.
+        data: as for `find_cases`; by default the validation cases of the bundle's own training.
+        device: as for `open_bundle`.
+        intervals: whether intervals are wanted too: every scan is seen in 7 or 8 views.
+        check: measure how well the bundle's own values do, and write nothing.
+        on_case: called after each case with how many are done, and of how many.
+
+    Raises:
+        ValueError: if a shipped bundle is named and not found by its path, there are no cases, or one
+            cannot be segmented.
+    """
+    if is_shipped(bundle) and not check:
+        raise ValueError(
+            f"{bundle}: a shipped bundle, which stays as it is; calibrate a copy, by its path, or --check it"
+        )
+    opened = open_bundle(bundle, device)
+    cases = _cases(opened.root, data)
+    measured = measure(opened, cases, intervals=intervals, on_case=on_case)
+    own = opened.segmenter.confidence
+    if check:
+        return opened, Calibration(own, measured)
+    fitted = Calibration(fit(measured, opened), measured)
+    _write(opened.root, fitted, opened.settings)
+    return opened, fitted
+
+
+def measure(
+    opened: Bundle,
+    cases: Sequence[Case],
+    *,
+    intervals: bool = False,
+    on_case: OnCase = lambda done, total: None,
+) -> Measured:
+    """Segment cases, as the bundle does by default, and note what its logits and volumes were.
+
+    Of each case as many voxels are drawn, from a fixed seed, as its share of 64 MiB allows: half of them
+    doubtful ones, see `VoxelSample.doubtful`, half others. Windows that were skipped are background by
+    definition, and left out.
+    """
+    dims = len(opened.metadata["network_data_format"]["inputs"]["image"]["spatial_shape"])
+    segmenter = replace(opened.segmenter, views=further_views(range(dims)) if intervals else ())
+    classes = _classes(opened.root)
+    share = max(2, LOGITS // (opened.segmenter.channels * max(1, len(cases))))
+    samples, truths, views, voxels = [], [], [], 0
+    for done, case in enumerate(cases, 1):
+        draw = VoxelDraw(segmenter, case, classes, share // 2, SEED + done)
+        made = segmenter(case["image"], on_slab=draw)
+        samples.append(draw.sample)
+        voxels += draw.voxels
+        truths.append(draw.truth_ml)
+        views.append(made.views_ml)
+        on_case(done, len(cases))
+    whole = VoxelSample(
+        np.concatenate([one.logits for one in samples]),
+        np.concatenate([one.labels for one in samples]),
+        np.concatenate([one.weights for one in samples]),
+    )
+    names = tuple(case_name(case["image"]) for case in cases)
+    return Measured(names, whole, voxels, tuple(truths), tuple(views) if intervals else ())
+
+
+def fit(measured: Measured, opened: Bundle) -> Confidence:
+    """The confidence that suits what was measured; without intervals what the bundle has of them stays."""
+    temperature = fit_temperature(measured.sample)
+    if not measured.views_ml:
+        return replace(opened.segmenter.confidence, temperature=temperature)
+    labels = range(1, opened.segmenter.channels)
+    axes = range(len(measured.views_ml[0]) - 1 - len(GREY))
+    flips = tuple(axis for axis in axes if all(_harmless(axis, n, measured) for n in labels))
+    factors = {}
+    for label in labels:
+        factor = fit_factor(*volumes_of(label, measured, flips))
+        if factor is not None:
+            factors[label] = factor
+    return Confidence(temperature, flips, factors)
+
+
+def volumes_of(
+    label: int, measured: Measured, flips: Sequence[int]
+) -> tuple[list[float], list[list[float]]]:
+    """A label's true volume and that of each view, in the cases where it is or was found.
+
+    Args:
+        label: above 0.
+        measured: with views of every axis.
+        flips: the axes whose mirror images count.
+    """
+    chosen = [*range(1 + len(GREY)), *(1 + len(GREY) + axis for axis in flips)]
+    truths, views = [], []
+    for truth, seen in zip(measured.truths_ml, measured.views_ml, strict=True):
+        found = [seen[view].get(label, 0.0) for view in chosen]
+        if truth.get(label, 0.0) or found[0]:
+            truths.append(truth.get(label, 0.0))
+            views.append(found)
+    return truths, views
+
+
+def _harmless(axis: int, label: int, measured: Measured) -> bool:
+    """Whether a mirror image is about as good as the scan."""
+    truths, views = volumes_of(label, measured, [axis])
+    errors = np.abs(np.array(views) - np.array(truths)[:, None]) if truths else np.zeros((1, 2))
+    return bool(errors[:, -1].mean() <= HARMLESS * errors[:, 0].mean())
+
+
+def _classes(root: Path) -> dict[int, int]:
+    train = json.loads((root / "configs" / "train.json").read_text(encoding="utf-8"))
+    return mapped_labels(train["num_classes"], train["label_map"])
+
+
+def _cases(root: Path, data: str | Path | None) -> list[Case]:
+    if data is not None:
+        cases = find_cases(data)
+    elif (root / SPLIT).is_file():
+        cases = read_split(root / SPLIT)["validation"]
+    else:
+        raise ValueError(
+            f"{root}: holds no training, and so no validation cases; name labelled cases: calibrate BUNDLE "
+            "DATA"
+        )
+    if not cases:
+        raise ValueError(f"{data or root}: no labelled case; at least one expected: add some")
+    return cases
+
+
+def _write(root: Path, fitted: Calibration, settings: dict[str, Any]) -> None:
+    """Into the bundle's configs: the values, and what they were fitted on."""
+    confidence, measured = fitted.confidence, fitted.measured
+    path = root / "configs" / "inference.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["temperature"] = confidence.temperature
+    config["interval"] = {
+        "flip_axes": list(confidence.flip_axes),
+        "factors": {str(label): factor for label, factor in confidence.factors.items()},
+    }
+    _write_json(path, config)
+    path = root / "configs" / "metadata.json"
+    metadata = json.loads(path.read_text(encoding="utf-8"))
+    metadata["calibration"] = {
+        "cases": list(measured.cases),
+        "mode": settings["mode"],
+        "weights_sha256": settings["weights_sha256"],
+        "voxels": measured.voxels,
+        **{
+            name: {"before": round(before, 5), "after": round(after, 5)}
+            for name, (before, after) in fitted.before_and_after.items()
+        },
+        "interval_rate": RATE if confidence.factors else None,
+    }
+    _write_json(path, metadata)
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    with written_whole(path) as file:
+        file.write((json.dumps(content, indent=4) + "\n").encode())

@@ -1,0 +1,136 @@
+"""Voxels drawn from a segmented case, so that what many cases say fits into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from monai_attn.calibration import DOUBTFUL, VoxelSample
+from monai_attn.data.datalist import Case
+from monai_attn.data.grid import same_grid, voxel_ml
+from monai_attn.data.labels import labels_of
+from monai_attn.data.volume import read_grid, read_volume
+from monai_attn.inference.segment import Segmenter
+from monai_attn.resample import resample_onto
+from monai_attn.scan_grid import Slab
+
+
+class VoxelDraw:
+    """Called with each slab of a case, it draws voxels that a window saw: doubtful ones, and others.
+
+    Each voxel gets a lot from the seed, and those with the lowest lots stay: of each kind every voxel has
+    the same chance, however many slabs there are.
+
+    Args:
+        segmenter: that will segment the case.
+        case: with its label on the scan's grid.
+        classes: the class of each value in the label; a value that is not named is background.
+        size: how many voxels of each kind stay.
+        seed: of the lots.
+
+    Attributes:
+        truth_ml: the volume of each class in the reference, in ml.
+
+    Raises:
+        ValueError: if the label cannot be read or lies on another grid.
+    """
+
+    def __init__(
+        self, segmenter: Segmenter, case: Case, classes: Mapping[int, int], size: int, seed: int
+    ) -> None:
+        self.size = size
+        self.lots = np.random.default_rng(seed)
+        scan = read_grid(case["image"])
+        volume = read_volume(case["label"], fill=None)
+        if volume.shape != scan.shape or not same_grid(scan.shape, volume.affine, scan.affine):
+            raise ValueError(
+                f"{case['label']}: on another grid than {case['image']}; one grid expected: draw the label "
+                "on the scan"
+            )
+        reference = _mapped(labels_of(volume), classes)
+        counts = np.bincount(reference.ravel())
+        ml = voxel_ml(volume.affine)
+        self.truth_ml = {n: int(count) * ml for n, count in enumerate(counts) if n and count}
+        shape, affine = segmenter.network_grid(scan)
+        matrix = np.linalg.inv(volume.affine) @ affine
+        self.reference = resample_onto(
+            torch.from_numpy(reference)[None], matrix, shape, mode="nearest"
+        )[0].numpy()
+        self.kinds = {True: _Drawn(), False: _Drawn()}
+
+    def __call__(self, slab: Slab) -> None:
+        """Draw from a slab."""
+        logits, labels = slab.logits.flatten(1), self.reference[slab.box].ravel()
+        foreground = 1 - logits.float().softmax(dim=0)[0]
+        doubtful = ((foreground >= DOUBTFUL[0]) & (foreground <= DOUBTFUL[1])).cpu().numpy()
+        seen = np.ones(len(labels), bool)
+        if slab.seen is not None:
+            seen = slab.seen.flatten().cpu().numpy()
+        for kind, drawn in self.kinds.items():
+            where = np.flatnonzero(seen & (doubtful == kind))
+            lots = self.lots.random(len(where), dtype=np.float32)
+            few = _lowest(lots, self.size)
+            index = torch.from_numpy(where[few]).to(logits.device)
+            found = logits[:, index].float().T.cpu().numpy()
+            drawn.add(found, labels[where[few]], lots[few], len(where), self.size)
+
+    @property
+    def voxels(self) -> int:
+        """How many were seen."""
+        return sum(kind.count for kind in self.kinds.values())
+
+    @property
+    def sample(self) -> VoxelSample:
+        """What was drawn, each voxel with the number of those it stands for."""
+        kinds = [kind for kind in self.kinds.values() if kind.count]
+        return VoxelSample(
+            np.concatenate([kind.logits for kind in kinds]),
+            np.concatenate([kind.labels for kind in kinds]),
+            np.concatenate(
+                [np.full(len(kind.labels), kind.count / len(kind.labels)) for kind in kinds]
+            ),
+        )
+
+
+@dataclass
+class _Drawn:
+    """Voxels that were drawn so far, and of how many."""
+
+    logits: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    labels: NDArray[np.integer] = field(default_factory=lambda: np.zeros(0, np.uint8))
+    lots: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    count: int = 0
+
+    def add(
+        self,
+        logits: NDArray[np.float32],
+        labels: NDArray[np.integer],
+        lots: NDArray[np.float32],
+        count: int,
+        size: int,
+    ) -> None:
+        before = self.logits.reshape(-1, logits.shape[1])
+        lots = np.concatenate([self.lots, lots])
+        kept = _lowest(lots, size)
+        self.logits = np.concatenate([before, logits])[kept]
+        self.labels = np.concatenate([self.labels, labels])[kept]
+        self.lots = lots[kept]
+        self.count += count
+
+
+def _lowest(lots: NDArray[np.float32], size: int) -> NDArray[np.integer]:
+    if len(lots) <= size:
+        return np.arange(len(lots))
+    return np.argpartition(lots, size)[:size]
+
+
+def _mapped(labels: NDArray[np.integer], classes: Mapping[int, int]) -> NDArray[np.uint8]:
+    """The class of each voxel; a value that is not known is background, as in scores."""
+    mapped = np.zeros(labels.shape, np.uint8 if max(classes.values()) < 256 else np.int32)
+    for value, number in classes.items():
+        mapped[labels == value] = number
+    return mapped
