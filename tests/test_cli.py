@@ -115,6 +115,48 @@ def test_attention_lies_on_the_scans_grid(scan, tiny_bundle, tmp_path, monkeypat
     np.testing.assert_array_equal(*labels)
 
 
+def test_entropy_and_intervals_come_with_the_labels_and_are_kept(
+    scan, tiny_bundle, tmp_path, monkeypatch, capsys
+):
+    arguments = ("segment", scan, "-o", tmp_path, "--bundle", tiny_bundle)
+    assert run(monkeypatch, *arguments, "--uncertainty", "--interval") == 0
+    printed = capsys.readouterr().out
+    name = scan.name.replace(".nii.gz", "")
+    entropy = nib.load(tmp_path / f"{name}_entropy.nii.gz")
+    np.testing.assert_array_equal(entropy.affine, nib.load(scan).affine)
+    values = entropy.get_fdata()
+    assert values.shape == nib.load(scan).shape
+    seen = values[values >= 0]
+    assert 0 < len(seen) < values.size
+    assert seen.max() <= 1
+    said = json.loads((tmp_path / f"{name}_seg.manifest.json").read_text())
+    assert f"{name}_entropy.nii.gz" in said["files_sha256"]
+    assert (said["confidence"]["views"], said["confidence"]["temperature"]) == (5, 1.0)
+    ((low, high),) = said["confidence"]["intervals_ml"].values()
+    volume = said["volumes_ml"]["1"]
+    assert low <= volume <= high
+    assert f"{volume:.1f} ({low:.1f} to {high:.1f})" in printed
+    assert "intervals: 5 views of each scan" in printed
+    summary = (tmp_path / "summary.csv").read_text()
+    assert "pancreas_low_ml,pancreas_high_ml" in summary
+    assert run(monkeypatch, *arguments, "--uncertainty", "--interval", "--resume") == 0
+    assert f"({low:.1f} to {high:.1f})" in capsys.readouterr().out
+    assert ",kept," in (tmp_path / "summary.csv").read_text()
+    (tmp_path / f"{name}_entropy.nii.gz").unlink()
+    assert run(monkeypatch, *arguments, "--uncertainty", "--interval", "--resume") == 0
+    assert (tmp_path / f"{name}_entropy.nii.gz").exists(), "it is a file of the manifest"
+
+
+def test_an_entropy_map_never_replaces_a_scan(scan, tiny_bundle, tmp_path, monkeypatch, capsys):
+    for name in ("a.nii.gz", "a_entropy.nii.gz"):
+        shutil.copy(scan, tmp_path / name)
+    scans = (tmp_path / "a.nii.gz", tmp_path / "a_entropy.nii.gz")
+    arguments = ("-o", tmp_path, "--bundle", tiny_bundle, "--uncertainty")
+    assert run(monkeypatch, "segment", *scans, *arguments) == 2
+    assert "a_entropy.nii.gz: is a scan, and an entropy map would" in capsys.readouterr().err
+    assert (tmp_path / "a_entropy.nii.gz").read_bytes() == scan.read_bytes()
+
+
 def test_a_dry_run_shows_the_plan_and_writes_nothing(
     scan, tiny_bundle, tmp_path, monkeypatch, capsys
 ):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from monai_attn.attention_numbers import gate_numbers
+from monai_attn.calibration import Confidence
 from monai_attn.data.cases import find_images
 from monai_attn.data.grid import Grid
 from monai_attn.data.names import manifest_path
@@ -83,6 +84,26 @@ def test_what_is_complete_and_up_to_date_is_kept(tmp_path):
     assert find_kept(target, SETTINGS, "cd") == Kept({1: 32.0}, "", ("thin",))
 
 
+def test_intervals_are_said_and_kept(tmp_path):
+    target = tmp_path / "a_seg.nii.gz"
+    target.write_bytes(b"labels")
+    views = ({1: 32.0, 2: 5.0}, {1: 30.0}, {1: 36.0, 2: 6.0})
+    wide = Confidence(1.5, factors={1: 2.0})
+    result = replace(segmentation(), views_ml=views, confidence=wide)
+    write_manifest(target, result, SETTINGS, scan_sha256="cd", files=[target])
+    said = json.loads(manifest_path(target).read_text())["confidence"]
+    low, high = said["intervals_ml"].pop("1")
+    assert low + high == pytest.approx(64, abs=0.002)
+    assert said == {
+        "temperature": 1.5,
+        "views": 3,
+        "rate": {"1": 0.8, "2": None},
+        "intervals_ml": {"2": [0, 6]},
+    }
+    kept = find_kept(target, SETTINGS, "cd")
+    assert kept.intervals_ml == {1: (low, high), 2: (0, 6)}
+
+
 def without_labels(target):
     target.unlink()
 
@@ -122,6 +143,7 @@ SPOILT = {
     "binary": lambda target: manifest_path(target).write_bytes(bytes(range(256))),
     "files of another kind": changed(files_sha256=[1]),
     "no word of the labels": changed(files_sha256={}),
+    "intervals of another kind": changed(confidence={"intervals_ml": {"1": [1]}}),
     "volumes of another kind": changed(volumes_ml={"a": "b"}),
 }
 

@@ -7,6 +7,7 @@ from monai_attn.data.names import (
     case_name,
     check_length,
     check_name,
+    entropy_path,
     labels_name,
     manifest_path,
     real_path,
@@ -76,6 +77,17 @@ def test_the_names_of_attention_maps_count_too(tmp_path):
     target = tmp_path / f"{'a' * 237}_seg.nii.gz"
     check_length(target)
     fails("would be a name of 256", check_length, target, [1])
+
+
+def test_the_name_of_the_entropy_counts_too(tmp_path):
+    room = 255 - len("_entropy.nii.gz")
+    for length in (room, room + 1):
+        target = tmp_path / f"{'a' * length}.nii.gz"
+        assert len(entropy_path(target).name) == length + len("_entropy.nii.gz")
+    check_length(tmp_path / f"{'a' * (room - 4)}.nii.gz", entropy=True)
+    target = tmp_path / f"{'a' * (255 - len('.manifest.json'))}.nii.gz"
+    check_length(target)
+    fails("would be a name of 256", check_length, target, entropy=True)
 
 
 def test_a_loop_of_links_leads_somewhere(tmp_path):

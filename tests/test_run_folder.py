@@ -56,6 +56,7 @@ def test_the_run_is_a_bundle_and_does_not_claim_what_its_template_does(tmp_path,
         run / "docs" / "README.md"
     ).read_text()
     assert "phantom" not in text
+    assert "calibration" not in text
     assert "Trained on 2 cases of set and chosen on 1" in text
 
 

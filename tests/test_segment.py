@@ -1,16 +1,21 @@
 """One scan to its labels: on its own grid, in the right place, with progress."""
 
+from dataclasses import replace
+
 import nibabel as nib
 import numpy as np
 import pytest
 import torch
 from monai.inferers import SimpleInferer, SlidingWindowInferer
 from monai.transforms import Compose
+from scipy import ndimage
 
+from monai_attn.calibration import Confidence
 from monai_attn.inference import segment as module
 from monai_attn.inference.batch import segment_files
 from monai_attn.inference.inferer import AttentionWindowInferer
 from monai_attn.inference.segment import Segmenter
+from monai_attn.inference.views import View
 from monai_attn.transforms import postprocessing, preprocessing
 
 # the scans here are blocks, and no CT
@@ -114,3 +119,109 @@ def test_an_outlook_counts_the_scan_once(scan, monkeypatch):
     outlook = ours.outlook(scan)
     assert outlook.memory == 10**6 + ours._need(outlook.scan, outlook.plan)
     assert outlook.plan.total == len(outlook.plan.windows) > 4
+
+
+# --- how sure it is
+
+
+def windowed(network=bright, **options):
+    """A segmenter that keeps maps, slab by slab; windows without a bright voxel are skipped."""
+    inferer = AttentionWindowInferer(
+        (5, 5, 5), overlap=0.2, mode="gaussian", body_mask=lambda image: image[0, 0] > 0.1
+    )
+    return replace(segmenter(network, inferer), **options)
+
+
+def test_entropy_is_high_at_the_edge_low_inside_and_unseen_far_away(scan):
+    result = windowed(uncertainty=True)(scan)
+    plain = windowed()(scan)
+    np.testing.assert_array_equal(result.labels, plain.labels)
+    assert plain.entropy is None
+    assert result.entropy.shape == result.labels.shape
+    inside = np.zeros(result.labels.shape, bool)
+    inside[7:9, 6:9, 4:6] = True
+    seen = result.entropy > 0
+    edge = ndimage.binary_dilation(plain.labels) & (plain.labels == 0)
+    assert seen.any()
+    assert not seen.all(), "where no window was"
+    assert seen[plain.labels > 0].all()
+    assert result.entropy[inside].mean() < 30 < 60 < result.entropy[edge].mean()
+
+
+def test_entropy_follows_the_temperature_and_labels_do_not(scan):
+    results = [
+        windowed(uncertainty=True, confidence=Confidence(temperature))(scan)
+        for temperature in (0.2, 1.0, 5.0)
+    ]
+    means = [result.entropy[result.entropy > 0].mean() for result in results]
+    assert means[0] < means[1] < means[2]
+    for result in results:
+        np.testing.assert_array_equal(result.labels, results[0].labels)
+
+
+def test_entropy_and_attention_are_kept_apart(scan):
+    def network(x):
+        return bright(x), torch.full_like(x, 0.5)
+
+    result = windowed(network, levels=(1,), uncertainty=True)(scan)
+    alone = windowed(uncertainty=True)(scan)
+    assert set(np.unique(result.attention[1])) == {0, 128}
+    np.testing.assert_array_equal(result.entropy, alone.entropy)
+
+
+def test_entropy_needs_an_inferer_that_keeps_maps(scan):
+    with pytest.raises(ValueError, match="do not keep maps and logits; use AttentionWindowInferer"):
+        replace(segmenter(), uncertainty=True)(scan)
+
+
+@pytest.mark.parametrize("make", [windowed, lambda: segmenter()], ids=["slabs", "whole"])
+def test_each_view_has_its_volume_and_the_labels_are_those_of_the_plain_one(scan, make):
+    views = (View(offset=0.3), View(offset=-0.3), View(flip=(0,)))
+    result = replace(make(), views=views)(scan)
+    plain = make()(scan)
+    np.testing.assert_array_equal(result.labels, plain.labels)
+    first, more, less, mirrored = (view[1] for view in result.views_ml)
+    assert first == plain.volumes_ml[1]
+    assert less < first < more
+    assert mirrored == pytest.approx(first)  # a network of single voxels knows no left and right
+    assert result.intervals_ml == {1: (less, more)}
+    assert plain.intervals_ml == {}
+
+
+def test_what_calibration_found_widens_the_interval_also_of_what_was_not_found(scan):
+    wide = Confidence(factors={1: 5.0, 2: 5.0})
+    result = windowed(views=(View(),), confidence=wide)(scan)
+    volume = result.volumes_ml[1]
+    assert result.intervals_ml == {
+        1: (pytest.approx(0.95 * volume), pytest.approx(1.05 * volume)),
+        2: (0.0, 0.0),
+    }
+
+
+def test_progress_counts_the_windows_of_all_views(scan):
+    calls = []
+    windowed(views=(View(), View()))(scan, lambda *call: calls.append(call))
+    total = calls[0][1]
+    assert calls == [(done, total) for done in range(total + 1)]
+    assert total % 3 == 0
+
+
+def test_maps_and_views_count_in_the_plan_of_memory(scan):
+    plain, more = windowed(), windowed(uncertainty=True, views=(View(),))
+    outlooks = [ours.outlook(scan) for ours in (plain, more)]
+    assert [outlook.plan.channels for outlook in outlooks] == [2, 3]
+    needs = [
+        ours._need(outlook.scan, replace(outlook.plan, channels=2))
+        for ours, outlook in zip((plain, more), outlooks, strict=True)
+    ]
+    assert needs[1] - needs[0] >= 2 * 20 * 18 * 11  # a byte each for the map and a view's labels
+
+
+def test_each_slab_of_logits_can_be_looked_at(scan):
+    slabs = []
+    result = windowed()(scan, on_slab=slabs.append)
+    assert slabs[0].logits.shape[0] == 2
+    assert sum(int(slab.seen.sum()) for slab in slabs) > 0
+    shape, _ = windowed().network_grid(result.scan)
+    assert {slab.logits.shape[1:] == slab.seen.shape[1:] for slab in slabs} == {True}
+    assert all(part.stop <= n for slab in slabs for part, n in zip(slab.box, shape, strict=True))

@@ -52,6 +52,21 @@ def test_every_case_with_its_status_its_volumes_and_its_reason(tmp_path):
     assert table[0]["warnings"] == "a: thin | a: tilted"
 
 
+def test_an_interval_has_two_columns_where_there_is_one(tmp_path):
+    cases = targets(tmp_path, "a", "b")
+    (a, at), (b, bt) = cases.items()
+    with Summary(tmp_path, cases, NAMES, SETTINGS) as summary:
+        summary.add(CaseResult(a, at, {1: 70.0}, intervals_ml={1: (68.5, 72.25)}))
+        summary.add(CaseResult(b, bt, {1: 70.0}))
+    content, table = rows(tmp_path)
+    assert [case["intervals_ml"] for case in content["cases"]] == [{"pancreas": [68.5, 72.25]}, {}]
+    assert [(row["pancreas_low_ml"], row["pancreas_high_ml"]) for row in table] == [
+        ("68.5", "72.25"),
+        ("", ""),
+    ]
+    assert "cyst_low_ml" not in table[0]
+
+
 def test_a_run_that_breaks_off_has_its_summary(tmp_path):
     cases = targets(tmp_path, "a", "b")
     (a, at), _ = cases.items()

@@ -1,0 +1,187 @@
+"""A bundle is calibrated on labelled cases: what is fitted, what is written, and what stays."""
+
+import json
+import shutil
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from monai_attn import DEFAULT_BUNDLE
+from monai_attn.bundle import find_bundle, open_bundle
+from monai_attn.calibration import Confidence, VoxelSample, nll
+from monai_attn.cli.app import app
+from monai_attn.training.calibrate import Calibration, Measured, calibrate, fit, volumes_of
+from scans import fails
+
+NOTHING = VoxelSample(np.zeros((0, 2), np.float32), np.zeros(0, int), np.zeros(0))
+
+
+def config(root, name="inference"):
+    return json.loads((root / "configs" / f"{name}.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def calibrated(tiny_bundle, phantoms, tmp_path_factory):
+    """A copy of a tiny bundle, calibrated; and what was found."""
+    root = tmp_path_factory.mktemp("calibrated") / "bundle"
+    shutil.copytree(tiny_bundle, root)
+    opened, found = calibrate(root, phantoms, device="cpu", intervals=True)
+    return root, opened, found
+
+
+def test_what_was_fitted_is_written_into_the_bundle_and_used(calibrated):
+    root, _, found = calibrated
+    assert config(root)["temperature"] == found.confidence.temperature != 1
+    said = config(root, "metadata")["calibration"]
+    assert (len(said["cases"]), said["voxels"]) == (4, found.measured.voxels)
+    assert said["nll"]["after"] < said["nll"]["before"]
+    again = open_bundle(root, "cpu", uncertainty=True, interval=True).segmenter
+    assert again.confidence == found.confidence
+    assert again.uncertainty
+    assert len(again.views) == 4 + len(found.confidence.flip_axes)
+
+
+def test_the_likelihood_is_never_worse_and_no_label_changes(calibrated, phantoms):
+    root, opened, found = calibrated
+    sample, temperature = found.measured.sample, found.confidence.temperature
+    assert nll(sample, temperature) <= nll(sample)
+    scaled = (sample.logits / temperature).argmax(axis=1)
+    np.testing.assert_array_equal(scaled, sample.logits.argmax(axis=1))
+    scan = sorted((phantoms / "imagesTr").iterdir())[0]
+    after = open_bundle(root, "cpu", uncertainty=True, interval=True).segmenter(scan)
+    np.testing.assert_array_equal(after.labels, opened.segmenter(scan).labels)
+
+
+def test_true_volumes_are_those_of_the_label_files(calibrated, phantoms):
+    _, _, found = calibrated
+    for path, truth in zip(
+        sorted((phantoms / "labelsTr").iterdir()), found.measured.truths_ml, strict=True
+    ):
+        label = nib.load(path)
+        voxels = int((np.asarray(label.dataobj) == 1).sum())
+        ml = abs(np.linalg.det(label.affine[:3, :3])) / 1000
+        assert truth == {1: pytest.approx(voxels * ml)}
+
+
+@pytest.mark.slow
+def test_checking_writes_nothing_and_finds_what_calibration_found(calibrated, phantoms):
+    root, _, found = calibrated
+    before = {path: path.read_bytes() for path in (root / "configs").iterdir()}
+    _, checked = calibrate(root, phantoms, device="cpu", intervals=True, check=True)
+    assert checked.confidence == found.confidence
+    for name, values in checked.before_and_after.items():
+        assert values == pytest.approx(found.before_and_after[name])
+    assert checked.held(1) == found.held(1)
+    assert {path: path.read_bytes() for path in (root / "configs").iterdir()} == before
+
+
+def test_a_temperature_alone_leaves_the_intervals_as_they_were(calibrated, phantoms, tmp_path):
+    shutil.copytree(calibrated[0], tmp_path / "bundle")
+    before = config(tmp_path / "bundle")["interval"]
+    calibrate(tmp_path / "bundle", phantoms, device="cpu")
+    assert config(tmp_path / "bundle")["interval"] == before
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:backend openvino")  # balanced weights: close calls are many
+def test_a_network_of_slices_is_mirrored_in_their_two_axes(tiny_slice_bundle, phantoms):
+    _, found = calibrate(tiny_slice_bundle, phantoms, device="cpu", intervals=True, check=True)
+    assert {len(views) for views in found.measured.views_ml} == {1 + 4 + 2}
+    assert found.measured.voxels > 0
+
+
+def test_a_shipped_bundle_stays_as_it_is(phantoms):
+    before = config(find_bundle(DEFAULT_BUNDLE))
+    fails("a shipped bundle, which stays as it is", calibrate, DEFAULT_BUNDLE, phantoms)
+    assert config(find_bundle(DEFAULT_BUNDLE)) == before
+
+
+def test_without_a_training_there_must_be_data(tiny_bundle):
+    fails("holds no training, and so no validation cases; name", calibrate, tiny_bundle)
+
+
+def test_values_that_were_fitted_for_other_weights_are_left_out(calibrated, tmp_path):
+    root = tmp_path / "bundle"
+    shutil.copytree(calibrated[0], root)
+    state = torch.load(root / "models" / "model.pt", weights_only=True)
+    torch.save({name: value + 1e-3 for name, value in state.items()}, root / "models" / "model.pt")
+    with pytest.warns(UserWarning, match="were fitted for other weights, and are left out; run"):
+        opened = open_bundle(root, "cpu", interval=True)
+    assert opened.segmenter.confidence == Confidence()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("temperature", 0),
+        ("temperature", "hot"),
+        ("interval", {"factors": {"7": 1.0}}),
+        ("interval", {"factors": {"pancreas": 1.0}}),
+    ],
+)
+def test_values_that_mean_nothing_are_refused(tiny_bundle, tmp_path, name, value):
+    root = tmp_path / "bundle"
+    shutil.copytree(tiny_bundle, root)
+    path = root / "configs" / "inference.json"
+    path.write_text(json.dumps({**config(root), name: value}))
+    with pytest.raises(ValueError, match="its configs do not make a bundle"):
+        open_bundle(root, "cpu")
+
+
+# --- which views, and how wide: from volumes alone
+
+
+def measured(truths, *views):
+    """Cases of one label: the true volume, and that of the plain view, four grey ones and the flips."""
+    seen = tuple(tuple({1: ml} if ml else {} for ml in case) for case in views)
+    return Measured(
+        tuple("abcdefgh"[: len(truths)]), NOTHING, 0, tuple({1: ml} for ml in truths), seen
+    )
+
+
+def opened_like(tiny_bundle):
+    return open_bundle(tiny_bundle, "cpu", backend="eager")
+
+
+def test_only_mirror_images_that_do_no_harm_are_used(tiny_bundle):
+    grey = [100.0, 99, 101, 100, 100]
+    found = fit(
+        measured([104.0, 96, 104, 96], *[[*grey, 3.0, 105, 95]] * 4), opened_like(tiny_bundle)
+    )
+    assert found.flip_axes == (1, 2)
+    views = volumes_of(1, measured([104.0], [*grey, 3.0, 105, 95]), found.flip_axes)[1]
+    assert views == [[*grey, 105, 95]]
+
+
+def test_the_factor_holds_the_cases_it_was_fitted_on(tiny_bundle):
+    cases = measured([104.0, 96, 103, 98], *[[100.0, 98, 102, 100, 100, 0.0, 0, 0]] * 4)
+    found = Calibration(fit(cases, opened_like(tiny_bundle)), cases)
+    assert found.confidence.factors[1] == pytest.approx(
+        4 / np.std([100, 98, 102, 100, 100]), abs=1e-4
+    )
+    assert found.held(1) == (4, 4)
+
+
+def test_too_few_cases_with_a_label_give_it_no_width(tiny_bundle):
+    cases = measured([104.0, 0, 0, 0], *[[100.0] * 8], *[[0.0] * 8] * 3)
+    found = Calibration(fit(cases, opened_like(tiny_bundle)), cases)
+    assert found.confidence.factors == {}
+    assert found.held(1) is None
+
+
+# --- as a command
+
+
+def test_the_command_shows_before_and_after(tiny_bundle, phantoms, tmp_path):
+    root = tmp_path / "bundle"
+    shutil.copytree(tiny_bundle, root)
+    words = ["calibrate", str(root), str(phantoms), "--device", "cpu"]
+    result = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    said = config(root, "metadata")["calibration"]
+    assert f"{said['ece']['before']:.5f}" in result.output
+    assert f"{said['ece_doubtful']['after']:.5f}" in result.output
+    assert f"4 cases, {said['voxels']} voxels" in result.output
