@@ -21,6 +21,8 @@ TINY = {
     "spacing": [8.0, 8.0, 8.0],
     "roi_size": [32, 32, 16],
 }
+# The values of the shipped weights say nothing of others.
+UNCALIBRATED = {"temperature": 1.0, "interval": {}}
 TINY_SLICES = TINY | {"roi_size": [32, 32]}
 TINY_LOCATOR = {
     "locator_def#channels": [4, 8],
@@ -55,7 +57,8 @@ def phantoms(tmp_path_factory):
 def tiny_bundle(tmp_path_factory):
     """A copy of the shipped bundle whose configs describe a tiny network, with weights that fit it."""
     root = tmp_path_factory.mktemp("bundle") / DEFAULT_BUNDLE
-    copy_tiny(DEFAULT_BUNDLE, root, train=TINY, inference=TINY | TINY_LOCATOR)
+    changes = {"train": TINY, "inference": TINY | TINY_LOCATOR | UNCALIBRATED}
+    copy_tiny(DEFAULT_BUNDLE, root, metadata={"calibration": {}}, **changes)
     save_weights(root, network_def="model.pt", locator_def="locator.pt")
     return root
 
@@ -64,7 +67,8 @@ def tiny_bundle(tmp_path_factory):
 def tiny_slice_bundle(tmp_path_factory):
     """The same of the bundle that goes slice by slice."""
     root = tmp_path_factory.mktemp("bundle") / SLICE_BUNDLE
-    copy_tiny(SLICE_BUNDLE, root, train=TINY_SLICES, inference=TINY_SLICES)
+    changes = {"train": TINY_SLICES, "inference": TINY_SLICES | UNCALIBRATED}
+    copy_tiny(SLICE_BUNDLE, root, metadata={"calibration": {}}, **changes)
     save_weights(root, network_def="model.pt")
     balance(root)
     return root

@@ -12,6 +12,7 @@ from scipy import ndimage
 
 from monai_attn.calibration import Confidence
 from monai_attn.inference import segment as module
+from monai_attn.inference.entropy import entropy
 from monai_attn.inference.batch import segment_files
 from monai_attn.inference.inferer import AttentionWindowInferer
 from monai_attn.inference.segment import Segmenter
@@ -133,7 +134,8 @@ def windowed(network=bright, **options):
 
 
 def test_entropy_is_high_at_the_edge_low_inside_and_unseen_far_away(scan):
-    result = windowed(uncertainty=True)(scan)
+    soft = Confidence(temperature=5.0)
+    result = windowed(uncertainty=True, confidence=soft)(scan)
     plain = windowed()(scan)
     np.testing.assert_array_equal(result.labels, plain.labels)
     assert plain.entropy is None
@@ -142,10 +144,12 @@ def test_entropy_is_high_at_the_edge_low_inside_and_unseen_far_away(scan):
     inside[7:9, 6:9, 4:6] = True
     seen = result.entropy > 0
     edge = ndimage.binary_dilation(plain.labels) & (plain.labels == 0)
+    certain = round(254 * float(entropy(torch.tensor([[-2.0], [2.0]])))) + 1
     assert seen.any()
     assert not seen.all(), "where no window was"
-    assert seen[plain.labels > 0].all()
-    assert result.entropy[inside].mean() < 30 < 60 < result.entropy[edge].mean()
+    assert seen[inside].all()
+    assert abs(result.entropy[inside].astype(int) - certain).max() <= 1
+    assert result.entropy[edge & seen].mean() > 1.3 * certain
 
 
 def test_entropy_follows_the_temperature_and_labels_do_not(scan):
