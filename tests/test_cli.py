@@ -127,7 +127,7 @@ def test_entropy_and_intervals_come_with_the_labels_and_are_kept(
     values = entropy.get_fdata()
     assert values.shape == nib.load(scan).shape
     seen = values[values >= 0]
-    assert 0 < len(seen) < values.size
+    assert len(seen) > values.size / 10
     assert seen.max() <= 1
     said = json.loads((tmp_path / f"{name}_seg.manifest.json").read_text())
     assert f"{name}_entropy.nii.gz" in said["files_sha256"]

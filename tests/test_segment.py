@@ -12,8 +12,8 @@ from scipy import ndimage
 
 from monai_attn.calibration import Confidence
 from monai_attn.inference import segment as module
-from monai_attn.inference.entropy import entropy
 from monai_attn.inference.batch import segment_files
+from monai_attn.inference.entropy import entropy
 from monai_attn.inference.inferer import AttentionWindowInferer
 from monai_attn.inference.segment import Segmenter
 from monai_attn.inference.views import View

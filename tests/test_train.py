@@ -78,6 +78,16 @@ def test_the_validation_cases_are_scored(trained):
     assert "mean of 2" in output
 
 
+def test_the_run_is_calibrated_on_its_validation_cases(trained):
+    run, output = trained
+    metadata = json.loads((run / "configs" / "metadata.json").read_text())
+    inference = json.loads((run / "configs" / "inference.json").read_text())
+    cases = [_name(case["image"]) for case in read_split(run / "split.json")["validation"]]
+    assert metadata["calibration"]["cases"] == cases
+    assert f"temperature {inference['temperature']:g}" in output
+    assert inference["interval"]["factors"] == {}, "those of the template are of other weights"
+
+
 def test_best_and_last_are_there_and_the_cache_is_not(trained):
     run, _ = trained
     state = torch.load(run / "training" / "last.pt", weights_only=True)
