@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import warnings
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -83,6 +84,17 @@ def test_each_case_stands_for_itself(folder, tiny_bundle, tmp_path, monkeypatch,
     reasons = {row["case"]: row["reason"] for row in json.loads((out / JSON).read_text())["cases"]}
     assert "a web page, not a scan" in reasons["page"]
     assert reasons["long" * 60].endswith("rename the scan"), "before the work, not by the system"
+
+
+def test_a_result_reaches_another_rank_whole():
+    result = CaseResult(
+        Path("a.nii.gz"),
+        Path("out/a_seg.nii.gz"),
+        {1: 70.5, 2: 3.0},
+        warnings=("a: thin",),
+        intervals_ml={1: (68.25, 72.75), 2: (0.0, 4.0)},
+    )
+    assert CaseResult.unpacked(result.packed()) == result
 
 
 def test_a_pipe_is_no_scan_and_is_not_waited_for(tiny_bundle, tmp_path, monkeypatch, capsys):
