@@ -1,12 +1,8 @@
 """Pictures of one case to check it by: arrays in, a figure or a PNG out.
 
-Arrays are indexed (X, Y, Z), with an affine from voxel index to RAS mm as nibabel gives it. Every
-grid is first flipped and permuted to its closest RAS order, so that a picture depends on the
-patient and not on how the file was stored.
-
-Panels follow the radiological convention: the patient's right at the left of the axial and the
-coronal plane, anterior at the left of the sagittal plane, anterior or superior up. Matplotlib's
-object-oriented API is used throughout: no window, no global state.
+Arrays are indexed (X, Y, Z), with an affine from voxel index to RAS mm as nibabel gives it; `planes`
+says how they are shown. Matplotlib's object-oriented API is used throughout: no window, no global
+state.
 """
 
 from __future__ import annotations
@@ -22,14 +18,23 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
-from nibabel.affines import apply_affine, obliquity, voxel_sizes
-from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
+from nibabel.affines import apply_affine
 
 from monai_attn.data.files import written_whole
+from monai_attn.data.grid import voxel_ml
+from monai_attn.report.planes import (
+    NEGATIVE,
+    PLANES,
+    POSITIVE,
+    REFERENCE_COLOUR,
+    Marked,
+    Plane,
+    label_colour,
+    ras_affine,
+    tilt,
+    to_ras,
+)
 
-# after Okabe and Ito, told apart by colour-blind readers; their sky blue is the reference's
-LABEL_COLOURS = ("#ffa51f", "#12c48b", "#f0e442", "#f07ab8", "#ff6a3d", "#b79bff")
-REFERENCE_COLOUR = "#56c8ff"
 BACKGROUND, PANEL, TEXT, MUTED = "#101216", "#000000", "#f2f2f2", "#9aa0aa"
 DASHES = (0, (3.5, 2.0))
 
@@ -37,25 +42,9 @@ WIDTH = 15.0  # inches, as are the next four: around, between, above and below t
 SIDE, GAP, HEAD, FOOT = 0.3, 0.25, 0.9, 0.45
 MIN_ROW, MAX_ROW = 2.0, 7.0  # inches: room for the marks; a long, narrow scan fits a screen
 DPI = 128  # 1920 pixels wide
-FIELD_MM = 280.0  # most of an abdomen; larger scans are cut to this: a pancreas stays large
-MARGIN_MM = 20.0  # of context around labels that exceed the field
 LEGEND_ENTRIES = 4  # what fits in one line beside the reference
 TITLE_LENGTH = 70  # characters that leave room for the volumes
 SCALE_BARS_MM = (50, 20, 10, 5, 2, 1)
-POSITIVE, NEGATIVE = "RAS", "LPI"  # the direction letters of the axes 0, 1, 2
-
-
-@dataclass(frozen=True)
-class Plane:
-    """A plane perpendicular to the axis `through`; `across` runs leftwards, `up` upwards."""
-
-    name: str
-    through: int
-    across: int
-    up: int
-
-
-PLANES = (Plane("axial", 2, 0, 1), Plane("coronal", 1, 0, 2), Plane("sagittal", 0, 1, 2))
 
 
 @dataclass(frozen=True)
@@ -68,54 +57,21 @@ class Case:
     affine: np.ndarray
 
     @cached_property
-    def spacing(self) -> list[float]:
-        """Voxel size along each axis, mm."""
-        return [float(size) for size in voxel_sizes(self.affine)]
-
-    @cached_property
-    def marked(self) -> np.ndarray:
-        """Mask of what the planes go through: the labels, or else the reference."""
-        mask: np.ndarray = self.labels > 0
-        return mask if self.reference is None or mask.any() else self.reference > 0
-
-    @cached_property
-    def centre(self) -> tuple[int, int, int]:
-        """Voxel that the three planes meet in."""
-        areas = [self._areas(axis) for axis in range(3)]
-        if not areas[2].any():
-            x, y, z = (size // 2 for size in self.image.shape)
-            return x, y, z
-        return _middle(areas[0]), _middle(areas[1]), int(np.argmax(areas[2]))
-
-    @cached_property
-    def fields(self) -> list[tuple[float, float]]:
-        """Range drawn along each axis, mm from the centre of voxel 0."""
-        return [self._field(axis) for axis in range(3)]
+    def marked(self) -> Marked:
+        """What the planes go through: the labels, or else the reference."""
+        mask = self.labels > 0
+        if self.reference is not None and not mask.any():
+            mask = self.reference > 0
+        return Marked(mask, self.affine)
 
     def slice(self, array: np.ndarray, plane: Plane) -> np.ndarray:
         """Voxels of the plane, shape (up, across)."""
-        section: np.ndarray = array.take(self.centre[plane.through], axis=plane.through).T
+        section: np.ndarray = array.take(self.marked.centre[plane.through], axis=plane.through).T
         return section
 
     def millilitres(self, voxels: int) -> float:
-        """Volume of so many voxels; the determinant holds for sheared grids too."""
-        return float(voxels * abs(np.linalg.det(self.affine[:3, :3])) / 1000)
-
-    def _areas(self, axis: int) -> np.ndarray:
-        others = tuple(other for other in range(3) if other != axis)
-        areas: np.ndarray = self.marked.sum(axis=others)
-        return areas
-
-    def _field(self, axis: int) -> tuple[float, float]:
-        size = self.spacing[axis]
-        low, high = -size / 2, (self.image.shape[axis] - 0.5) * size
-        width = min(FIELD_MM, high - low)
-        start = min(max(self.centre[axis] * size - width / 2, low), high - width)
-        stop = start + width
-        for end in np.flatnonzero(self._areas(axis))[[0, -1]] if self.marked.any() else ():
-            start = min(start, max(low, end * size - MARGIN_MM))
-            stop = max(stop, min(high, end * size + MARGIN_MM))
-        return start, stop
+        """Volume of so many voxels."""
+        return voxels * voxel_ml(self.affine)
 
 
 def case_figure(
@@ -153,8 +109,13 @@ def case_figure(
         >>> save_figure(figure, "case_7.png")  # doctest: +SKIP
     """
     _check_inputs(image, labels, affine, reference, window)
-    case = _to_ras(image, labels, affine, reference)
-    sizes = [stop - start for start, stop in case.fields]
+    case = Case(
+        to_ras(image, affine),
+        to_ras(labels, affine),
+        None if reference is None else to_ras(reference, affine),
+        ras_affine(affine, image.shape),
+    )
+    sizes = [stop - start for start, stop in case.marked.fields]
     widths, heights = [sizes[p.across] for p in PLANES], [sizes[p.up] for p in PLANES]
     inches_per_mm = min((WIDTH - 2 * SIDE - 2 * GAP) / sum(widths), MAX_ROW / max(heights))
     row = max(MIN_ROW, max(heights) * inches_per_mm)
@@ -237,28 +198,9 @@ def _check_inputs(
         raise ValueError(f"window: {window}; (low, high) in HU expected: give the lower one first")
 
 
-def _to_ras(
-    image: np.ndarray, labels: np.ndarray, affine: np.ndarray, reference: np.ndarray | None
-) -> Case:
-    orientation = io_orientation(affine)
-    return Case(
-        image=apply_orientation(image, orientation),
-        labels=apply_orientation(labels, orientation),
-        reference=None if reference is None else apply_orientation(reference, orientation),
-        affine=affine @ inv_ornt_aff(orientation, image.shape),
-    )
-
-
-def _middle(areas: np.ndarray) -> int:
-    """Index of the labelled slice nearest to the centre of mass, which may fall in a gap."""
-    labelled = np.flatnonzero(areas)
-    centre = np.average(np.arange(len(areas)), weights=areas)
-    return int(labelled[np.argmin(np.abs(labelled - centre))])
-
-
 def _draw_plane(axes: Axes, plane: Plane, case: Case, window: tuple[float, float]) -> None:
     axes.set_facecolor(PANEL)
-    shape, spacing = case.image.shape, case.spacing
+    shape, spacing = case.image.shape, case.marked.spacing
     edges = [(-spacing[i] / 2, (shape[i] - 0.5) * spacing[i]) for i in (plane.across, plane.up)]
     axes.imshow(
         case.slice(case.image, plane),
@@ -272,15 +214,15 @@ def _draw_plane(axes: Axes, plane: Plane, case: Case, window: tuple[float, float
     )
     labels = case.slice(case.labels, plane)
     for label in np.unique(labels[labels > 0]):
-        _draw_contour(axes, plane, case, labels == label, _colour(int(label)), "solid")
+        _draw_contour(axes, plane, case, labels == label, label_colour(int(label)), "solid")
     if case.reference is not None:
         reference = case.slice(case.reference, plane)
         for label in np.unique(reference[reference > 0]):
             _draw_contour(axes, plane, case, reference == label, REFERENCE_COLOUR, DASHES)
 
-    start, stop = case.fields[plane.across]
+    start, stop = case.marked.fields[plane.across]
     axes.set_xlim(stop, start)
-    axes.set_ylim(*case.fields[plane.up])
+    axes.set_ylim(*case.marked.fields[plane.up])
     _draw_cuts(axes, plane, case)
     _draw_marks(axes, plane, case)
     _draw_scale_bar(axes, stop - start)
@@ -296,7 +238,7 @@ def _draw_contour(
 ) -> None:
     padded = np.pad(mask, 1).astype(np.float32)  # closes contours at the edge of the volume
     across, up = (
-        np.arange(-1, size - 1) * case.spacing[axis]
+        np.arange(-1, size - 1) * case.marked.spacing[axis]
         for size, axis in zip(padded.T.shape, (plane.across, plane.up), strict=True)
     )
     axes.contour(
@@ -306,8 +248,10 @@ def _draw_contour(
 
 def _draw_cuts(axes: Axes, plane: Plane, case: Case) -> None:
     """Ticks around the panel where the other two planes cut it."""
-    axes.set_xticks([case.centre[plane.across] * case.spacing[plane.across]], labels=[""])
-    axes.set_yticks([case.centre[plane.up] * case.spacing[plane.up]], labels=[""])
+    axes.set_xticks(
+        [case.marked.centre[plane.across] * case.marked.spacing[plane.across]], labels=[""]
+    )
+    axes.set_yticks([case.marked.centre[plane.up] * case.marked.spacing[plane.up]], labels=[""])
     axes.tick_params(top=True, right=True, color=MUTED, length=5, width=1)
     for spine in axes.spines.values():
         spine.set_color("#3a3f47")
@@ -315,14 +259,14 @@ def _draw_cuts(axes: Axes, plane: Plane, case: Case) -> None:
 
 def _draw_marks(axes: Axes, plane: Plane, case: Case) -> None:
     marks = (
-        (0.012, 0.5, POSITIVE[plane.across], "left", "center"),
-        (0.988, 0.5, NEGATIVE[plane.across], "right", "center"),
-        (0.5, 0.985, POSITIVE[plane.up], "center", "top"),
-        (0.5, 0.015, NEGATIVE[plane.up], "center", "bottom"),
+        (0.012, 0.5, "left", "center"),
+        (0.988, 0.5, "right", "center"),
+        (0.5, 0.985, "center", "top"),
+        (0.5, 0.015, "center", "bottom"),
     )
-    for x, y, letter, horizontal, vertical in marks:
+    for (x, y, horizontal, vertical), letter in zip(marks, plane.letters, strict=True):
         _write(axes, x, y, letter, size=13, weight="bold", ha=horizontal, va=vertical)
-    position = apply_affine(case.affine, case.centre)[plane.through]
+    position = apply_affine(case.affine, case.marked.centre)[plane.through]
     letter = (POSITIVE if position >= 0 else NEGATIVE)[plane.through]
     caption = f"{plane.name}  {letter} {abs(position):.0f} mm"
     _write(axes, 0.012, 0.985, caption, size=11, ha="left", va="top")
@@ -378,7 +322,7 @@ def _draw_legend(figure: Figure, case: Case) -> None:
         Line2D(
             [],
             [],
-            color=_colour(label),
+            color=label_colour(label),
             linewidth=2.5,
             label=f"label {label}: {case.millilitres(counts[label]):.1f} ml",
         )
@@ -409,11 +353,11 @@ def _draw_legend(figure: Figure, case: Case) -> None:
 
 def _draw_foot(figure: Figure, case: Case, window: tuple[float, float]) -> None:
     low, high = window
-    size = " \u00d7 ".join(f"{size:.2f}" for size in case.spacing)
+    size = " \u00d7 ".join(f"{size:.2f}" for size in case.marked.spacing)
     parts = [f"W {high - low:g}  L {(low + high) / 2:g} HU", f"voxels {size} mm"]
-    tilt = float(np.degrees(obliquity(case.affine).max()))
-    if tilt >= 1:
-        parts.append(f"planes along the scan's own axes, up to {tilt:.0f}\u00b0 oblique")
+    degrees = tilt(case.affine)
+    if degrees >= 1:
+        parts.append(f"planes along the scan's own axes, up to {degrees:.0f}\u00b0 oblique")
     parts.append("axial and coronal: the patient's right at the left")
     figure.text(
         SIDE / WIDTH,
@@ -438,8 +382,3 @@ def _shorten(title: str) -> str:
 def _counts(labels: np.ndarray) -> dict[int, int]:
     values, counts = np.unique(labels[labels > 0], return_counts=True)
     return {int(value): int(count) for value, count in zip(values, counts, strict=True)}
-
-
-def _colour(label: int) -> str:
-    """One label has one colour in every picture."""
-    return LABEL_COLOURS[(label - 1) % len(LABEL_COLOURS)]
