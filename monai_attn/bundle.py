@@ -174,8 +174,8 @@ def open_bundle(
         ]
         image = metadata["network_data_format"]["inputs"]["image"]
         channels, dims = image["num_channels"], len(image["spatial_shape"])
-        classes = len(metadata["network_data_format"]["outputs"]["pred"]["channel_def"])
-        confidence = _confidence(parser, classes)
+        labels = metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
+        confidence = _confidence(parser, len(labels))
     except Exception as error:  # a config is code: it can raise anything
         raise ValueError(f"{root}: its configs do not make a bundle ({reason(error)})") from error
     network, preprocessing, inferer, postprocessing = parts
@@ -205,7 +205,7 @@ def open_bundle(
         network=run,
         postprocessing=postprocessing,
         device=where,
-        channels=classes,
+        channels=len(labels),
         levels=levels,
         uncertainty=uncertainty,
         views=further_views(confidence.flip_axes) if interval else (),
@@ -218,6 +218,9 @@ def open_bundle(
     settings = {
         "monai_attn": monai_attn.__version__,
         "bundle": {"name": root.name, "version": metadata.get("version", "")},
+        "intended_use": metadata.get("intended_use", ""),
+        "labels": {number: name for number, name in labels.items() if int(number) > 0},
+        "intensity_range": parser.get("intensity_range"),
         "bundle_sha256": sha256_of(*sorted(_parts(root))),
         "weights_sha256": sha256_of(weights),
         "device": where.type,  # whichever of several GPUs made it, the labels are the same

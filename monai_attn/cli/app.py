@@ -19,6 +19,7 @@ from monai_attn.cli.doctor import doctor
 from monai_attn.cli.evaluate import evaluate
 from monai_attn.cli.phantom import phantom
 from monai_attn.cli.plan import plan
+from monai_attn.cli.report import report
 from monai_attn.cli.segment import segment
 from monai_attn.cli.train import train
 
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 for command in (
     segment,
+    report,
     train,
     plan,
     evaluate,

@@ -27,6 +27,7 @@ from monai_attn.cli.options import (
     VolumeOption,
     path_of,
 )
+from monai_attn.cli.report import check_page, make_report
 from monai_attn.cli.together import together
 
 if TYPE_CHECKING:
@@ -75,6 +76,13 @@ def segment(
         typer.Option(
             "--interval",
             help="Also give an interval around each volume; 5 to 8 times the network's time.",
+        ),
+    ] = False,
+    report: Annotated[
+        bool,
+        typer.Option(
+            "--report",
+            help="Also write report.html, to look through; --attention and --uncertainty add maps to it.",
         ),
     ] = False,
     volume: VolumeOption = None,
@@ -126,12 +134,18 @@ def segment(
         folder = output if targets and output not in targets.values() else None
         for parent in {target.parent for target in targets.values()}:
             make_writable(parent)
+            if report:
+                check_page(parent)
         # before the first label map is written, every rank has listed the scans
         listed = sha256("\n".join(map(ascii, scans)).encode()).hexdigest()[:12]
         team.agree({"scans": len(scans), "scans_sha256": listed, **opened.settings})
         seg = opened.label_names if dicom_seg else None
         options = {"resume": resume, "strict": strict, "dicom_seg": seg}
         failed = _segment(opened, targets, folder, team, **options)
+        if (
+            report and targets and team.first and (folder or not failed)
+        ):  # one that failed alone leaves nothing
+            make_report(folder or next(iter(targets.values())).parent)
         out.print(f"bundle: {opened.root}", highlight=False, soft_wrap=True)
         out.print(opened.notice, style="yellow")
         if failed:

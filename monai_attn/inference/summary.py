@@ -7,6 +7,7 @@ import io
 import json
 import time
 from collections.abc import Iterable, Mapping
+from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -97,7 +98,12 @@ class Summary:
         with alone_in(self.folder):  # another run may write its cases too
             rows = {**_others(self.folder / JSON), **self.rows}
             ordered = [rows[name] for name in sorted(rows)]
-            content = {"settings": self.settings, "counts": _counts(ordered), "cases": ordered}
+            content = {
+                "settings": self.settings,
+                "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                "counts": _counts(ordered),
+                "cases": ordered,
+            }
             with written_whole(self.folder / JSON) as file:
                 file.write((json.dumps(content, indent=2) + "\n").encode())
             with written_whole(self.folder / CSV) as file:

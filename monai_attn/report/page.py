@@ -1,0 +1,468 @@
+"""One page for a run: every case with its numbers, and its slices to look through. It needs no network.
+
+All that comes from files is escaped by the template, and the page allows no script but its own. Cases are
+read one at a time, as the page is written.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from matplotlib import colormaps
+from matplotlib.colors import to_hex
+from nibabel.affines import voxel_sizes
+
+from monai_attn.data.errors import case_error
+from monai_attn.data.files import written_whole
+from monai_attn.data.layouts import FIRST
+from monai_attn.data.names import REPORT
+from monai_attn.report.planes import NEGATIVE, PLANES, POSITIVE, REFERENCE_COLOUR
+from monai_attn.report.records import Record, Run, number, read_run
+from monai_attn.report.viewer import LIMIT, MAP_STEPS, View, view_case
+from monai_attn.scores import CaseScore
+
+MARK = "monai-attn report"
+PAGE_LIMIT = 200_000_000  # characters of all cases together: browsers cannot hold 500 million
+LEAST = 1_000_000  # and of one, however many there are
+MAP_COLOURS = {"attention": "viridis", "entropy": "inferno"}
+ABOUT_ATTENTION = "evidence to check, no explanation"
+ABSENT = "\u2013"
+Dict = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class References:
+    """What the labels of a run are compared with.
+
+    Attributes:
+        scores: of the cases, by name.
+        files: a reference for each label map, by the label map's file name.
+        faults: why a case has none, by the label map's file name.
+    """
+
+    scores: tuple[CaseScore, ...] = ()
+    files: Mapping[str, Path] | None = None
+    faults: Mapping[str, str] | None = None
+
+
+def write_report(
+    folder: str | Path,
+    path: str | Path | None = None,
+    *,
+    references: References | None = None,
+    on_case: Callable[[int, int], None] = lambda done, total: None,
+) -> Path:
+    """Write the report of a run, whole or not at all.
+
+    The same files give the same report: its date is that of the run's summary.
+
+    Args:
+        folder: what `segment` wrote to.
+        path: the page, which ends in .html; `report.html` in the folder by default.
+        references: to compare with, if there are any.
+        on_case: called after each case with how many are done, and of how many.
+
+    Returns:
+        The path written.
+
+    Raises:
+        ValueError: if the folder holds no run, or another file would be lost.
+
+    Example:
+        >>> write_report("out")  # doctest: +SKIP
+        PosixPath('out/report.html')
+    """
+    run = read_run(folder)
+    path = Path(path) if path else run.folder / REPORT
+    check_replaceable(path)
+    content = _content(run, references or References(), on_case)
+    template = _environment().get_template("report.html")
+    with written_whole(path) as file:
+        for part in template.generate(content):
+            # a name that is no UTF-8 is shown as far as it is
+            file.write(part.encode(errors="backslashreplace"))
+    return path
+
+
+def check_replaceable(path: Path) -> None:
+    """See that where a report goes there is nothing, or an older report.
+
+    Raises:
+        ValueError: if there is another file, which would be lost, or the name ends in another suffix.
+    """
+    if path.suffix.lower() != ".html":
+        raise ValueError(f"{path}: suffix '{path.suffix}'; '.html' expected: rename the file")
+    begins = f"<!DOCTYPE html>\n<!-- {MARK} -->".encode()
+    try:
+        with path.open("rb") as file:
+            if file.read(len(begins)) == begins:
+                return
+    except FileNotFoundError:
+        return
+    raise ValueError(f"{path}: is no report of a run, and one would replace it; move it away")
+
+
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("monai_attn.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+
+
+def _content(run: Run, references: References, on_case: Callable[[int, int], None]) -> Dict:
+    loader, environment = PackageLoader("monai_attn.report"), _environment()
+    style, script = (
+        loader.get_source(environment, name)[0] for name in ("report.css", "viewer.js")
+    )
+    shown = [record for record in run.records if record.made]
+    ids = {record.labels.name: f"case-{i}" for i, record in enumerate(run.records, 1)}
+    scores = _scores_by_record(run, references.scores)
+    settings = run.settings
+    return {
+        "mark": MARK,
+        "title": run.folder.resolve().name,
+        "style": Markup(style),
+        "script": Markup(script),
+        "script_hash": Markup(
+            f"sha256-{b64encode(sha256(script.encode()).digest()).decode('ascii')}"
+        ),
+        "facts": [
+            *filter(None, (_bundle(settings), run.date.replace("T", " ").replace("+00:00", " UTC")))
+        ],
+        "notice": _said(settings.get("intended_use")),
+        "settings": [*_settings(settings)],
+        "version": _said(settings.get("monai_attn")),
+        "counts": run.counts.items(),
+        "columns": _columns(run, scores),
+        "rows": [_row(run, record, scores, ids) for record in run.records],
+        "any_shown": bool(shown),
+        "planes": PLANES,
+        "reference_colour": REFERENCE_COLOUR,
+        "cases": _cases(shown, references, scores, ids, on_case),
+        "page": _page_data(),
+    }
+
+
+def _page_data() -> Dict:
+    """What the script needs of all cases."""
+    return {
+        "planes": [
+            {
+                "name": p.name,
+                "through": p.through,
+                "across": p.across,
+                "up": p.up,
+                "letters": p.letters,
+            }
+            for p in PLANES
+        ],
+        "letters": [*map("".join, zip(POSITIVE, NEGATIVE, strict=True))],
+        "reference_colour": REFERENCE_COLOUR,
+        "map_steps": MAP_STEPS,
+        "maps": {
+            kind: [to_hex(colormaps[name](step / MAP_STEPS)) for step in range(MAP_STEPS + 1)]
+            for kind, name in MAP_COLOURS.items()
+        },
+    }
+
+
+# --- the table of all cases
+
+
+def _columns(run: Run, scores: Mapping[str, list[CaseScore]]) -> list[Dict]:
+    columns = [_column("Case"), _column("Status")]
+    columns += [_column(name, "ml", number=True) for name in run.volume_names]
+    columns += [_column(f"Dice {name}".strip(), number=True) for name in _scored(run, scores)]
+    return [*columns, _column("Mode"), _column("Time", "s", number=True), _column("Remarks")]
+
+
+def _column(title: str, unit: str = "", *, number: bool = False) -> Dict:
+    return {"title": title, "unit": unit, "number": number}
+
+
+def _row(
+    run: Run, record: Record, scores: Mapping[str, list[CaseScore]], ids: Mapping[str, str]
+) -> list[Dict]:
+    link = ids[record.labels.name] if record.made else ""
+    dice = {record.named(s.label): s.dice for s in scores.get(record.labels.name, ())}
+    mode = f"{record.mode} (fallback)" if record.fallback else record.mode
+    remarks = [record.reason, *record.warnings, record.fault]
+    return [
+        _cell(record.name, link=link),
+        _cell(record.status, style=record.status.replace(" ", "-")),
+        *[
+            _number_cell(record.volumes_ml.get(name), ".1f", _interval(record, name))
+            for name in run.volume_names
+        ],
+        *[_number_cell(dice.get(name or _only(dice)), ".3f") for name in _scored(run, scores)],
+        _cell(mode),
+        _number_cell(record.seconds, ".1f"),
+        _cell(
+            " \u00b7 ".join(_without_scan(line, record) for line in remarks if line), style="words"
+        ),
+    ]
+
+
+def _cell(
+    text: str, *, key: str | None = None, style: str = "", more: str = "", link: str = ""
+) -> Dict:
+    return {"text": text, "key": key, "style": style, "more": more, "link": link}
+
+
+def _number_cell(value: float | None, form: str, more: str = "") -> Dict:
+    if value is None:
+        return _cell(ABSENT, key="", style="number")
+    return _cell(f"{value:{form}}", key=repr(value), style="number", more=more)
+
+
+def _interval(record: Record, name: str) -> str:
+    ends = record.intervals_ml.get(name)
+    return f"{ends[0]:.1f} to {ends[1]:.1f}" if ends else ""
+
+
+def _scored(run: Run, scores: Mapping[str, list[CaseScore]]) -> list[str]:
+    """The labels with scores, by name; nameless if there is one."""
+    names = [
+        record.named(score.label)
+        for record in run.records
+        for score in scores.get(record.labels.name, ())
+    ]
+    found = [*dict.fromkeys(names)]
+    return [""] if len(found) == 1 else found
+
+
+def _only(values: Mapping[str, float]) -> str:
+    return next(iter(values), "")
+
+
+def _scores_by_record(run: Run, scores: Iterable[CaseScore]) -> dict[str, list[CaseScore]]:
+    """The scores of each case, by the name of its label map's file."""
+    by_case: dict[str, list[CaseScore]] = {}
+    for score in scores:
+        by_case.setdefault(score.case, []).append(score)
+    return {
+        record.labels.name: by_case.get(record.name)
+        or by_case.get(record.name.removesuffix(FIRST), [])
+        for record in run.records
+        if record.made
+    }
+
+
+# --- one case
+
+
+def _cases(
+    records: list[Record],
+    references: References,
+    scores: Mapping[str, list[CaseScore]],
+    ids: Mapping[str, str],
+    on_case: Callable[[int, int], None],
+) -> Iterator[Dict]:
+    """The cases with a label map, one at a time: a scan is let go before the next is read."""
+    limit = min(LIMIT, max(LEAST, PAGE_LIMIT // max(len(records), 1)))
+    for done, record in enumerate(records, 1):
+        file = record.labels.name
+        fault = (references.faults or {}).get(file)
+        notes = [fault] if fault else []
+        view = None
+        try:
+            view = view_case(record, (references.files or {}).get(file), limit=limit)
+            notes += view.notes
+        except (ValueError, OSError) as error:
+            notes += [*filter(None, [record.fault]), case_error(record.labels, error)]
+        yield {
+            "id": ids[file],
+            "name": record.name,
+            "open": done == 1,
+            "chips": _chips(record),
+            "warnings": [_without_scan(line, record) for line in record.warnings],
+            "notes": notes,
+            "tables": [*_tables(record, scores[file])],
+            **_viewed(view, record),
+        }
+        on_case(done, len(records))
+
+
+def _viewed(view: View | None, record: Record) -> Dict:
+    if view is None:
+        return {"view": None}
+    return {
+        "view": {
+            "shape": view.shape,
+            "spacing": [round(float(size), 4) for size in voxel_sizes(view.affine)],
+            "affine": view.affine.round(4).tolist(),
+            "centre": view.centre,
+            "ranges": view.ranges,
+            "window": view.window,
+            "bundle_window": record.settings.get("intensity_range") == [*view.window],
+            "levels": view.levels,
+            "labels": [{"name": name, "colour": colour} for _, name, colour, _ in view.labels],
+            "overlays": [{"key": o.key, "title": o.title, "kind": o.kind} for o in view.overlays],
+            "keys": [*view.volumes],
+        },
+        "volumes": view.volumes.items(),
+        "overlays": view.overlays,
+        "has_image": "image" in view.volumes,
+        "has_reference": "reference" in view.volumes,
+        "labels": [
+            {"name": name, "colour": colour, "ml": f"{ml:.1f} ml"}
+            for _, name, colour, ml in view.labels
+        ],
+        "shown": " ".join(_shown(view)),
+    }
+
+
+def _shown(view: View) -> Iterator[str]:
+    """What was done to show the case."""
+    if max(view.factors) == 1:
+        yield f"Shown at the scan's own {_sizes(view.spacing)} mm."
+    else:
+        blocks = " \u00d7 ".join(map(str, view.factors))
+        yield (
+            f"Shown at {_sizes(voxel_sizes(view.affine))} mm, {blocks} of the scan's voxels of "
+            f"{_sizes(view.spacing)} mm in one; contours follow the labels as shown, and volumes are of "
+            "the whole label map."
+        )
+    if view.levels:
+        fine, coarse = view.steps
+        yield (
+            f"Grey values are kept in 256 steps: {fine:.1f} HU in the middle of the bundle's window, up to "
+            f"{coarse:.0f} HU far from it."
+        )
+    if view.tilt >= 1:
+        yield f"The planes are along the scan's own axes, up to {view.tilt:.0f}\u00b0 oblique."
+
+
+def _sizes(sizes: Iterable[float]) -> str:
+    return " \u00d7 ".join(f"{size:.2f}" for size in sizes)
+
+
+def _chips(record: Record) -> list[str]:
+    volumes = [
+        f"{name} {ml:.1f} ml" + (f" ({_interval(record, name)})" if _interval(record, name) else "")
+        for name, ml in record.volumes_ml.items()
+    ]
+    windows = f"{record.mode}, {record.windows} windows" if record.windows else record.mode
+    return [*volumes, *filter(None, [windows, record.reason])]
+
+
+def _tables(record: Record, scores: list[CaseScore]) -> Iterator[Dict]:
+    if record.attention:
+        yield _attention_table(record)
+    if record.intervals_ml:
+        yield _confidence_table(record)
+    if scores:
+        yield _score_table(record, scores)
+    if record.stages:
+        row = ["seconds", *(f"{seconds:.2f}" for seconds in record.stages.values())]
+        yield {"caption": "Time", "about": "", "head": ["stage", *record.stages], "rows": [row]}
+
+
+def _attention_table(record: Record) -> Dict:
+    labels = [
+        *dict.fromkeys(label for gate in record.attention.values() for label in _shares(gate))
+    ]
+    head = ["level", "mean", "in labels", "elsewhere", "looked at", "below 0.01", "above 0.99"]
+    head += ["entropy, bits", *(f"share in {record.named(label)}" for label in labels)]
+    rows = [
+        [
+            level,
+            *(_number(gate.get(key), ".3f") for key in ("mean", "inside", "outside")),
+            *(_number(gate.get(key), ".1%") for key in ("seen", "dead", "saturated")),
+            _number(gate.get("entropy"), ".3f"),
+            *(_number(_shares(gate).get(label), ".1%") for label in labels),
+        ]
+        for level, gate in sorted(record.attention.items())
+    ]
+    return {"caption": "Attention", "about": ABOUT_ATTENTION, "head": head, "rows": rows}
+
+
+def _confidence_table(record: Record) -> Dict:
+    about = [
+        f"{name} {value:g}"
+        for name, value in record.confidence.items()
+        if name in ("temperature", "views")
+    ]
+    rows = [
+        (name, _number(record.volumes_ml.get(name), ".1f"), f"{low:.1f}", f"{high:.1f}")
+        for name, (low, high) in record.intervals_ml.items()
+    ]
+    head = ("label", "volume, ml", "from", "to")
+    return {"caption": "Confidence", "about": ", ".join(about), "head": head, "rows": rows}
+
+
+def _score_table(record: Record, scores: list[CaseScore]) -> Dict:
+    head = (
+        "label",
+        "Dice",
+        "precision",
+        "recall",
+        "MSD, mm",
+        "HD95, mm",
+        "NSD 2 mm",
+        "reference, ml",
+        "error, ml",
+    )
+    rows = [
+        (
+            record.named(score.label),
+            *(f"{value:.3f}" for value in (score.dice, score.precision, score.recall)),
+            _number(score.surface_distance_mm, ".2f"),
+            _number(score.hd95_mm, ".2f"),
+            f"{score.nsd_2mm:.3f}",
+            f"{score.reference_ml:.1f}",
+            f"{score.volume_error_ml:+.1f}",
+        )
+        for score in scores
+    ]
+    return {"caption": "Against the reference", "about": "", "head": head, "rows": rows}
+
+
+def _shares(gate: Dict) -> Dict:
+    shares = gate.get("shares")
+    return shares if isinstance(shares, dict) else {}
+
+
+def _number(value: Any, form: str) -> str:
+    known = number(value)
+    return ABSENT if known is None else f"{known:{form}}"
+
+
+# --- words
+
+
+def _bundle(settings: Dict) -> str:
+    bundle = settings.get("bundle")
+    bundle = bundle if isinstance(bundle, dict) else {}
+    return " ".join(filter(None, (_said(bundle.get("name")), _said(bundle.get("version")))))
+
+
+def _settings(settings: Dict) -> Iterator[tuple[str, str]]:
+    """What there is to say of the run, a line each; what was left out of it says nothing."""
+    for name, value in settings.items():
+        if name in ("bundle", "intended_use") or value in (None, "", False):
+            continue
+        if isinstance(value, dict):
+            value = ", ".join(f"{key}: {item}" for key, item in value.items())
+        elif isinstance(value, list):
+            value = ", ".join(map(str, value))
+        yield name.replace("_", " "), "yes" if value is True else str(value)
+
+
+def _said(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _without_scan(line: str, record: Record) -> str:
+    """A line without the path that the case stands for."""
+    return line.removeprefix(f"{record.scan}: ")
