@@ -26,6 +26,7 @@ import nibabel as nib
 import numpy as np
 from nibabel.affines import from_matvec
 from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
@@ -48,7 +49,8 @@ MAP_STEPS = 50  # a map's values are shown to 0.02
 MOST_LABELS = 255  # numbers of a byte
 UNSEEN = 0  # the byte of a map where nothing was looked at
 MAP_SLOPE = 1 / 254  # bytes 1 to 255 are 0 to 1
-UNREADABLE = (OSError, EOFError, ValueError, TypeError, zlib.error, ImageFileError)
+LIBRARIES = (EOFError, TypeError, zlib.error, ImageFileError, HeaderDataError)
+UNREADABLE = (OSError, ValueError, *LIBRARIES)
 
 
 @dataclass(frozen=True)
@@ -258,7 +260,7 @@ def _view(
             overlays.append(overlay)
     x, y, z = shown.shape
     i, j, k = (at // factor for at, factor in zip(whole.centre, factors, strict=True))
-    steps = np.array(factors)
+    steps = np.array(factors, float)
     return View(
         affine=whole.affine @ from_matvec(np.diag(steps), (steps - 1) / 2),
         shape=(x, y, z),

@@ -93,20 +93,23 @@ class Viewer {
 
   async need(key) {
     if (!this.volumes.has(key)) {
-      this.volumes.set(key, null);
+      const { volumes } = this; // when the case is closed meanwhile, another holds what is shown
+      volumes.set(key, null);
+      this.root.setAttribute("aria-busy", "true");
       try {
-        this.volumes.set(key, await unpack(`${this.id}-${key}`));
+        volumes.set(key, await unpack(`${this.id}-${key}`));
       } catch (error) {
         const line = this.root.querySelector(".failure");
         line.textContent = `This browser cannot unpack the slices (${error}); use a current one.`;
         line.hidden = false;
       }
+      if ([...this.volumes.values()].every(Boolean)) this.root.removeAttribute("aria-busy");
       this.draw();
     }
   }
 
   release() {
-    this.volumes.clear();
+    this.volumes = new Map();
   }
 
   open() {

@@ -1,0 +1,375 @@
+"""The report as its reader meets it: in a browser, from a file, without a network."""
+
+import io
+import shutil
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from monai_attn.report.page import References, write_report
+from run_folders import AFFINE, organ, row, stored_map, write_case, write_rows
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+SHAPE = (24, 20, 16)
+UNSEEN = np.s_[:8]
+ORANGE, BLUE = (255, 165, 31), (86, 200, 255)
+
+# nothing is being unpacked, and the frame after the next has begun
+SETTLED = """() => !document.querySelector("[aria-busy=true]")
+    && new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(() => go(true))))"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    with playwright.sync_playwright() as run:
+        found = found or run.chromium.executable_path
+        if not Path(found).exists():
+            pytest.skip(f"no browser among {', '.join(BROWSERS)}; install chromium")
+        opened = run.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """A report of a case with everything, one whose scan is gone, one stored askew, and one that failed."""
+    out = tmp_path_factory.mktemp("run") / "out"
+    rng = np.random.default_rng(0)
+    image = rng.uniform(-150, 250, SHAPE).astype(np.float32)
+    attention = stored_map(0.8, SHAPE, UNSEEN)
+    attention[8:, 10:] = 1
+    rows = [
+        write_case(
+            out,
+            "whole",
+            image,
+            organ(SHAPE),
+            attention={1: attention, 2: stored_map(0.4, SHAPE)},
+            entropy=stored_map(0.6, SHAPE),
+        ),
+        write_case(out, "gone", image, organ(SHAPE)),
+        write_case(out, "marked", marked(), organ(SHAPE) * 0),
+        row("<i>bad", status="failed", reason="cut short; copy it again"),
+    ]
+    (out.parent / "scans" / "gone.nii.gz").unlink()
+    reference = out.parent / "reference.nii.gz"
+    nib.Nifti1Image(np.roll(organ(SHAPE), 3, axis=0), AFFINE).to_filename(reference)
+    write_rows(out, *rows)
+    return write_report(out, references=References(files={"whole_seg.nii.gz": reference}))
+
+
+def marked():
+    """Air, but bone at the right, posterior, superior corner of the patient; stored left to right."""
+    image = np.full(SHAPE, -1000.0, np.float32)
+    image[-6:, :5, -4:] = 1000
+    return image
+
+
+class Reader:
+    """A page with one case open, and what it complained about."""
+
+    def __init__(self, browser, report, case="case-1", **options):
+        self.said = []
+        self.page = browser.new_page(**{"viewport": {"width": 1200, "height": 900}, **options})
+        self.page.on("console", lambda message: self.said.append(message.text))
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.on("request", lambda request: self.requested(request.url))
+        self.page.goto(f"{report.as_uri()}#{case}")
+        self.case = self.page.locator(f"#{case}")
+        self.settle()
+
+    def requested(self, url):
+        if not url.startswith("file:"):
+            self.said.append(f"asked for {url}")
+
+    def settle(self):
+        """Wait until what was asked for is unpacked and drawn."""
+        self.page.wait_for_function(SETTLED)
+
+    def canvas(self, plane="axial"):
+        return self.case.locator("canvas").nth(("axial", "coronal", "sagittal").index(plane))
+
+    def pixels(self, plane="axial"):
+        """What is seen of a plane, the middle of it: no letters, no focus ring."""
+        self.settle()
+        seen = imread(io.BytesIO(self.canvas(plane).screenshot()), format="png")[..., :3]
+        return np.rint(255 * seen[8:-8, 8:-8]).astype(int)
+
+    def place(self, plane="axial"):
+        self.settle()
+        index = ("axial", "coronal", "sagittal").index(plane)
+        return self.case.locator(".place").nth(index).inner_text()
+
+    def press(self, *keys, plane="axial"):
+        self.canvas(plane).focus()
+        for key in keys:
+            self.page.keyboard.press(key)
+
+    def says(self):
+        self.settle()
+        return self.case.locator(".readout").inner_text()
+
+
+@pytest.fixture
+def reader(browser, report):
+    opened = Reader(browser, report)
+    yield opened
+    opened.page.close()
+    assert opened.said == []
+
+
+def coloured(pixels, colour, tolerance=40):
+    return int((np.abs(pixels - np.array(colour)).max(axis=-1) <= tolerance).sum())
+
+
+def differ(a, b):
+    return float((np.abs(a - b).max(axis=-1) > 10).mean())
+
+
+def test_a_slider_moves_the_slice_of_its_plane_alone(reader):
+    reader.press("x")  # the crosshair would move in the others
+    before = [reader.pixels(plane) for plane in ("axial", "coronal")]
+    slider = reader.case.locator(".slice").first
+    slider.focus()
+    reader.page.keyboard.press("ArrowRight")
+    assert reader.place().startswith("slice 7 of 16")
+    assert differ(before[0], reader.pixels("axial")) > 0.2
+    assert differ(before[1], reader.pixels("coronal")) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("key", ["c", "f", "r", "x", "1", "2", "3"])
+def test_a_key_toggles_what_is_drawn_and_a_second_takes_it_back(reader, key):
+    before = reader.pixels()
+    reader.press(key)
+    assert differ(before, reader.pixels()) > 0.001
+    reader.press(key)
+    assert differ(before, reader.pixels()) == 0
+
+
+@pytest.mark.slow
+def test_contours_have_their_colours(reader):
+    seen = reader.pixels()
+    assert coloured(seen, ORANGE) > 50
+    assert coloured(seen, BLUE) > 30
+    reader.press("c", "r", "x")
+    seen = reader.pixels()
+    assert coloured(seen, ORANGE) == coloured(seen, BLUE) == 0
+
+
+@pytest.mark.slow
+def test_buttons_say_whether_they_are_pressed(reader):
+    button = reader.case.get_by_role("button", name="Attention, level 1")
+    assert button.get_attribute("aria-pressed") == "false"
+    button.click()
+    assert button.get_attribute("aria-pressed") == "true"
+    other = reader.case.get_by_role("button", name="Uncertainty")
+    other.click()
+    assert [b.get_attribute("aria-pressed") for b in (button, other)] == ["false", "true"]
+
+
+@pytest.mark.slow
+def test_a_map_has_its_legend_and_attention_its_caution(reader):
+    scale = reader.case.locator(".scale")
+    assert not scale.is_visible()
+    reader.press("1")
+    assert scale.is_visible()
+    assert "not looked at" in scale.inner_text()
+    assert "evidence to check, no explanation" in scale.inner_text()
+    reader.press("3")
+    assert "Uncertainty" in scale.inner_text()
+    assert "evidence" not in scale.inner_text()
+
+
+@pytest.mark.slow
+def test_what_was_not_looked_at_differs_from_an_attention_of_zero(reader):
+    reader.press("c", "r", "x", "0")
+    plain = reader.pixels()
+    reader.press("1")
+    seen = reader.pixels()
+    height, width = seen.shape[:2]
+    # right of the patient is at the left: seen there, zero in front of it; unseen at the other side
+    unseen = seen[:, -width // 4 : -width // 12] - plain[:, -width // 4 : -width // 12]
+    zero = seen[height // 4 : height // 3, width // 6 : width // 3]
+    purple = (zero[..., 2] > zero[..., 1] + 15).mean()
+    assert purple > 0.9
+    hue = np.abs(seen[..., 2] - seen[..., 1])[:, -width // 4 : -width // 12]
+    assert (hue < 30).mean() > 0.9  # hatched in grey
+    assert np.abs(unseen).max() > 30
+
+
+def test_the_wheel_turns_slices_and_with_ctrl_it_zooms(reader):
+    reader.canvas().hover()
+    reader.page.mouse.wheel(0, -120)
+    assert reader.place().startswith("slice 7 of 16")
+    before = reader.pixels()
+    reader.page.keyboard.down("Control")
+    reader.page.mouse.wheel(0, -120)
+    reader.page.keyboard.up("Control")
+    assert reader.place().startswith("slice 7 of 16")
+    assert differ(before, reader.pixels()) > 0.1
+
+
+# the key, the plane whose place it moves, and where that goes
+KEYS = [
+    ("PageUp", "axial", "slice 7 of 16"),
+    ("PageDown", "axial", "slice 5 of 16"),
+    ("Home", "axial", "slice 1 of 16"),
+    ("End", "axial", "slice 16 of 16"),
+    ("ArrowLeft", "sagittal", "slice 13 of 24"),
+    ("ArrowRight", "sagittal", "slice 11 of 24"),
+    ("ArrowUp", "coronal", "slice 11 of 20"),
+    ("ArrowDown", "coronal", "slice 9 of 20"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("key", "plane", "place"), KEYS)
+def test_the_keyboard_moves_slices_and_crosshair(reader, key, plane, place):
+    reader.press(key)
+    assert reader.place(plane).startswith(place)
+
+
+@pytest.mark.slow
+def test_a_click_moves_the_crosshair_in_all_planes(reader):
+    before = reader.place("sagittal"), reader.place("coronal"), reader.place("axial")
+    reader.canvas().click(position={"x": 150, "y": 150})
+    after = reader.place("sagittal"), reader.place("coronal"), reader.place("axial")
+    assert before[0] != after[0]
+    assert before[1] != after[1]
+    assert before[2] == after[2]
+
+
+def test_what_lies_at_the_crosshair_is_said(reader):
+    assert "HU" in reader.says()
+    assert "pancreas" in reader.says()
+    reader.press("1")
+    assert "attention 0.80" in reader.says()
+    reader.press("3", *["ArrowRight"] * 5)
+    assert "entropy 0.60" in reader.says()
+    reader.press("1")
+    assert "not looked at" in reader.says()
+
+
+@pytest.mark.slow
+def test_windows_change_the_greys(reader):
+    reader.press("c", "r", "x")
+    mean = reader.pixels().mean()
+    reader.case.locator(".preset").select_option("Lung")
+    assert reader.pixels().mean() > mean + 20
+    assert reader.case.locator(".width-said").inner_text() == "1500 HU"
+    reader.press("w")
+    assert reader.case.locator(".preset").input_value() == "Bone"
+    level = reader.case.locator(".level")
+    level.focus()
+    reader.page.keyboard.press("ArrowLeft")
+    assert reader.case.locator(".preset").input_value() == "Own"
+
+
+@pytest.mark.slow
+def test_opacity_follows_its_keys(reader):
+    reader.press("2")
+    before = reader.pixels()
+    reader.press("]", "]")
+    assert reader.case.locator(".opacity-said").inner_text() == "70 %"
+    assert differ(before, reader.pixels()) > 0.1
+
+
+@pytest.mark.slow
+def test_a_plane_is_enlarged_and_made_small_again(reader):
+    def width():
+        return reader.canvas("coronal").bounding_box()["width"]
+
+    small = width()
+    reader.press("Enter", plane="coronal")
+    assert width() > 2 * small
+    reader.press("Enter", plane="coronal")
+    assert width() == small
+
+
+def test_a_marked_corner_lies_where_radiologists_look_for_it(browser, report):
+    reader = Reader(browser, report, "case-3")
+    reader.press("x", "0", "End")  # the top slice
+    reader.press("End", plane="sagittal")  # the rightmost
+    reader.press("Home", plane="coronal")  # the hindmost
+    for plane, (low, left) in {
+        "axial": (True, True),  # posterior is below, right at the left
+        "coronal": (False, True),  # superior is above
+        "sagittal": (False, False),  # posterior at the right
+    }.items():
+        bright = reader.pixels(plane).min(axis=-1) > 200
+        rows, columns = np.nonzero(bright[40:-60, 30:-30])
+        height, width = bright[40:-60, 30:-30].shape
+        assert len(rows) > 500
+        assert (np.median(rows) > height / 2) == low, plane
+        assert (np.median(columns) < width / 2) == left, plane
+    reader.page.close()
+
+
+@pytest.mark.slow
+def test_proportions_are_true_in_mm(browser, report):
+    reader = Reader(browser, report, "case-2")  # labels alone, on a grey of the scan's size
+    reader.press("0", "x", "c", "f")
+    size = {"axial": (96, 100), "coronal": (96, 96), "sagittal": (100, 96)}
+    for plane, (across, up) in size.items():
+        scan = reader.pixels(plane).max(axis=-1) > 20  # grey on black
+        panel = len(scan) + 16  # with the rim that was cut
+        shown = [np.ptp(np.flatnonzero(scan.any(axis))) + 1 for axis in (0, 1)]
+        expected = [min(panel * mm / 100, panel - 16) for mm in (across, up)]
+        assert shown == pytest.approx(expected, abs=2), plane
+    reader.page.close()
+
+
+@pytest.mark.slow
+def test_a_case_whose_scan_is_gone_shows_its_labels(browser, report):
+    reader = Reader(browser, report, "case-2")
+    assert "the scan is no longer there" in reader.case.locator(".note").first.inner_text()
+    assert coloured(reader.pixels(), ORANGE, 90) > 500
+    assert "HU" not in reader.says()
+    assert reader.said == []
+    reader.page.close()
+
+
+@pytest.mark.slow
+def test_a_closed_case_lets_go_of_its_volumes_and_opens_again(reader):
+    before = reader.pixels()
+    for _ in range(2):
+        reader.case.locator("summary").first.click()
+    assert differ(before, reader.pixels()) == 0
+
+
+@pytest.mark.slow
+def test_the_table_is_sorted_by_its_heads(reader):
+    def cases():
+        return reader.page.locator("table.cases tbody th").all_inner_texts()
+
+    head = reader.page.get_by_role("button", name="Case", exact=True)
+    head.click()
+    assert cases() == ["<i>bad", "gone", "marked", "whole"]
+    head.click()
+    assert cases()[0] == "whole"
+    assert reader.page.locator('th[aria-sort="descending"]').count() == 1
+    reader.page.get_by_role("button", name="pancreas").click()
+    assert cases()[-1] == "<i>bad"  # it has no volume
+
+
+def test_dark_and_light_follow_the_system(browser, report):
+    seen = {}
+    for scheme in ("light", "dark"):
+        reader = Reader(browser, report, color_scheme=scheme)
+        seen[scheme] = imread(io.BytesIO(reader.page.screenshot()), format="png")[5, 5, :3].mean()
+        reader.page.close()
+    assert seen["light"] > 0.9 > 0.2 > seen["dark"]
+
+
+@pytest.mark.slow
+def test_a_narrow_window_needs_no_sideways_scrolling(browser, report):
+    reader = Reader(browser, report, viewport={"width": 360, "height": 700})
+    wide = reader.page.evaluate("document.documentElement.scrollWidth")
+    assert wide <= 360
+    reader.page.close()
