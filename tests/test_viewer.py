@@ -79,7 +79,7 @@ def test_a_step_is_finest_in_the_middle_of_the_window():
     levels = np.array(hu_levels(-1024, 3071, (-150, 250)))
     steps = np.diff(levels)
     assert (levels[0], levels[-1]) == (-1024, 3071)
-    assert steps.min() == pytest.approx(3.7, abs=0.1)
+    assert steps.min() == pytest.approx(4.5, abs=0.1)
     assert abs(levels[steps.argmin()] - 50) < 5
     inside = (levels[:-1] > -150) & (levels[1:] < 250)
     assert steps[inside].max() < 6.5

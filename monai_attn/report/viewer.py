@@ -40,10 +40,10 @@ from monai_attn.report.planes import Marked, label_colour, ras_affine, tilt, to_
 from monai_attn.report.records import Record, number
 
 Bytes = NDArray[np.uint8]
-LIMIT = 14_000_000  # characters of one case
+LIMIT = 14_800_000  # characters of one case: with its numbers less than 15 MB
 MOST_VOXELS = 16_000_000  # shown of one volume: a browser holds half a dozen of them
 SOFT_TISSUE = (-160.0, 240.0)  # HU, where the bundle names no range
-BEND = 0.375  # of the window's width: there a step is 1.4 times that in its middle
+BEND = 0.5  # of the window's width: at its ends a step is 1.4 times that in its middle
 REACH = 8.0  # windows on either side of the middle, beyond which values are cut: metal
 MAP_STEPS = 50  # a map's values are shown to 0.02
 MOST_LABELS = 255  # numbers of a byte
@@ -162,13 +162,12 @@ def choose_factors(
 
 def shrink(values: NDArray[Any], factors: tuple[int, int, int]) -> NDArray[np.float32]:
     """The mean of each block of voxels; the last ones may be smaller."""
-    for axis, factor in enumerate(factors):
-        if factor > 1:
-            starts = np.arange(0, values.shape[axis], factor)
-            sums = np.add.reduceat(values, starts, axis=axis, dtype=np.float32)
-            counts = np.diff([*starts, values.shape[axis]]).astype(np.float32)
-            values = sums / counts.reshape([-1 if i == axis else 1 for i in range(3)])
-    return values.astype(np.float32, copy=False)
+    x, y, z = factors
+    starts = range(0, values.shape[2], z)
+    # a few slices at a time: they stay in the processor's cache
+    blocks = (values[:, :, start : start + z].mean(axis=2, dtype=np.float32) for start in starts)
+    shrunk = [_block_mean(_block_mean(block, x).T, y).T for block in blocks]
+    return np.stack(shrunk, axis=2).astype(np.float32, copy=False)
 
 
 def shrink_labels(labels: Bytes, factors: tuple[int, int, int]) -> Bytes:
@@ -206,8 +205,8 @@ def hu_levels(low: float, high: float, window: tuple[float, float]) -> tuple[flo
 
     Example:
         >>> levels = hu_levels(-1024, 3071, (-150, 250))
-        >>> [round(levels[i + 1] - levels[i]) for i in (0, 107, 254)]
-        [26, 4, 74]
+        >>> [round(levels[i + 1] - levels[i]) for i in (0, 105, 254)]
+        [25, 5, 68]
     """
     middle, bend = sum(window) / 2, BEND * (window[1] - window[0])
     first, last = (math.asinh((end - middle) / bend) for end in (low, high))
@@ -218,6 +217,20 @@ def hu_levels(low: float, high: float, window: tuple[float, float]) -> tuple[flo
 def encode(values: Bytes) -> str:
     """Bytes (X, Y, Z), x fastest, deflated, as base64 text."""
     return b64encode(zlib.compress(values.tobytes(order="F"), 6)).decode("ascii")
+
+
+def _block_mean(values: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
+    """The mean of so many rows each."""
+    if factor == 1:
+        return values
+    means = values[::factor].copy()
+    counts = np.ones((len(means), 1), np.float32)
+    for first in range(1, factor):
+        part = values[first::factor]
+        means[: len(part)] += part
+        counts[: len(part)] += 1
+    means /= counts
+    return means
 
 
 @dataclass(frozen=True)
