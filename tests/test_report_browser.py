@@ -163,6 +163,16 @@ def test_contours_have_their_colours(reader):
 
 
 @pytest.mark.slow
+def test_a_reference_is_dashed_and_a_label_is_not(reader):
+    reader.press("x")
+    seen = reader.pixels()
+    for colour, least, most in ((ORANGE, 1, 4), (BLUE, 8, 100)):
+        line = np.abs(seen - np.array(colour)).max(axis=-1) <= 60
+        edge = line[:, line.sum(axis=0).argmax()]  # the column that runs along an edge
+        assert least <= np.count_nonzero(np.diff(edge)) <= most
+
+
+@pytest.mark.slow
 def test_buttons_say_whether_they_are_pressed(reader):
     button = reader.case.get_by_role("button", name="Attention, level 1")
     assert button.get_attribute("aria-pressed") == "false"
