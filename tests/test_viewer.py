@@ -36,7 +36,8 @@ def view(out, **options):
 
 def decoded(shown, key):
     raw = zlib.decompress(b64decode(shown.volumes[key]))
-    return np.frombuffer(raw, np.uint8).reshape(shown.shape, order="F")
+    steps = np.frombuffer(raw, np.uint8).reshape(shown.shape, order="F")
+    return np.add.accumulate(steps, axis=2, dtype=np.uint8)
 
 
 # --- sizes
@@ -88,6 +89,11 @@ def test_a_step_is_finest_in_the_middle_of_the_window():
 def test_bytes_are_packed_with_x_fastest():
     values = np.arange(24, dtype=np.uint8).reshape(4, 3, 2)
     assert list(zlib.decompress(b64decode(encode(values))))[:4] == [0, 6, 12, 18]
+
+
+def test_slices_are_packed_as_steps_from_the_one_below():
+    values = np.array([[[7, 9, 255, 1]]], np.uint8)
+    assert list(zlib.decompress(b64decode(encode(values)))) == [7, 2, 246, 2]
 
 
 # --- a case

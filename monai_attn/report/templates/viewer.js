@@ -12,12 +12,16 @@ const PRESETS = [
 const HALO = "rgba(0, 0, 0, 0.75)";
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
-async function unpack(id) {
+/** The bytes of a volume, of which the page holds each less the one in the slice below. */
+async function unpack(id, [width, height]) {
   const text = atob(document.getElementById(id).textContent);
   const packed = new Uint8Array(text.length);
   for (let i = 0; i < text.length; i += 1) packed[i] = text.charCodeAt(i);
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
+  const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
+  const slice = width * height;
+  for (let i = slice; i < bytes.length; i += 1) bytes[i] += bytes[i - slice]; // modulo 256
+  return bytes;
 }
 
 // ------------------------------------------------------------------ contours
@@ -97,7 +101,7 @@ class Viewer {
       volumes.set(key, null);
       this.root.setAttribute("aria-busy", "true");
       try {
-        volumes.set(key, await unpack(`${this.id}-${key}`));
+        volumes.set(key, await unpack(`${this.id}-${key}`, this.view.shape));
       } catch (error) {
         const line = this.root.querySelector(".failure");
         line.textContent = `This browser cannot unpack the slices (${error}); use a current one.`;
