@@ -354,6 +354,14 @@ def test_a_closed_case_lets_go_of_its_volumes_and_opens_again(reader):
 
 
 @pytest.mark.slow
+def test_a_link_of_the_table_opens_a_case_again_that_was_closed(reader):
+    reader.case.locator("summary").first.click()
+    assert reader.case.get_attribute("open") is None
+    reader.page.get_by_role("link", name="whole").click()
+    assert reader.case.get_attribute("open") is not None
+
+
+@pytest.mark.slow
 def test_the_table_is_sorted_by_its_heads(reader):
     def cases():
         return reader.page.locator("table.cases tbody th").all_inner_texts()

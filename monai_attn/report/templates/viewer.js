@@ -726,4 +726,7 @@ function openTarget() {
 document.querySelectorAll("details.case").forEach(connectCase);
 document.querySelectorAll("table.cases").forEach(connectTable);
 window.addEventListener("hashchange", openTarget);
+document.querySelectorAll("table.cases a").forEach((link) => link.addEventListener("click", () => {
+  if (link.hash === location.hash) openTarget(); // a case that was closed again: the address stays
+}));
 openTarget();
