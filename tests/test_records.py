@@ -112,6 +112,13 @@ def test_values_of_another_kind_count_as_absent(out, value):
     assert only(out).intervals_ml == {}
 
 
+def test_numbers_beyond_all_measure_count_as_absent(out):
+    labels = {"1": "pancreas", "9" * 5000: "x"}
+    write_rows(out, write_case(out, seconds={"read": 10**400}, settings={"labels": labels}))
+    assert only(out).stages == {}
+    assert only(out).label_names == {1: "pancreas"}
+
+
 @pytest.mark.parametrize("labels", ["../a_seg.nii.gz", "/etc/a.nii.gz", "a_seg.txt", 3, None])
 def test_a_row_leads_nowhere_but_into_the_folder(out, labels):
     write_rows(out, row("b", status="failed"), {**row("a"), "labels": labels})

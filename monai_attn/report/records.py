@@ -20,6 +20,7 @@ SUMMARY = "summary.json"
 MANIFEST = ".manifest.json"
 MADE = ("segmented", "kept")  # the cases that have a label map of this run
 DAMAGED = (OSError, ValueError, TypeError, AttributeError, RecursionError)
+MOST_DIGITS = 18  # of a label's number: 64 bits
 Json = dict[str, Any]
 
 
@@ -185,13 +186,22 @@ def read_run(folder: str | Path) -> Run:
 def label_names(settings: Mapping[str, Any]) -> dict[int, str]:
     """The names of the labels that the settings of a run hold."""
     names = _dict(settings.get("labels"))
-    return {int(label): str(name) for label, name in names.items() if label.isdecimal()}
+    return {
+        int(label): str(name)
+        for label, name in names.items()
+        if label.isdecimal() and len(label) <= MOST_DIGITS
+    }
 
 
 def number(value: Any) -> float | None:
     """A finite number, or nothing."""
-    known = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return float(value) if known and math.isfinite(value) else None
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    try:
+        found = float(value)
+    except OverflowError:  # JSON has integers of any size
+        return None
+    return found if math.isfinite(found) else None
 
 
 def _read_summary(path: Path) -> Json:
