@@ -109,6 +109,34 @@ def test_numbers_of_attention_and_confidence_are_at_the_case(out):
     assert "pancreas 12.3 11.1 14.4" in words
 
 
+@pytest.mark.parametrize(
+    ("rate", "said"),
+    [(0.8, "80% of volumes"), (None, "the views alone, no known rate")],
+)
+def test_an_interval_says_what_it_holds(out, rate, said):
+    confidence = {"rate": {"1": rate}, "intervals_ml": {"1": [11.11, 14.44]}}
+    words = report(out, write_case(out, confidence=confidence)).words
+    assert f"made to hold pancreas 12.3 11.1 14.4 {said}" in words
+
+
+def test_a_warning_leaves_out_the_path_however_it_was_given(out):
+    first = write_case(out, "a")
+    warnings = ["../scans/a.nii.gz: thin: look at it", "no path: odd"]
+    words = report(out, {**first, "warnings": warnings}).words
+    assert "thin: look at it" in words
+    assert "no path: odd" in words
+    assert "../scans" not in words
+
+
+def test_the_first_volume_of_a_file_is_said_to_have_been_taken(out):
+    settings = {**SETTINGS, "volume": 0, "series": None, "dicom_seg": False}
+    write_rows(out, write_case(out), settings=settings)
+    words = report(out).words
+    assert "volume 0" in words
+    assert "series" not in words
+    assert "dicom seg" not in words
+
+
 def test_without_numbers_there_are_no_tables_of_them(out):
     words = report(out, write_case(out, seconds={})).words
     for caption in ("Attention", "Confidence", "Against the reference", "Stage"):

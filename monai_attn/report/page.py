@@ -33,6 +33,7 @@ PAGE_LIMIT = 200_000_000  # characters of all cases together: browsers cannot ho
 LEAST = 1_000_000  # and of one, however many there are
 MAP_COLOURS = {"attention": "viridis", "entropy": "inferno"}
 ABOUT_ATTENTION = "evidence to check, no explanation"
+UNKNOWN_RATE = "the views alone, no known rate"
 ABSENT = "\u2013"
 Dict = dict[str, Any]
 
@@ -394,10 +395,16 @@ def _confidence_table(record: Record) -> Dict:
         if name in ("temperature", "views")
     ]
     rows = [
-        (name, _number(record.volumes_ml.get(name), ".1f"), f"{low:.1f}", f"{high:.1f}")
+        (
+            name,
+            _number(record.volumes_ml.get(name), ".1f"),
+            f"{low:.1f}",
+            f"{high:.1f}",
+            f"{record.rates[name]:.0%} of volumes" if name in record.rates else UNKNOWN_RATE,
+        )
         for name, (low, high) in record.intervals_ml.items()
     ]
-    head = ("label", "volume, ml", "from", "to")
+    head = ("label", "volume, ml", "from", "to", "made to hold")
     return {"caption": "Confidence", "about": ", ".join(about), "head": head, "rows": rows}
 
 
@@ -450,7 +457,7 @@ def _bundle(settings: Dict) -> str:
 def _settings(settings: Dict) -> Iterator[tuple[str, str]]:
     """What there is to say of the run, a line each; what was left out of it says nothing."""
     for name, value in settings.items():
-        if name in ("bundle", "intended_use") or value in (None, "", False):
+        if name in ("bundle", "intended_use") or value is None or value is False or value == "":
             continue
         if isinstance(value, dict):
             value = ", ".join(f"{key}: {item}" for key, item in value.items())
@@ -464,5 +471,6 @@ def _said(value: Any) -> str:
 
 
 def _without_scan(line: str, record: Record) -> str:
-    """A line without the path that the case stands for."""
-    return line.removeprefix(f"{record.scan}: ")
+    """A line without the path that the case stands for, absolute or as it was given."""
+    path, found, rest = line.partition(": ")
+    return rest if found and record.scan and Path(path).name == record.scan.name else line

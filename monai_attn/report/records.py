@@ -108,6 +108,12 @@ class Record:
         return found
 
     @cached_property
+    def rates(self) -> dict[str, float]:
+        """The part of the true volumes that the intervals of a label hold, by its name, where it is known."""
+        rates = _numbers(_dict(self.manifest.get("confidence")).get("rate"))
+        return {self.named(label): rate for label, rate in rates.items()}
+
+    @cached_property
     def confidence(self) -> dict[str, float]:
         """The numbers of the confidence, such as `temperature` and `views`."""
         return _numbers(self.manifest.get("confidence"))
