@@ -249,6 +249,12 @@ def test_a_page_that_is_no_report_is_not_lost(out, content):
     assert (out / "report.html").read_text() == content
 
 
+def test_a_folder_in_the_place_of_the_page_is_one_line(out):
+    write_rows(out, write_case(out))
+    (out / "report.html").mkdir()
+    fails("report.html: is no report of a run, and one would replace it; move", write_report, out)
+
+
 def test_an_older_report_is_replaced(out):
     path = out / "report.html"
     write_rows(out, write_case(out))

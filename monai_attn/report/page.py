@@ -107,6 +107,8 @@ def check_replaceable(path: Path) -> None:
                 return
     except FileNotFoundError:
         return
+    except IsADirectoryError:
+        pass
     raise ValueError(f"{path}: is no report of a run, and one would replace it; move it away")
 
 
