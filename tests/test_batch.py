@@ -342,7 +342,7 @@ def test_a_folder_segmented_into_itself_can_be_segmented_again(
 
 def test_whatever_a_segmenter_raises_ends_its_case_alone(tmp_path):
     class Raising:
-        levels, series = (), None
+        levels, series, uncertainty = (), None, False
 
         def __call__(self, path, on_window):
             warnings.warn(f"{path}: odd", ScanWarning, stacklevel=1)
@@ -505,7 +505,7 @@ def test_a_run_that_is_cut_off_is_resumed_to_the_same_end(tiny_bundle, tmp_path,
 class Slow:
     """A segmenter whose labels are one number, and whose writing takes a while."""
 
-    levels, series = (), None
+    levels, series, uncertainty = (), None, False
 
     def __init__(self, label):
         self.label = label

@@ -233,10 +233,10 @@ def test_the_overlays_of_hard_gates_change_gates_and_loss_alone(shipped, overlay
     configs = shipped / "configs"
     plain, hard = (json.loads((configs / f"{n}.json").read_text()) for n in ("train", overlay))
     assert hard["loss"]["loss"] == plain["loss"]
-    handlers = plain["train"]["handlers"]
-    saved = handlers[6]["parts"]
-    saved["loss"] = "@loss"  # the baseline of a training that goes on
-    assert merged["train"]["handlers"] == handlers + hard.get("+train#handlers", [])
+    handlers = [part["_target_"] for part in merged["train"]["handlers"]]
+    more = [part["_target_"] for part in hard.get("+train#handlers", [])]
+    assert handlers == [part["_target_"] for part in plain["train"]["handlers"]] + more
+    assert merged["train"]["handlers"][6]["parts"]["loss"] == "@loss"  # its baseline is saved too
 
 
 def test_inference_runs_with_monais_own_inferer(tiny, phantoms):
