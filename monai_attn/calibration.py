@@ -8,6 +8,7 @@ logit stays the largest.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -96,6 +97,16 @@ def fit_temperature(sample: VoxelSample) -> float:
     )
     temperature = round(float(np.exp(found.x)), 4)
     return temperature if nll(sample, temperature) < nll(sample) else 1.0
+
+
+def at_edge(temperature: float) -> bool:
+    """Whether a fitted temperature lies at an end of its range, where the fit stops short of it.
+
+    Example:
+        >>> at_edge(9.9999), at_edge(1.2)
+        (True, False)
+    """
+    return any(math.isclose(temperature, end, rel_tol=0.01) for end in RANGE)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from scipy.special import softmax
 from monai_attn.calibration import (
     RANGE,
     VoxelSample,
+    at_edge,
     fit_temperature,
     nll,
     reliability,
@@ -64,6 +65,14 @@ def test_the_temperature_stays_one(rule, given):
 def test_where_all_is_wrong_the_temperature_stays_in_its_range():
     found = fit_temperature(sample([[50, -50]] * 4, [1] * 4))
     assert found == pytest.approx(RANGE[1], rel=0.01)
+
+
+@pytest.mark.parametrize("right", [True, False], ids=["low", "high"])
+def test_a_temperature_at_either_end_of_the_range_is_known_for_one(right):
+    logits = np.array([[4.0, 0], [4, 0]] if not right else [[0.1, 0]] * 500, np.float32)
+    labels = np.ones(len(logits), int) if not right else np.array([0] * 499 + [1])
+    assert at_edge(fit_temperature(VoxelSample(logits, labels, np.ones(len(logits)))))
+    assert not at_edge(1.0)
 
 
 def test_a_large_logit_does_not_overflow():

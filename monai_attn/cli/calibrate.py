@@ -62,7 +62,7 @@ def calibrate(
 
 def show(opened: Bundle, found: Calibration) -> None:
     """What was found, as a table and a line for each interval."""
-    from monai_attn.calibration import RANGE
+    from monai_attn.calibration import at_edge
     from monai_attn.intervals import RATE
 
     temperature = found.confidence.temperature
@@ -77,7 +77,7 @@ def show(opened: Bundle, found: Calibration) -> None:
     out.print(table)
     cases = len(found.measured.cases)
     out.print(f"{cases} cases, {found.measured.voxels} voxels", highlight=False)
-    if temperature in RANGE:
+    if at_edge(temperature):
         out.print("the temperature lies at the edge of its range: look at the labels")
     if not found.measured.views_ml:
         return
