@@ -22,6 +22,7 @@ from rich.text import Text
 
 from monai_attn.bundle import Bundle, open_bundle
 from monai_attn.data.grid import same_grid, voxel_ml
+from monai_attn.data.label_classes import in_classes
 from monai_attn.data.labels import labels_of
 from monai_attn.data.names import case_name
 from monai_attn.data.tables import write_table
@@ -93,7 +94,7 @@ class Ablation:
 
         Args:
             scan: a NIfTI file, or a DICOM folder.
-            reference: a label map on its grid.
+            reference: a label map on its grid, with the values that the bundle was trained with.
 
         Raises:
             ValueError: one line that names the file, if it cannot be segmented or the reference does
@@ -102,7 +103,10 @@ class Ablation:
         if reference is not None:
             _check_grid(reference, scan)
         made = self.plain.segmenter(scan)
-        expected = None if reference is None else labels_of(read_volume(reference, fill=None))
+        expected = None
+        if reference is not None:
+            values = labels_of(read_volume(reference, fill=None))
+            expected = in_classes(values, self.plain.classes)
         voxel, numbers = voxel_ml(made.scan.affine), self.plain.label_names
         before = None if expected is None else _dices(made.labels, expected, numbers)
         rows = []

@@ -20,6 +20,7 @@ from monai_attn import DEFAULT_BUNDLE
 from monai_attn.calibration import Confidence
 from monai_attn.data.errors import reason
 from monai_attn.data.files import sha256_of
+from monai_attn.data.label_classes import mapped_labels
 from monai_attn.inference.backends import load_backend
 from monai_attn.inference.inferer import AttentionWindowInferer
 from monai_attn.inference.locator import Locator
@@ -63,6 +64,23 @@ class Bundle:
         """The names of the labels it writes, background left out."""
         channels = self.metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
         return {int(index): name for index, name in channels.items() if int(index) > 0}
+
+    @property
+    def classes(self) -> dict[int, int]:
+        """The label that each value of the label files it was trained with became, as far as it is known.
+
+        Raises:
+            ValueError: if `label_map` in `configs/train.json` is no such table.
+        """
+        path = self.root / "configs" / "train.json"
+        train = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        label_map = train.get("label_map", {})
+        try:
+            return mapped_labels(1 + len(self.label_names), label_map)
+        except (TypeError, ValueError, AttributeError):
+            raise ValueError(
+                f"{path}: label_map is {label_map!r:.40}; values and labels expected: correct it"
+            ) from None
 
     @property
     def notice(self) -> str:
@@ -175,13 +193,19 @@ def open_bundle(
         image = metadata["network_data_format"]["inputs"]["image"]
         channels, dims = image["num_channels"], len(image["spatial_shape"])
         labels = metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
-        confidence = _confidence(parser, len(labels))
     except Exception as error:  # a config is code: it can raise anything
         raise ValueError(f"{root}: its configs do not make a bundle ({reason(error)})") from error
     network, preprocessing, inferer, postprocessing = parts
     weights = root / "models" / "model.pt"
-    if uncertainty or interval:
-        confidence = _for_weights(confidence, weights, metadata)
+    confidence = _confidence(root, parser, len(labels), dims)
+    if not _is_for(weights, metadata):
+        if uncertainty or interval:
+            warnings.warn(
+                f"{weights}: its temperature and intervals were fitted for other weights, and are left "
+                "out; run calibrate",
+                stacklevel=2,
+            )
+        confidence = Confidence()
     _set_mode(root, inferer, mode)
     load_weights(network, weights, where)
     network.eval()
@@ -236,29 +260,32 @@ def open_bundle(
     return Bundle(root, metadata, network, segmenter, settings)
 
 
-def _confidence(parser: ConfigParser, classes: int) -> Confidence:
+def _confidence(root: Path, parser: ConfigParser, classes: int, dims: int) -> Confidence:
     """What `monai-attn calibrate` wrote into a bundle's config."""
-    temperature = float(parser.get("temperature", 1.0))
-    if not 0 < temperature < math.inf:
-        raise ValueError(f"temperature (={temperature}) must be above 0")
-    found = parser.get("interval") or {}
-    factors = {int(label): float(factor) for label, factor in found.get("factors", {}).items()}
-    if not factors.keys() <= set(range(1, classes)):
-        raise ValueError(f"interval#factors (={factors}) must be of labels below {classes}")
-    return Confidence(temperature, tuple(found.get("flip_axes", ())), factors)
+    temperature, found = parser.get("temperature", 1.0), parser.get("interval") or {}
+    try:
+        factors = {int(label): float(factor) for label, factor in found.get("factors", {}).items()}
+        own = Confidence(float(temperature), tuple(found.get("flip_axes", ())), factors)
+        sound = (
+            0 < own.temperature < math.inf
+            and all(0 < label < classes and 0 <= factors[label] < math.inf for label in factors)
+            and set(own.flip_axes) <= set(range(dims))
+        )
+    except (TypeError, ValueError, AttributeError):
+        sound = False
+    if not sound:
+        raise ValueError(
+            f"{root / 'configs' / 'inference.json'}: temperature is {temperature!r:.40} and interval "
+            f"{found!r:.80}; what calibrate writes expected: delete both, and run calibrate"
+        )
+    return own
 
 
-def _for_weights(confidence: Confidence, weights: Path, metadata: dict[str, Any]) -> Confidence:
-    """The confidence, if it was fitted for these weights."""
-    fitted = metadata.get("calibration", {}).get("weights_sha256")
-    if fitted is None or not weights.is_file() or sha256_of(weights) == fitted:
-        return confidence
-    warnings.warn(
-        f"{weights}: its temperature and intervals were fitted for other weights, and are left out; run "
-        "calibrate",
-        stacklevel=3,
-    )
-    return Confidence()
+def _is_for(weights: Path, metadata: dict[str, Any]) -> bool:
+    """Whether the confidence was fitted for these weights, as far as the metadata says for which."""
+    calibration = metadata.get("calibration")
+    fitted = calibration.get("weights_sha256") if isinstance(calibration, dict) else None
+    return fitted is None or not weights.is_file() or sha256_of(weights) == fitted
 
 
 def _parts(root: Path) -> set[Path]:

@@ -19,6 +19,7 @@ from nibabel.affines import voxel_sizes
 from scipy.ndimage import find_objects
 
 from monai_attn.data.grid import GRID_TOLERANCE, grid_offset, voxel_ml
+from monai_attn.data.label_classes import in_classes
 from monai_attn.data.labels import labels_of
 from monai_attn.data.pairs import pair_cases
 from monai_attn.data.volume import Volume, read_volume
@@ -241,21 +242,12 @@ def _score_files(
     _check_one_grid(predicted, expected)
     return _score_arrays(
         labels_of(predicted),
-        _classes_of(labels_of(expected), classes),
+        labels_of(expected) if classes is None else in_classes(labels_of(expected), classes),
         voxel_sizes(expected.affine),
         voxel_ml(expected.affine),
         case=case,
         labels=labels,
     )
-
-
-def _classes_of(labels: np.ndarray, classes: Mapping[int, int] | None) -> np.ndarray:
-    if classes is None:
-        return labels
-    found = np.zeros_like(labels)
-    for value, label in classes.items():
-        found[labels == value] = label
-    return found
 
 
 def _check_one_grid(prediction: Volume, reference: Volume) -> None:

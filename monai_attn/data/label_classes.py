@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from monai_attn.data.datalist import read_json
 from monai_attn.data.layouts import is_nnunet
 
@@ -105,7 +108,22 @@ def mapped_labels(num_classes: int, label_map: Mapping[str, int]) -> dict[int, i
         {0: 0, 1: 1, 7: 1}
     """
     given = {int(value): number for value, number in label_map.items()}
+    if not all(isinstance(number, int) and number >= 0 for number in given.values()):
+        raise ValueError(f"label_map (={label_map}) must give each value a class from 0 on")
     return {number: number for number in range(num_classes)} | given
+
+
+def in_classes(labels: NDArray[np.integer], classes: Mapping[int, int]) -> NDArray[np.integer]:
+    """The class of each voxel; a value that is not named is background.
+
+    Args:
+        labels: of any shape.
+        classes: value to class, from 0 on.
+    """
+    found = np.zeros(labels.shape, np.uint8 if max(classes.values(), default=0) < 256 else np.int32)
+    for value, number in classes.items():
+        found[labels == value] = number
+    return found
 
 
 def _parse(choice: str, declared: Mapping[int, str]) -> dict[int, str]:

@@ -21,7 +21,6 @@ from monai_attn.calibration import (
 from monai_attn.data.cases import find_cases
 from monai_attn.data.datalist import Case
 from monai_attn.data.files import written_whole
-from monai_attn.data.label_classes import mapped_labels
 from monai_attn.data.names import case_name
 from monai_attn.data.splits import read_split
 from monai_attn.inference.views import GREY, further_views
@@ -110,8 +109,8 @@ def calibrate(
         on_case: called after each case with how many are done, and of how many.
 
     Raises:
-        ValueError: if a shipped bundle is named and not found by its path, there are no cases, or one
-            cannot be segmented.
+        ValueError: if a shipped bundle is named and not found by its path, there are no cases, none
+            holds a label, or one cannot be segmented.
     """
     if is_shipped(bundle) and not check:
         raise ValueError(
@@ -120,6 +119,7 @@ def calibrate(
     opened = open_bundle(bundle, device)
     cases = _cases(opened.root, data)
     measured = measure(opened, cases, intervals=intervals, on_case=on_case)
+    _check(measured, opened, data)
     own = opened.segmenter.confidence
     if check:
         return opened, Calibration(own, measured)
@@ -143,7 +143,7 @@ def measure(
     """
     dims = len(opened.metadata["network_data_format"]["inputs"]["image"]["spatial_shape"])
     segmenter = replace(opened.segmenter, views=further_views(range(dims)) if intervals else ())
-    classes = _classes(opened.root)
+    classes = opened.classes
     share = max(2, LOGITS // (opened.segmenter.channels * max(1, len(cases))))
     samples, truths, views, voxels = [], [], [], 0
     for done, case in enumerate(cases, 1):
@@ -206,11 +206,6 @@ def _harmless(axis: int, label: int, measured: Measured) -> bool:
     return bool(errors[:, -1].mean() <= HARMLESS * errors[:, 0].mean())
 
 
-def _classes(root: Path) -> dict[int, int]:
-    train = json.loads((root / "configs" / "train.json").read_text(encoding="utf-8"))
-    return mapped_labels(train["num_classes"], train["label_map"])
-
-
 def _cases(root: Path, data: str | Path | None) -> list[Case]:
     if data is not None:
         cases = find_cases(data)
@@ -224,6 +219,20 @@ def _cases(root: Path, data: str | Path | None) -> list[Case]:
     if not cases:
         raise ValueError(f"{data or root}: no labelled case; at least one expected: add some")
     return cases
+
+
+def _check(measured: Measured, opened: Bundle, data: str | Path | None) -> None:
+    """See that something can be learned from what was measured."""
+    if not np.isfinite(measured.sample.logits).all():
+        raise ValueError(
+            f"{opened.root}: its network says what is no number; finite logits expected: train it again"
+        )
+    if not any(measured.truths_ml):
+        names = ", ".join(opened.label_names.values())
+        raise ValueError(
+            f"{data or opened.root}: no label file holds {names}; at least one expected: values stand for "
+            "labels by label_map in the bundle's train.json"
+        )
 
 
 def _write(root: Path, fitted: Calibration, settings: dict[str, Any]) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 from monai_attn.bundle import open_bundle
-from monai_attn.data.label_classes import mapped_labels
 from monai_attn.data.names import case_name
 from monai_attn.data.outputs import output_paths
 from monai_attn.data.splits import read_split
@@ -41,15 +39,13 @@ def score_run(
         if result.error:
             raise ValueError(result.error)
         on_case(done, len(cases))
-    train = json.loads((run / "configs" / "train.json").read_text(encoding="utf-8"))
-    classes = mapped_labels(train["num_classes"], train["label_map"])
     labels = [Path(case["label"]) for case in cases]
     names = [case_name(label) for label in labels]
     if len(set(names)) < len(names):  # each in a folder of its own, all of one name
         names = [case_name(scan) for scan in targets]
     pairs = [*zip(names, targets.values(), labels, strict=True)]
-    numbers = range(1, train["num_classes"])
-    scores = evaluate_pairs(pairs, labels=numbers, classes=classes)
+    numbers = opened.label_names
+    scores = evaluate_pairs(pairs, labels=numbers, classes=opened.classes)
     for suffix in ("json", "csv"):
         write_summary(scores, run / "eval" / f"scores.{suffix}")
     means = summarize(scores)["mean"]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from monai_attn.calibration import DOUBTFUL, VoxelSample
 from monai_attn.data.datalist import Case
 from monai_attn.data.grid import same_grid, voxel_ml
+from monai_attn.data.label_classes import in_classes
 from monai_attn.data.labels import labels_of
 from monai_attn.data.volume import read_grid, read_volume
 from monai_attn.inference.segment import Segmenter
@@ -51,7 +52,7 @@ class VoxelDraw:
                 f"{case['label']}: on another grid than {case['image']}; one grid expected: draw the label "
                 "on the scan"
             )
-        reference = _mapped(labels_of(volume), classes)
+        reference = in_classes(labels_of(volume), classes)
         counts = np.bincount(reference.ravel())
         ml = voxel_ml(volume.affine)
         self.truth_ml = {n: int(count) * ml for n, count in enumerate(counts) if n and count}
@@ -126,11 +127,3 @@ def _lowest(lots: NDArray[np.float32], size: int) -> NDArray[np.integer]:
     if len(lots) <= size:
         return np.arange(len(lots))
     return np.argpartition(lots, size)[:size]
-
-
-def _mapped(labels: NDArray[np.integer], classes: Mapping[int, int]) -> NDArray[np.uint8]:
-    """The class of each voxel; a value that is not known is background, as in scores."""
-    mapped = np.zeros(labels.shape, np.uint8 if max(classes.values()) < 256 else np.int32)
-    for value, number in classes.items():
-        mapped[labels == value] = number
-    return mapped
