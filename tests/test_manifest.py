@@ -182,6 +182,18 @@ def find_images_but(folder):
     return [path for path in find_images(folder) if not path.endswith("scan.nii")]
 
 
+def test_maps_of_an_earlier_run_go_with_its_manifest_and_no_other_file_does(tmp_path):
+    target = written(tmp_path)
+    with manifest_begun(target, SCAN.path):
+        assert not (tmp_path / "a_attention_1.nii.gz").exists()
+    assert target.read_bytes() == b"labels"
+    target = written(tmp_path)
+    (tmp_path / "a_attention_1.nii.gz").write_bytes(b"put there by its user")
+    (tmp_path / "a_entropy.nii.gz").write_bytes(b"in no manifest")
+    with manifest_begun(target, SCAN.path):
+        assert len(list(tmp_path.glob("a_*.nii.gz"))) == 3
+
+
 def test_an_error_before_there_are_labels_leaves_no_manifest(tmp_path):
     target = tmp_path / "a_seg.nii.gz"
 
