@@ -156,6 +156,16 @@ def test_a_gate_that_ceases_to_choose_is_said_once_and_so_is_its_return(tmp_path
     assert row.entropy == 0
 
 
+@pytest.mark.parametrize(("biases", "epochs"), [([100.0] * 3, [3]), ([100.0, 0.0], [2])])
+def test_a_gate_that_begins_open_is_said_only_if_it_ends_so(tmp_path, biases, epochs):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        Run(tmp_path, biases).run()
+    said = [str(warning.message) for warning in caught if "level 0" in str(warning.message)]
+    assert [f"epoch {epoch}:" in line for epoch, line in zip(epochs, said, strict=True)] == [True]
+    assert ("everything" in said[0]) == (biases[-1] > 0)
+
+
 def test_a_gate_that_goes_from_closed_to_open_is_said_twice(tmp_path):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")

@@ -112,6 +112,19 @@ def test_what_the_network_raises_is_one_line_that_names_the_scan(scan, tmp_path)
     assert result.error == f"{scan}: cannot allocate 64 GiB"
 
 
+@pytest.mark.parametrize("inferer", [None, AttentionWindowInferer((8, 8, 8))])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_logits_that_are_no_numbers_are_no_empty_label_map(scan, tmp_path, inferer, value):
+    def broken(x):
+        logits = bright(x)
+        logits[..., 0, 0, 0] = value
+        return logits
+
+    (result,) = segment_files(segmenter(broken, inferer), {scan: tmp_path / "out.nii.gz"})
+    assert result.error.startswith(f"{scan}: the network's logits are no numbers")
+    assert not (tmp_path / "out.nii.gz").exists()
+
+
 def test_an_outlook_counts_the_scan_once(scan, monkeypatch):
     """What the process held before it read the scan, and what the scan takes on top of that."""
     held = iter([10**6])

@@ -315,7 +315,7 @@ class Segmenter:
         steps = without(self.postprocessing, "SaveImage").transforms
         slabwise = len(steps) == 1 and isinstance(steps[0], LabelsOnScanGridd)
         if plan is not None and slabwise:
-            slabs = self.inferer.slabs(_plain(image), network, plan)
+            slabs = _finite(self.inferer.slabs(_plain(image), network, plan))
             if on_slab:
                 slabs = _shown(slabs, on_slab)
             if maps is None or not (self.levels or self.uncertainty):
@@ -329,6 +329,7 @@ class Segmenter:
                 "use AttentionWindowInferer and LabelsOnScanGridd"
             )
         data["pred"] = self.inferer(image[None], network)[0]
+        _check_finite(data["pred"])
         labels = Compose(steps)(data)["pred"]
         shape, affine = image.meta["spatial_shape"], image.meta["original_affine"]
         if not same_grid(tuple(shape), np.asarray(labels.affine), np.asarray(affine)):
@@ -391,6 +392,21 @@ class _Clock:
         start = time.perf_counter()
         yield
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+
+
+def _finite(slabs: Iterator[Slab]) -> Iterator[Slab]:
+    for slab in slabs:
+        _check_finite(slab.logits)
+        yield slab
+
+
+def _check_finite(logits: Tensor) -> None:
+    """Refuse logits that are no numbers: their labels would look like a scan in which nothing was found."""
+    if not bool(torch.isfinite(logits).all()):
+        raise ValueError(
+            "the network's logits are no numbers (NaN or infinite); finite ones expected: "
+            "train its weights again, or try --precision float32"
+        )
 
 
 def _shown(slabs: Iterator[Slab], on_slab: OnSlab) -> Iterator[Slab]:

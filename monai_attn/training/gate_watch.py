@@ -98,7 +98,7 @@ class GateWatch:
             return
         # before the end of the epoch, when what is known of it is saved
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._look)
-        engine.add_event_handler(Events.COMPLETED, self._draw)
+        engine.add_event_handler(Events.COMPLETED, self._end)
 
     def state_dict(self) -> dict[str, Any]:
         """What the gates did so far."""
@@ -127,12 +127,9 @@ class GateWatch:
         ]
         before = {row.gate: row.fault for row in self.epochs[-len(rows) :]}
         for row in rows:
-            if row.fault != before.get(row.gate, ""):
-                warnings.warn(
-                    f"{self.history.folder}: epoch {epoch}: the gate of level {row.gate} "
-                    f"{SAID[row.fault]}",
-                    stacklevel=2,
-                )
+            if row.fault == before.get(row.gate, "") or (row.fault == OPEN and not before):
+                continue  # a new hard gate is open: that is how it begins
+            self._warn(row)
         self.epochs += rows
         self._write(rows)
         if epoch % self.interval == 0:
@@ -155,6 +152,17 @@ class GateWatch:
                 value = getattr(row, name)
                 if value is not None:
                     events.add_scalar(f"gate_{row.gate}/{name}", value, row.epoch)
+
+    def _end(self, trainer: Trainer) -> None:
+        """Say of gates that were open from the beginning on that they are so still."""
+        for last in self.epochs[-len(self._levels) :] if idist.get_rank() == 0 else ():
+            if all(row.fault == OPEN for row in self.epochs if row.gate == last.gate):
+                self._warn(last)
+        self._draw(trainer)
+
+    def _warn(self, row: GateEpoch) -> None:
+        place = f"{self.history.folder}: epoch {row.epoch}: the gate of level {row.gate}"
+        warnings.warn(f"{place} {SAID[row.fault]}", stacklevel=2)
 
     def _draw(self, _: Trainer) -> None:
         if self.epochs and idist.get_rank() == 0:

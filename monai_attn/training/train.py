@@ -24,6 +24,7 @@ from monai_attn.data.label_classes import (
 from monai_attn.data.labelled import CheckedCases, check_cases
 from monai_attn.data.outputs import output_paths
 from monai_attn.data.splits import Split, fold_cases, given_split, read_split, split_cases
+from monai_attn.networks.gates import hard_gates
 from monai_attn.ranks import find_ranks
 from monai_attn.training.overrides import Config
 from monai_attn.training.run_folder import SPLIT, Request, begin, check_empty, read_configs
@@ -147,11 +148,16 @@ def _check_network(train: Config) -> None:
     """See that the settings make a network, before a folder is made for it."""
     parts = {name: train[name] for name in ("num_classes", "network_def")}
     try:
-        ConfigParser(parts).get_parsed_content("network_def")
+        network = ConfigParser(parts).get_parsed_content("network_def")
     except Exception as error:  # a network's constructor can raise anything
         raise ValueError(
             f"network_def makes no network ({reason(error)}); mend the --set"
         ) from error
+    if "HardAttentionLoss" in str(train["loss"]) and not hard_gates(network):
+        raise ValueError(
+            f"network_def#gate is {train['network_def'].get('gate')!r}, but the loss is one of hard gates; "
+            "leave out the --set or the --gate, or take another --bundle"
+        )
 
 
 def _unlearned(checked: CheckedCases, split: Split, known: Mapping[int, int]) -> list[str]:
