@@ -353,13 +353,14 @@ def test_phantom_writes_a_data_set(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.slow
-def test_demo_makes_labels_scores_and_pictures(tmp_path, tiny_bundle, monkeypatch, capsys):
+def test_demo_makes_labels_scores_pictures_and_a_report(tmp_path, tiny_bundle, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert run(monkeypatch, "demo", "-n", 1, "--bundle", tiny_bundle) == 0
     assert sorted(p.name for p in (tmp_path / "demo").iterdir()) == [
         "labels",
         "phantoms",
         "pictures",
+        "report.html",
         "scores.json",
     ]
     (picture,) = (tmp_path / "demo" / "pictures").iterdir()

@@ -11,6 +11,7 @@ from monai_attn import DEFAULT_BUNDLE
 from monai_attn.cli.console import out
 from monai_attn.cli.options import BundleOption, DebugOption, DeviceOption, path_of
 from monai_attn.cli.phantom import phantom
+from monai_attn.cli.report import make_report
 from monai_attn.cli.segment import segment
 
 
@@ -27,16 +28,18 @@ def demo(
     device: DeviceOption = "auto",
     debug: DebugOption = False,
 ) -> None:
-    """Make phantoms, segment and evaluate them, and draw a picture of each."""
+    """Make phantoms, segment and evaluate them, draw a picture of each, and write a report."""
+    from monai_attn.bundle import is_shipped
     from monai_attn.data.cases import find_cases
-    from monai_attn.data.names import case_name
+    from monai_attn.data.names import REPORT, case_name
     from monai_attn.data.volume import read_volume
     from monai_attn.evaluation import evaluate_files
     from monai_attn.report.figures import case_figure, save_figure
     from monai_attn.scores import score_table, write_summary
 
     phantom(output / "phantoms", count, seed, all_organs=False)
-    segment([output / "phantoms"], output / "labels", bundle, device)
+    # another bundle's network may have no gates
+    segment([output / "phantoms"], output / "labels", bundle, device, attention=is_shipped(bundle))
     scores = []
     for case in find_cases(output / "phantoms"):
         image, reference = Path(case["image"]), Path(case["label"])
@@ -55,3 +58,4 @@ def demo(
     out.print(score_table(scores))
     summary = write_summary(scores, output / "scores.json")
     out.print(f"scores: {summary}", highlight=False, soft_wrap=True)
+    make_report(output / "labels", output / REPORT, output / "phantoms" / "labelsTr")
