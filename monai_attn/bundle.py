@@ -238,7 +238,8 @@ def open_bundle(
         volume=volume,
         series=series,
     )
-    focus = isinstance(inferer, AttentionWindowInferer) and inferer.focus
+    located = isinstance(inferer, AttentionWindowInferer) and inferer.locator is not None
+    focus = located and inferer.focus
     settings = {
         "monai_attn": monai_attn.__version__,
         "bundle": {"name": root.name, "version": metadata.get("version", "")},
