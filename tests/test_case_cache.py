@@ -108,7 +108,11 @@ def test_what_is_drawn_follows_from_seed_epoch_and_case_alone(cases, tmp_path):
 def test_workers_that_live_on_learn_of_the_epoch(cases, tmp_path):
     dataset = cached(cases, tmp_path, Draw())
     loader = torch.utils.data.DataLoader(
-        dataset, batch_size=None, num_workers=1, persistent_workers=True
+        dataset,
+        batch_size=None,
+        num_workers=1,
+        persistent_workers=True,
+        multiprocessing_context="spawn",  # a fork would take along all that other tests have loaded
     )
     drawn = []
     for epoch in (1, 2):
