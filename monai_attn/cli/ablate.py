@@ -16,6 +16,7 @@ from monai_attn.cli.options import (
     DebugOption,
     DeviceOption,
     ModeOption,
+    ScansArgument,
     TablesOption,
     path_of,
 )
@@ -25,14 +26,7 @@ if TYPE_CHECKING:
 
 
 def ablate(
-    inputs: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="INPUT...",
-            parser=path_of,
-            help="NIfTI scans, DICOM folders, folders of either, or datalists.",
-        ),
-    ],
+    inputs: ScansArgument,
     reference: Annotated[
         Path | None,
         typer.Option(

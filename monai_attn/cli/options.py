@@ -16,6 +16,14 @@ def path_of(text: str) -> Path:
     return Path(text)
 
 
+ScansArgument = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="INPUT...",
+        parser=path_of,
+        help="NIfTI scans, DICOM folders, folders of either, or datalists.",
+    ),
+]
 BundleOption = Annotated[
     str,
     typer.Option(

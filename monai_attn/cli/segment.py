@@ -23,6 +23,7 @@ from monai_attn.cli.options import (
     DeviceOption,
     ModeOption,
     PrecisionOption,
+    ScansArgument,
     SeriesOption,
     VolumeOption,
     path_of,
@@ -37,14 +38,7 @@ if TYPE_CHECKING:
 
 
 def segment(
-    inputs: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="INPUT...",
-            parser=path_of,
-            help="NIfTI scans, DICOM folders, folders of either, or datalists.",
-        ),
-    ],
+    inputs: ScansArgument,
     output: Annotated[
         Path,
         typer.Option(
