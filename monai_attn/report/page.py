@@ -23,8 +23,9 @@ from monai_attn.data.errors import case_error
 from monai_attn.data.files import written_whole
 from monai_attn.data.layouts import FIRST
 from monai_attn.data.names import REPORT
+from monai_attn.report.case_tables import ABSENT, case_tables
 from monai_attn.report.planes import NEGATIVE, PLANES, POSITIVE, REFERENCE_COLOUR
-from monai_attn.report.records import Record, Run, number, read_run
+from monai_attn.report.records import Record, Run, read_run
 from monai_attn.report.viewer import LIMIT, MAP_STEPS, View, view_case
 from monai_attn.scores import CaseScore
 
@@ -32,9 +33,6 @@ MARK = "monai-attn report"
 PAGE_LIMIT = 200_000_000  # characters of all cases together: browsers cannot hold 500 million
 LEAST = 1_000_000  # and of one, however many there are
 MAP_COLOURS = {"attention": "viridis", "entropy": "inferno"}
-ABOUT_ATTENTION = "evidence to check, no explanation"
-UNKNOWN_RATE = "the views alone, no known rate"
-ABSENT = "\u2013"
 Dict = dict[str, Any]
 
 
@@ -290,7 +288,7 @@ def _cases(
             "chips": _chips(record),
             "warnings": [_without_scan(line, record) for line in record.warnings],
             "notes": notes,
-            "tables": [*_tables(record, scores[file])],
+            "tables": [*case_tables(record, scores[file])],
             **_viewed(view, record),
         }
         on_case(done, len(records))
@@ -357,94 +355,6 @@ def _chips(record: Record) -> list[str]:
     ]
     windows = f"{record.mode}, {record.windows} windows" if record.windows else record.mode
     return [*volumes, *filter(None, [windows, record.reason])]
-
-
-def _tables(record: Record, scores: list[CaseScore]) -> Iterator[Dict]:
-    if record.attention:
-        yield _attention_table(record)
-    if record.intervals_ml:
-        yield _confidence_table(record)
-    if scores:
-        yield _score_table(record, scores)
-    if record.stages:
-        row = ["seconds", *(f"{seconds:.2f}" for seconds in record.stages.values())]
-        yield {"caption": "Time", "about": "", "head": ["stage", *record.stages], "rows": [row]}
-
-
-def _attention_table(record: Record) -> Dict:
-    labels = [
-        *dict.fromkeys(label for gate in record.attention.values() for label in _shares(gate))
-    ]
-    head = ["level", "mean", "in labels", "elsewhere", "looked at", "below 0.01", "above 0.99"]
-    head += ["entropy, bits", *(f"share in {record.named(label)}" for label in labels)]
-    rows = [
-        [
-            level,
-            *(_number(gate.get(key), ".3f") for key in ("mean", "inside", "outside")),
-            *(_number(gate.get(key), ".1%") for key in ("seen", "dead", "saturated")),
-            _number(gate.get("entropy"), ".3f"),
-            *(_number(_shares(gate).get(label), ".1%") for label in labels),
-        ]
-        for level, gate in sorted(record.attention.items())
-    ]
-    return {"caption": "Attention", "about": ABOUT_ATTENTION, "head": head, "rows": rows}
-
-
-def _confidence_table(record: Record) -> Dict:
-    about = [
-        f"{name} {value:g}"
-        for name, value in record.confidence.items()
-        if name in ("temperature", "views")
-    ]
-    rows = [
-        (
-            name,
-            _number(record.volumes_ml.get(name), ".1f"),
-            f"{low:.1f}",
-            f"{high:.1f}",
-            f"{record.rates[name]:.0%} of volumes" if name in record.rates else UNKNOWN_RATE,
-        )
-        for name, (low, high) in record.intervals_ml.items()
-    ]
-    head = ("label", "volume, ml", "from", "to", "made to hold")
-    return {"caption": "Confidence", "about": ", ".join(about), "head": head, "rows": rows}
-
-
-def _score_table(record: Record, scores: list[CaseScore]) -> Dict:
-    head = (
-        "label",
-        "Dice",
-        "precision",
-        "recall",
-        "MSD, mm",
-        "HD95, mm",
-        "NSD 2 mm",
-        "reference, ml",
-        "error, ml",
-    )
-    rows = [
-        (
-            record.named(score.label),
-            *(f"{value:.3f}" for value in (score.dice, score.precision, score.recall)),
-            _number(score.surface_distance_mm, ".2f"),
-            _number(score.hd95_mm, ".2f"),
-            f"{score.nsd_2mm:.3f}",
-            f"{score.reference_ml:.1f}",
-            f"{score.volume_error_ml:+.1f}",
-        )
-        for score in scores
-    ]
-    return {"caption": "Against the reference", "about": "", "head": head, "rows": rows}
-
-
-def _shares(gate: Dict) -> Dict:
-    shares = gate.get("shares")
-    return shares if isinstance(shares, dict) else {}
-
-
-def _number(value: Any, form: str) -> str:
-    known = number(value)
-    return ABSENT if known is None else f"{known:{form}}"
 
 
 # --- words
