@@ -31,11 +31,11 @@ def segmentation(plan=None):
     return Segmentation(SCAN, labels, plan=plan, seconds={"read": 0.12345, "network": 2.0})
 
 
-def written(folder, plan=None, settings=SETTINGS, **options):
-    """A label map with a map beside it and the manifest of both."""
-    target, beside = folder / "a_seg.nii.gz", folder / "a_attention_1.nii.gz"
+def written(folder, plan=None, settings=SETTINGS, beside="a_attention_1.nii.gz", **options):
+    """A label map with a file beside it and the manifest of both."""
+    target, beside = folder / "a_seg.nii.gz", folder / beside
     target.write_bytes(b"labels")
-    beside.write_bytes(b"attention")
+    beside.write_bytes(b"beside")
     files = [beside, target]
     write_manifest(target, segmentation(plan), settings, scan_sha256="cd", files=files, **options)
     return target
@@ -48,7 +48,7 @@ def test_what_a_manifest_says(tmp_path):
     said = json.loads(manifest_path(target).read_text())
     assert (said["scan"], said["scan_sha256"]) == ("/scans/a.nii.gz", "cd")
     assert said["files_sha256"] == {
-        "a_attention_1.nii.gz": sha256(b"attention").hexdigest(),
+        "a_attention_1.nii.gz": sha256(b"beside").hexdigest(),
         "a_seg.nii.gz": sha256(b"labels").hexdigest(),
     }
     assert said["settings"] == SETTINGS
@@ -182,11 +182,24 @@ def find_images_but(folder):
     return [path for path in find_images(folder) if not path.endswith("scan.nii")]
 
 
-def test_maps_of_an_earlier_run_go_with_its_manifest_and_no_other_file_does(tmp_path):
-    target = written(tmp_path)
+@pytest.mark.parametrize(
+    ("beside", "goes"),
+    [
+        ("a_attention_1.nii.gz", True),
+        ("a_entropy.nii.gz", True),
+        ("a_seg.dcm", True),  # the earlier labels, which a viewer would show as this run's
+        ("b_seg.dcm", False),  # not these labels', whatever the manifest says
+        ("a.nii.gz", False),
+    ],
+)
+def test_what_shows_earlier_labels_goes_with_their_manifest(tmp_path, beside, goes):
+    target = written(tmp_path, beside=beside)
     with manifest_begun(target, SCAN.path):
-        assert not (tmp_path / "a_attention_1.nii.gz").exists()
+        assert (tmp_path / beside).exists() is not goes
     assert target.read_bytes() == b"labels"
+
+
+def test_what_the_manifest_does_not_vouch_for_stays(tmp_path):
     target = written(tmp_path)
     (tmp_path / "a_attention_1.nii.gz").write_bytes(b"put there by its user")
     (tmp_path / "a_entropy.nii.gz").write_bytes(b"in no manifest")

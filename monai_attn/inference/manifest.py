@@ -11,7 +11,7 @@ from typing import Any
 
 from monai_attn.attention_numbers import gate_numbers
 from monai_attn.data.files import sha256_of, written_whole
-from monai_attn.data.names import MAP, case_name, manifest_path
+from monai_attn.data.names import MAP, case_name, dicom_seg_path, manifest_path
 from monai_attn.inference.plan import Plan
 from monai_attn.inference.segment import Segmentation
 from monai_attn.intervals import RATE
@@ -76,15 +76,15 @@ def manifest_begun(target: Path, scan: Path) -> Iterator[None]:
     """Write a label map inside, and its manifest at the end of it.
 
     Meanwhile a manifest that vouches for nothing lies in the place of an older one: what a killed run
-    leaves is known for a label map, and is not kept. Maps that the older one vouches for are deleted: they
-    show another network than the new labels.
+    leaves is known for a label map, and is not kept. What else the older one vouches for, maps and a DICOM
+    SEG, is deleted: it would be taken for the new labels' own.
     """
     path = manifest_path(target)
-    earlier = _maps_of(target)
-    with written_whole(path) as file:
-        file.write((json.dumps({"scan": str(scan.absolute()), "files_sha256": {}}) + "\n").encode())
-    for map_file in earlier:
-        map_file.unlink(missing_ok=True)
+    earlier = _beside(target)
+    with written_whole(path) as begun:
+        begun.write((json.dumps({"scan": str(scan.absolute()), "files_sha256": {}}) + "\n").encode())
+    for file in earlier:
+        file.unlink(missing_ok=True)
     try:
         yield
     except BaseException:
@@ -93,14 +93,17 @@ def manifest_begun(target: Path, scan: Path) -> Iterator[None]:
         raise
 
 
-def _maps_of(target: Path) -> list[Path]:
-    """The maps beside a label map that its manifest vouches for."""
+def _beside(target: Path) -> list[Path]:
+    """The maps and the DICOM SEG beside a label map that its manifest vouches for."""
+    seg = dicom_seg_path(target).name
     try:
         files = json.loads(manifest_path(target).read_text(encoding="utf-8"))["files_sha256"]
-        maps = {
-            target.with_name(name): files[name] for name in files if MAP.search(case_name(name))
+        beside = {
+            target.with_name(name): files[name]
+            for name in files
+            if name == seg or MAP.search(case_name(name))
         }
-        return [file for file in maps if file.is_file() and sha256_of(file) == maps[file]]
+        return [file for file in beside if file.is_file() and sha256_of(file) == beside[file]]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return []  # there is none, or it is damaged
 
