@@ -567,3 +567,26 @@ def test_a_setting_of_the_users_is_put_back(monkeypatch):
     monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "0")
     onnxruntime.library()
     assert os.environ["ORT_DISABLE_TELEMETRY"] == "0"
+
+
+COME_AND_GONE = """
+import gc, os, signal
+import torch
+from monai_attn.inference.backends.openvino import export, load
+
+blob = export(torch.nn.Conv2d(1, 2, 1).eval(), (1, 8, 8), "float32")
+networks = [load(blob, (1, 8, 8), "float32", single=True) for _ in range(2)]
+while networks:
+    del networks[0]
+    gc.collect()
+signal.signal(signal.SIGTERM, lambda *_: print("heard"))
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+def test_a_signal_is_heard_after_networks_came_and_went():
+    """A data loader's worker that ends is one: it killed a process that had used two networks."""
+    need("openvino")
+    done = subprocess.run([sys.executable, "-c", COME_AND_GONE], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "heard\n"), done.stderr

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -39,13 +40,24 @@ def library() -> ModuleType:
     return openvino
 
 
+@cache
+def core() -> Any:
+    """The one `openvino.Core` of this process.
+
+    The CPU plugin of each Core sets a stack for signals of its own, and when it ends puts back the one that
+    it found (2026.4.1). Of two that do not end in reverse order the second puts back the freed stack of the
+    first, and the next signal, a child's end or Ctrl-C, kills the process without a word.
+    """
+    return library().Core()
+
+
 def export(network: nn.Module, window: tuple[int, ...], precision: str) -> bytes:
     """The network compiled for one window (C, *roi) of this CPU, as `load` takes it.
 
     `openvino.convert_model` does more than is needed here and starts the telemetry; the parts of
     it that matter are a trace and the PyTorch frontend.
     """
-    openvino = library()
+    library()
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
@@ -53,7 +65,7 @@ def export(network: nn.Module, window: tuple[int, ...], precision: str) -> bytes
     decoder = TorchScriptPythonDecoder(trace(network, window))  # has to outlive the conversion
     model = frontend.convert(frontend.load(decoder))
     model.reshape([1, *window])  # static, and batch 1: the fastest
-    blob = openvino.Core().compile_model(model, "CPU", _settings(precision)).export_model()
+    blob = core().compile_model(model, "CPU", _settings(precision)).export_model()
     return blob.getvalue()
 
 
@@ -61,7 +73,7 @@ def load(blob: bytes, window: tuple[int, ...], precision: str, *, single: bool) 
     """What `export` made, ready to run; not for several threads at once."""
     openvino = library()
     # Without the settings it would be compiled for the CPU's favourite precision, whatever it was made for.
-    model = openvino.Core().import_model(blob, "CPU", _settings(precision))
+    model = core().import_model(blob, "CPU", _settings(precision))
     request = model.create_infer_request()
 
     def infer(array: NDArray) -> Sequence[NDArray]:
