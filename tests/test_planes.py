@@ -28,11 +28,15 @@ def test_a_voxel_stays_where_it_is_in_the_patient(name):
         np.testing.assert_allclose(apply_affine(affine, before), apply_affine(new, after))
 
 
-def test_the_centre_lies_in_the_slice_with_the_most_of_the_label():
+def test_the_centre_lies_in_the_label_in_the_slice_with_the_most_of_it():
     mask = np.zeros((9, 9, 9), bool)
     mask[2:5, 6, 7] = True
-    mask[3, 6, 1] = True
+    mask[8, 1, :7] = True  # more in all, and far away
     assert Marked(mask, np.eye(4)).centre == (3, 6, 7)
+    ring = np.zeros((9, 9, 1), bool)
+    ring[1:8, 1:8] = True
+    ring[2:7, 2:7] = False
+    assert ring[Marked(ring, np.eye(4)).centre]
     assert Marked(np.zeros((9, 6, 3), bool), np.eye(4)).centre == (4, 3, 1)
 
 

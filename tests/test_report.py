@@ -73,13 +73,24 @@ def test_one_case_can_have_one_file_as_its_reference(out, tmp_path, monkeypatch)
     assert "case-1-reference" in Page(out / "report.html").scripts
 
 
+def test_references_with_other_values_are_mapped(out, tmp_path, monkeypatch, capsys):
+    write_rows(out, write_case(out))
+    organs = organ() * 7
+    organs[0] = 5
+    reference = write_reference(tmp_path / "organs.nii.gz", organs)
+    assert run(monkeypatch, "report", out, "--reference", reference, "--map", "7=1") == 0
+    assert "1.000" in Page(out / "report.html").words
+    assert run(monkeypatch, "report", out, "--map", "7=1") == 2
+    assert "--map: is of references; give them with --reference" in capsys.readouterr().err
+
+
 def test_references_of_other_cases_are_refused(out, tmp_path, monkeypatch, capsys):
     write_rows(out, write_case(out), write_case(out, "b"))
     reference = write_reference(tmp_path / "references" / "z.nii.gz")
     assert run(monkeypatch, "report", out, "--reference", reference.parent) == 2
     assert "no reference for any of the cases; name them as the scans" in capsys.readouterr().err
     assert run(monkeypatch, "report", out, "--reference", reference) == 2
-    assert "there are 2 cases; give a folder of references" in capsys.readouterr().err
+    assert "one file for 2 scans; a label map for one scan, or a folder" in capsys.readouterr().err
     assert "report.html" not in names_in(out)
 
 

@@ -225,6 +225,46 @@ def test_the_wheel_turns_slices_and_with_ctrl_it_zooms(reader):
     assert differ(before, reader.pixels()) > 0.1
 
 
+# a notch as browsers count it: Chrome, Chrome at 125, 150 and 200 %, Firefox by lines
+NOTCHES = [(120, 0), (80, 0), (66.67, 0), (50, 0), (3, 1)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("delta", "mode"), NOTCHES)
+def test_a_notch_of_the_wheel_is_one_slice_however_it_is_counted(reader, delta, mode):
+    for _ in range(4):
+        reader.canvas().dispatch_event("wheel", {"deltaY": delta, "deltaMode": mode})
+    assert reader.place().startswith("slice 2 of 16")
+
+
+@pytest.mark.slow
+def test_a_touchpad_turns_a_slice_after_some_way(reader):
+    for _ in range(9):
+        reader.canvas().dispatch_event("wheel", {"deltaY": -10})
+    assert reader.place().startswith("slice 8 of 16")
+
+
+@pytest.mark.slow
+def test_the_labels_are_found_again(reader):
+    reader.press("Home")
+    reader.case.get_by_role("button", name="Labels").click()
+    assert reader.place().startswith("slice 6 of 16")
+
+
+@pytest.mark.slow
+def test_dragging_a_window_stays_within_what_is_there(reader):
+    x, y = (reader.canvas().bounding_box()[side] for side in ("x", "y"))
+    for _ in range(3):
+        reader.page.mouse.move(x + 20, y + 20)
+        reader.page.mouse.down(button="right")
+        reader.page.mouse.move(x + 1150, y + 800)
+        reader.page.mouse.up(button="right")
+    assert [reader.case.locator(f".{name}-said").inner_text() for name in ("level", "width")] == [
+        "250 HU",
+        "400 HU",
+    ]
+
+
 # the key, the plane whose place it moves, and where that goes
 KEYS = [
     ("PageUp", "axial", "slice 7 of 16"),
@@ -264,6 +304,25 @@ def test_what_lies_at_the_crosshair_is_said(reader):
     assert "entropy 0.60" in reader.says()
     reader.press("1")
     assert "not looked at" in reader.says()
+
+
+def test_the_pointer_is_read_while_it_is_over_a_plane_and_the_crosshair_after(reader):
+    assert reader.says().startswith("Crosshair")
+    box = reader.canvas().bounding_box()
+    reader.page.mouse.move(box["x"] + 10, box["y"] + 10)
+    before = reader.says()
+    assert before.startswith("Pointer")
+    reader.page.mouse.wheel(0, -120)
+    assert reader.says().startswith("Pointer")
+    assert reader.says() != before, "the slice below the pointer is another"
+    reader.page.mouse.move(0, 0)
+    assert reader.says().startswith("Crosshair")
+
+
+def test_the_reference_is_read_while_it_is_shown(reader):
+    assert "in the reference" in reader.says()
+    reader.press("r")
+    assert "reference" not in reader.says()
 
 
 @pytest.mark.slow
@@ -386,6 +445,27 @@ def test_dark_and_light_follow_the_system(browser, report):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_what_is_on_shows_in_forced_colours(reader):
+    reader.page.emulate_media(forced_colors="active")
+    on, off = (
+        reader.case.locator(f"[data-toggle={name}]").evaluate(
+            "b => getComputedStyle(b).backgroundColor"
+        )
+        for name in ("contours", "fill")
+    )
+    assert on != off
+
+
+@pytest.mark.slow
+def test_paper_has_the_planes_side_by_side_and_nothing_to_press(reader):
+    reader.press("Enter")
+    reader.page.emulate_media(media="print")
+    tops = {reader.canvas(plane).bounding_box()["y"] for plane in ("axial", "coronal", "sagittal")}
+    assert len(tops) == 1
+    assert reader.case.locator("button:visible, input:visible").count() == 0
+
+
 def test_a_narrow_window_needs_no_sideways_scrolling(browser, report):
     reader = Reader(browser, report, viewport={"width": 360, "height": 700})
     wide = reader.page.evaluate("document.documentElement.scrollWidth")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from monai_attn.cli.console import out, progress_bars
-from monai_attn.cli.options import DebugOption, TablesOption, path_of
+from monai_attn.cli.options import DebugOption, MapOption, TablesOption, mapped_labels, path_of
 
 
 def evaluate(
@@ -19,14 +19,7 @@ def evaluate(
         Path, typer.Argument(parser=path_of, help="The reference for each: a file, or a folder.")
     ],
     output: TablesOption = None,
-    mapped: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--map",
-            metavar="VALUE=LABEL",
-            help="The label that a value in the references stands for (repeatable); the rest is background.",
-        ),
-    ] = None,
+    mapped: MapOption = None,
     debug: DebugOption = False,
 ) -> None:
     """Score label maps against references: Dice, precision, recall, surface distances, volumes."""
@@ -36,7 +29,7 @@ def evaluate(
 
     for path in output or []:
         check_table_path(path)
-    classes = dict(_pair(text) for text in mapped) if mapped else None
+    classes = mapped_labels(mapped)
     with progress_bars() as progress:
         task = progress.add_task("cases", total=None)
         scores = evaluate_files(
@@ -49,10 +42,3 @@ def evaluate(
     for path in output or []:
         written = write_summary(scores, path)
         out.print(f"scores: {written}", highlight=False, markup=False, soft_wrap=True)
-
-
-def _pair(text: str) -> tuple[int, int]:
-    value, _, label = text.partition("=")
-    if not (value.isdecimal() and label.isdecimal()):
-        raise ValueError(f"--map {text}: two whole numbers expected, such as 7=1")
-    return int(value), int(label)

@@ -50,6 +50,14 @@ LabelOption = Annotated[
         help="A value in the label files and its class (repeatable); the rest is background.",
     ),
 ]
+MapOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        metavar="VALUE=LABEL",
+        help="The label that a value in the references stands for (repeatable); the rest is background.",
+    ),
+]
 TablesOption = Annotated[
     list[Path] | None,
     typer.Option(
@@ -66,6 +74,20 @@ VolumeOption = Annotated[
 SeriesOption = Annotated[
     str | None, typer.Option("--series", help="Which series of a DICOM folder.", metavar="UID")
 ]
+
+
+def mapped_labels(texts: list[str] | None) -> dict[int, int] | None:
+    """What `--map` was given: the label of each value, or None where it was not given.
+
+    Raises:
+        ValueError: for a text that is no pair of whole numbers.
+    """
+    for text in texts or []:
+        value, _, label = text.partition("=")
+        if not (value.isdecimal() and label.isdecimal()):
+            raise ValueError(f"--map {text}: two whole numbers expected, such as 7=1")
+    pairs = [text.partition("=") for text in texts or []]
+    return {int(value): int(label) for value, _, label in pairs} or None
 
 
 def _show_debug(wanted: bool) -> None:

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from monai_attn.cli.console import complain, out, progress_bars
-from monai_attn.cli.options import DebugOption, path_of
+from monai_attn.cli.options import DebugOption, MapOption, mapped_labels, path_of
 
 if TYPE_CHECKING:
     from monai_attn.report.page import References
-    from monai_attn.report.records import Record
     from monai_attn.scores import CaseScore
 
 
@@ -29,6 +28,7 @@ def report(
             help="Label maps to score and compare with: a folder, or a file for one case.",
         ),
     ] = None,
+    mapped: MapOption = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -42,15 +42,20 @@ def report(
     debug: DebugOption = False,
 ) -> None:
     """Write one page to check a run by: its cases and numbers, and their slices to look through."""
-    make_report(folder, output, reference)
+    make_report(folder, output, reference, mapped_labels(mapped))
 
 
-def make_report(folder: Path, output: Path | None = None, reference: Path | None = None) -> None:
+def make_report(
+    folder: Path,
+    output: Path | None = None,
+    reference: Path | None = None,
+    classes: dict[int, int] | None = None,
+) -> None:
     """Write the report of a folder, with a bar, and say where it is."""
     from monai_attn.report.page import write_report
 
     check_page(folder, output)
-    references = _references(folder, reference)
+    references = _references(folder, reference, classes)
     for fault in (references.faults or {}).values():
         complain("warning", fault)
     with progress_bars() as progress:
@@ -72,16 +77,28 @@ def check_page(folder: Path, output: Path | None = None) -> None:
     check_replaceable(output or folder / REPORT)
 
 
-def _references(folder: Path, reference: Path | None) -> References:
+def _references(folder: Path, reference: Path | None, classes: dict[int, int] | None) -> References:
     """What the cases are compared with: label maps that are scored now, or else the folder's scores."""
+    from monai_attn.data.pairs import references_among
     from monai_attn.evaluation import evaluate_pairs
     from monai_attn.report.page import References
     from monai_attn.report.records import read_run
 
     if reference is None:
+        if classes:
+            raise ValueError("--map: is of references; give them with --reference")
         return References(_own_scores(folder / "scores.json"))
     records = [record for record in read_run(folder).records if record.made]
-    files, faults = _paired(records, reference)
+    found = references_among([record.name for record in records], reference)
+    if records and not found:
+        raise ValueError(f"{reference}: no reference for any of the cases; name them as the scans")
+    files, faults = {}, {}
+    for record in records:
+        file = record.labels.name
+        if record.name in found:
+            files[file] = found[record.name]
+        else:
+            faults[file] = f"{reference}: no reference for {record.name}; name it as the scan"
     scores = []
     for record in records:
         file = record.labels.name
@@ -89,11 +106,12 @@ def _references(folder: Path, reference: Path | None) -> References:
             continue
         try:
             known = record.label_names or None
-            scores += evaluate_pairs([(record.name, record.labels, files[file])], labels=known)
+            pair = (record.name, record.labels, files[file])
+            scores += evaluate_pairs([pair], labels=known, classes=classes)
         except ValueError as error:  # the other cases have theirs
             faults[file] = f"{error} (the reference is not shown)"
             del files[file]
-    return References(tuple(scores), files, faults)
+    return References(tuple(scores), files, classes, faults)
 
 
 def _own_scores(path: Path) -> tuple[CaseScore, ...]:
@@ -105,32 +123,3 @@ def _own_scores(path: Path) -> tuple[CaseScore, ...]:
     except ValueError as error:  # the report is whole without them
         complain("warning", error)
         return ()
-
-
-def _paired(records: list[Record], reference: Path) -> tuple[dict[str, Path], dict[str, str]]:
-    """The reference of each case by the name of its label map, and a line for each without one."""
-    from monai_attn.data.folders import by_name, label_maps_in
-    from monai_attn.data.layouts import FIRST
-    from monai_attn.data.names import case_name, check_name
-
-    if not reference.is_dir():
-        check_name(reference)
-        if not reference.exists() or len(records) != 1:
-            raise ValueError(
-                f"{reference}: one file that is there, for one case, expected, and there are "
-                f"{len(records)} cases; give a folder of references"
-            )
-        return {records[0].labels.name: reference}, {}
-    found, _ = by_name({path: case_name(path) for path in label_maps_in(reference)})
-    files, faults = {}, {}
-    for record in records:
-        path = found.get(record.name) or found.get(record.name.removesuffix(FIRST))
-        if path:
-            files[record.labels.name] = path
-        else:
-            faults[record.labels.name] = (
-                f"{reference}: no reference for {record.name}; name it as the scan"
-            )
-    if records and not files:
-        raise ValueError(f"{reference}: no reference for any of the cases; name them as the scans")
-    return files, faults

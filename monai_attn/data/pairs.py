@@ -58,29 +58,43 @@ def references_of(scans: Sequence[Path], reference: str | Path) -> dict[Path, Pa
     Raises:
         ValueError: if there is no such path, two label maps are of one case, or a scan has none.
     """
-    reference = Path(reference)
-    if not reference.is_dir():
-        check_name(reference)
-        if len(scans) != 1 or not reference.is_file():
-            why = "no such file" if len(scans) == 1 else f"one file for {len(scans)} scans"
-            raise ValueError(
-                f"{reference}: {why}; a label map for one scan, or a folder of them, expected: "
-                "check the path"
-            )
-        return {scans[0]: reference}
-    files = {path: case_name(path) for path in label_maps_in(reference)}
-    maps = {path: name.removesuffix("_seg") for path, name in files.items() if not MAP.search(name)}
-    references, twice = by_name(maps)
-    if twice:
-        raise Faults(*twice)
-    found = {scan: references.get(_case_of(case_name(scan), references)) for scan in scans}
-    alone = [str(scan) for scan, path in found.items() if path is None]
+    found = references_among([case_name(scan) for scan in scans], reference)
+    alone = [str(scan) for scan in scans if case_name(scan) not in found]
     if alone:
         raise ValueError(
             f"{reference}: holds no reference for {', '.join(alone)}; a label map of each scan's name "
             "expected: add or rename them"
         )
-    return {scan: path for scan, path in found.items() if path is not None}
+    return {scan: found[case_name(scan)] for scan in scans}
+
+
+def references_among(cases: Sequence[str], reference: str | Path) -> dict[str, Path]:
+    """The reference label map of each case that has one, by the case's name.
+
+    Args:
+        cases: their names, at least one.
+        reference: as for `references_of`.
+
+    Raises:
+        ValueError: if there is no such path, or two label maps are of one case.
+    """
+    reference = Path(reference)
+    if not reference.is_dir():
+        check_name(reference)
+        if len(cases) != 1 or not reference.is_file():
+            why = "no such file" if len(cases) == 1 else f"one file for {len(cases)} scans"
+            raise ValueError(
+                f"{reference}: {why}; a label map for one scan, or a folder of them, expected: "
+                "check the path"
+            )
+        return {cases[0]: reference}
+    files = {path: case_name(path) for path in label_maps_in(reference)}
+    maps = {path: name.removesuffix("_seg") for path, name in files.items() if not MAP.search(name)}
+    references, twice = by_name(maps)
+    if twice:
+        raise Faults(*twice)
+    named = {case: _case_of(case, references) for case in cases}
+    return {case: references[name] for case, name in named.items() if name in references}
 
 
 def _pair_folders(prediction: Path, reference: Path) -> list[tuple[str, Path, Path]]:

@@ -82,7 +82,9 @@ def manifest_begun(target: Path, scan: Path) -> Iterator[None]:
     path = manifest_path(target)
     earlier = _beside(target)
     with written_whole(path) as begun:
-        begun.write((json.dumps({"scan": str(scan.absolute()), "files_sha256": {}}) + "\n").encode())
+        begun.write(
+            (json.dumps({"scan": str(scan.absolute()), "files_sha256": {}}) + "\n").encode()
+        )
     for file in earlier:
         file.unlink(missing_ok=True)
     try:

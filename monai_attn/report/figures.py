@@ -85,7 +85,7 @@ def case_figure(
 ) -> Figure:
     """Draw a CT with its labels in three planes at one scale, to check a segmentation by.
 
-    The axial plane is the slice with the largest labelled area; the others go through the centre
+    The axial plane is the slice with the largest labelled area; the others go through the middle
     of the labels. Without labels the reference takes their place; without either, the planes meet
     in the middle of the volume. Ticks around a panel show where the other two planes cut it.
 

@@ -24,14 +24,16 @@ from monai_attn.data.files import written_whole
 from monai_attn.data.layouts import FIRST
 from monai_attn.data.names import REPORT
 from monai_attn.report.case_tables import ABSENT, case_tables
+from monai_attn.report.packing import MAP_STEPS
 from monai_attn.report.planes import NEGATIVE, PLANES, POSITIVE, REFERENCE_COLOUR
 from monai_attn.report.records import Record, Run, read_run
-from monai_attn.report.viewer import LIMIT, MAP_STEPS, View, view_case
+from monai_attn.report.viewer import LIMIT, View, view_case
 from monai_attn.scores import CaseScore
 
 MARK = "monai-attn report"
 PAGE_LIMIT = 200_000_000  # characters of all cases together: browsers cannot hold 500 million
 LEAST = 1_000_000  # and of one, however many there are
+SCRIPTS = ("contours.js", "colours.js", "viewer.js", "page.js")
 MAP_COLOURS = {"attention": "viridis", "entropy": "inferno"}
 Dict = dict[str, Any]
 
@@ -43,11 +45,13 @@ class References:
     Attributes:
         scores: of the cases, by name.
         files: a reference for each label map, by the label map's file name.
+        classes: the label that each value of the references stands for; the values themselves by default.
         faults: why a case has none, by the label map's file name.
     """
 
     scores: tuple[CaseScore, ...] = ()
     files: Mapping[str, Path] | None = None
+    classes: Mapping[int, int] | None = None
     faults: Mapping[str, str] | None = None
 
 
@@ -120,11 +124,12 @@ def _environment() -> Environment:
     )
 
 
+def _source(name: str) -> str:
+    return PackageLoader("monai_attn.report").get_source(_environment(), name)[0]
+
+
 def _content(run: Run, references: References, on_case: Callable[[int, int], None]) -> Dict:
-    loader, environment = PackageLoader("monai_attn.report"), _environment()
-    style, script = (
-        loader.get_source(environment, name)[0] for name in ("report.css", "viewer.js")
-    )
+    style, script = _source("report.css"), "".join(map(_source, SCRIPTS))
     shown = [record for record in run.records if record.made]
     ids = {record.labels.name: f"case-{i}" for i, record in enumerate(run.records, 1)}
     scores = _scores_by_record(run, references.scores)
@@ -197,7 +202,7 @@ def _row(
     link = ids[record.labels.name] if record.made else ""
     dice = {record.named(s.label): s.dice for s in scores.get(record.labels.name, ())}
     mode = f"{record.mode} (fallback)" if record.fallback else record.mode
-    remarks = [record.reason, *record.warnings, record.fault]
+    remarks = [record.reason, *record.warnings, record.fault, _absent(record)]
     return [
         _cell(record.name, link=link),
         _cell(record.status, style=record.status.replace(" ", "-")),
@@ -224,6 +229,15 @@ def _number_cell(value: float | None, form: str, more: str = "") -> Dict:
     if value is None:
         return _cell(ABSENT, key="", style="number")
     return _cell(f"{value:{form}}", key=repr(value), style="number", more=more)
+
+
+def _absent(record: Record) -> str:
+    """What of a case that was made is no longer there; to see only after it is opened is too late."""
+    if record.made and not record.labels.exists():
+        return "the label map is no longer there"
+    if record.made and record.scan and not record.scan.exists():
+        return "the scan is no longer there"
+    return ""
 
 
 def _interval(record: Record, name: str) -> str:
@@ -277,7 +291,8 @@ def _cases(
         notes = [fault] if fault else []
         view = None
         try:
-            view = view_case(record, (references.files or {}).get(file), limit=limit)
+            reference = (references.files or {}).get(file)
+            view = view_case(record, reference, classes=references.classes, limit=limit)
             notes += view.notes
         except (ValueError, OSError) as error:
             notes += [*filter(None, [record.fault]), case_error(record.labels, error)]

@@ -63,12 +63,13 @@ class Marked:
 
     @cached_property
     def centre(self) -> tuple[int, int, int]:
-        """Voxel that the three planes meet in."""
+        """Voxel that the three planes meet in: a marked one, in the axial slice with the most of them."""
         if not self._areas[2].any():
             x, y, z = (size // 2 for size in self.mask.shape)
             return x, y, z
-        areas = self._areas
-        return _middle(areas[0]), _middle(areas[1]), int(np.argmax(areas[2]))
+        z = int(np.argmax(self._areas[2]))
+        x = _middle(np.count_nonzero(self.mask[:, :, z], axis=1))
+        return x, _middle(self.mask[x, :, z]), z
 
     @cached_property
     def fields(self) -> list[tuple[float, float]]:

@@ -9,7 +9,7 @@ const PRESETS = [
   { name: "Lung", window: [-1350, 150] },
   { name: "Bone", window: [-500, 1500] },
 ];
-const HALO = "rgba(0, 0, 0, 0.75)";
+const NOTCH = 40; // pixels: a wheel's notch is 50 and more at any zoom of the page
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
 /** The bytes of a volume, of which the page holds each less the one in the slice below. */
@@ -24,46 +24,17 @@ async function unpack(id, [width, height]) {
   return bytes;
 }
 
-// ------------------------------------------------------------------ contours
-// Marching squares around one label of a slice, as closed lines through the middle between two voxels.
-// `at(i, j)` is the label there; what lies outside the box (i0, j0, i1, j1) is none.
-
-function outlines(at, label, [i0, j0, i1, j1]) {
-  const width = 2 * (i1 - i0 + 4);
-  const point = (i, j) => Math.round(2 * (i - i0 + 1)) + width * Math.round(2 * (j - j0 + 1));
-  const next = new Map();
-  const inside = (i, j) => i >= i0 && i <= i1 && j >= j0 && j <= j1 && at(i, j) === label;
-  for (let j = j0 - 1; j <= j1; j += 1) {
-    for (let i = i0 - 1; i <= i1; i += 1) {
-      const [a, b, c, d] = [inside(i, j), inside(i + 1, j), inside(i + 1, j + 1), inside(i, j + 1)];
-      if (a === b && b === c && c === d) continue;
-      const low = point(i + 0.5, j), right = point(i + 1, j + 0.5);
-      const high = point(i + 0.5, j + 1), left = point(i, j + 0.5);
-      // from the edge where one leaves the label to the edge where one comes back, label at the left
-      const edges = [[a, b, low], [b, c, right], [c, d, high], [d, a, left]];
-      const leaves = edges.filter(([from, to]) => from && !to).map((edge) => edge[2]);
-      const enters = edges.filter(([from, to]) => !from && to).map((edge) => edge[2]);
-      if (leaves.length === 1) next.set(leaves[0], enters[0]);
-      else if (a) { next.set(low, left); next.set(high, right); } // two corners that touch: kept apart
-      else { next.set(right, low); next.set(left, high); }
-    }
+/** Slices that a turn of the wheel stands for: a notch is one, however the browser counts it. */
+function notches(panel, { deltaY, deltaMode }) {
+  if (deltaMode || Math.abs(deltaY) >= NOTCH) {
+    panel.rolled = 0;
+    return Math.sign(deltaY);
   }
-  const lines = [];
-  while (next.size) {
-    const line = [];
-    let key = next.keys().next().value;
-    while (next.has(key)) {
-      line.push([(key % width) / 2 + i0 - 1, Math.floor(key / width) / 2 + j0 - 1]);
-      const following = next.get(key);
-      next.delete(key);
-      key = following;
-    }
-    lines.push(line);
-  }
-  return lines;
+  panel.rolled = (panel.rolled || 0) + deltaY; // a touchpad sends many small ones
+  const steps = Math.trunc(panel.rolled / NOTCH);
+  panel.rolled -= NOTCH * steps;
+  return steps;
 }
-
-// ------------------------------------------------------------------ one case
 
 class Viewer {
   constructor(root) {
@@ -134,6 +105,7 @@ class Viewer {
   zoom(how, factor = 1.25) {
     const ranges = [0, 1, 2].map((axis) => this.range(axis));
     const whole = Math.max(...ranges.map(([low, high]) => high - low));
+    if (how === "labels") this.at = [...this.view.centre];
     if (how === "whole" || how === "labels") {
       const shown = how === "whole" ? ranges : this.view.ranges;
       this.field = Math.max(...shown.map(([low, high]) => high - low));
@@ -193,7 +165,7 @@ class Viewer {
     this.pending = requestAnimationFrame(() => {
       this.pending = 0;
       for (const panel of this.panels) this.drawPanel(panel);
-      this.say(this.at);
+      this.say();
     });
   }
 
@@ -339,6 +311,13 @@ class Viewer {
     context.textBaseline = "middle";
     places.forEach(([x, y], n) => write(context, plane.letters[n], x, y, pixels));
     const bar = [100, 50, 20, 10, 5, 2, 1].find((mm) => mm <= this.field / 3);
+    context.font = `${11.5 * pixels}px system-ui, sans-serif`;
+    if (this.volumes.get("image")) { // printed too, where the controls are not
+      const [low, high] = this.window;
+      context.textAlign = "left";
+      write(context, `W ${(high - low).toFixed(0)}  L ${((low + high) / 2).toFixed(0)}`, 9 * pixels, height - 13 * pixels, pixels);
+      context.textAlign = "center";
+    }
     if (!bar) return;
     const [x, y] = [width - 12 * pixels, height - 12 * pixels];
     for (const [style, thick] of [[HALO, 5], ["#f2f2f2", 2.5]]) {
@@ -349,7 +328,6 @@ class Viewer {
       context.lineWidth = thick * pixels;
       context.stroke();
     }
-    context.font = `${11.5 * pixels}px system-ui, sans-serif`;
     write(context, `${bar} mm`, x - (bar * to.scale) / 2, y - 11 * pixels, pixels);
   }
 
@@ -365,14 +343,19 @@ class Viewer {
     return volume && volume[at[0] + shape[0] * (at[1] + shape[1] * at[2])];
   }
 
-  say(at) {
+  /** Say what is at the pointer, while it is over a plane, or else at the crosshair. */
+  say() {
+    const at = this.hover ? this.under(this.hover.panel, this.hover) : this.at;
     const parts = [
+      this.hover ? "Pointer" : "Crosshair",
       this.position(at).map((mm, axis) => `${PAGE.letters[axis][mm >= 0 ? 0 : 1]} ${Math.abs(mm).toFixed(0)}`).join("  ") + " mm",
     ];
     const grey = this.byte("image", at);
     if (grey !== undefined && grey !== null) parts.push(`${this.view.levels[grey].toFixed(0)} HU`);
     const label = this.byte("labels", at);
     parts.push(label ? this.view.labels[label - 1].name : "no label");
+    const expected = this.show.reference ? this.byte("reference", at) : null;
+    if (expected !== undefined && expected !== null) parts.push(expected ? "in the reference" : "not in the reference");
     const overlay = this.view.overlays[this.overlay];
     const value = overlay && this.byte(overlay.key, at);
     if (overlay && value !== undefined && value !== null) {
@@ -478,6 +461,7 @@ class Viewer {
       other.root.querySelector(".enlarge").setAttribute("aria-pressed", here);
     }
     root.classList.toggle("one", large);
+    panel.root.scrollIntoView({ block: "nearest" });
     this.draw();
   }
 
@@ -542,10 +526,8 @@ class Viewer {
         this.draw();
         return;
       }
-      panel.rolled = (panel.rolled || 0) + (event.deltaMode ? event.deltaY * 40 : event.deltaY);
-      const steps = Math.trunc(panel.rolled / 40); // a touchpad sends many small ones
-      panel.rolled -= 40 * steps;
-      if (steps) this.move(plane.through, -Math.sign(steps) * Math.min(Math.abs(steps), Math.abs(event.deltaY) >= 100 ? 1 : 3));
+      const steps = notches(panel, event);
+      if (steps) this.move(plane.through, -steps);
     }, { passive: false });
     canvas.addEventListener("pointerdown", (event) => {
       canvas.setPointerCapture(event.pointerId);
@@ -555,13 +537,14 @@ class Viewer {
       this.drag(panel, event);
     });
     canvas.addEventListener("pointermove", (event) => {
+      this.hover = { panel, clientX: event.clientX, clientY: event.clientY };
       if (panel.drag) this.drag(panel, event);
-      else this.say(this.under(panel, event));
+      else this.say();
     });
     for (const name of ["pointerup", "pointercancel"]) {
       canvas.addEventListener(name, () => { panel.drag = null; });
     }
-    canvas.addEventListener("pointerleave", () => this.say(this.at));
+    canvas.addEventListener("pointerleave", () => { this.hover = null; this.say(); });
   }
 
   /** The voxel below the pointer. */
@@ -581,8 +564,9 @@ class Viewer {
     if (drag.kind === "window") {
       if (!this.presets) return;
       const [low, high] = drag.window;
-      const width = Math.max((high - low) * 1.005 ** dx, 2);
-      const level = (low + high) / 2 + (dy * (high - low)) / 400;
+      const [least, most] = [this.view.levels[0], this.view.levels[255]];
+      const width = clamp((high - low) * 1.005 ** dx, 2, most - least);
+      const level = clamp((low + high) / 2 + (dy * (high - low)) / 400, least, most);
       this.setWindow(Math.round(level - width / 2), Math.round(level + width / 2));
     } else if (drag.kind === "pan") {
       const mm = (canvas.width / canvas.clientWidth) / this.project(panel).scale;
@@ -630,103 +614,7 @@ class Viewer {
       || (/^[1-9]$/.test(key) && this.view.overlays.length && (() => this.choose(Number(key) - 1)));
     if (!action) return;
     event.preventDefault();
+    this.hover = null; // what a key did is to be read
     action();
   }
 }
-
-// ------------------------------------------------------------------ colours
-
-/** The colour of each byte of a map, 32 bits RGBA: 0 is unseen, 1 to 51 are 0 to 1. */
-function mapColours(kind, opacity) {
-  const colours = new Uint32Array(256);
-  const table = PAGE.maps[kind];
-  for (let step = 0; step <= PAGE.map_steps; step += 1) {
-    const value = step / PAGE.map_steps;
-    // certainty hides nothing; attention of 0 is a result, and is shown
-    const alpha = opacity * (kind === "entropy" ? Math.min(1, 2.5 * value) : 1);
-    colours[step + 1] = ((Math.round(255 * alpha) << 24) | swapped(table[step])) >>> 0;
-  }
-  return colours;
-}
-
-/** "#rrggbb" as 0xbbggrr, the order of pixels. */
-function swapped(colour) {
-  const rgb = Number.parseInt(colour.slice(1), 16);
-  return ((rgb & 255) << 16) | (rgb & 0xff00) | (rgb >> 16);
-}
-
-function hatchTile(pixels) {
-  const size = Math.round(8 * pixels);
-  const tile = document.createElement("canvas");
-  Object.assign(tile, { width: size, height: size });
-  const context = tile.getContext("2d");
-  context.fillStyle = "rgba(20, 26, 32, 0.35)";
-  context.fillRect(0, 0, size, size);
-  context.strokeStyle = "rgba(143, 179, 201, 0.75)";
-  context.lineWidth = 1.2 * pixels;
-  context.beginPath();
-  for (const shift of [-size, 0, size]) { context.moveTo(shift, size); context.lineTo(shift + size, 0); }
-  context.stroke();
-  return tile;
-}
-
-function write(context, text, x, y, pixels) {
-  context.strokeStyle = HALO;
-  context.lineWidth = 3 * pixels;
-  context.strokeText(text, x, y);
-  context.fillStyle = "#f2f2f2";
-  context.fillText(text, x, y);
-}
-
-// ------------------------------------------------------------------ the page
-
-function connectCase(details) {
-  const root = details.querySelector(".viewer");
-  if (!root) return;
-  let viewer = null;
-  const turn = () => {
-    if (details.open) {
-      viewer = viewer || new Viewer(root);
-      viewer.open();
-    } else if (viewer) viewer.release(); // a case that is closed holds no memory
-  };
-  details.addEventListener("toggle", turn);
-  if (details.open) turn();
-}
-
-function connectTable(table) {
-  const body = table.tBodies[0];
-  const heads = [...table.tHead.rows[0].cells];
-  heads.forEach((head, column) => {
-    head.querySelector("button").addEventListener("click", () => {
-      const down = head.getAttribute("aria-sort") === "ascending";
-      for (const other of heads) other.removeAttribute("aria-sort");
-      head.setAttribute("aria-sort", down ? "descending" : "ascending");
-      const key = (row) => row.cells[column].dataset.key ?? row.cells[column].textContent.trim();
-      const number = head.classList.contains("number");
-      const compare = (a, b) => {
-        if (!a || !b) return (a ? 0 : 1) - (b ? 0 : 1); // what is missing comes last, either way
-        const order = number ? Number(a) - Number(b) : a.localeCompare(b, undefined, { numeric: true });
-        return down ? -order : order;
-      };
-      body.append(...[...body.rows].sort((a, b) => compare(key(a), key(b))));
-    });
-  });
-}
-
-function openTarget() {
-  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-  if (target && target.matches("details.case")) {
-    target.open = true;
-    target.scrollIntoView();
-    target.querySelector("summary").focus({ preventScroll: true });
-  }
-}
-
-document.querySelectorAll("details.case").forEach(connectCase);
-document.querySelectorAll("table.cases").forEach(connectTable);
-window.addEventListener("hashchange", openTarget);
-document.querySelectorAll("table.cases a").forEach((link) => link.addEventListener("click", () => {
-  if (link.hash === location.hash) openTarget(); // a case that was closed again: the address stays
-}));
-openTarget();
