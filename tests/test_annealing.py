@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+from ignite.engine import Engine
 
 from monai_attn import AttentionUNet
 from monai_attn.training.annealing import AnnealTemperature
@@ -22,6 +23,15 @@ def test_it_falls_by_one_factor_from_the_first_epoch_to_the_last():
     for epoch, expected in ((1, 1.6), (2, 0.8), (3, 0.4), (5, 0.1), (3, 0.4)):
         anneal(at_epoch(epoch))  # what came before counts for nothing: a resumed run does the same
         assert temperatures(net) == [pytest.approx(expected)]
+
+
+def test_a_training_anneals_as_each_epoch_begins():
+    net = AttentionUNet(2, 1, 2, channels=(4, 4), strides=(2,), gate="hard")
+    seen = []
+    engine = Engine(lambda engine, batch: seen.extend(temperatures(net)))
+    AnnealTemperature(net, epochs=3, start=1.0, end=0.25).attach(engine)
+    engine.run([0, 0], max_epochs=3)
+    assert seen == [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
 
 
 def test_a_single_epoch_is_the_first():

@@ -14,13 +14,14 @@ import pytest
 import torch
 from torch import nn
 
-from monai_attn import AttentionUNet, SoftGate
+from monai_attn import AttentionUNet
 from monai_attn.inference.backends import BACKENDS, eager, load_backend, onnxruntime, openvino
 from monai_attn.inference.backends.backend import PACKAGES, plan
 from monai_attn.inference.backends.cache import Cache, Entry
 from monai_attn.inference.backends.eager import has_bfloat16
 from monai_attn.inference.backends.fingerprint import fingerprint
 from monai_attn.inference.backends.parity import BOUNDS, Parity, compare, synthetic_window
+from monai_attn.networks.gates import AdditiveGate
 
 CPU = torch.device("cpu")
 WINDOWS = {2: (1, 20, 32), 3: (1, 16, 13, 16)}
@@ -45,7 +46,7 @@ def build(spatial_dims=2, container=None, **arguments):
         for module in net.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.momentum = 1.0
-            if isinstance(module, SoftGate):
+            if isinstance(module, AdditiveGate):
                 nn.init.normal_(module.psi.weight, std=3.0)
                 nn.init.zeros_(module.psi.bias)
         net.heads[0].bias.copy_(torch.tensor([2.0, -2.0]))  # mostly background
@@ -123,6 +124,17 @@ def test_agrees_with_eager_on_batches_of_any_size(load, name, precision, spatial
     backend = load(net, WINDOWS[spatial_dims], name=name, precision=precision)
     assert (backend.name, backend.precision) == (name, precision)
     agrees(backend, net, spatial_dims, container)
+
+
+@pytest.mark.parametrize("name", ["openvino", "onnxruntime"])
+@pytest.mark.parametrize("grid", ["gating", "skip"])
+@pytest.mark.parametrize("spatial_dims", [2, 3])
+def test_a_hard_gate_chooses_the_same(load, name, grid, spatial_dims):
+    net = build(spatial_dims, tuple, gate=("hard", {"grid": grid}))
+    backend = load(net, WINDOWS[spatial_dims], name=name, precision="float32")
+    agrees(backend, net, spatial_dims, "tuple")
+    attention = backend(windows(spatial_dims))[1]
+    assert attention.unique().tolist() == [0.0, 1.0]
 
 
 @pytest.mark.slow

@@ -1,12 +1,15 @@
 """The documentation is true: its snippets run, its commands exist, its numbers are the code's."""
 
+import doctest
 import inspect
 import json
 import re
 import shlex
+from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser
@@ -21,6 +24,11 @@ DOCS = ROOT / "docs" / "pages"
 BUNDLE = ROOT / "bundles" / "pancreas_ct_attention_segmentation"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 COMMAND_PAGES = [*PAGES, ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("bundles/*/docs/README.md"))]
+EXAMPLES = [
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for path in sorted(ROOT.glob("monai_attn/**/*.py"))
+    if ">>> " in path.read_text(encoding="utf-8")
+]
 SHELLS = ("bash", "console")
 LANGUAGES = ("python", "json", "text", *SHELLS)  # another one would escape the tests below
 
@@ -136,6 +144,12 @@ def test_the_snippets_of_a_page_run_in_order(page, tmp_path, monkeypatch):
 
 
 # --- commands
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_examples_of_a_module_come_to_what_they_say(name):
+    known = {"torch": torch, "np": np, "AttentionUNet": AttentionUNet}
+    assert doctest.testmod(import_module(name), extraglobs=known).failed == 0
 
 
 def test_there_are_commands():

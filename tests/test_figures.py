@@ -211,7 +211,7 @@ def test_images_are_shown_within_the_window():
 CENTRES = {
     "one organ": (ORGAN, None, (8, 6, 3)),
     "largest axial area": (ORGAN + box(slice(7, 10), slice(5, 6), 6), None, (8, 6, 3)),
-    "wider above": (ORGAN + box(slice(2, 12), slice(6, 7), 7), None, (8, 6, 7)),
+    "wider above": (ORGAN + box(slice(2, 12), slice(6, 7), 7), None, (6, 6, 7)),
     "two parts": (box(slice(0, 3), 2, 2) + box(slice(9, 12), 2, 2), None, (2, 2, 2)),
     "reference alone": (ORGAN * 0, ORGAN, (8, 6, 3)),
     "labels before reference": (ORGAN, box(0, 0, 0), (8, 6, 3)),

@@ -1,5 +1,7 @@
 """The gates equal their formulas."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -257,6 +259,35 @@ def test_straight_through_lets_the_gradient_of_the_concrete_distribution_through
     assert torch.equal(attention, (concrete > 0.5).float())
     expected = torch.autograd.grad(concrete.sum(), gate.psi.weight)[0]
     torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("estimator", ["straight_through", "reinforce"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_in_half_precision_a_choice_is_one_and_its_probability_is_float32(estimator, dtype):
+    torch.manual_seed(0)
+    gate = undecided(2, estimator=estimator).train()
+    with torch.autocast("cpu", dtype=dtype):
+        _, attention = gate(torch.randn(1, 3, 8, 8), torch.randn(1, 5, 4, 4))
+    assert set(attention.unique().tolist()) == {0.0, 1.0}
+    assert {value.dtype for value in gate.drawn} == {torch.float32}
+
+
+@pytest.mark.parametrize("estimator", ["straight_through", "reinforce"])
+def test_logits_that_are_no_numbers_reach_the_loss(estimator):
+    """There training ends with a line that says so; a draw that fails would say less."""
+    gate = undecided(2, estimator=estimator).train()
+    gate(torch.full((1, 3, 4, 4), torch.nan), torch.randn(1, 5, 2, 2))
+    assert gate.drawn.log_probability.isnan().all()
+
+
+@pytest.mark.parametrize("estimator", ["straight_through", "reinforce"])
+def test_a_gate_that_has_drawn_can_be_copied(estimator):
+    gate = undecided(2, estimator=estimator).train()
+    gate(torch.randn(1, 3, 4, 4), torch.randn(1, 5, 2, 2))
+    other = copy.deepcopy(gate)
+    assert (other.drawn, other.estimator) == (None, estimator)
+    assert torch.equal(other.psi.weight, gate.psi.weight)
+    assert gate.drawn is not None
 
 
 def test_reinforce_lets_no_gradient_through_the_choice():

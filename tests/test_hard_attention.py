@@ -7,6 +7,7 @@ import torch
 from monai.losses import DeepSupervisionLoss, DiceCELoss
 
 from monai_attn import AttentionUNet, HardGate, SoftGate
+from monai_attn.networks.gates import hard_gates
 from monai_attn.training.hard_attention import HardAttentionLoss
 
 PLACES = 4
@@ -42,23 +43,36 @@ def exact_gradient(gate, skip, gating, target):
     return torch.cat([g.flatten() for g in torch.autograd.grad(expected, list(gate.parameters()))])
 
 
-@pytest.mark.parametrize("steps", [0, 3])
-def test_the_expectation_of_the_reinforce_gradient_is_the_exact_gradient(steps, monkeypatch):
+def frozen(loss, monkeypatch, baseline):
+    """The loss with a baseline that stays as it is."""
+    loss.total.fill_(baseline * (1 - loss.momentum))
+    loss.steps.fill_(1)
+    monkeypatch.setattr(loss, "_count", lambda loss: None)
+    return loss
+
+
+def choose(monkeypatch, choices):
+    """Have the gates draw these choices, in the order in which they draw."""
+    rest = iter(choices)
+
+    def noise(logits):
+        alpha = torch.tensor([next(rest) for _ in range(logits.numel())]).view_as(logits)
+        return 1e6 * (2 * alpha - 1)
+
+    monkeypatch.setattr("monai_attn.networks.gates.logistic_like", noise)
+
+
+@pytest.mark.parametrize("baseline", [0.0, 5.0])
+def test_the_expectation_of_the_reinforce_gradient_is_the_exact_gradient(baseline, monkeypatch):
     """Every outcome is drawn once and weighted by its likelihood; a baseline changes nothing."""
     gate = tiny_gate("reinforce")
     skip, gating, target = tiny_batch()
-    loss = HardAttentionLoss(SquaredError(), gate)
-    for _ in range(steps):
-        gated, _ = gate(skip, gating)
-        loss(gated, target)
-    assert (loss.baseline > 0) == (steps > 0)
-    monkeypatch.setattr(loss, "_count", lambda loss: None)
+    loss = frozen(HardAttentionLoss(SquaredError(), gate), monkeypatch, baseline)
+    assert loss.baseline == pytest.approx(baseline)
     total = torch.zeros_like(exact_gradient(gate, skip, gating, target))
     for choices in itertools.product((0.0, 1.0), repeat=PLACES):
         alpha = torch.tensor(choices).reshape(1, 1, 2, 2)
-        monkeypatch.setattr(
-            torch.distributions.Bernoulli, "sample", lambda self, alpha=alpha: alpha
-        )
+        choose(monkeypatch, choices)
         gated, attention = gate(skip, gating)
         assert torch.equal(attention, alpha.double())
         value = loss(gated, target)
@@ -68,6 +82,69 @@ def test_the_expectation_of_the_reinforce_gradient_is_the_exact_gradient(steps, 
     expected = exact_gradient(gate, skip, gating, target)
     assert expected.abs().max() > 0.1
     torch.testing.assert_close(total, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_for_a_network_of_two_gates_it_is_exact_for_every_parameter(monkeypatch):
+    """The finer gate's probabilities depend on what the coarser one drew: 32 outcomes of five choices."""
+    torch.manual_seed(0)
+    net = AttentionUNet(
+        2,
+        1,
+        2,
+        channels=(2, 2, 2),
+        strides=(2, 2),
+        gate=("hard", {"estimator": "reinforce"}),
+        gated_levels=(0, 1),
+        norm=None,
+    )
+    net = net.double().train()
+    for gate in hard_gates(net):
+        torch.nn.init.normal_(gate.psi.weight)
+        torch.nn.init.zeros_(gate.psi.bias)
+    image = torch.randn(1, 1, 4, 4, dtype=torch.float64)
+    label = torch.randn(1, 2, 4, 4, dtype=torch.float64)
+    loss = frozen(HardAttentionLoss(SquaredError(), net), monkeypatch, 7.0)
+    parameters = list(net.parameters())
+    estimated = [torch.zeros_like(p) for p in parameters]
+    exact = [torch.zeros_like(p) for p in parameters]
+    certain = 0.0
+    for choices in itertools.product((0.0, 1.0), repeat=5):
+        choose(monkeypatch, choices)
+        logits = net(image)
+        likelihood = sum(gate.drawn.log_probability for gate in hard_gates(net)).exp()
+        certain += likelihood.item()
+        for sums, value in (
+            (estimated, likelihood.item() * loss(logits, label)),
+            (exact, likelihood * SquaredError()(logits, label)),
+        ):
+            gradients = torch.autograd.grad(value, parameters, retain_graph=True)
+            for total, gradient in zip(sums, gradients, strict=True):
+                total += gradient
+    assert certain == pytest.approx(1)
+    for found, expected in zip(estimated, exact, strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_the_first_step_has_no_baseline_and_no_score():
+    gate = tiny_gate("reinforce")
+    skip, gating, target = tiny_batch()
+    loss = HardAttentionLoss(SquaredError(), gate)
+    gated, _ = gate(skip, gating)
+    assert loss(gated, target).item() == pytest.approx(SquaredError()(gated, target).item())
+
+
+def test_the_weight_of_the_score_is_a_factor(monkeypatch):
+    gate = tiny_gate("reinforce")
+    skip, gating, target = tiny_batch()
+    gated, _ = gate(skip, gating)
+    plain, once, half = (
+        frozen(HardAttentionLoss(SquaredError(), gate, score_weight=w), monkeypatch, 1.0)(
+            gated, target
+        )
+        for w in (0.0, 1.0, 0.5)
+    )
+    assert (once - plain).abs() > 0.1
+    assert (half - plain).item() == pytest.approx((once - plain).item() / 2)
 
 
 def test_drawn_at_random_the_reinforce_gradient_tends_to_the_exact_one():
@@ -96,14 +173,42 @@ def test_the_baseline_is_the_mean_of_earlier_losses():
     assert float(loss.baseline) == pytest.approx((0.25 * seen[0] + 0.5 * seen[1]) / 0.75)
 
 
-def test_a_case_is_rewarded_for_its_own_loss():
+def test_the_baseline_goes_on_where_a_training_was_cut_off():
+    gate = tiny_gate("reinforce")
+    skip, gating, target = tiny_batch()
+    loss, other = (HardAttentionLoss(SquaredError(), gate) for _ in range(2))
+    loss(gate(skip, gating)[0], target)
+    other.load_state_dict(loss.state_dict())
+    assert other.baseline == loss.baseline > 0
+
+
+def test_several_processes_have_one_baseline_and_one_budget(monkeypatch):
+    """Here the other of two has no loss and selects nothing."""
+    monkeypatch.setattr("ignite.distributed.all_reduce", lambda value: value)
+    monkeypatch.setattr("ignite.distributed.get_world_size", lambda: 2)
+    gate = tiny_gate("straight_through", budget=0.25)
+    skip, gating, target = tiny_batch()
+    loss = HardAttentionLoss(SquaredError(), gate, budget_weight=3.0)
+    gated, _ = gate(skip, gating)
+    total, plain = loss(gated, target), SquaredError()(gated, target)
+    assert float(loss.baseline) == pytest.approx(plain.item() / 2)
+    selected = gate.drawn.selected.mean()
+    missed = selected.item() / 2 - 0.25
+    assert (total - plain).item() == pytest.approx(3 * missed**2)
+    # of its share, which all_reduce halves among the two
+    (found,) = torch.autograd.grad(total - plain, gate.psi.bias, retain_graph=True)
+    (slope,) = torch.autograd.grad(selected, gate.psi.bias)
+    torch.testing.assert_close(found, 3 * 2 * missed * slope)
+
+
+def test_a_case_is_rewarded_for_its_own_loss(monkeypatch):
     """Two cases with the same choices: only the one that did worse than the other is made unlikelier."""
     gate = tiny_gate("reinforce")
     skip, gating, _ = tiny_batch()
     skip, gating = skip.repeat(2, 1, 1, 1), gating.repeat(2, 1, 1, 1)
     gated, _ = gate(skip, gating)
     label = torch.stack([gated[0].detach(), gated[1].detach() + 10.0])
-    loss = HardAttentionLoss(torch.nn.MSELoss(), gate)
+    loss = frozen(HardAttentionLoss(torch.nn.MSELoss(), gate), monkeypatch, 0.0)
     total = loss(gated, label)
     log_probability = gate.drawn.log_probability
     (by_log,) = torch.autograd.grad(total, log_probability, retain_graph=True)
@@ -123,6 +228,29 @@ def test_a_budget_pulls_the_selected_fraction_towards_it():
         optimizer.step()
     gate(skip, gating)
     assert float(gate.drawn.selected.detach()) == pytest.approx(0.25, abs=0.05)
+
+
+def test_a_budget_is_of_all_cases_of_a_batch_together():
+    gate = tiny_gate("straight_through", budget=0.25)
+    skip, gating, _ = tiny_batch()
+    skip, gating = torch.cat([skip, 3 * skip]), torch.cat([gating, -3 * gating])
+    gated, _ = gate(skip, gating)
+    selected = gate.drawn.selected
+    assert (selected[0] - selected[1]).abs() > 0.02
+    total = HardAttentionLoss(torch.nn.MSELoss(), gate)(gated, gated.detach())
+    assert total.item() == pytest.approx(10 * (selected.mean().item() - 0.25) ** 2, rel=1e-5)
+
+
+def test_an_entropy_bonus_is_of_the_mean_of_the_gates():
+    torch.manual_seed(0)
+    net = AttentionUNet(
+        2, 1, 2, channels=(4, 4, 4), strides=(2, 2), gate="hard", gated_levels=(0, 1)
+    )
+    logits, label = net.train()(torch.randn(2, 1, 8, 8)), torch.randn(2, 2, 8, 8)
+    plain = HardAttentionLoss(torch.nn.MSELoss(), net)(logits, label)
+    bonus = HardAttentionLoss(torch.nn.MSELoss(), net, entropy_bonus=2.0)(logits, label)
+    entropy = torch.stack([gate.drawn.entropy for gate in hard_gates(net)]).mean()
+    assert (plain - bonus).item() == pytest.approx(2 * entropy.item(), rel=1e-4)
 
 
 def test_an_entropy_bonus_keeps_a_gate_undecided():
@@ -159,6 +287,9 @@ def test_a_network_without_hard_gates_and_one_that_drew_nothing_are_named():
     gated, _ = gate(skip, gating)
     with pytest.raises(RuntimeError, match="drew nothing for this batch"):
         HardAttentionLoss(torch.nn.MSELoss(), gate)(gated, target)
+    gated, _ = gate.train()(skip.repeat(2, 1, 1, 1), gating.repeat(2, 1, 1, 1))
+    with pytest.raises(RuntimeError, match="drew nothing for this batch"):
+        HardAttentionLoss(torch.nn.MSELoss(), gate)(gated[:1], target)
     with pytest.raises(ValueError, match=r"momentum \(=1.0\) must be at least 0 and below 1"):
         HardAttentionLoss(torch.nn.MSELoss(), gate, momentum=1.0)
 

@@ -227,6 +227,10 @@ def test_folds_and_a_split_of_its_own_exclude_each_other(data, tiny_bundle, tmp_
             {"settings": {"network_def#gate": None}, "overlay": "hard"},
             "network_def#gate is None, but the loss is one of hard gates",
         ),
+        (
+            {"settings": {"network_def#gate": ["hard", {"estimator": "reinforce"}]}},
+            r"but the loss is none of hard gates; .* --gate hard sets both",
+        ),
         ({"settings": {"network_def#strides": [2, 2]}}, "network_def makes no network"),
         ({"settings": {"epochs": 0}}, r"epochs \(=0\) must be 1 or more"),
         ({"settings": {"spacing": [8, 8]}}, r"spacing \(=\[8, 8\]\) must be 3 numbers"),

@@ -156,7 +156,7 @@ def dynamic(spatial_dims):
 # --- sizes
 
 
-@pytest.mark.parametrize("gate", [None, "soft", ("soft", {"grid": "skip"})], ids=str)
+@pytest.mark.parametrize("gate", GATES.values(), ids=GATES)
 @pytest.mark.parametrize("size", [(97, 101), (97, 101, 65), (5, 1), (1, 2, 3)], ids=str)
 def test_any_size(size, gate):
     net = AttentionUNet(len(size), 1, 2, channels=(2, 2, 4, 4, 4), gate=gate).eval()

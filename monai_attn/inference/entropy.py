@@ -23,7 +23,7 @@ def entropy(logits: Tensor, temperature: float = 1.0) -> Tensor:
         (1, *spatial) float32: 0 where one class is certain, 1 where all are equally likely.
 
     Example:
-        >>> entropy(torch.tensor([[0.0, 50.0], [0.0, -50.0]]))
+        >>> entropy(torch.tensor([[0.0, 200.0], [0.0, -200.0]]))
         tensor([[1., 0.]])
     """
     out = torch.empty(logits.shape[1:], dtype=torch.float32, device=logits.device)

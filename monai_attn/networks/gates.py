@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from monai.networks.layers.factories import Conv, split_args
 from torch import Tensor, nn
-from torch.distributions import Bernoulli, RelaxedBernoulli
+from torch.distributions import Bernoulli
+from torch.distributions.utils import clamp_probs
 
 from monai_attn.networks.blocks import Axes, pad_to, per_axis, positive, resize
 
@@ -120,7 +121,8 @@ class HardGate(AdditiveGate):
 
     With p = sigmoid(psi(relu(W_x(skip) + W_g(gating)))), training draws alpha from Bernoulli(p) at each
     place of the grid; eval selects where p > 1/2, the same in every run. On the gating grid a place decides
-    for the skip voxels that it covers. Two ways to train a choice, which has no gradient of its own:
+    for the skip voxels that it covers; of a skip whose size is no multiple of the ratio each voxel follows
+    the nearest place. Two ways to train a choice, which has no gradient of its own:
 
     - "straight_through": the draw goes forward; backward goes the gradient of the binary concrete
       distribution with `temperature`, from which the same random numbers make it. Low temperatures are
@@ -145,7 +147,7 @@ class HardGate(AdditiveGate):
         >>> gate = HardGate(2, skip_channels=64, gating_channels=128, inter_channels=32).eval()
         >>> gated, attention = gate(torch.rand(1, 64, 128, 128), torch.rand(1, 128, 64, 64))
         >>> attention.unique()
-        tensor([1.], grad_fn=<Unique2Backward0>)
+        tensor([1.])
     """
 
     def __init__(
@@ -193,13 +195,12 @@ class HardGate(AdditiveGate):
         """Draw alpha (B, 1, *grid) for training, and note what was drawn."""
         places = tuple(range(1, logits.dim()))
         logits = logits.float()
+        drawn = logits + logistic_like(logits)  # above 0 with probability sigmoid(logits)
+        attention = (drawn > 0).float()
+        if self.estimator == "straight_through":
+            concrete = torch.sigmoid(drawn / self.temperature)
+            attention = attention + (concrete - concrete.detach())
         bernoulli = Bernoulli(logits=logits, validate_args=False)
-        if self.estimator == "reinforce":
-            attention = bernoulli.sample()
-        else:
-            temperature = logits.new_tensor(self.temperature)
-            concrete = RelaxedBernoulli(temperature, logits=logits, validate_args=False).rsample()
-            attention = (concrete > 0.5).float() + (concrete - concrete.detach())
         self.drawn = Draw(
             log_probability=bernoulli.log_prob(attention.detach()).sum(places),
             selected=bernoulli.probs.mean(places),
@@ -211,6 +212,16 @@ class HardGate(AdditiveGate):
         """Switch between training and eval; what was drawn is let go."""
         self.drawn = None
         return super().train(mode)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Of a copy: what was drawn belongs to the graph of a forward pass, and stays there."""
+        return {**self.__dict__, "drawn": None}
+
+
+def logistic_like(logits: Tensor) -> Tensor:
+    """Noise from the standard logistic distribution, of the same shape."""
+    uniform = clamp_probs(torch.rand_like(logits))
+    return uniform.log() - torch.log1p(-uniform)
 
 
 GATES: dict[str, type[AdditiveGate]] = {"soft": SoftGate, "hard": HardGate}

@@ -30,7 +30,7 @@ SAID = {
     CLOSED: "lets nothing through (alpha below 0.01 everywhere): its skip is cut off; if it stays so, "
     "begin again with a lower learning_rate or another seed",
     OPEN: "lets everything through (alpha above 0.99 everywhere): it is without effect; if it stays so, "
-    "leave it out by network_def#gated_levels, or give a hard gate a budget",
+    "leave it out by network_def#gated_levels, or give a hard gate a budget, or a lower one",
     "": "chooses again",
 }
 

@@ -22,8 +22,10 @@ class HardAttentionLoss(nn.Module):
     where L_b - baseline counts as a number. The second term is there for the gates of the estimator
     "reinforce": the expectation of its gradient is the gradient of the expected loss by the choices
     (Williams 1992, doi:10.1007/BF00992696) with a `score_weight` of 1; less gives up exactness for less
-    noise. The baseline, a moving average of the losses of earlier steps, takes off noise and adds no bias.
-    The third term is there for gates with a budget, the fourth for all.
+    noise. That holds where a case's loss depends on its own choices alone: batch normalisation lets those
+    of the others in, which are then left out. The baseline, a moving average of the losses of earlier
+    steps, takes off noise and adds no bias; the first step, which has none, leaves the term out. The third
+    term is there for gates with a budget, its mean over all processes; the fourth for all.
 
     Args:
         loss: from logits (B, C, *spatial), or a list of them, and a label (B, 1, *spatial) to a number.
@@ -83,21 +85,28 @@ class HardAttentionLoss(nn.Module):
         for gate, draw in zip(self.gates, drawn, strict=True):
             if draw is None or len(draw.selected) != len(label):
                 raise RuntimeError("a hard gate drew nothing for this batch; train in train mode")
-            if gate.estimator == "reinforce":
+            if gate.estimator == "reinforce" and self.steps > 0:
                 advantage = cases.detach() - self.baseline
                 total = total + self.score_weight * (advantage * draw.log_probability).mean()
             if gate.budget is not None:
-                missed = draw.selected.mean() - gate.budget
-                total = total + self.budget_weight * missed**2
+                selected = draw.selected.mean()
+                missed = _mean_of_all(selected) - gate.budget
+                # a square of all processes, whose gradient each has its share of
+                square = missed**2 + 2 * missed * (selected - selected.detach())
+                total = total + self.budget_weight * square
             total = total - self.entropy_bonus / len(drawn) * draw.entropy.mean()
-        self._count(cases.detach().mean())
+        self._count(_mean_of_all(cases.mean()))
         return total
 
-    def _count(self, loss: Tensor) -> None:
-        """Move the average, of all processes."""
-        mean = float(idist.all_reduce(loss)) / idist.get_world_size()
-        self.total.mul_(self.momentum).add_((1 - self.momentum) * mean)
+    def _count(self, loss: float) -> None:
+        """Move the average."""
+        self.total.mul_(self.momentum).add_((1 - self.momentum) * loss)
         self.steps += 1
+
+
+def _mean_of_all(value: Tensor) -> float:
+    """The mean of a number over all processes, without its gradient."""
+    return float(idist.all_reduce(value.detach())) / idist.get_world_size()
 
 
 def _case(logits: Any, i: int) -> Any:

@@ -153,10 +153,12 @@ def _check_network(train: Config) -> None:
         raise ValueError(
             f"network_def makes no network ({reason(error)}); mend the --set"
         ) from error
-    if "HardAttentionLoss" in str(train["loss"]) and not hard_gates(network):
+    hard = "HardAttentionLoss" in str(train["loss"])
+    if hard != bool(hard_gates(network)):
+        gate, known = train["network_def"].get("gate"), "one" if hard else "none"
         raise ValueError(
-            f"network_def#gate is {train['network_def'].get('gate')!r}, but the loss is one of hard gates; "
-            "leave out the --set or the --gate, or take another --bundle"
+            f"network_def#gate is {gate!r}, but the loss is {known} of hard gates; "
+            "leave out the --set or the --gate, or take another --bundle; --gate hard sets both"
         )
 
 
