@@ -8,7 +8,8 @@ as it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
@@ -21,12 +22,11 @@ from rich.table import Table
 from rich.text import Text
 
 from monai_attn.bundle import Bundle, open_bundle
-from monai_attn.data.grid import same_grid, voxel_ml
-from monai_attn.data.label_classes import in_classes
-from monai_attn.data.labels import labels_of
+from monai_attn.data.errors import ScanWarning
+from monai_attn.data.grid import voxel_ml
 from monai_attn.data.names import case_name
+from monai_attn.data.reference import check_reference, read_reference
 from monai_attn.data.tables import write_table
-from monai_attn.data.volume import read_grid, read_volume
 from monai_attn.evaluation import dice_of
 
 ALL = "all"
@@ -89,24 +89,31 @@ class Ablation:
     plain: Bundle
     opened: dict[str, Bundle]
 
-    def __call__(self, scan: Path, reference: Path | None = None) -> list[OpenedLabel]:
+    def __call__(
+        self,
+        scan: Path,
+        reference: Path | None = None,
+        classes: Mapping[int, int] | None = None,
+    ) -> list[OpenedLabel]:
         """Segment a scan with each, and compare the labels; memory holds those of one case.
 
         Args:
             scan: a NIfTI file, or a DICOM folder.
-            reference: a label map on its grid, with the values that the bundle was trained with.
+            reference: a label map on its grid.
+            classes: the label of each value in the reference, where they are not those that the bundle was
+                trained with.
 
         Raises:
-            ValueError: one line that names the file, if it cannot be segmented or the reference does
-                not lie on its grid.
+            ValueError: one line that names the file, if it cannot be segmented, or the reference does
+                not lie on its grid or holds a value that stands for no label.
         """
-        if reference is not None:
-            _check_grid(reference, scan)
-        made = self.plain.segmenter(scan)
         expected = None
         if reference is not None:
-            values = labels_of(read_volume(reference, fill=None))
-            expected = in_classes(values, self.plain.classes)
+            check_reference(reference, scan)
+            expected = read_reference(reference, self.plain.classes, classes)
+        made = self.plain.segmenter(scan)
+        if made.plan and made.plan.fallback:
+            warnings.warn(f"{scan}: full mode: {made.plan.fallback}", ScanWarning, stacklevel=2)
         voxel, numbers = voxel_ml(made.scan.affine), self.plain.label_names
         before = None if expected is None else _dices(made.labels, expected, numbers)
         rows = []
@@ -212,16 +219,6 @@ def ablation_table(rows: Sequence[OpenedLabel], names: dict[int, str]) -> Table:
         name = names.get(row["label"], str(row["label"]))
         table.add_row(Text(case), row["open"], Text(name), *cells)
     return table
-
-
-def _check_grid(reference: Path, scan: Path) -> None:
-    """See by the headers that a reference lies on the grid of its scan, before the work."""
-    ours, theirs = read_grid(scan), read_grid(reference)
-    if theirs.shape != ours.shape or not same_grid(ours.shape, theirs.affine, ours.affine):
-        raise ValueError(
-            f"{reference}: is not on the grid of {scan}; one grid expected: resample the reference to it, "
-            "nearest neighbour"
-        )
 
 
 def _dices(

@@ -19,10 +19,10 @@ from rich.text import Text
 
 from monai_attn.attention_numbers import NUMBERS, GateNumbers, gate_numbers
 from monai_attn.data.folders import label_maps_in
-from monai_attn.data.grid import same_grid
 from monai_attn.data.labels import labels_of
 from monai_attn.data.names import MAP, attention_path, case_name, check_name
-from monai_attn.data.pairs import pair_cases
+from monai_attn.data.pairs import references_among
+from monai_attn.data.reference import check_on_grid
 from monai_attn.data.tables import write_table
 from monai_attn.data.volume import Volume, read_volume
 
@@ -57,8 +57,8 @@ def attention_of_run(
 
     Args:
         run: the folder that `segment --attention` wrote to, or one label map in it.
-        labels: what the maps are held against: a folder of label maps, paired with those of the run by
-            name as `pair_cases` does, or for one label map a file; by default the labels of the run.
+        labels: what the maps are held against: a folder of label maps, found by the cases' names as
+            `references_among` does, or for one label map a file; by default the labels of the run.
         on_case: called after each case with how many are done, and of how many.
 
     Raises:
@@ -165,10 +165,6 @@ def attention_table(
 
 def _cases(run: Path, labels: str | Path | None) -> list[tuple[str, Path, Path]]:
     """Each case's name, its label map in the run, and the labels it is held against."""
-    if labels is not None:
-        # those of another run may have maps beside them
-        pairs = pair_cases(run, labels)
-        return [pair for pair in pairs if not MAP.search(case_name(pair[2]))]
     if not run.exists():
         raise ValueError(
             f"{run}: no such file or folder; the output of segment --attention expected: check the path"
@@ -182,7 +178,17 @@ def _cases(run: Path, labels: str | Path | None) -> list[tuple[str, Path, Path]]
             f"{run}: no label map, but maps that lie beside one; what segment wrote expected: give the "
             "folder or a label map"
         )
-    return [(case_name(file).removesuffix("_seg"), file, file) for file in targets]
+    cases = [(case_name(file).removesuffix("_seg"), file) for file in targets]
+    if labels is None:
+        return [(case, file, file) for case, file in cases]
+    found = references_among([case for case, _ in cases], labels)
+    alone = [str(file) for case, file in cases if case not in found]
+    if alone:
+        raise ValueError(
+            f"{labels}: holds no labels for {', '.join(alone)}; a label map of each case's name expected: "
+            "add or rename them, and write several organs as one label map"
+        )
+    return [(case, file, found[case]) for case, file in cases]
 
 
 def _gates(case: str, target: Path, labels: Path) -> Iterator[GateInCase]:
@@ -198,11 +204,7 @@ def _gates(case: str, target: Path, labels: Path) -> Iterator[GateInCase]:
     del reference
     for level, path in maps.items():
         volume, stored = read_map(path)
-        if volume.shape != grid.shape or not same_grid(grid.shape, volume.affine, grid.affine):
-            raise ValueError(
-                f"{labels}: is not on the grid of {path}; one grid expected: resample the labels to it, "
-                "nearest neighbour"
-            )
+        check_on_grid(grid, volume.grid)
         yield GateInCase(case, level, gate_numbers(stored, values))
 
 

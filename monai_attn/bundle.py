@@ -199,13 +199,9 @@ def open_bundle(
     weights = root / "models" / "model.pt"
     confidence = _confidence(root, parser, len(labels), dims)
     if not _is_for(weights, metadata):
-        if uncertainty or interval:
-            warnings.warn(
-                f"{weights}: its temperature and intervals were fitted for other weights, and are left "
-                "out; run calibrate",
-                stacklevel=2,
-            )
         confidence = Confidence()
+    if uncertainty or interval:
+        check_confidence(root, metadata)
     _set_mode(root, inferer, mode)
     load_weights(network, weights, where)
     network.eval()
@@ -280,6 +276,17 @@ def _confidence(root: Path, parser: ConfigParser, classes: int, dims: int) -> Co
             f"{found!r:.80}; what calibrate writes expected: delete both, and run calibrate"
         )
     return own
+
+
+def check_confidence(root: Path, metadata: dict[str, Any]) -> None:
+    """Warn if a bundle's temperature and intervals are not for the weights that it has."""
+    weights = root / "models" / "model.pt"
+    if not _is_for(weights, metadata):
+        warnings.warn(
+            f"{weights}: its temperature and intervals were fitted for other weights, and are left "
+            "out; run calibrate",
+            stacklevel=3,
+        )
 
 
 def _is_for(weights: Path, metadata: dict[str, Any]) -> bool:

@@ -32,7 +32,7 @@ def interval(views: Sequence[float], factor: float | None = None) -> tuple[float
     Args:
         views: as for `spread`.
         factor: how many spreads it reaches to either side; None for the range of the views, which holds
-            the truth at no known rate.
+            the truth at no known rate. So it is where nothing was found: no factor was fitted for that.
 
     Example:
         >>> interval([80.0, 78.0, 83.0])
@@ -40,7 +40,7 @@ def interval(views: Sequence[float], factor: float | None = None) -> tuple[float
         >>> interval([80.0, 80.0, 80.0], factor=5.0)
         (76.0, 84.0)
     """
-    if factor is None:
+    if factor is None or not views[0]:
         return min(views), max(views)
     reach = factor * spread(views)
     return max(0.0, views[0] - reach), views[0] + reach
@@ -67,7 +67,7 @@ def fit_factor(
     k = math.ceil((len(ratios) + 1) * rate - 1e-9)
     if not ratios or k > len(ratios) or math.isinf(ratios[k - 1]):
         return None
-    return round(ratios[k - 1], 4)
+    return math.ceil(ratios[k - 1] * 1e4) / 1e4  # up: the case that it comes from is to be held
 
 
 def held(truths: Sequence[float], intervals: Sequence[tuple[float, float]]) -> int:

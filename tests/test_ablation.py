@@ -98,6 +98,18 @@ def test_the_numbers_are_those_of_the_labels(tiny_slice_bundle, scans, phantoms,
     assert row.reference_dice_change == row.open_reference_dice - row.plain_reference_dice
 
 
+def test_a_reference_of_other_values_is_refused_or_mapped(bundle, scans, phantoms, tmp_path):
+    image = nib.load(phantoms / "labelsTr" / scans[0].name)
+    organs = np.asarray(image.dataobj).astype(np.uint8) * 7
+    organs[0, 0, 0] = 2
+    nib.save(nib.Nifti1Image(organs, image.affine), tmp_path / "organs.nii.gz")
+    ablation = open_ablation(bundle, "cpu", **EAGER)
+    with pytest.raises(ValueError, match=r"organs.nii.gz: holds 7; 0, 1, 2 expected"):
+        ablation(scans[0], tmp_path / "organs.nii.gz")
+    plain = ablation(scans[0], phantoms / "labelsTr" / scans[0].name)
+    assert ablation(scans[0], tmp_path / "organs.nii.gz", {7: 1}) == plain
+
+
 def test_a_reference_has_the_values_that_the_bundle_was_trained_with(
     bundle, scans, phantoms, tmp_path
 ):

@@ -18,6 +18,7 @@ from monai_attn.attention_table import (
 from monai_attn.cli.app import app
 from monai_attn.data.grid import Grid
 from monai_attn.data.writer import write_labels, write_map
+from run_folders import stored_map, write_case, write_rows
 from scans import AFFINE, SHAPE, fails, sheared
 
 STORED = np.linspace(0, 255, 24).astype(np.uint8).reshape(SHAPE)
@@ -79,8 +80,22 @@ def test_the_labels_of_another_run_are_not_its_maps(run, tmp_path):
         write_labels(other / f"{case}_seg.nii.gz", 2 - LABELS, grid(other / "none"))
         write_attention_map(other / f"{case}_attention_1.nii.gz")
     found = attention_of_run(run, other)
-    assert [gate.case for gate in found] == ["a_seg", "a_seg", "b_seg", "b_seg"]
+    assert [gate.case for gate in found] == ["a", "a", "b", "b"]
     assert found[0].numbers == gate_numbers(STORED, 2 - LABELS)
+
+
+def test_more_labels_than_cases_will_do_and_fewer_will_not(run, tmp_path):
+    organs = tmp_path / "organs"
+    for case in "abc":
+        write_labels(organs / f"{case}.nii.gz", ORGANS, grid(organs / "none"))
+    assert [gate.case for gate in attention_of_run(run, organs)] == ["a", "a", "b", "b"]
+    (organs / "b.nii.gz").unlink()
+    fails(
+        f"{organs}: holds no labels for {run / 'b_seg.nii.gz'}; a label",
+        attention_of_run,
+        run,
+        organs,
+    )
 
 
 def test_rows_begin_with_what_has_most_attention(run):
@@ -154,6 +169,17 @@ def test_the_command_says_where_each_gate_looks(run, tmp_path):
     assert "enrichment" in result.output
     assert max(map(len, result.output.splitlines()[:20])) <= 80
     assert (tmp_path / "table.csv").read_text().startswith("case,gate,mean,seen,dead")
+
+
+def test_labels_have_the_names_that_the_run_gave_them(tmp_path):
+    out = tmp_path / "out"
+    write_rows(out, write_case(out, attention={1: stored_map(0.5)}))
+    shown = [
+        CliRunner().invoke(app, ["attention", str(out), *more], catch_exceptions=False).output
+        for more in ((), ("--name", "1=head"), ("--labels", str(out)))
+    ]
+    assert ["pancreas" in text for text in shown] == [True, False, False]
+    assert "head" in shown[1]
 
 
 @pytest.mark.parametrize("text", ["spine", "=spine", "7=", "-1=spine"])

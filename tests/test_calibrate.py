@@ -13,6 +13,8 @@ from monai_attn import DEFAULT_BUNDLE
 from monai_attn.bundle import find_bundle, open_bundle
 from monai_attn.calibration import Confidence, VoxelSample, nll
 from monai_attn.cli.app import app
+from monai_attn.data.cases import find_cases
+from monai_attn.data.errors import Faults, ScanWarning
 from monai_attn.training.calibrate import (
     Calibration,
     Measured,
@@ -86,10 +88,59 @@ def test_checking_writes_nothing_and_finds_what_calibration_found(calibrated, ph
 
 
 def test_a_temperature_alone_leaves_the_intervals_as_they_were(calibrated, phantoms, tmp_path):
-    shutil.copytree(calibrated[0], tmp_path / "bundle")
-    before = config(tmp_path / "bundle")["interval"]
-    calibrate(tmp_path / "bundle", phantoms, device="cpu")
-    assert config(tmp_path / "bundle")["interval"] == before
+    root, cases = tmp_path / "bundle", find_cases(phantoms)
+    shutil.copytree(calibrated[0], root)
+    before = config(root)["interval"]
+    (tmp_path / "list.json").write_text(json.dumps({"training": cases[:2]}))
+    calibrate(root, tmp_path / "list.json", device="cpu")
+    assert config(root)["interval"] == before
+    said = config(root, "metadata")["calibration"]
+    assert (len(said["cases"]), len(said["interval_cases"])) == (2, 4)
+
+
+def test_it_says_in_which_mode_the_cases_were_seen(tiny_bundle, phantoms, tmp_path):
+    """The locator of the tiny bundle is not trained: it finds nothing plausible, and all windows run."""
+    root = tmp_path / "bundle"
+    shutil.copytree(tiny_bundle, root)
+    path = root / "configs" / "inference.json"
+    changed = config(root)
+    changed["displayable_configs"]["focus"] = True
+    path.write_text(json.dumps(changed))
+    with pytest.warns(ScanWarning, match="full mode: "):
+        calibrate(root, phantoms, device="cpu")
+    assert config(root, "metadata")["calibration"]["mode"] == "full"
+
+
+def test_references_of_other_values_are_refused_or_mapped(tiny_bundle, phantoms, tmp_path):
+    root = tmp_path / "bundle"
+    shutil.copytree(tiny_bundle, root)
+    cases = find_cases(phantoms)
+    for number, case in enumerate(cases):
+        image = nib.load(case["label"])
+        organs = np.asarray(image.dataobj).astype(np.uint8) * 7
+        organs[0, 0, 0] = 2  # among organs the liver, in the bundle a tumour
+        case["label"] = str(tmp_path / f"{number}.nii.gz")
+        nib.save(nib.Nifti1Image(organs, image.affine), case["label"])
+    (tmp_path / "list.json").write_text(json.dumps({"training": cases}))
+    before = config(root)
+    fails("0.nii.gz: holds 7; 0, 1, 2 expected", calibrate, root, tmp_path / "list.json")
+    assert config(root) == before
+    _, mapped = calibrate(root, tmp_path / "list.json", classes={7: 1}, device="cpu")
+    _, plain = calibrate(root, phantoms, device="cpu")
+    assert mapped.measured.truths_ml == plain.measured.truths_ml
+    assert mapped.confidence == plain.confidence
+
+
+def test_all_grids_are_looked_at_before_the_first_case(tiny_bundle, phantoms, tmp_path):
+    cases = find_cases(phantoms)
+    for number in (1, 3):  # the first is stored otherwise
+        copy = shutil.copy(cases[0]["label"], tmp_path / f"{number}.nii.gz")
+        cases[number]["label"] = str(copy)
+    (tmp_path / "list.json").write_text(json.dumps({"training": cases}))
+    with pytest.raises(Faults) as found:
+        calibrate(tiny_bundle, tmp_path / "list.json", device="cpu", check=True)
+    for line, number in zip(found.value.lines, (1, 3), strict=True):
+        assert f"is not on the grid of {cases[number]['image']}" in line
 
 
 @pytest.mark.slow
@@ -110,7 +161,7 @@ def test_without_a_training_there_must_be_data(tiny_bundle):
     fails("holds no training, and so no validation cases; name", calibrate, tiny_bundle)
 
 
-def test_values_that_were_fitted_for_other_weights_are_left_out(calibrated, tmp_path):
+def test_values_that_were_fitted_for_other_weights_are_left_out(calibrated, phantoms, tmp_path):
     root = tmp_path / "bundle"
     shutil.copytree(calibrated[0], root)
     state = torch.load(root / "models" / "model.pt", weights_only=True)
@@ -118,6 +169,8 @@ def test_values_that_were_fitted_for_other_weights_are_left_out(calibrated, tmp_
     with pytest.warns(UserWarning, match="were fitted for other weights, and are left out; run"):
         opened = open_bundle(root, "cpu", interval=True)
     assert opened.segmenter.confidence == Confidence()
+    with pytest.warns(UserWarning, match="were fitted for other weights"):
+        calibrate(root, phantoms, device="cpu", check=True)
 
 
 def test_intervals_of_other_weights_end_with_a_new_temperature(calibrated, phantoms, tmp_path):

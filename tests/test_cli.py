@@ -91,7 +91,7 @@ def test_where_the_locator_is_unsure_all_windows_run_and_a_warning_says_so(
     assert said["mode"] == "full"
     assert said["fallback"].startswith("the locator")
     warned = [w for w in capsys.readouterr().err.splitlines() if w.startswith("warning: ")]
-    assert warned == [f"warning: {scan}: all windows ran: {said['fallback']}"]
+    assert warned == [f"warning: {scan}: full mode: {said['fallback']}"]
     assert run(monkeypatch, "segment", scan, "-o", tmp_path, *options, "--mode", "focus") == 2
     assert "the locator was not made for" in capsys.readouterr().err
 
@@ -240,6 +240,15 @@ main()
     assert done.stderr.splitlines()[-1] == said
     assert "Traceback" not in done.stderr
     assert names_in(tmp_path / "out") == SUMMARY
+
+
+@pytest.mark.parametrize(("command", "resumable"), [("train", True), ("ablate", False)])
+def test_what_cannot_be_resumed_does_not_say_so(command, resumable, monkeypatch, capsys):
+    monkeypatch.setattr(sys.modules["monai_attn.cli.app"], "app", lambda: sys.exit(130))
+    assert run(monkeypatch, command) == 130
+    said = capsys.readouterr().err
+    assert said.startswith("error: interrupted")
+    assert ("--resume" in said) == resumable
 
 
 @pytest.mark.parametrize(

@@ -229,7 +229,7 @@ def test_where_the_locator_finds_nothing_all_windows_run():
     inferer = AttentionWindowInferer(ROI, locator=lambda x: Region(None, "nothing there"))
     plan = inferer.plan(image())
     assert (plan.mode, plan.fallback, len(plan.windows)) == ("full", "nothing there", plan.total)
-    with pytest.warns(UserWarning, match="^all windows run: nothing there$"):
+    with pytest.warns(UserWarning, match="^full mode: nothing there$"):
         out = inferer(image(), identity)
     assert out.shape == (1, 1, *SIZE)
 

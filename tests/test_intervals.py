@@ -32,6 +32,21 @@ def test_the_factor_by_hand():
     assert held(truths, [interval(seen, 3) for seen in views]) == 3
 
 
+def test_the_cases_that_a_factor_comes_from_lie_in_their_intervals():
+    """However it is rounded."""
+    random = np.random.default_rng(0)
+    for _ in range(100):
+        views = random.gamma(5, 20, size=(10, 1)) * random.normal(1, 0.03, size=(10, 5))
+        truths = views[:, 0] + random.normal(0, 4, size=10)
+        factor = fit_factor(truths, views)
+        assert held(truths, [interval(seen, factor) for seen in views]) == 9
+
+
+def test_where_nothing_was_found_it_is_the_range_of_the_views():
+    """No factor was fitted for that, and a spread of what was not found promises nothing."""
+    assert interval([0.0, 3.0, 0.0], 2.0) == (0, 3)
+
+
 @pytest.mark.parametrize(
     ("rule", "truths", "views"),
     [

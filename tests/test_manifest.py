@@ -104,6 +104,26 @@ def test_intervals_are_said_and_kept(tmp_path):
     assert kept.intervals_ml == {1: (low, high), 2: (0, 6)}
 
 
+def test_what_was_not_found_has_an_interval_at_no_known_rate(tmp_path):
+    target = tmp_path / "a_seg.nii.gz"
+    target.write_bytes(b"labels")
+    wide = Confidence(1.5, factors={1: 2.0})
+    result = replace(segmentation(), views_ml=({}, {1: 2.0}), confidence=wide)
+    write_manifest(target, result, SETTINGS, scan_sha256="cd", files=[target])
+    said = json.loads(manifest_path(target).read_text())["confidence"]
+    assert (said["rate"], said["intervals_ml"]) == ({"1": None}, {"1": [0, 2]})
+
+
+def test_an_entropy_has_its_temperature_beside_it(tmp_path):
+    target = tmp_path / "a_seg.nii.gz"
+    target.write_bytes(b"labels")
+    result = replace(
+        segmentation(), entropy=np.ones((4, 4, 4), np.uint8), confidence=Confidence(1.5)
+    )
+    write_manifest(target, result, SETTINGS, scan_sha256="cd", files=[target])
+    assert json.loads(manifest_path(target).read_text())["confidence"] == {"temperature": 1.5}
+
+
 def without_labels(target):
     target.unlink()
 

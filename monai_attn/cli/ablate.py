@@ -15,9 +15,11 @@ from monai_attn.cli.options import (
     BundleOption,
     DebugOption,
     DeviceOption,
+    MapOption,
     ModeOption,
     ScansArgument,
     TablesOption,
+    mapped_labels,
     path_of,
 )
 
@@ -36,6 +38,7 @@ def ablate(
             help="The reference of each scan: a folder of label maps, or for one scan a file.",
         ),
     ] = None,
+    mapped: MapOption = None,
     bundle: BundleOption = DEFAULT_BUNDLE,
     device: DeviceOption = "auto",
     mode: ModeOption = None,
@@ -50,6 +53,7 @@ def ablate(
 
     for path in output or []:
         check_table_path(path)
+    classes = mapped_labels(mapped)
     scans = [Path(scan) for source in inputs for scan in find_images(source)]
     references = references_of(scans, reference) if reference else {}
     with err.status(f"opening {bundle}, once for each gate"), without_collection():
@@ -57,7 +61,7 @@ def ablate(
 
         note_code(bundle)
         ablation = open_ablation(bundle, device, mode=mode, backend=backend)
-    rows, failed = _ablate(ablation, scans, references)
+    rows, failed = _ablate(ablation, scans, references, classes)
     if rows:
         out.print(ablation_table(rows, ablation.plain.label_names))
         for path in output or []:
@@ -68,7 +72,10 @@ def ablate(
 
 
 def _ablate(
-    ablation: Ablation, scans: list[Path], references: dict[Path, Path]
+    ablation: Ablation,
+    scans: list[Path],
+    references: dict[Path, Path],
+    classes: dict[int, int] | None,
 ) -> tuple[list[OpenedLabel], int]:
     """The rows of all scans, and how many failed: what goes wrong with one does not stop the others."""
     from monai_attn.data.errors import case_error, noted_doubts
@@ -79,7 +86,7 @@ def _ablate(
         for scan in progress.track(scans, description="cases"):
             try:
                 with noted_doubts() as doubts:
-                    rows += ablation(scan, references.get(scan))
+                    rows += ablation(scan, references.get(scan), classes)
             except Exception as error:  # a case, or a bundle's code, can raise anything
                 failed += 1
                 complain("error", case_error(scan, error))

@@ -72,5 +72,7 @@ def main() -> None:
     except SystemExit as stop:
         if stop.code in (INTERRUPTED, TERMINATED):  # typer's answer to Ctrl-C says nothing
             word = "interrupted" if stop.code == INTERRUPTED else "terminated"
-            complain("error", f"{word}; complete files are kept, and --resume goes on from there")
+            resumable = sys.argv[1:2] in (["segment"], ["train"])
+            kept = "; complete files are kept, and --resume goes on from there" if resumable else ""
+            complain("error", word + kept)
         raise

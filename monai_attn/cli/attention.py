@@ -44,7 +44,8 @@ def attention(
 
     for path in output or []:
         check_table_path(path)
-    names = dict(_named(text) for text in named or [])
+    given = dict(_named(text) for text in named or [])
+    names = given if labels else _own_names(run) | given
     with progress_bars() as progress:
         task = progress.add_task("cases", total=None)
         gates = attention_of_run(
@@ -57,6 +58,17 @@ def attention(
     for path in output or []:
         written = write_attention(gates, path, names)
         out.print(f"attention: {written}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _own_names(run: Path) -> dict[int, str]:
+    """What a run calls its labels, as far as it says."""
+    from monai_attn.report.records import read_run
+
+    try:
+        records = read_run(run if run.is_dir() else run.parent).records
+    except ValueError:  # the numbers are whole without names
+        return {}
+    return {label: name for record in records for label, name in record.label_names.items()}
 
 
 def _named(text: str) -> tuple[int, str]:

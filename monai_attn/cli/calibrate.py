@@ -10,7 +10,7 @@ from rich.table import Table
 
 from monai_attn.cli.console import err, out, progress_bars
 from monai_attn.cli.opening import note_code, without_collection
-from monai_attn.cli.options import DebugOption, DeviceOption, path_of
+from monai_attn.cli.options import DebugOption, DeviceOption, MapOption, mapped_labels, path_of
 
 if TYPE_CHECKING:
     from monai_attn.bundle import Bundle
@@ -29,6 +29,7 @@ def calibrate(
             help="Labelled scans that did not train; by default the training's validation cases.",
         ),
     ] = None,
+    mapped: MapOption = None,
     interval: Annotated[
         bool,
         typer.Option("--interval", help="For the intervals of volumes too; 7 or 8 times the time."),
@@ -41,6 +42,7 @@ def calibrate(
     debug: DebugOption = False,
 ) -> None:
     """Fit a bundle's temperature on labelled scans, so that its probabilities are what they say."""
+    classes = mapped_labels(mapped)
     with err.status(f"opening {bundle}"), without_collection():
         from monai_attn.training.calibrate import calibrate as run
 
@@ -50,6 +52,7 @@ def calibrate(
         opened, found = run(
             bundle,
             data,
+            classes=classes,
             device=device,
             intervals=interval,
             check=check,

@@ -181,7 +181,7 @@ def _segment(
             for warning in result.warnings:
                 complain("warning", warning)
             if result.fallback:
-                complain("warning", f"{result.scan}: all windows ran: {result.fallback}")
+                complain("warning", f"{result.scan}: full mode: {result.fallback}")
             if result.error:
                 complain("error", result.error)
             elif not result.volumes_ml:
@@ -206,7 +206,8 @@ def _basis(opened: Bundle) -> str:
     said = f"intervals: {views} views of each scan"
     if names := [name for label, name in opened.label_names.items() if label in factors]:
         said += (
-            f", widened to hold {RATE:.0%} of the volumes in scans like those of the calibration"
+            f", widened to hold {RATE:.0%} of the volumes that were found in scans like those of the "
+            "calibration"
         )
         said += f" ({', '.join(names)})" if len(names) < len(opened.label_names) else ""
     if len(names) < len(opened.label_names):

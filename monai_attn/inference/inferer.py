@@ -192,7 +192,7 @@ class AttentionWindowInferer(SlidingWindowInferer):
         whole: list[Tensor] = []
         plan = self.plan(image[None])
         if plan.fallback:
-            warnings.warn(f"all windows run: {plan.fallback}", stacklevel=3)
+            warnings.warn(f"full mode: {plan.fallback}", stacklevel=3)
         for slab in self.slabs(image, network, plan):
             parts = [slab.logits, *slab.maps]
             if not whole:

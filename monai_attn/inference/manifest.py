@@ -61,7 +61,7 @@ def write_manifest(
         **(_windows(result.plan) if result.plan else {}),
         "volumes_ml": {str(label): round(ml, 3) for label, ml in result.volumes_ml.items()},
         **({"attention": _attention(result)} if result.attention else {}),
-        **({"confidence": _confidence(result)} if result.views_ml else {}),
+        **_confidence(result),
         "warnings": list(warnings),
         "seconds": {stage: round(value, 3) for stage, value in result.seconds.items()},
     }
@@ -165,16 +165,19 @@ def _attention(result: Segmentation) -> dict[str, Any]:
 
 
 def _confidence(result: Segmentation) -> dict[str, Any]:
-    factors = result.confidence.factors
-    intervals = result.intervals_ml
-    return {
-        "temperature": result.confidence.temperature,
-        "views": len(result.views_ml),
-        "rate": {str(label): RATE if label in factors else None for label in intervals},
-        "intervals_ml": {
+    """What entropy and intervals rest on, if there are any."""
+    found: dict[str, Any] = {"temperature": result.confidence.temperature}
+    if result.views_ml:
+        factors, intervals = result.confidence.factors, result.intervals_ml
+        found["views"] = len(result.views_ml)
+        found["rate"] = {
+            str(label): RATE if label in factors and result.views_ml[0].get(label) else None
+            for label in intervals
+        }
+        found["intervals_ml"] = {
             str(label): [round(ml, 3) for ml in ends] for label, ends in intervals.items()
-        },
-    }
+        }
+    return {"confidence": found} if result.views_ml or result.entropy is not None else {}
 
 
 def _windows(plan: Plan) -> dict[str, Any]:

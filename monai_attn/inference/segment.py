@@ -21,6 +21,7 @@ from torch import Tensor
 
 from monai_attn.calibration import Confidence
 from monai_attn.data.grid import Grid, same_grid, voxel_ml
+from monai_attn.data.labels import volumes_ml
 from monai_attn.data.volume import read_grid, read_volume
 from monai_attn.grid_transforms import LabelsOnScanGridd, ResampleRASd, ras_grid
 from monai_attn.inference.entropy import with_entropy
@@ -87,7 +88,7 @@ class Segmentation:
     @property
     def volumes_ml(self) -> dict[int, float]:
         """The volume in millilitres of each label that occurs, background left out."""
-        return _volumes_ml(self.labels, self.scan)
+        return volumes_ml(self.labels, voxel_ml(self.scan.affine))
 
 
 @dataclass(frozen=True)
@@ -345,10 +346,10 @@ class Segmenter:
         plain: NDArray[np.integer],
     ) -> tuple[dict[int, float], ...]:
         """The volumes of each view, the plain one first; none where there is no other."""
-        found = [_volumes_ml(plain, scan)] if self.views else []
+        found = [volumes_ml(plain, voxel_ml(scan.affine))] if self.views else []
         for view in self.views:
             labels = self._labels(dict(data), plan, view(network))
-            found.append(_volumes_ml(labels, scan) if labels is not None else {})
+            found.append(volumes_ml(labels, voxel_ml(scan.affine)) if labels is not None else {})
         return tuple(found)
 
     def _counted(
@@ -413,17 +414,6 @@ def _shown(slabs: Iterator[Slab], on_slab: OnSlab) -> Iterator[Slab]:
     for slab in slabs:
         on_slab(slab)
         yield slab
-
-
-def _volumes_ml(labels: NDArray[np.integer], scan: Grid) -> dict[int, float]:
-    """The volume in millilitres of each label that occurs, background left out."""
-    # layer by layer: numpy counts in 8 bytes a voxel
-    classes = int(labels.max(initial=0)) + 1
-    counts = np.zeros(classes, dtype=np.int64)
-    for layer in np.moveaxis(labels, -1, 0):
-        counts += np.bincount(layer.ravel(order="K"), minlength=classes)
-    voxel = voxel_ml(scan.affine)
-    return {label: int(n) * voxel for label, n in enumerate(counts) if label > 0 and n > 0}
 
 
 def _plain(image: Tensor) -> Tensor:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from monai_attn.bundle import Bundle, is_shipped, open_bundle
+from monai_attn.bundle import Bundle, check_confidence, is_shipped, open_bundle
 from monai_attn.calibration import (
     Confidence,
     VoxelSample,
@@ -20,9 +21,12 @@ from monai_attn.calibration import (
 )
 from monai_attn.data.cases import find_cases
 from monai_attn.data.datalist import Case
-from monai_attn.data.files import written_whole
+from monai_attn.data.errors import Faults, ScanWarning
+from monai_attn.data.files import make_writable, written_whole
 from monai_attn.data.names import case_name
+from monai_attn.data.reference import check_reference, read_reference
 from monai_attn.data.splits import read_split
+from monai_attn.data.volume import read_grid
 from monai_attn.inference.views import GREY, further_views
 from monai_attn.intervals import RATE, fit_factor, held, interval
 from monai_attn.training.run_folder import SPLIT
@@ -45,6 +49,7 @@ class Measured:
         truths_ml: for each case the volume in ml of each label in the reference.
         views_ml: for each case, and each view of it, the volume of each label that was found; empty
             without intervals.
+        modes: in which the cases were segmented: "focus", "full".
     """
 
     cases: tuple[str, ...]
@@ -52,6 +57,7 @@ class Measured:
     voxels: int
     truths_ml: tuple[dict[int, float], ...]
     views_ml: tuple[tuple[dict[int, float], ...], ...] = ()
+    modes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,7 @@ def calibrate(
     bundle: str | Path,
     data: str | Path | None = None,
     *,
+    classes: Mapping[int, int] | None = None,
     device: str = "auto",
     intervals: bool = False,
     check: bool = False,
@@ -103,28 +110,35 @@ def calibrate(
     Args:
         bundle: as for `open_bundle`.
         data: as for `find_cases`; by default the validation cases of the bundle's own training.
+        classes: the label of each value in the label files, where they are not those that the bundle was
+            trained with; a value that is not named is background.
         device: as for `open_bundle`.
         intervals: whether intervals are wanted too: every scan is seen in 7 or 8 views.
         check: measure how well the bundle's own values do, and write nothing.
         on_case: called after each case with how many are done, and of how many.
 
     Raises:
-        ValueError: if a shipped bundle is named and not found by its path, there are no cases, none
-            holds a label, or one cannot be segmented.
+        ValueError: if a shipped bundle is named and not found by its path, its configs cannot be written,
+            there are no cases, none holds a label, one holds a value that stands for no label, or one
+            cannot be segmented.
     """
     if is_shipped(bundle) and not check:
         raise ValueError(
             f"{bundle}: a shipped bundle, which stays as it is; calibrate a copy, by its path, or --check it"
         )
     opened = open_bundle(bundle, device)
+    if check:
+        check_confidence(opened.root, opened.metadata)
+    else:
+        make_writable(opened.root / "configs")
     cases = _cases(opened.root, data)
-    measured = measure(opened, cases, intervals=intervals, on_case=on_case)
+    measured = measure(opened, cases, classes=classes, intervals=intervals, on_case=on_case)
     _check(measured, opened, data)
     own = opened.segmenter.confidence
     if check:
         return opened, Calibration(own, measured)
     fitted = Calibration(fit(measured, opened), measured)
-    _write(opened.root, fitted, opened.settings)
+    _write(opened.root, fitted, opened.settings["weights_sha256"])
     return opened, fitted
 
 
@@ -132,6 +146,7 @@ def measure(
     opened: Bundle,
     cases: Sequence[Case],
     *,
+    classes: Mapping[int, int] | None = None,
     intervals: bool = False,
     on_case: OnCase = lambda done, total: None,
 ) -> Measured:
@@ -140,15 +155,24 @@ def measure(
     Of each case as many voxels are drawn, from a fixed seed, as its share of 64 MiB allows: half of them
     doubtful ones, see `VoxelSample.doubtful`, half others. Windows that were skipped are background by
     definition, and left out.
+
+    Raises:
+        ValueError: as `calibrate`; of grids before the first case.
     """
+    _check_grids(cases)
     dims = len(opened.metadata["network_data_format"]["inputs"]["image"]["spatial_shape"])
     segmenter = replace(opened.segmenter, views=further_views(range(dims)) if intervals else ())
-    classes = opened.classes
     share = max(2, LOGITS // (opened.segmenter.channels * max(1, len(cases))))
-    samples, truths, views, voxels = [], [], [], 0
+    samples, truths, views, modes, voxels = [], [], [], set(), 0
     for done, case in enumerate(cases, 1):
-        draw = VoxelDraw(segmenter, case, classes, share // 2, SEED + done)
+        reference = read_reference(case["label"], opened.classes, classes)
+        draw = VoxelDraw(segmenter, read_grid(case["image"]), reference, share // 2, SEED + done)
         made = segmenter(case["image"], on_slab=draw)
+        if made.plan and made.plan.fallback:
+            warnings.warn(
+                f"{case['image']}: full mode: {made.plan.fallback}", ScanWarning, stacklevel=2
+            )
+        modes.add(made.plan.mode if made.plan else "full")
         samples.append(draw.sample)
         voxels += draw.voxels
         truths.append(draw.truth_ml)
@@ -160,7 +184,8 @@ def measure(
         np.concatenate([one.weights for one in samples]),
     )
     names = tuple(case_name(case["image"]) for case in cases)
-    return Measured(names, whole, voxels, tuple(truths), tuple(views) if intervals else ())
+    seen = tuple(views) if intervals else ()
+    return Measured(names, whole, voxels, tuple(truths), seen, tuple(sorted(modes)))
 
 
 def fit(measured: Measured, opened: Bundle) -> Confidence:
@@ -221,6 +246,18 @@ def _cases(root: Path, data: str | Path | None) -> list[Case]:
     return cases
 
 
+def _check_grids(cases: Sequence[Case]) -> None:
+    """See by their headers that all label maps lie on their scans, before hours of work."""
+    faults = []
+    for case in cases:
+        try:
+            check_reference(case["label"], case["image"])
+        except ValueError as error:
+            faults.append(str(error))
+    if faults:
+        raise Faults(*faults)
+
+
 def _check(measured: Measured, opened: Bundle, data: str | Path | None) -> None:
     """See that something can be learned from what was measured."""
     if not np.isfinite(measured.sample.logits).all():
@@ -235,7 +272,7 @@ def _check(measured: Measured, opened: Bundle, data: str | Path | None) -> None:
         )
 
 
-def _write(root: Path, fitted: Calibration, settings: dict[str, Any]) -> None:
+def _write(root: Path, fitted: Calibration, weights_sha256: str) -> None:
     """Into the bundle's configs: the values, and what they were fitted on."""
     confidence, measured = fitted.confidence, fitted.measured
     path = root / "configs" / "inference.json"
@@ -248,16 +285,21 @@ def _write(root: Path, fitted: Calibration, settings: dict[str, Any]) -> None:
     _write_json(path, config)
     path = root / "configs" / "metadata.json"
     metadata = json.loads(path.read_text(encoding="utf-8"))
+    cases, earlier = list(measured.cases), metadata.get("calibration")
+    of_intervals = cases if measured.views_ml else []
+    if not measured.views_ml and confidence.factors and isinstance(earlier, dict):
+        of_intervals = earlier.get("interval_cases", [])  # its factors stay
     metadata["calibration"] = {
-        "cases": list(measured.cases),
-        "mode": settings["mode"],
-        "weights_sha256": settings["weights_sha256"],
+        "cases": cases,
+        "mode": " and ".join(measured.modes),
+        "weights_sha256": weights_sha256,
         "voxels": measured.voxels,
         **{
             name: {"before": round(before, 5), "after": round(after, 5)}
             for name, (before, after) in fitted.before_and_after.items()
         },
         "interval_rate": RATE if confidence.factors else None,
+        "interval_cases": of_intervals,
     }
     _write_json(path, metadata)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,11 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from monai_attn.calibration import DOUBTFUL, VoxelSample
-from monai_attn.data.datalist import Case
-from monai_attn.data.grid import same_grid, voxel_ml
-from monai_attn.data.label_classes import in_classes
-from monai_attn.data.labels import labels_of
-from monai_attn.data.volume import read_grid, read_volume
+from monai_attn.data.grid import Grid, voxel_ml
+from monai_attn.data.labels import volumes_ml
 from monai_attn.inference.segment import Segmenter
 from monai_attn.resample import resample_onto
 from monai_attn.scan_grid import Slab
@@ -28,36 +24,28 @@ class VoxelDraw:
 
     Args:
         segmenter: that will segment the case.
-        case: with its label on the scan's grid.
-        classes: the class of each value in the label; a value that is not named is background.
+        scan: the grid of the case.
+        reference: (X, Y, Z) its labels there.
         size: how many voxels of each kind stay.
         seed: of the lots.
 
     Attributes:
-        truth_ml: the volume of each class in the reference, in ml.
-
-    Raises:
-        ValueError: if the label cannot be read or lies on another grid.
+        truth_ml: the volume of each label in the reference, in ml.
     """
 
     def __init__(
-        self, segmenter: Segmenter, case: Case, classes: Mapping[int, int], size: int, seed: int
+        self,
+        segmenter: Segmenter,
+        scan: Grid,
+        reference: NDArray[np.integer],
+        size: int,
+        seed: int,
     ) -> None:
         self.size = size
         self.lots = np.random.default_rng(seed)
-        scan = read_grid(case["image"])
-        volume = read_volume(case["label"], fill=None)
-        if volume.shape != scan.shape or not same_grid(scan.shape, volume.affine, scan.affine):
-            raise ValueError(
-                f"{case['label']}: on another grid than {case['image']}; one grid expected: draw the label "
-                "on the scan"
-            )
-        reference = in_classes(labels_of(volume), classes)
-        counts = np.bincount(reference.ravel())
-        ml = voxel_ml(volume.affine)
-        self.truth_ml = {n: int(count) * ml for n, count in enumerate(counts) if n and count}
+        self.truth_ml = volumes_ml(reference, voxel_ml(scan.affine))
         shape, affine = segmenter.network_grid(scan)
-        matrix = np.linalg.inv(volume.affine) @ affine
+        matrix = np.linalg.inv(scan.affine) @ affine
         self.reference = resample_onto(
             torch.from_numpy(reference)[None], matrix, shape, mode="nearest"
         )[0].numpy()

@@ -1,0 +1,47 @@
+"""A reference lies on the grid of its scan, and each of its values stands for a label."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from monai_attn.data.reference import check_reference, read_reference
+from scans import AFFINE, SHAPE, fails, sheared
+
+CLASSES = {0: 0, 1: 1, 2: 1}  # as the shipped bundles: a tumour counts as pancreas
+
+
+def write(path, values, affine=AFFINE):
+    nib.save(nib.Nifti1Image(np.resize(np.array(values, np.uint8), SHAPE), affine), path)
+    return path
+
+
+def test_values_become_the_labels_that_the_network_was_trained_with(tmp_path):
+    labels = read_reference(write(tmp_path / "a.nii.gz", [0, 1, 2]), CLASSES)
+    np.testing.assert_array_equal(labels, np.resize([0, 1, 1], SHAPE))
+
+
+@pytest.mark.parametrize(
+    ("values", "said"), [([0, 1, 7], "holds 7; 0, 1, 2"), ([*range(20)], "holds 3, 4, 5, 6, 7")]
+)
+def test_a_value_that_stands_for_nothing_is_refused(tmp_path, values, said):
+    """Among organs 2 is the liver: it would have been taken for pancreas without a word."""
+    path = write(tmp_path / "a.nii.gz", values)
+    fails(f"{path}: {said}", read_reference, path, CLASSES)
+    fails("such as --map 7=1", read_reference, path, CLASSES)
+
+
+def test_of_chosen_values_the_rest_is_background(tmp_path):
+    path = write(tmp_path / "a.nii.gz", [0, 1, 2, 7])
+    labels = read_reference(path, CLASSES, {7: 1})
+    np.testing.assert_array_equal(labels, np.resize([0, 0, 0, 1], SHAPE))
+
+
+def test_another_grid_is_one_line_that_names_both(tmp_path):
+    scan, other = write(tmp_path / "scan.nii.gz", [0]), tmp_path / "other.nii.gz"
+    check_reference(write(other, [1]), scan)
+    fails(
+        f"{other}: is not on the grid of {scan}",
+        check_reference,
+        write(other, [1], sheared()),
+        scan,
+    )
