@@ -19,7 +19,7 @@ from monai_attn.cli.options import (
     ModeOption,
     ScansArgument,
     TablesOption,
-    mapped_labels,
+    labels_by_value,
     path_of,
 )
 
@@ -53,7 +53,7 @@ def ablate(
 
     for path in output or []:
         check_table_path(path)
-    classes = mapped_labels(mapped)
+    classes = labels_by_value(mapped)
     scans = [Path(scan) for source in inputs for scan in find_images(source)]
     references = references_of(scans, reference) if reference else {}
     with err.status(f"opening {bundle}, once for each gate"), without_collection():

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from monai_attn.cli.console import err, out, progress_bars
 from monai_attn.cli.opening import note_code, without_collection
-from monai_attn.cli.options import DebugOption, DeviceOption, MapOption, mapped_labels, path_of
+from monai_attn.cli.options import DebugOption, DeviceOption, MapOption, labels_by_value, path_of
 
 if TYPE_CHECKING:
     from monai_attn.bundle import Bundle
@@ -42,7 +42,7 @@ def calibrate(
     debug: DebugOption = False,
 ) -> None:
     """Fit a bundle's temperature on labelled scans, so that its probabilities are what they say."""
-    classes = mapped_labels(mapped)
+    classes = labels_by_value(mapped)
     with err.status(f"opening {bundle}"), without_collection():
         from monai_attn.training.calibrate import calibrate as run
 

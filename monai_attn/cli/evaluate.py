@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from monai_attn.cli.console import out, progress_bars
-from monai_attn.cli.options import DebugOption, MapOption, TablesOption, mapped_labels, path_of
+from monai_attn.cli.options import DebugOption, MapOption, TablesOption, labels_by_value, path_of
 
 
 def evaluate(
@@ -29,7 +29,7 @@ def evaluate(
 
     for path in output or []:
         check_table_path(path)
-    classes = mapped_labels(mapped)
+    classes = labels_by_value(mapped)
     with progress_bars() as progress:
         task = progress.add_task("cases", total=None)
         scores = evaluate_files(

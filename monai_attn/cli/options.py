@@ -76,18 +76,19 @@ SeriesOption = Annotated[
 ]
 
 
-def mapped_labels(texts: list[str] | None) -> dict[int, int] | None:
+def labels_by_value(texts: list[str] | None) -> dict[int, int] | None:
     """What `--map` was given: the label of each value, or None where it was not given.
 
     Raises:
         ValueError: for a text that is no pair of whole numbers.
     """
+    found = {}
     for text in texts or []:
         value, _, label = text.partition("=")
         if not (value.isdecimal() and label.isdecimal()):
             raise ValueError(f"--map {text}: two whole numbers expected, such as 7=1")
-    pairs = [text.partition("=") for text in texts or []]
-    return {int(value): int(label) for value, _, label in pairs} or None
+        found[int(value)] = int(label)
+    return found or None
 
 
 def _show_debug(wanted: bool) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from monai_attn.cli.console import complain, out, progress_bars
-from monai_attn.cli.options import DebugOption, MapOption, mapped_labels, path_of
+from monai_attn.cli.options import DebugOption, MapOption, labels_by_value, path_of
 
 if TYPE_CHECKING:
     from monai_attn.report.page import References
@@ -42,7 +42,7 @@ def report(
     debug: DebugOption = False,
 ) -> None:
     """Write one page to check a run by: its cases and numbers, and their slices to look through."""
-    make_report(folder, output, reference, mapped_labels(mapped))
+    make_report(folder, output, reference, labels_by_value(mapped))
 
 
 def make_report(
