@@ -461,6 +461,8 @@ def test_what_is_on_shows_in_forced_colours(reader):
 def test_paper_has_the_planes_side_by_side_and_nothing_to_press(reader):
     reader.press("Enter")
     reader.page.emulate_media(media="print")
+    reader.page.set_viewport_size({"width": 794, "height": 1123})  # A4
+    assert reader.page.evaluate("document.documentElement.scrollWidth") <= 794
     tops = {reader.canvas(plane).bounding_box()["y"] for plane in ("axial", "coronal", "sagittal")}
     assert len(tops) == 1
     assert reader.case.locator("button:visible, input:visible").count() == 0
