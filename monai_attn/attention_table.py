@@ -157,7 +157,7 @@ def attention_table(
     for row in attention_rows(gates, names):
         shares.add_row(
             *(Text(row["case"]), str(row["gate"]), Text(row["name"])),
-            *(_cell(row["share"], ".1%"), _cell(row["volume_share"], ".1%")),
+            *(_percent(row["share"]), _percent(row["volume_share"])),
             _cell(row["enrichment"], ".2f"),
         )
     return numbers, shares
@@ -210,6 +210,13 @@ def _gates(case: str, target: Path, labels: Path) -> Iterator[GateInCase]:
 
 def _ordered(numbers: GateNumbers) -> list[int]:
     return sorted(numbers.shares, key=lambda label: (-(numbers.shares[label] or 0), label))
+
+
+def _percent(value: float | None) -> str:
+    """One digit after the point, and of what is smaller the first two that are not zero."""
+    if value is not None and 0 < value < 0.001:
+        return f"{100 * value:.2g}%"
+    return _cell(value, ".1%")
 
 
 def _cell(value: float | None, form: str) -> str:

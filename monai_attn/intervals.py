@@ -13,7 +13,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-RATE = 0.8  # of the true volumes that intervals are to hold; needs four cases, 0.9 would need nine
+RATE = 0.8  # of the true volumes that intervals are to hold; 0.9 would need nine cases
+LEAST_CASES = math.ceil(RATE / (1 - RATE) - 1e-9)
 LEAST = 0.01  # of a volume: a smaller spread is chance
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import fmean, median
@@ -141,7 +141,7 @@ def score_table(scores: Iterable[CaseScore]) -> Table:
     for label, row in summary["mean"].items():
         if row["n"] > 1:
             table.add_row(Text(f"mean of {row['n']}"), label, *_cells(row), style="bold")
-    table.caption = "\n".join(_caption(*item) for item in summary["mean"].items()).strip() or None
+    table.caption = "\n".join(_captions(summary["mean"])) or None
     table.caption_justify = "left"
     return table
 
@@ -186,14 +186,18 @@ def _cells(row: dict[str, Any]) -> list[str]:
     ]
 
 
-def _caption(label: str, row: dict[str, Any]) -> str:
-    """What there is to say of the means of a label, or nothing."""
-    if row["n_surface"] == row["n"]:
-        return ""
-    return (
-        f"label {label}: MSD and HD95 of {row['n_surface']} of {row['n']} cases; "
-        "the others have it in one map only"
-    )
+def _captions(means: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """What there is to say of the means: a line for all labels with distances in as many cases."""
+    counts: dict[tuple[int, int], list[str]] = {}
+    for label, row in means.items():
+        if row["n_surface"] < row["n"]:
+            counts.setdefault((row["n_surface"], row["n"]), []).append(label)
+    for (known, cases), labels in counts.items():
+        word = "label" if len(labels) == 1 else "labels"
+        yield (
+            f"{word} {', '.join(labels)}: MSD and HD95 of {known} of {cases} cases; "
+            "the others have it in one map only"
+        )
 
 
 def _fault(score: CaseScore) -> str:

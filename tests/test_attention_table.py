@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from monai_attn.attention_numbers import gate_numbers
 from monai_attn.attention_table import (
+    _percent,
     attention_of_run,
     attention_rows,
     attention_table,
@@ -129,6 +130,16 @@ def test_a_closed_gate_is_shown_and_written_without_shares(tmp_path):
     assert {row["share"] for row in attention_rows(gates)} == {None}
     attention_table(gates)
     assert '"share": null' in write_attention(gates, tmp_path / "a.json").read_text()
+
+
+def test_a_small_share_is_no_zero():
+    assert [_percent(share) for share in (None, 0.0, 0.00041, 0.0921, 1.0)] == [
+        "-",
+        "0.0%",
+        "0.041%",
+        "9.2%",
+        "100.0%",
+    ]
 
 
 def test_maps_that_are_missing_are_one_line(tmp_path):

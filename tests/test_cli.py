@@ -242,6 +242,26 @@ main()
     assert names_in(tmp_path / "out") == SUMMARY
 
 
+def test_references_of_other_values_are_doubted(tmp_path, monkeypatch, capsys):
+    labels = np.zeros((4, 4, 4), np.uint8)
+    labels[:2] = 1
+    for name, values in (("a_seg", labels), ("same", labels), ("other", labels * 7)):
+        nib.save(nib.Nifti1Image(values, np.diag([10.0, 10, 10, 1])), tmp_path / f"{name}.nii.gz")
+
+    def said(reference, *more):
+        assert (
+            run(monkeypatch, "evaluate", tmp_path / "a_seg.nii.gz", tmp_path / reference, *more)
+            == 0
+        )
+        return capsys.readouterr().err
+
+    assert "warning: in references alone are 7: if" in said("other.nii.gz")
+    assert said("other.nii.gz", "--map", "7=1") == said("same.nii.gz") == ""
+    assert "warning: no reference holds any of the values 7, which" in said(
+        "same.nii.gz", "--map", "7=1"
+    )
+
+
 @pytest.mark.parametrize(("command", "resumable"), [("train", True), ("ablate", False)])
 def test_what_cannot_be_resumed_does_not_say_so(command, resumable, monkeypatch, capsys):
     monkeypatch.setattr(sys.modules["monai_attn.cli.app"], "app", lambda: sys.exit(130))

@@ -200,6 +200,11 @@ def test_reference_is_dashed_in_its_own_colour():
     assert gaps.any()  # of the label's solid line below
 
 
+def test_labels_have_their_names_in_the_legend():
+    assert any(text.startswith("pancreas: ") for text in texts(draw(names={1: "pancreas"})))
+    assert any(text.startswith("label 1: ") for text in texts(draw()))
+
+
 def test_images_are_shown_within_the_window():
     for value, expected in ((-150, 0), (50, 128), (250, 255), (3000, 255)):
         rgb = panel_pixels(draw(grey(value)), "axial")

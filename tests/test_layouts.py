@@ -139,3 +139,11 @@ def test_a_list_of_cases_or_a_file_is_no_layout(tmp_path):
     assert find_layout(tmp_path) is not None
     datalist(tmp_path, {"training": []})
     assert find_layout(tmp_path) is None
+
+
+def test_labels_alone_are_no_scans_to_segment(tmp_path):
+    """A folder that holds the output of a run, say."""
+    touch(tmp_path, "labels/a_seg.nii.gz")
+    fails(
+        f"{tmp_path / 'images'}: no such folder, and", lambda: layout_images(find_layout(tmp_path))
+    )

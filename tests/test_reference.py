@@ -4,6 +4,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from monai_attn.data.errors import ScanWarning
 from monai_attn.data.reference import check_reference, read_reference
 from scans import AFFINE, SHAPE, fails, sheared
 
@@ -21,19 +22,38 @@ def test_values_become_the_labels_that_the_network_was_trained_with(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("values", "said"), [([0, 1, 7], "holds 7; 0, 1, 2"), ([*range(20)], "holds 3, 4, 5, 6, 7")]
+    ("values", "said"),
+    [
+        ([0, 1, 7], "holds 7; 0, 1, 2 expected"),
+        ([*range(20)], "holds 3, 4, 5, 6, 7, 8, 9, 10, ...; 0"),
+    ],
 )
 def test_a_value_that_stands_for_nothing_is_refused(tmp_path, values, said):
     """Among organs 2 is the liver: it would have been taken for pancreas without a word."""
     path = write(tmp_path / "a.nii.gz", values)
     fails(f"{path}: {said}", read_reference, path, CLASSES)
-    fails("such as --map 7=1", read_reference, path, CLASSES)
+    fails("with --map VALUE=LABEL", read_reference, path, CLASSES)
 
 
 def test_of_chosen_values_the_rest_is_background(tmp_path):
     path = write(tmp_path / "a.nii.gz", [0, 1, 2, 7])
     labels = read_reference(path, CLASSES, {7: 1})
     np.testing.assert_array_equal(labels, np.resize([0, 0, 0, 1], SHAPE))
+
+
+def test_a_mapping_to_no_label_is_refused_and_one_from_no_value_is_doubtful(tmp_path):
+    path = write(tmp_path / "a.nii.gz", [0, 1, 2])
+    fails(
+        "--map 1=5: the network has no label 5; 0, 1 expected",
+        read_reference,
+        path,
+        CLASSES,
+        {1: 5},
+    )
+    with pytest.warns(ScanWarning, match="a.nii.gz: holds none of the values 7, which --map names"):
+        read_reference(path, CLASSES, {7: 1})
+    empty = write(tmp_path / "empty.nii.gz", [0])
+    assert not read_reference(empty, CLASSES, {7: 1}).any()
 
 
 def test_another_grid_is_one_line_that_names_both(tmp_path):

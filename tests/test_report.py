@@ -80,6 +80,10 @@ def test_references_with_other_values_are_mapped(out, tmp_path, monkeypatch, cap
     reference = write_reference(tmp_path / "organs.nii.gz", organs)
     assert run(monkeypatch, "report", out, "--reference", reference, "--map", "7=1") == 0
     assert "1.000" in Page(out / "report.html").words
+    capsys.readouterr()
+    assert run(monkeypatch, "report", out, "--reference", reference) == 0
+    assert "organs.nii.gz: holds 5, 7; 0, 1, 2 expected" in capsys.readouterr().err
+    assert "case-1-reference" not in Page(out / "report.html").scripts
     assert run(monkeypatch, "report", out, "--map", "7=1") == 2
     assert "--map: is of references; give them with --reference" in capsys.readouterr().err
 

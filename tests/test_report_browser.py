@@ -247,7 +247,7 @@ def test_a_touchpad_turns_a_slice_after_some_way(reader):
 @pytest.mark.slow
 def test_the_labels_are_found_again(reader):
     reader.press("Home")
-    reader.case.get_by_role("button", name="Labels").click()
+    reader.case.get_by_role("button", name="To labels").click()
     assert reader.place().startswith("slice 6 of 16")
 
 

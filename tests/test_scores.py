@@ -152,6 +152,14 @@ def test_table_says_of_how_many_cases_the_distances_are():
     assert "label 2: MSD" not in text
 
 
+def test_labels_without_distances_share_a_line():
+    scores = [CaseScore("a", label, 0, 0, 0, None, None, 0, 1, 0) for label in (2, 3, 7)]
+    caption = score_table(scores).caption
+    assert caption.splitlines() == [
+        "labels 2, 3, 7: MSD and HD95 of 0 of 1 cases; the others have it in one map only"
+    ]
+
+
 def test_a_long_name_is_folded_and_leaves_the_numbers_whole():
     name = "a_name_" * 12
     largest = CaseScore(name, 104, 1, 1, 1, 123.4, 1234.5, 1, 12345.6, 0)

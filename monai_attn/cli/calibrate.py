@@ -66,7 +66,7 @@ def calibrate(
 def show(opened: Bundle, found: Calibration) -> None:
     """What was found, as a table and a line for each interval."""
     from monai_attn.calibration import at_edge
-    from monai_attn.intervals import RATE
+    from monai_attn.intervals import LEAST_CASES, RATE
 
     temperature = found.confidence.temperature
     table = Table("", "temperature 1", f"temperature {temperature:g}")
@@ -92,5 +92,5 @@ def show(opened: Bundle, found: Calibration) -> None:
             factor = found.confidence.factors[label]
             said = f"{factor:.2f} spreads to either side, which hold {held[0]} of {held[1]} volumes"
         else:
-            said = f"no width: too few cases with it for a rate of {RATE:.0%}"
+            said = f"no width: {LEAST_CASES} cases with it, found in some view, are the least for {RATE:.0%}"
         out.print(f"intervals of {name}: {said}", highlight=False, soft_wrap=True)

@@ -35,11 +35,13 @@ def demo(
     from monai_attn.data.volume import read_volume
     from monai_attn.evaluation import evaluate_files
     from monai_attn.report.figures import case_figure, save_figure
+    from monai_attn.report.records import read_run
     from monai_attn.scores import score_table, write_summary
 
     phantom(output / "phantoms", count, seed, all_organs=False)
     # another bundle's network may have no gates
     segment([output / "phantoms"], output / "labels", bundle, device, attention=is_shipped(bundle))
+    names = read_run(output / "labels").records[0].label_names
     scores = []
     for case in find_cases(output / "phantoms"):
         image, reference = Path(case["image"]), Path(case["label"])
@@ -52,6 +54,7 @@ def demo(
             scan.affine,
             title=f"{case_name(image)}, a phantom",
             reference=read_volume(reference).data.astype(int),
+            names=names,
         )
         picture = save_figure(figure, output / "pictures" / f"{case_name(image)}.png")
         out.print(f"picture: {picture}", highlight=False, soft_wrap=True)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monai_attn.cli.console import out, progress_bars
+from monai_attn.cli.console import complain, out, progress_bars
 from monai_attn.cli.options import DebugOption, MapOption, TablesOption, labels_by_value, path_of
+
+if TYPE_CHECKING:
+    from monai_attn.scores import CaseScore
 
 
 def evaluate(
@@ -38,7 +42,25 @@ def evaluate(
             classes=classes,
             on_case=lambda done, total: progress.update(task, completed=done, total=total),
         )
+    for line in _doubts(scores, classes):
+        complain("warning", line)
     out.print(score_table(scores) if scores else "no case has a label above 0, on either side")
     for path in output or []:
         written = write_summary(scores, path)
         out.print(f"scores: {written}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _doubts(scores: list[CaseScore], classes: dict[int, int] | None) -> Iterator[str]:
+    """Whether the references look as if they were labelled with other values than the predictions."""
+    labels = {score.label for score in scores}
+    expected = {score.label for score in scores if score.reference_ml}
+    predicted = {score.label for score in scores if score.predicted_ml}
+    if classes and predicted and not expected:
+        yield f"no reference holds any of the values {', '.join(map(str, classes))}, which --map names"
+    alone = sorted(labels - predicted)
+    if not classes and predicted and alone:
+        yield (
+            f"in references alone are {', '.join(map(str, alone[:8]))}"
+            f"{', ...' if len(alone) > 8 else ''}: if those are labelled with other values, say which "
+            "stands for which label with --map"
+        )

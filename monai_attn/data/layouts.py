@@ -103,6 +103,11 @@ def layout_images(layout: Layout) -> list[Path]:
         ValueError: if there is none, or one has several channels.
     """
     test = layout.images.with_name("imagesTs")
+    if not layout.images.is_dir() and not holds_scans(test):
+        raise ValueError(
+            f"{layout.images}: no such folder, and {layout.labels} lies beside where it would be; scans "
+            "expected: give the folder that holds them"
+        )
     images = scans_in(test if holds_scans(test) else layout.images)
     if layout.nnunet:
         _check_channels(images)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from monai_attn.data.errors import ScanWarning
 from monai_attn.data.grid import Grid, same_grid
 from monai_attn.data.label_classes import in_classes
 from monai_attn.data.labels import labels_of
@@ -49,22 +51,39 @@ def read_reference(
         reference: a label map.
         classes: the label of each value in the files that the network was trained with.
         chosen: the label of each value in this file, where its values are others; a value that is not
-            named is background.
+            named is background. If the file holds none of them but others, a `ScanWarning` says so.
 
     Raises:
-        ValueError: if it cannot be read; or if nothing was chosen and a value is not among `classes`:
-            it may be another organ under the number of the network's own.
+        ValueError: if it cannot be read; if what was chosen stands for no label of the network; or if
+            nothing was chosen and a value is not among `classes`: it may be another organ under the
+            number of the network's own.
     """
+    labels = sorted({0, *classes.values()})
+    for value, label in (chosen or {}).items():
+        if label not in labels:
+            raise ValueError(
+                f"--map {value}={label}: the network has no label {label}; {_listed(labels)} expected: "
+                "correct it"
+            )
     values = labels_of(read_volume(reference, fill=None))
     if chosen:
-        return in_classes(values, chosen)
+        found = in_classes(values, chosen)
+        if values.any() and not found.any():
+            warnings.warn(
+                f"{reference}: holds none of the values {_listed([*chosen])}, which --map names",
+                ScanWarning,
+                stacklevel=2,
+            )
+        return found
     strange = values[~np.isin(values, [*classes, 0], kind="table")]
     if strange.size:
-        found = np.unique(strange)
-        said = ", ".join(map(str, found[:NAMED])) + (", ..." if found.size > NAMED else "")
-        known = ", ".join(map(str, sorted({0, *classes})))
         raise ValueError(
-            f"{reference}: holds {said}; {known} expected, as the bundle was trained: say which value "
-            "stands for which label, such as --map 7=1"
+            f"{reference}: holds {_listed(np.unique(strange))}; {_listed(sorted({0, *classes}))} expected: "
+            "say which value stands for which label, with --map VALUE=LABEL"
         )
     return in_classes(values, classes)
+
+
+def _listed(values: Sequence[int] | NDArray[np.integer]) -> str:
+    """Values, and whether there are more."""
+    return ", ".join(map(str, values[:NAMED])) + (", ..." if len(values) > NAMED else "")

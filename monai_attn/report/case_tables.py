@@ -58,7 +58,9 @@ def _confidence_table(record: Record) -> Dict:
             _number(record.volumes_ml.get(name), ".1f"),
             f"{low:.1f}",
             f"{high:.1f}",
-            f"{record.rates[name]:.0%} of volumes" if name in record.rates else UNKNOWN_RATE,
+            f"{record.rates[name]:.0%} of volumes in scans like the calibration's"
+            if name in record.rates
+            else UNKNOWN_RATE,
         )
         for name, (low, high) in record.intervals_ml.items()
     ]

@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from monai_attn.data.files import written_whole
 
+FRACTION = (-0.02, 1.02)  # what lies at 0 or 1 is seen beside the frame
 LOSS_COLOUR, METRIC_COLOUR = "#555555", "#00897b"
 
 
@@ -76,7 +77,7 @@ def write_curves(epochs: Sequence[EpochRow], metric_name: str, path: str | Path)
         right = left.twinx()
         right.plot(*zip(*validated, strict=True), color=METRIC_COLOUR, marker="o", markersize=3)
         right.set_ylabel(metric_name.replace("_", " "), color=METRIC_COLOUR)
-        right.set_ylim(0, 1)
+        right.set_ylim(FRACTION)
         right.spines[["top", "left"]].set_visible(False)
         best, value = max(validated, key=lambda point: point[1])
         left.set_title(f"best {value:.4f} after epoch {best}", fontsize="medium", loc="left")
@@ -107,7 +108,7 @@ def write_gate_curves(rows: Sequence[GateRow], path: str | Path) -> Path:
                 axes.plot(*zip(*known, strict=True), style, color=f"C{number}", label=label)
     axes.set_xlabel("epoch")
     axes.set_ylabel("mean attention of the last batch")
-    axes.set_ylim(0, 1)
+    axes.set_ylim(FRACTION)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.spines[["top", "right"]].set_visible(False)
     if axes.get_legend_handles_labels()[0]:

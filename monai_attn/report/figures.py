@@ -7,6 +7,7 @@ state.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -81,6 +82,7 @@ def case_figure(
     *,
     title: str = "",
     reference: np.ndarray | None = None,
+    names: Mapping[int, str] | None = None,
     window: tuple[float, float] = (-150.0, 250.0),
 ) -> Figure:
     """Draw a CT with its labels in three planes at one scale, to check a segmentation by.
@@ -95,6 +97,7 @@ def case_figure(
         affine: voxel index to RAS mm of all arrays, shape (4, 4).
         title: such as the case name.
         reference: integers, shape (X, Y, Z); drawn as dashed contours in one colour.
+        names: what the labels are called; "label 1" by default.
         window: HU drawn black and HU drawn white.
 
     Returns:
@@ -131,7 +134,7 @@ def case_figure(
         _draw_plane(figure.add_axes(box, label=plane.name), plane, case, window)
         left += w + GAP
     _draw_title(figure, case, title)
-    _draw_legend(figure, case)
+    _draw_legend(figure, case, names or {})
     _draw_foot(figure, case, window)
     return figure
 
@@ -315,7 +318,7 @@ def _draw_title(figure: Figure, case: Case, title: str) -> None:
     )
 
 
-def _draw_legend(figure: Figure, case: Case) -> None:
+def _draw_legend(figure: Figure, case: Case, names: Mapping[int, str]) -> None:
     counts = _counts(case.labels)
     largest = sorted(counts, key=lambda label: -counts[label])[:LEGEND_ENTRIES]
     handles = [
@@ -324,7 +327,7 @@ def _draw_legend(figure: Figure, case: Case) -> None:
             [],
             color=label_colour(label),
             linewidth=2.5,
-            label=f"label {label}: {case.millilitres(counts[label]):.1f} ml",
+            label=f"{names.get(label, f'label {label}')}: {case.millilitres(counts[label]):.1f} ml",
         )
         for label in sorted(largest)
     ]
