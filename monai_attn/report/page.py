@@ -23,10 +23,11 @@ from monai_attn.data.errors import case_error
 from monai_attn.data.files import written_whole
 from monai_attn.data.layouts import FIRST
 from monai_attn.data.names import REPORT
-from monai_attn.report.case_tables import ABSENT, case_tables
+from monai_attn.report.case_tables import case_tables
 from monai_attn.report.packing import MAP_STEPS
 from monai_attn.report.planes import NEGATIVE, PLANES, POSITIVE, REFERENCE_COLOUR
 from monai_attn.report.records import Record, Run, read_run
+from monai_attn.report.run_table import columns, row, said_interval, without_scan
 from monai_attn.report.viewer import LIMIT, View, view_case
 from monai_attn.scores import CaseScore
 
@@ -149,8 +150,8 @@ def _content(run: Run, references: References, on_case: Callable[[int, int], Non
         "settings": [*_settings(settings)],
         "version": _said(settings.get("monai_attn")),
         "counts": run.counts.items(),
-        "columns": _columns(run, scores),
-        "rows": [_row(run, record, scores, ids) for record in run.records],
+        "columns": columns(run, scores),
+        "rows": [row(run, record, scores, ids) for record in run.records],
         "any_shown": bool(shown),
         "planes": PLANES,
         "reference_colour": REFERENCE_COLOUR,
@@ -180,84 +181,6 @@ def _page_data() -> Dict:
             for kind, name in MAP_COLOURS.items()
         },
     }
-
-
-# --- the table of all cases
-
-
-def _columns(run: Run, scores: Mapping[str, list[CaseScore]]) -> list[Dict]:
-    columns = [_column("Case"), _column("Status")]
-    columns += [_column(name, "ml", number=True) for name in run.volume_names]
-    columns += [_column(f"Dice {name}".strip(), number=True) for name in _scored(run, scores)]
-    return [*columns, _column("Mode"), _column("Time", "s", number=True), _column("Remarks")]
-
-
-def _column(title: str, unit: str = "", *, number: bool = False) -> Dict:
-    return {"title": title, "unit": unit, "number": number}
-
-
-def _row(
-    run: Run, record: Record, scores: Mapping[str, list[CaseScore]], ids: Mapping[str, str]
-) -> list[Dict]:
-    link = ids[record.labels.name] if record.made else ""
-    dice = {record.named(s.label): s.dice for s in scores.get(record.labels.name, ())}
-    mode = f"{record.mode} (fallback)" if record.fallback else record.mode
-    remarks = [record.reason, *record.warnings, record.fault, _absent(record)]
-    return [
-        _cell(record.name, link=link),
-        _cell(record.status, style=record.status.replace(" ", "-")),
-        *[
-            _number_cell(record.volumes_ml.get(name), ".1f", _interval(record, name))
-            for name in run.volume_names
-        ],
-        *[_number_cell(dice.get(name or _only(dice)), ".3f") for name in _scored(run, scores)],
-        _cell(mode),
-        _number_cell(record.seconds, ".1f"),
-        _cell(
-            " \u00b7 ".join(_without_scan(line, record) for line in remarks if line), style="words"
-        ),
-    ]
-
-
-def _cell(
-    text: str, *, key: str | None = None, style: str = "", more: str = "", link: str = ""
-) -> Dict:
-    return {"text": text, "key": key, "style": style, "more": more, "link": link}
-
-
-def _number_cell(value: float | None, form: str, more: str = "") -> Dict:
-    if value is None:
-        return _cell(ABSENT, key="", style="number")
-    return _cell(f"{value:{form}}", key=repr(value), style="number", more=more)
-
-
-def _absent(record: Record) -> str:
-    """What of a case that was made is no longer there; to see only after it is opened is too late."""
-    if record.made and not record.labels.exists():
-        return "the label map is no longer there"
-    if record.made and record.scan and not record.scan.exists():
-        return "the scan is no longer there"
-    return ""
-
-
-def _interval(record: Record, name: str) -> str:
-    ends = record.intervals_ml.get(name)
-    return f"{ends[0]:.1f} to {ends[1]:.1f}" if ends else ""
-
-
-def _scored(run: Run, scores: Mapping[str, list[CaseScore]]) -> list[str]:
-    """The labels with scores, by name; nameless if there is one."""
-    names = [
-        record.named(score.label)
-        for record in run.records
-        for score in scores.get(record.labels.name, ())
-    ]
-    found = [*dict.fromkeys(names)]
-    return [""] if len(found) == 1 else found
-
-
-def _only(values: Mapping[str, float]) -> str:
-    return next(iter(values), "")
 
 
 def _scores_by_record(run: Run, scores: Iterable[CaseScore]) -> dict[str, list[CaseScore]]:
@@ -301,7 +224,7 @@ def _cases(
             "name": record.name,
             "open": done == 1,
             "chips": _chips(record),
-            "warnings": [_without_scan(line, record) for line in record.warnings],
+            "warnings": [without_scan(line, record) for line in record.warnings],
             "notes": notes,
             "tables": [*case_tables(record, scores[file])],
             **_viewed(view, record),
@@ -365,7 +288,8 @@ def _sizes(sizes: Iterable[float]) -> str:
 
 def _chips(record: Record) -> list[str]:
     volumes = [
-        f"{name} {ml:.1f} ml" + (f" ({_interval(record, name)})" if _interval(record, name) else "")
+        f"{name} {ml:.1f} ml"
+        + (f" ({said_interval(record, name)})" if said_interval(record, name) else "")
         for name, ml in record.volumes_ml.items()
     ]
     windows = f"{record.mode}, {record.windows} windows" if record.windows else record.mode
@@ -395,9 +319,3 @@ def _settings(settings: Dict) -> Iterator[tuple[str, str]]:
 
 def _said(value: Any) -> str:
     return value if isinstance(value, str) else ""
-
-
-def _without_scan(line: str, record: Record) -> str:
-    """A line without the path that the case stands for, absolute or as it was given."""
-    path, found, rest = line.partition(": ")
-    return rest if found and record.scan and Path(path).name == record.scan.name else line

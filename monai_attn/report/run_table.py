@@ -1,0 +1,102 @@
+"""The table of all cases of a run, as texts and the numbers that they are sorted by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from monai_attn.report.case_tables import ABSENT
+from monai_attn.report.records import Record, Run
+from monai_attn.scores import CaseScore
+
+Dict = dict[str, Any]
+
+
+def columns(run: Run, scores: Mapping[str, list[CaseScore]]) -> list[Dict]:
+    """The heads of the table, for the scores of each case by the name of its label map's file."""
+    return [
+        _column("Case"),
+        _column("Status"),
+        *[_column(name, "ml", number=True) for name in run.volume_names],
+        *[_column(f"Dice {name}".strip(), number=True) for name in _scored(run, scores)],
+        _column("Mode"),
+        _column("Time", "s", number=True),
+        _column("Remarks"),
+    ]
+
+
+def _column(title: str, unit: str = "", *, number: bool = False) -> Dict:
+    return {"title": title, "unit": unit, "number": number}
+
+
+def row(
+    run: Run, record: Record, scores: Mapping[str, list[CaseScore]], ids: Mapping[str, str]
+) -> list[Dict]:
+    """The cells of a case below `columns`; a link leads to its place in the page, by `ids`."""
+    link = ids[record.labels.name] if record.made else ""
+    dice = {record.named(s.label): s.dice for s in scores.get(record.labels.name, ())}
+    mode = f"{record.mode} (fallback)" if record.fallback else record.mode
+    remarks = [record.reason, *record.warnings, record.fault, _absent(record)]
+    return [
+        _cell(record.name, link=link),
+        _cell(record.status, style=record.status.replace(" ", "-")),
+        *[
+            _number_cell(record.volumes_ml.get(name), ".1f", said_interval(record, name))
+            for name in run.volume_names
+        ],
+        *[_number_cell(dice.get(name or _only(dice)), ".3f") for name in _scored(run, scores)],
+        _cell(mode),
+        _number_cell(record.seconds, ".1f"),
+        _cell(
+            " \u00b7 ".join(without_scan(line, record) for line in remarks if line), style="words"
+        ),
+    ]
+
+
+def _cell(
+    text: str, *, key: str | None = None, style: str = "", more: str = "", link: str = ""
+) -> Dict:
+    return {"text": text, "key": key, "style": style, "more": more, "link": link}
+
+
+def _number_cell(value: float | None, form: str, more: str = "") -> Dict:
+    if value is None:
+        return _cell(ABSENT, key="", style="number")
+    return _cell(f"{value:{form}}", key=repr(value), style="number", more=more)
+
+
+def _absent(record: Record) -> str:
+    """What of a case that was made is no longer there; to see only after it is opened is too late."""
+    if record.made and not record.labels.exists():
+        return "the label map is no longer there"
+    if record.made and record.scan and not record.scan.exists():
+        return "the scan is no longer there"
+    return ""
+
+
+def said_interval(record: Record, name: str) -> str:
+    """The interval around a label's volume in ml, or nothing."""
+    ends = record.intervals_ml.get(name)
+    return f"{ends[0]:.1f} to {ends[1]:.1f}" if ends else ""
+
+
+def _scored(run: Run, scores: Mapping[str, list[CaseScore]]) -> list[str]:
+    """The labels with scores, by name; nameless if there is one."""
+    names = [
+        record.named(score.label)
+        for record in run.records
+        for score in scores.get(record.labels.name, ())
+    ]
+    found = [*dict.fromkeys(names)]
+    return [""] if len(found) == 1 else found
+
+
+def _only(values: Mapping[str, float]) -> str:
+    return next(iter(values), "")
+
+
+def without_scan(line: str, record: Record) -> str:
+    """A line without the path that the case stands for, absolute or as it was given."""
+    path, found, rest = line.partition(": ")
+    return rest if found and record.scan and Path(path).name == record.scan.name else line
