@@ -22,6 +22,7 @@ from monai_attn.data.grid import GRID_TOLERANCE, grid_offset, voxel_ml
 from monai_attn.data.label_classes import in_classes
 from monai_attn.data.labels import labels_of
 from monai_attn.data.pairs import pair_cases
+from monai_attn.data.reference import as_labels
 from monai_attn.data.volume import Volume, read_volume
 from monai_attn.scores import CaseScore
 
@@ -113,13 +114,18 @@ def evaluate_pairs(
     *,
     labels: Iterable[int] | None = None,
     classes: Mapping[int, int] | None = None,
+    complete: bool = False,
     on_case: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[CaseScore]:
-    """As `evaluate_files`, for pairs of a prediction and its reference under the name of their case."""
+    """As `evaluate_files`, for pairs of a prediction and its reference under the name of their case.
+
+    With `complete` the `labels` are all that there are: a reference with other values is refused, unless
+    `classes` say what they stand for.
+    """
     chosen = None if labels is None else _checked_labels(labels)
     scores = []
     for done, pair in enumerate(pairs, 1):
-        scores += _score_files(*pair, labels=chosen, classes=classes)
+        scores += _score_files(*pair, labels=chosen, classes=classes, complete=complete)
         on_case(done, len(pairs))
     scored = {(score.case, score.label) for score in scores}
     absent = [
@@ -236,13 +242,20 @@ def _score_files(
     *,
     labels: list[int] | None,
     classes: Mapping[int, int] | None,
+    complete: bool,
 ) -> list[CaseScore]:
     # labels are whole numbers, so a voxel that is none is an error and not air
     predicted, expected = (read_volume(path, fill=None) for path in (prediction, reference))
     _check_one_grid(predicted, expected)
+    if complete and labels is not None:
+        values = as_labels(expected, {label: label for label in labels}, classes)
+    else:
+        values = (
+            labels_of(expected) if classes is None else in_classes(labels_of(expected), classes)
+        )
     return _score_arrays(
         labels_of(predicted),
-        labels_of(expected) if classes is None else in_classes(labels_of(expected), classes),
+        values,
         voxel_sizes(expected.affine),
         voxel_ml(expected.affine),
         case=case,

@@ -81,7 +81,6 @@ def _references(folder: Path, reference: Path | None, classes: dict[int, int] | 
     """What the cases are compared with: label maps that are scored now, or else the folder's scores."""
     from monai_attn.data.errors import noted_doubts
     from monai_attn.data.pairs import references_among
-    from monai_attn.data.reference import read_reference
     from monai_attn.evaluation import evaluate_pairs
     from monai_attn.report.page import References
     from monai_attn.report.records import read_run
@@ -106,17 +105,14 @@ def _references(folder: Path, reference: Path | None, classes: dict[int, int] | 
         file = record.labels.name
         if file not in files:
             continue
-        known = record.label_names
+        known = record.label_names or None
         pair = (record.name, record.labels, files[file])
         try:
-            if (
-                known
-            ):  # another organ under a label's number would be drawn and scored as that label
-                with noted_doubts() as doubts:
-                    read_reference(files[file], {label: label for label in known}, classes)
-                for doubt in doubts:
-                    complain("warning", doubt)
-            scores += evaluate_pairs([pair], labels=known or None, classes=classes)
+            # another organ under a label's number would be drawn and scored as that label
+            with noted_doubts() as doubts:
+                scores += evaluate_pairs([pair], labels=known, classes=classes, complete=True)
+            for doubt in doubts:
+                complain("warning", doubt)
         except ValueError as error:  # the other cases have theirs
             faults[file] = f"{error} (the reference is not shown)"
             del files[file]

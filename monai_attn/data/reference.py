@@ -13,7 +13,7 @@ from monai_attn.data.errors import ScanWarning
 from monai_attn.data.grid import Grid, same_grid
 from monai_attn.data.label_classes import in_classes
 from monai_attn.data.labels import labels_of
-from monai_attn.data.volume import read_grid, read_volume
+from monai_attn.data.volume import Volume, read_grid, read_volume
 
 NAMED = 8  # values that a message names
 
@@ -45,7 +45,20 @@ def read_reference(
     classes: Mapping[int, int],
     chosen: Mapping[int, int] | None = None,
 ) -> NDArray[np.integer]:
-    """The labels (X, Y, Z) of a reference, as a network writes them.
+    """The labels (X, Y, Z) of a reference, as a network writes them: `as_labels` of a label map's file.
+
+    Raises:
+        ValueError: as `as_labels`, or if the file cannot be read.
+    """
+    return as_labels(read_volume(reference, fill=None), classes, chosen)
+
+
+def as_labels(
+    reference: Volume,
+    classes: Mapping[int, int],
+    chosen: Mapping[int, int] | None = None,
+) -> NDArray[np.integer]:
+    """What the values of a reference stand for, voxel by voxel.
 
     Args:
         reference: a label map.
@@ -54,7 +67,7 @@ def read_reference(
             named is background. If the file holds none of them but others, a `ScanWarning` says so.
 
     Raises:
-        ValueError: if it cannot be read; if what was chosen stands for no label of the network; or if
+        ValueError: if it holds no labels; if what was chosen stands for no label of the network; or if
             nothing was chosen and a value is not among `classes`: it may be another organ under the
             number of the network's own.
     """
@@ -65,20 +78,21 @@ def read_reference(
                 f"--map {value}={label}: the network has no label {label}; {_listed(labels)} expected: "
                 "correct it"
             )
-    values = labels_of(read_volume(reference, fill=None))
+    values = labels_of(reference)
     if chosen:
         found = in_classes(values, chosen)
         if values.any() and not found.any():
             warnings.warn(
-                f"{reference}: holds none of the values {_listed([*chosen])}, which --map names",
+                f"{reference.path}: holds none of the values {_listed([*chosen])}, which --map names",
                 ScanWarning,
                 stacklevel=2,
             )
         return found
     strange = values[~np.isin(values, [*classes, 0], kind="table")]
     if strange.size:
+        known = _listed(sorted({0, *classes}))
         raise ValueError(
-            f"{reference}: holds {_listed(np.unique(strange))}; {_listed(sorted({0, *classes}))} expected: "
+            f"{reference.path}: holds {_listed(np.unique(strange))}; {known} expected: "
             "say which value stands for which label, with --map VALUE=LABEL"
         )
     return in_classes(values, classes)

@@ -10,6 +10,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from monai_attn.scores import CaseScore
 MARK = "monai-attn report"
 PAGE_LIMIT = 200_000_000  # characters of all cases together: browsers cannot hold 500 million
 LEAST = 1_000_000  # and of one, however many there are
+TEMPLATES = files("monai_attn.report") / "templates"
 SCRIPTS = ("contours.js", "colours.js", "viewer.js", "page.js")
 MAP_COLOURS = {"attention": "viridis", "entropy": "inferno"}
 Dict = dict[str, Any]
@@ -126,7 +128,7 @@ def _environment() -> Environment:
 
 
 def _source(name: str) -> str:
-    return PackageLoader("monai_attn.report").get_source(_environment(), name)[0]
+    return TEMPLATES.joinpath(name).read_text(encoding="utf-8")
 
 
 def _content(run: Run, references: References, on_case: Callable[[int, int], None]) -> Dict:
