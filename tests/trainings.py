@@ -8,6 +8,7 @@ from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from monai.handlers import LrScheduleHandler, MeanDice, ValidationHandler, from_engine
 from monai.transforms import Compose, RandomizableTransform, Transform
 
+from monai_attn.training.average import WeightAverage
 from monai_attn.training.case_cache import CachedCases
 from monai_attn.training.checkpoints import Checkpoints
 from monai_attn.training.early_stop import EarlyStop
@@ -42,6 +43,7 @@ class Toy:
         interval: epochs between validations.
         width: channels of the network.
         rate: learning rate; 0 learns nothing.
+        average: steps that the average of the weights reaches back; 0 for none.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Toy:
         width=4,
         rate=0.1,
         seed=0,
+        average=0,
     ):
         torch.manual_seed(seed)
         self.folder = Path(folder)
@@ -75,6 +78,7 @@ class Toy:
         )
         self.early_stop = EarlyStop(self.evaluator, patience)
         self.history = History(self.folder, self.evaluator)
+        self.average = WeightAverage(self.network, self.evaluator, average)
         loader = self._loader(Compose([Read(), Noise()]))
         self.checkpoints = Checkpoints(
             self.folder,
@@ -85,6 +89,7 @@ class Toy:
                 "scheduler": self.scheduler,
                 "early_stop": self.early_stop,
                 "history": self.history,
+                "average": self.average,
             },
             self.evaluator,
             resume,
@@ -106,6 +111,7 @@ class Toy:
                 self.early_stop,
                 self.history,
                 self.checkpoints,
+                self.average,
             ],
         )
         if stop_after:

@@ -66,7 +66,7 @@ class Checkpoints:
         resume: bool = False,
     ) -> None:
         self.folder = Path(folder)
-        self.network = network.module if isinstance(network, DistributedDataParallel) else network
+        self.network = _unwrapped(network)
         self.parts = dict(parts)
         self.validator = validator
         self.best = Path(best)
@@ -82,12 +82,16 @@ class Checkpoints:
 
     def _save_best(self, validator: Evaluator) -> None:
         if validator.state.best_metric_epoch == validator.state.epoch:
-            self._write(self.best, self.network.state_dict())
+            self._write_best()
 
     def _ensure_best(self, _: Trainer) -> None:
         """A training without any validation keeps its last weights."""
         if self.validator.state.best_metric_epoch < 0:
-            self._write(self.best, self.network.state_dict())
+            self._write_best()
+
+    def _write_best(self) -> None:
+        """Keep the weights that the validator runs, which may be an average of those that are trained."""
+        self._write(self.best, _unwrapped(self.validator.network).state_dict())
 
     def _save_last(self, trainer: Trainer) -> None:
         state = {
@@ -128,6 +132,10 @@ class Checkpoints:
         trainer.state.iteration = state["epoch"] * trainer.state.epoch_length
         self.validator.state.best_metric = state["best_metric"]
         self.validator.state.best_metric_epoch = state["best_metric_epoch"]
+
+
+def _unwrapped(network: nn.Module) -> nn.Module:
+    return network.module if isinstance(network, DistributedDataParallel) else network
 
 
 def read_state(folder: Path) -> dict[str, Any] | None:
