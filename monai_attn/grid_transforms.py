@@ -112,6 +112,41 @@ class ResampleRASd(T.MapTransform, T.InvertibleTransform):
         return out
 
 
+class NeighbourSlicesd(T.MapTransform):
+    """Give a 2D network the slices above and below each axial slice as further channels.
+
+    Beyond the first and the last slice these two are repeated.
+
+    Args:
+        keys: volumes (1, X, Y, Z).
+        slices: channels afterwards: an odd number, of which the middle one is the slice itself.
+
+    Raises:
+        ValueError: if `slices` is not a positive odd number.
+    """
+
+    def __init__(self, keys: KeysCollection, slices: int) -> None:
+        super().__init__(keys)
+        if slices < 1 or slices % 2 == 0:
+            raise ValueError(f"slices (={slices}) must be a positive odd number")
+        self.slices = slices
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Stack each key's slices: (1, X, Y, Z) becomes (slices, X, Y, Z)."""
+        out = dict(data)
+        for key in self.key_iterator(out):
+            volume, last = out[key], out[key].shape[-1] - 1
+            centre, reach = torch.arange(last + 1, device=volume.device), self.slices // 2
+            steps = [(centre + step).clamp(0, last) for step in range(-reach, reach + 1)]
+            stacked = torch.cat([_plain(volume)[..., index] for index in steps])
+            out[key] = (
+                MetaTensor(stacked).copy_meta_from(volume)
+                if isinstance(volume, MetaTensor)
+                else stacked
+            )
+        return out
+
+
 def _onto(
     volume: MetaTensor, shape: Sequence[int], affine: NDArray[np.float64], mode: str
 ) -> MetaTensor:

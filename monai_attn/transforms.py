@@ -18,7 +18,7 @@ from monai.config import KeysCollection
 
 from monai_attn.augmentation import beyond_scans, scan_variation
 from monai_attn.case_checks import CheckLabeld, CheckScand
-from monai_attn.grid_transforms import LabelsOnScanGridd, ResampleRASd
+from monai_attn.grid_transforms import LabelsOnScanGridd, NeighbourSlicesd, ResampleRASd
 from monai_attn.monai_io import LabelWriter, MapWriter, VolumeReader
 
 CENTRES = (
@@ -78,25 +78,35 @@ def load_case(num_classes: int, label_map: Mapping[str, int] | None) -> list[T.T
 
 
 def to_network_grid(
-    keys: Sequence[str], spacing: Sequence[float], intensity_range: Sequence[float]
+    keys: Sequence[str],
+    spacing: Sequence[float],
+    intensity_range: Sequence[float],
+    slice_channels: int = 1,
 ) -> list[T.Transform]:
-    """Bring `image`, and `label` if it is a key, to RAS order and `spacing`; scale HU to 0..1."""
+    """Bring `image`, and `label` if it is a key, to RAS order and `spacing`; scale HU to 0..1.
+
+    With `slice_channels` above 1 the neighbours of each axial slice become channels of `image`.
+    """
     modes, types = ("bilinear", "nearest"), (torch.float32, torch.uint8)
     low, high = intensity_range
     return [
         ResampleRASd(keys, spacing, mode=modes[: len(keys)]),
         ScaleInPlaced("image", low, high),
         T.EnsureTyped(keys, dtype=types[: len(keys)]),
+        *([NeighbourSlicesd("image", slice_channels)] if slice_channels > 1 else []),
     ]
 
 
-def preprocessing(spacing: Sequence[float], intensity_range: Sequence[float]) -> T.Compose:
+def preprocessing(
+    spacing: Sequence[float], intensity_range: Sequence[float], slice_channels: int = 1
+) -> T.Compose:
     """What inference does to `image`, a path: RAS, `spacing` in mm, `intensity_range` in HU to 0..1.
 
     What makes it doubtful as a CT in HU is warned about.
     """
     read = [*load("image"), CheckScand("image")]
-    return T.Compose([*read, *to_network_grid(("image",), spacing, intensity_range)])
+    grid = to_network_grid(("image",), spacing, intensity_range, slice_channels)
+    return T.Compose([*read, *grid])
 
 
 def evaluation(
@@ -104,10 +114,12 @@ def evaluation(
     intensity_range: Sequence[float],
     num_classes: int = 2,
     label_map: Mapping[str, int] | None = None,
+    slice_channels: int = 1,
 ) -> T.Compose:
     """As `preprocessing`, with `label` loaded beside it and left on the scan's own grid."""
     case = load_case(num_classes, label_map)
-    return T.Compose([*case, *to_network_grid(("image",), spacing, intensity_range)])
+    grid = to_network_grid(("image",), spacing, intensity_range, slice_channels)
+    return T.Compose([*case, *grid])
 
 
 def validation(
@@ -115,11 +127,12 @@ def validation(
     intensity_range: Sequence[float],
     num_classes: int = 2,
     label_map: Mapping[str, int] | None = None,
+    slice_channels: int = 1,
 ) -> T.Compose:
     """As `preprocessing`, with `label` on the network's grid too; both come as plain tensors."""
     keys = ("image", "label")
     case = load_case(num_classes, label_map)
-    grid = to_network_grid(keys, spacing, intensity_range)
+    grid = to_network_grid(keys, spacing, intensity_range, slice_channels)
     return T.Compose([*case, *grid, T.EnsureTyped(keys, track_meta=False)])
 
 
@@ -131,10 +144,11 @@ def training(
     num_classes: int = 2,
     label_map: Mapping[str, int] | None = None,
     domain_randomization: bool = False,
+    slice_channels: int = 1,
 ) -> T.Compose:
     """As `validation`, then `num_samples` random windows of `roi_size` voxels with CT augmentation.
 
-    With two entries in `roi_size` a window is a part of one axial slice, (1, X, Y) for a 2D network.
+    With two entries in `roi_size` a window is a part of one axial slice, (C, X, Y) for a 2D network.
     Half of the windows are centred on the foreground, on each class equally often. No flips: left and
     right are not alike in an abdomen. The random part starts with the cropping, so a caching data set
     keeps what is before it. With `domain_randomization` shape, contrast, sharpness and texture vary far
@@ -145,7 +159,7 @@ def training(
     is_slice = len(roi_size) == 2
     size = (*roi_size, 1) if is_slice else roi_size
     steady = [
-        *validation(spacing, intensity_range, num_classes, label_map).transforms,
+        *validation(spacing, intensity_range, num_classes, label_map, slice_channels).transforms,
         T.ClassesToIndicesd("label", num_classes=num_classes, max_samples_per_class=CENTRES),
     ]
     crop = [

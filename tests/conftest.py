@@ -115,7 +115,8 @@ def balance(root):
     size = opened(root, "inference")["roi_size"]
     with torch.inference_mode():
         ramp = torch.linspace(0, 1, size[0]).reshape(-1, *[1] * (len(size) - 1)).expand(size)
-        logits = network(ramp[None, None])[0].flatten(1)
+        channels = state["encoder.0.0.conv.weight"].shape[1]
+        logits = network(ramp.expand(1, channels, *size))[0].flatten(1)
     state["heads.0.bias"] -= logits.median(dim=1).values
     for name in ("heads.0.weight", "heads.0.bias"):
         state[name] *= 3 / logits.std(dim=1).mean()

@@ -5,7 +5,7 @@ from monai import transforms as T
 from monai.data import MetaTensor
 
 from grids import AFFINES, RAS, SHAPE, SHEARED, SPACING
-from monai_attn.grid_transforms import ResampleRASd, ras_grid
+from monai_attn.grid_transforms import NeighbourSlicesd, ResampleRASd, ras_grid
 
 
 def monai_ras(mode="bilinear", spacing=SPACING):
@@ -87,3 +87,29 @@ def test_a_grid_of_more_voxels_than_any_scan_is_refused():
     ):
         ras_grid((500, 500, 512), np.diag([20.0, 20, 20, 1]), (2.0, 2.0, 2.0))
     assert ras_grid(SHAPE, RAS, SPACING)[0] == SHAPE
+
+
+# --- neighbouring slices as channels
+
+
+def test_each_slice_sees_its_neighbours_as_channels():
+    volume = torch.arange(4.0).expand(1, 2, 2, 4)
+    stacked = NeighbourSlicesd("image", 3)({"image": volume})["image"]
+    assert stacked.shape == (3, 2, 2, 4)
+    below, itself, above = stacked[:, 0, 0].tolist()
+    assert itself == [0, 1, 2, 3]
+    assert below == [0, 0, 1, 2]  # the first slice stands in for the one that is missing
+    assert above == [1, 2, 3, 3]
+
+
+def test_neighbouring_slices_keep_the_place_of_the_volume():
+    image = MetaTensor(torch.rand(1, *SHAPE), affine=torch.as_tensor(RAS))
+    stacked = NeighbourSlicesd("image", 5)({"image": image})["image"]
+    assert torch.equal(stacked[2], image[0])
+    assert torch.equal(stacked.affine, image.affine)
+
+
+@pytest.mark.parametrize("slices", [0, 2, -1])
+def test_a_number_of_slices_without_a_middle_is_refused(slices):
+    with pytest.raises(ValueError, match=rf"slices \(={slices}\)"):
+        NeighbourSlicesd("image", slices)
