@@ -8,20 +8,23 @@ from monai import transforms as T
 
 
 def scan_variation(keys: Sequence[str], modes: Sequence[str]) -> list[T.Transform]:
-    """Changes of the size that scans of one protocol show."""
+    """Return changes as large as those between patients, scanners and contrast phases."""
     return [
         T.RandAffined(
             keys,
-            prob=0.3,
-            rotate_range=[0.17] * 3,  # radians, about 10 degrees
-            scale_range=[0.1] * 3,
+            prob=0.5,
+            rotate_range=[0.1, 0.1, 0.26],  # radians, about 6 and 15 degrees
+            scale_range=[0.15] * 3,
             mode=modes,
             padding_mode="border",
         ),
-        T.RandScaleIntensityd("image", factors=0.1, prob=0.3),
-        T.RandShiftIntensityd("image", offsets=0.05, prob=0.3),  # 20 HU of a window of 400
-        T.RandGaussianNoised("image", prob=0.2, std=0.03),
-        T.RandGaussianSmoothd("image", prob=0.1, sigma_x=(0.3, 0.8), sigma_y=(0.3, 0.8)),
+        T.RandScaleIntensityd("image", factors=0.25, prob=0.5),
+        T.RandShiftIntensityd("image", offsets=0.1, prob=0.5),  # 25 HU of a window of 250
+        T.RandAdjustContrastd("image", gamma=(0.7, 1.5), prob=0.25),
+        T.RandGaussianSmoothd(
+            "image", prob=0.25, sigma_x=(0.3, 0.9), sigma_y=(0.3, 0.9), sigma_z=(0.3, 0.9)
+        ),
+        T.RandGaussianNoised("image", prob=0.3, std=0.08),
     ]
 
 
