@@ -112,7 +112,7 @@ def test_labelled_cases_are_those_of_the_training_section(tmp_path):
     touch(tmp_path, "i/a.nii", "l/a.nii")
     case = {"image": "i/a.nii", "label": "l/a.nii"}
     expected = [{key: str(tmp_path / name) for key, name in case.items()}]
-    content = {"test": ["i/b.nii"], "training": [{**case, "fold": 0}]}
+    content = {"test": ["i/b.nii"], "training": [{**case, "centre": 3}]}
     assert find_cases(datalist(tmp_path, content)) == find_cases(tmp_path) == expected
     assert find_cases(datalist(tmp_path, [case], "list.json")) == expected
 

@@ -52,6 +52,99 @@ def test_sections_come_best_first_and_paths_begin_at_the_datalist(tmp_path):
     assert list(sections) == ["test", "training"]
 
 
+# --- whose scan it is, and in which fold
+
+# keys of an entry, what a case has of them
+MEANINGS = [
+    ({"fold": 0}, {"fold": "0"}),
+    ({"fold": 3.0}, {"fold": "3"}),  # as a table without a whole column writes it
+    ({"fold": None, "group": None}, {}),
+    ({"group": "p01"}, {"group": "p01"}),
+    ({"patient": 7, "fold": 1}, {"patient": "7", "fold": "1"}),
+    ({"group": "p01", "patient_id": "x", "folds": None, "fold": 2}, {"group": "p01", "fold": "2"}),
+]
+
+
+@pytest.mark.parametrize(("keys", "expected"), MEANINGS)
+def test_groups_and_folds_of_an_entry_are_kept(tmp_path, keys, expected):
+    path = datalist(tmp_path, [{"image": "a.nii", **keys}])
+    assert read_datalist(path)["test"] == [{"image": f"{tmp_path}/a.nii", **expected}]
+
+
+OTHERS = [
+    "centre",
+    "age",
+    "patient_age",
+    "inpatient",
+    "folder",
+    "id",
+    "valid",
+    "image2",
+    "PatientName",
+]
+
+
+@pytest.mark.parametrize("key", OTHERS)
+def test_other_keys_do_not_matter(tmp_path, key):
+    path = datalist(tmp_path, [{"image": "a.nii", key: 1}])
+    assert read_datalist(path)["test"] == [{"image": f"{tmp_path}/a.nii"}]
+
+
+# a key, the one it is taken for
+MISSPELT = [
+    *((key, "fold") for key in ("fold:", "Fold", "folds", " fold", "fold_id", "FOLD0", "flod")),
+    *((key, "group") for key in ("groups", "Group", "group_id", "gruop", "grop")),
+    *((key, "patient") for key in ("patient_id", "PatientID", "patients", "patinet", "subject")),
+]
+
+
+@pytest.mark.parametrize(("key", "meant"), MISSPELT)
+def test_a_misspelt_key_is_not_ignored(tmp_path, key, meant):
+    path = datalist(tmp_path, {"training": ["b.nii", {"image": "a.nii", key: 1}]})
+    said = (
+        f"{path}: the entry of a.nii has the key {key!r}, which is not read; {meant!r} expected: "
+    )
+    fails(said, read_datalist, path)
+
+
+# keys of an entry, the fault
+BAD_KEYS = [
+    *(
+        ({"fold": value}, f"has the fold {value!r}; a whole number from 0 expected")
+        for value in (-1, 0.5, "0", True, [0], float("nan"), float("inf"))
+    ),
+    ({"group": ""}, "has a group that is empty; a text or a whole number expected"),
+    ({"patient": ["SECRET"]}, "has a patient that is list; a text or a whole number expected"),
+    ({"group": True}, "has a group that is bool; a text"),
+    ({"group": "a", "patient": "b"}, "has a group and a patient; one of them expected"),
+]
+
+
+@pytest.mark.parametrize(("keys", "fault"), BAD_KEYS, ids=str)
+def test_groups_and_folds_that_cannot_be_meant(tmp_path, keys, fault):
+    path = datalist(tmp_path, [{"image": "a.nii", **keys}])
+    fails(f"{path}: the entry of a.nii {fault}", read_datalist, path)
+
+
+# a section, the one it is taken for
+SECTIONS = [("val", "validation"), ("Validation", "validation"), ("valid", "validation")]
+SECTIONS += [("train", "training"), ("Training", "training"), ("tests", "test")]
+
+
+@pytest.mark.parametrize(("name", "meant"), SECTIONS)
+def test_a_misspelt_section_is_not_ignored(tmp_path, name, meant):
+    path = datalist(tmp_path, {"testing": ["b.nii"], name: ["a.nii"]})
+    fails(
+        f"{path}: has the section {name!r}, which is not read; {meant!r} exp", read_datalist, path
+    )
+
+
+def test_what_else_a_datalist_holds_does_not_matter(tmp_path):
+    said = {"numTraining": 1, "modality": {"0": "CT"}, "train": [], "va": ["b.nii"], "tags": ["x"]}
+    path = datalist(tmp_path, {**said, "training": ["a.nii"]})
+    assert read_datalist(path) == {"training": [{"image": f"{tmp_path}/a.nii"}]}
+
+
 # --- check_listed
 
 

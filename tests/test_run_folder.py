@@ -101,6 +101,8 @@ def test_a_setting_that_fits_nowhere_leaves_no_folder(tmp_path, split, request_)
         ({"data": "/data/other"}, 'data "/data/set", not "/data/other"'),
         ({"labels": ("7=pancreas",)}, r'labels \[\], not \["7=pancreas"\]'),
         ({"fold": 1}, "fold null, not 1"),
+        ({"folds": 3}, "folds 5, not 3"),
+        ({"group": "(.+)"}, r'group null, not "\(\.\+\)"'),
         # more epochs would bend the schedule of those that are over
         (
             {"settings": {"network_def#gate": None, "spacing": [3, 3, 3], "epochs": 9}},
@@ -115,6 +117,14 @@ def test_a_training_goes_on_as_it_was_begun(tmp_path, split, request_, change, s
     go_on(run, request_)
     with pytest.raises(ValueError, match=f"run: was begun with {said}"):
         go_on(run, replace(request_, **change))
+
+
+def test_a_training_begun_before_there_were_groups_goes_on(tmp_path, split, request_):
+    begin(tmp_path / "run", request_, split, None)
+    begun = json.loads((tmp_path / "run" / "run.json").read_text())
+    del begun["group"]
+    (tmp_path / "run" / "run.json").write_text(json.dumps({**begun, "folds": 5}))
+    go_on(tmp_path / "run", request_)
 
 
 @pytest.mark.parametrize("content", [None, "", "[]", "{}"])

@@ -216,6 +216,115 @@ def test_folds_and_a_split_of_its_own_exclude_each_other(data, tiny_bundle, tmp_
     assert len(read_split(tmp_path / "run" / "split.json")["validation"]) == 1
 
 
+def listed(data, path, **keys):
+    """A datalist of a data set's four cases, each with its value of every key; None leaves it out."""
+    cases = find_cases(data)
+    for key, values in keys.items():
+        for case, value in zip(cases, values, strict=True):
+            case.update({} if value is None else {key: value})
+    path.write_text(json.dumps({"training": cases}))
+    return path
+
+
+def held_out(run):
+    """The numbers of the phantoms that validate."""
+    return sorted(_name(case["image"])[-1] for case in read_split(run / "split.json")["validation"])
+
+
+@pytest.mark.parametrize(("fold", "validates"), [(0, ["5", "6"]), (1, ["7", "8"])])
+@pytest.mark.parametrize("folds", [None, 2])
+def test_the_folds_of_an_auto3dseg_datalist_are_trained(
+    data, tiny_bundle, tmp_path, fold, folds, validates
+):
+    source = listed(data, tmp_path / "folds.json", fold=[0, 0, 1, 1])
+    doubts = prepare(tmp_path / "run", asked(source, tiny_bundle, fold=fold, folds=folds))
+    assert held_out(tmp_path / "run") == validates
+    assert doubts == ()
+
+
+def test_the_first_fold_validates_where_none_is_chosen_and_a_line_says_so(
+    data, tiny_bundle, tmp_path
+):
+    source = listed(data, tmp_path / "folds.json", fold=[1, 0, 1, 0])
+    (doubt,) = prepare(tmp_path / "run", asked(source, tiny_bundle))
+    assert "its datalist gives the folds 0, 1; fold 0 validates" in doubt
+    assert held_out(tmp_path / "run") == ["6", "8"]
+
+
+# keys of the cases, what is asked for, the fault
+UNFIT = [
+    ({"fold": [0, 0, 1, 1]}, {"folds": 3}, "its datalist gives 2 folds .0, 1., not 3"),
+    (
+        {"fold": [0, 0, 1, None]},
+        {"fold": 0},
+        "has no fold .* 1 of 4 cases|has no fold in its datal",
+    ),
+    ({"fold": [0, 0, 1, -1]}, {"fold": 0}, "has the fold -1; a whole number from 0"),
+    (
+        {"fold:": [0, 0, 1, 1]},
+        {"fold": 0, "folds": 2},
+        "the key 'fold:', which is not read; 'fold'",
+    ),
+    ({"groups": [0, 0, 1, 1]}, {}, "the key 'groups', which is not read; 'group' expected"),
+    ({"fold": [0, 0, 1, 1], "group": "abbc"}, {"fold": 0}, "phantom_0006 .fold 0., phantom_0007"),
+    ({"group": "aabb"}, {"fold": 0, "folds": 3}, "at most the 2 patients"),
+    ({"patient": ["a", None, "b", None]}, {}, "phantom_0006.nii.gz: has no patient"),
+    ({"patient": "aabb"}, {"group": "(.+)"}, "--group gives another"),
+    (
+        {},
+        {"group": "^case"},
+        "phantom_0005.nii.gz: --group .case finds no patient in the name phan",
+    ),
+    ({}, {"group": "("}, "--group .: not a regular expression"),
+    ({}, {"group": "phantom"}, "all 4 cases are of one patient"),
+]
+
+
+@pytest.mark.parametrize(("keys", "more", "said"), UNFIT)
+def test_folds_and_groups_that_do_not_fit_are_refused(
+    data, tiny_bundle, tmp_path, keys, more, said
+):
+    source = listed(data, tmp_path / "list.json", **keys)
+    with pytest.raises(ValueError, match=said) as raised:
+        prepare(tmp_path / "run", asked(source, tiny_bundle, **more))
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_patients_and_not_files_are_split(data, tiny_bundle, tmp_path):
+    source = listed(data, tmp_path / "list.json", patient="abab")
+    for request, expected in (
+        (asked(source, tiny_bundle, validation=0.5), (["5", "7"], ["6", "8"])),
+        (asked(source, tiny_bundle), (["5", "7"], ["6", "8"])),
+        (asked(source, tiny_bundle, fold=1, folds=2), (["5", "7"], ["6", "8"])),
+        (asked(data, tiny_bundle, fold=1, folds=4, group="(.+)"), (["5"], ["6"], ["7"], ["8"])),
+    ):
+        run = tmp_path / str(len([*tmp_path.iterdir()]))
+        prepare(run, request)
+        assert held_out(run) in expected
+
+
+def test_visits_are_warned_about_once_and_patients_silence_it(data, tiny_bundle, tmp_path):
+    for path in (*data.glob("*/phantom_*"), data / "dataset.json"):
+        if path.suffix == ".json":
+            path.unlink()
+        else:
+            number = int(path.name[-8])
+            path.rename(path.with_name(f"p{number // 2}_t{number % 2}.nii.gz"))
+    (doubt,) = prepare(tmp_path / "a", asked(data, tiny_bundle))
+    assert "p3_t0 and p3_t1 look like scans of one patient" in doubt
+    assert "--group '^(.+)[-_]'" in doubt
+    assert prepare(tmp_path / "b", asked(data, tiny_bundle, group="^(.+)[-_]")) == ()
+    assert read_split(tmp_path / "b" / "split.json")["validation"]
+
+
+def test_the_pattern_is_an_option_and_a_training_goes_on_with_it(trained, tiny_bundle, phantoms):
+    run, _ = trained
+    words = (phantoms, "-o", run, "--bundle", tiny_bundle, "--label", "1=pancreas", *TINY)
+    with pytest.raises(ValueError, match=r"was begun with group null, not \"\(\.\+\)\"; resume it"):
+        train(*words, "--resume", "--group", "(.+)")
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [

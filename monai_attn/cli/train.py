@@ -30,7 +30,19 @@ def train(
     fold: Annotated[
         int | None, typer.Option("--fold", metavar="K", help="Which fold validates, from 0.")
     ] = None,
-    folds: Annotated[int, typer.Option("--folds", metavar="N", help="How many folds.")] = 5,
+    folds: Annotated[
+        int | None,
+        typer.Option("--folds", metavar="N", help="How many folds; the datalist's own, or 5."),
+    ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            "--group",
+            metavar="REGEX",
+            help="Pattern whose first (...) names the patient in a case's name; "
+            "all cases of a patient train, or all validate.",
+        ),
+    ] = None,
     validation: Annotated[
         float, typer.Option("--validation", help="Part of the cases that validates, without folds.")
     ] = 0.2,
@@ -89,6 +101,7 @@ def train(
             fold=fold,
             folds=folds,
             validation=validation,
+            group=group,
             overlay=gate if gate in OVERLAYS else "",
             settings=settings,
         )

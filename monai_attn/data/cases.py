@@ -43,6 +43,8 @@ def find_images(source: str | Path) -> list[str]:
 def find_cases(source: str | Path, *, named_once: bool = False) -> list[Case]:
     """The labelled cases of a data set: `{"image": ..., "label": ...}` for each.
 
+    A case has its `group` or `patient` and its `fold` too, where a datalist gives them.
+
     Args:
         source: a Decathlon folder or a JSON datalist, of which the section `training` is taken, or else
             the first that names a case; an nnU-Net raw folder (version 2); or a folder with `images` and

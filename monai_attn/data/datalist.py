@@ -1,9 +1,15 @@
-"""Lists of cases as JSON: a Medical Segmentation Decathlon's `dataset.json`, and MONAI's datalists."""
+"""Lists of cases as JSON: a Medical Segmentation Decathlon's `dataset.json`, and MONAI's datalists.
+
+Beside `image` and `label`, an entry may say whose scan it is (`group` or `patient`), and in which fold it
+validates (`fold`, as in MONAI's Auto3DSeg). Other keys do not matter, unless they look like one of these.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +17,10 @@ from monai_attn.data.errors import Faults
 from monai_attn.data.names import real_path
 
 SECTIONS = ("test", "testing", "validation", "training")  # of a datalist, in order of preference
+FILES = ("image", "label")  # keys of a case that are paths
+GROUPS = ("group", "patient")  # and those that say whose scan it is: one of them
+SPLIT_KEYS = (*GROUPS, "fold")  # those that only a split needs
+MEANT = {"group": "group", "patient": "patient", "subject": "patient", "fold": "fold"}
 Case = dict[str, str]
 
 
@@ -51,6 +61,7 @@ def read_datalist(path: Path) -> dict[str, list[Case]]:
             f"{file}: {content!r:.40}; a list of cases, or an object with sections, expected: "
             "correct the file"
         )
+    _check_sections(content, file)
     sections = {name: content[name] for name in SECTIONS if content.get(name)}
     if not sections:
         raise ValueError(
@@ -86,7 +97,7 @@ def check_listed(cases: Sequence[Case], source: Path) -> None:
         "copy it there, or correct the datalist"
         for case in cases
         for key, file in case.items()
-        if not (Path(file).is_file() or (key == "image" and Path(file).is_dir()))
+        if key in FILES and not (Path(file).is_file() or (key == "image" and Path(file).is_dir()))
     ]
     for key, other in (("image", "label"), ("label", "image")):
         faults += _named_twice(cases, key, other, source)
@@ -108,7 +119,7 @@ def _named_twice(cases: Sequence[Case], key: str, other: str, source: Path) -> l
 
 
 def _case(entry: Any, file: Path) -> Case:
-    """One entry of a datalist: a path, or an object with `image` and perhaps `label`."""
+    """One entry of a datalist: a path, or an object with `image` and perhaps `label` and other keys."""
     fields = {"image": entry} if isinstance(entry, str) else entry
     image = fields.get("image") if isinstance(fields, dict) else None
     if not (isinstance(image, str) and image) or "\0" in image:
@@ -116,6 +127,64 @@ def _case(entry: Any, file: Path) -> Case:
             f"{file}: the entry {entry!r:.80} names no image; a path, or an object with image and "
             "perhaps label, expected: correct the file"
         )
-    label = fields.get("label")
     case = {"image": str(file.parent / image)}
-    return {**case, "label": str(file.parent / label)} if isinstance(label, str) else case
+    label = fields.get("label")
+    if isinstance(label, str):
+        case["label"] = str(file.parent / label)
+    return case | _meaning(fields, file)
+
+
+def _meaning(fields: Mapping[str, Any], file: Path) -> Case:
+    """The group and the fold of an entry, as far as it has them."""
+    where = f"{file}: the entry of {fields['image']}"
+    for key in fields:
+        meant = None if key in (*FILES, *SPLIT_KEYS) else _meant(key)
+        others = GROUPS if meant in GROUPS else ("fold",)
+        if meant and all(fields.get(other) is None for other in others):
+            raise ValueError(
+                f"{where} has the key {key!r}, which is not read; {meant!r} expected: rename it"
+            )
+    given = {key: fields[key] for key in SPLIT_KEYS if fields.get(key) is not None}
+    if all(key in given for key in GROUPS):
+        raise ValueError(
+            f"{where} has a group and a patient; one of them expected: leave out the one that is not "
+            "to be kept together"
+        )
+    for key, value in given.items():
+        if key == "fold" and not _is_whole(value):
+            raise ValueError(
+                f"{where} has the fold {value!r:.40}; a whole number from 0 expected: correct it"
+            )
+        if key in GROUPS and (value == "" or type(value) not in (str, int)):
+            raise ValueError(
+                f"{where} has a {key} that is {type(value).__name__ if value != '' else 'empty'}; a text "
+                "or a whole number expected: correct it"
+            )
+    return {key: str(int(value) if key == "fold" else value) for key, value in given.items()}
+
+
+def _is_whole(value: Any) -> bool:
+    return (type(value) is int or (type(value) is float and value.is_integer())) and value >= 0
+
+
+def _meant(key: str) -> str | None:
+    """The key that a misspelt one seems to be: in other letter case, with a sign or a letter wrong."""
+    letters = re.sub("[^a-z]", "", key.lower()).removesuffix("id")
+    close = get_close_matches(letters, MEANT, n=1, cutoff=0.88)  # folds, but not inpatient
+    swapped = [known for known in MEANT if sorted(known) == sorted(letters)]
+    return MEANT[(close or swapped)[0]] if close or swapped else None
+
+
+def _check_sections(content: Mapping[str, Any], file: Path) -> None:
+    """Refuse a list of cases whose section seems to be misspelt: the split would be another."""
+    for key, entries in content.items():
+        if key in SECTIONS or not (isinstance(entries, list) and entries):
+            continue
+        letters = re.sub("[^a-z]", "", key.lower())
+        begun = [name for name in ("training", "validation") if name.startswith(letters)]
+        close = begun if len(letters) > 2 else []
+        close = close or get_close_matches(letters, SECTIONS, n=1, cutoff=0.85)
+        if close and not content.get(close[0]):
+            raise ValueError(
+                f"{file}: has the section {key!r}, which is not read; {close[0]!r} expected: rename it"
+            )

@@ -26,7 +26,7 @@ from monai.bundle.utils import merge_kv
 from monai_attn.bundle import find_bundle
 from monai_attn.data.files import make_writable, written_whole
 from monai_attn.data.label_classes import LabelClasses
-from monai_attn.data.splits import Split, write_split
+from monai_attn.data.splits import FOLDS, Split, write_split
 from monai_attn.training.overrides import Config, override
 
 # overlays: a training is of one of these kinds of gates, and makes no locator
@@ -44,10 +44,11 @@ class Request:
         bundle: name or folder of the bundle that it is made from.
         data: the data set.
         labels: the choice of classes, as `choose_classes` takes it; empty for those of the bundle.
-        fold: which of `folds` parts validates, from 0; without it the data set's own split counts, or
-            else a part of `validation` is drawn.
-        folds: how many parts.
+        fold: which of `folds` parts validates, from 0; without it the data set's own split or first fold
+            counts, or else a part of `validation` is drawn.
+        folds: how many parts; by default as many as the data set says, or 5.
         validation: fraction of the cases that validates.
+        group: a regular expression that finds the patient in a case's name.
         overlay: the bundle's overlay that it begins from, such as "hard"; none by default.
         settings: config id to value.
     """
@@ -56,8 +57,9 @@ class Request:
     data: str
     labels: tuple[str, ...] = ()
     fold: int | None = None
-    folds: int = 5
+    folds: int | None = None
     validation: float = 0.2
+    group: str | None = None
     overlay: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
 
@@ -158,6 +160,8 @@ def go_on(run: Path, request: Request) -> None:
         ) from error
     asked = json.loads(json.dumps(asdict(request)))
     new = {**asked.pop("settings"), **asked}
+    for said in (old, new):  # the default used to be written down
+        said["folds"] = said.get("folds") or FOLDS
     for name in sorted(old.keys() | new.keys()):
         if old.get(name) != new.get(name):
             raise ValueError(

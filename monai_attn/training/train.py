@@ -12,9 +12,8 @@ from typing import Any
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 
-from monai_attn.data.cases import find_cases
 from monai_attn.data.datalist import Case
-from monai_attn.data.errors import causes_of, reason
+from monai_attn.data.errors import causes_of, noted_doubts, reason
 from monai_attn.data.label_classes import (
     LabelClasses,
     choose_classes,
@@ -23,7 +22,7 @@ from monai_attn.data.label_classes import (
 )
 from monai_attn.data.labelled import CheckedCases, check_cases
 from monai_attn.data.outputs import output_paths
-from monai_attn.data.splits import Split, fold_cases, given_split, read_split, split_cases
+from monai_attn.data.splits import Split, choose_split, read_split
 from monai_attn.networks.gates import hard_gates
 from monai_attn.ranks import find_ranks
 from monai_attn.training.overrides import Config
@@ -62,7 +61,14 @@ def prepare(
     _check_values(train)
     _check_network(train)
     data = Path(request.data)
-    split = _split(data, request)
+    with noted_doubts() as noted:
+        split = choose_split(
+            data,
+            validation=request.validation,
+            fold=request.fold,
+            folds=request.folds,
+            group=request.group,
+        )
     cases = [*split["training"], *split["validation"]]
     # two of one name are met before hours are spent
     output_paths([Path(case["image"]) for case in split["validation"]], run / "eval")
@@ -80,7 +86,11 @@ def prepare(
         classes = choose_classes(request.labels, checked.found, declared)
     _check_sizes(split, train["batch_size"], data)
     begin(run, request, split, classes)
-    return (*checked.doubts, *_unlearned(checked, split, classes.label_map if classes else known))
+    return (
+        *noted,
+        *checked.doubts,
+        *_unlearned(checked, split, classes.label_map if classes else known),
+    )
 
 
 def check_processes(run: Path) -> None:
@@ -201,15 +211,3 @@ def _check_sizes(split: Split, batch_size: int, data: Path) -> None:
                 f"batch_size is {batch_size} and processes are {processes}: add cases, or take another "
                 "--validation or --set batch_size"
             )
-
-
-def _split(data: Path, request: Request) -> Split:
-    """The cases that train and those that validate: the same for every seed of a training."""
-    given = given_split(data)
-    if request.fold is None:
-        return given or split_cases(find_cases(data), validation=request.validation)
-    if given:
-        raise ValueError(
-            f"{data}: says itself which cases validate; leave out --fold, or its section validation"
-        )
-    return fold_cases(find_cases(data), folds=request.folds, fold=request.fold)
