@@ -65,7 +65,7 @@ def test_gates_that_only_one_side_has_are_named():
     gates = len(gated.state_dict()) - len(plain.state_dict())
     fit = fit_weights(gated, plain.state_dict())
     assert "; new, not in the file: decoder.0.gate." in fit.describe("w.pt")
-    assert fit.describe("w.pt").endswith(f" and {gates - 4} more")
+    assert fit.describe("w.pt").endswith(f" and {gates - 6} more")
     fit = fit_weights(plain, gated.state_dict())
     assert fit.loaded == fit.total == len(plain.state_dict())
     assert "; not used, not in the network: decoder.0.gate." in fit.describe("w.pt")

@@ -26,7 +26,7 @@ from monai_attn.weights import read_weights
 MODEL = Path("models") / "model.pt"
 SUFFIXES = (".pt", ".pth")
 LEAST = 0.5  # of the network's parameters: with fewer, hardly anything is carried over
-NAMED = 4  # tensors that a line names
+NAMED = 6  # tensors that a line names
 log = logging.getLogger(__name__)
 
 
