@@ -62,13 +62,19 @@ def test_the_line_names_what_is_new_and_why():
 
 def test_gates_that_only_one_side_has_are_named():
     gated, plain = network(), network(gate=None)
-    gates = len(gated.state_dict()) - len(plain.state_dict())
+    gates = [name for name in gated.state_dict() if ".gate." in name]
     fit = fit_weights(gated, plain.state_dict())
-    assert "; new, not in the file: decoder.0.gate." in fit.describe("w.pt")
-    assert fit.describe("w.pt").endswith(f" and {gates - 6} more")
+    assert fit.describe("w.pt").endswith("; new, not in the file: " + ", ".join(gates))
     fit = fit_weights(plain, gated.state_dict())
     assert fit.loaded == fit.total == len(plain.state_dict())
-    assert "; not used, not in the network: decoder.0.gate." in fit.describe("w.pt")
+    assert fit.describe("w.pt").endswith("; not used, not in the network: " + ", ".join(gates))
+
+
+def test_the_line_names_the_first_tensors_and_counts_the_rest():
+    own = torch.nn.ModuleList(torch.nn.Linear(1, 1, bias=False) for _ in range(9))
+    said = fit_weights(own, {}).describe("w.pt")
+    assert said.startswith("0 of 9 tensors from w.pt; new, not in the file: 0.weight, 1.weight, ")
+    assert said.endswith(", 5.weight and 3 more")
 
 
 def test_hard_gates_start_from_soft_ones():
