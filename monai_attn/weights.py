@@ -21,6 +21,20 @@ def load_weights(network: torch.nn.Module, path: Path, device: torch.device) -> 
     Raises:
         ValueError: if the file is missing, holds anything but tensors, or does not fit the network.
     """
+    state = read_weights(path, device)
+    try:
+        network.load_state_dict(state)
+    except (RuntimeError, TypeError) as error:
+        fault = _gates_fault(network, state) or f"does not fit the network ({reason(error)})"
+        raise ValueError(f"{path}: {fault}") from error
+
+
+def read_weights(path: Path, device: torch.device) -> Any:
+    """Read what a file holds, as tensors and plain values only.
+
+    Raises:
+        ValueError: if the file is missing, or holds anything else.
+    """
     if not path.is_file():
         raise ValueError(f"{path}: no weights; train the bundle first")
     try:
@@ -29,11 +43,7 @@ def load_weights(network: torch.nn.Module, path: Path, device: torch.device) -> 
             state = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # a damaged pickle can raise anything
         raise ValueError(f"{path}: cannot be read as weights; copy or train them again") from error
-    try:
-        network.load_state_dict(state)
-    except (RuntimeError, TypeError) as error:
-        fault = _gates_fault(network, state) or f"does not fit the network ({reason(error)})"
-        raise ValueError(f"{path}: {fault}") from error
+    return state
 
 
 def _gates_fault(network: torch.nn.Module, state: Any) -> str:

@@ -2,12 +2,21 @@
 
 import json
 from dataclasses import replace
+from hashlib import sha256
 
 import pytest
+import torch
 
 from monai_attn.data.label_classes import LabelClasses
 from monai_attn.data.splits import read_split
-from monai_attn.training.run_folder import Request, begin, go_on, note_scores
+from monai_attn.training.pretrained import fit_weights, open_start
+from monai_attn.training.run_folder import (
+    Request,
+    begin,
+    describe_weights,
+    go_on,
+    note_scores,
+)
 
 
 @pytest.fixture
@@ -103,11 +112,8 @@ def test_a_setting_that_fits_nowhere_leaves_no_folder(tmp_path, split, request_)
         ({"fold": 1}, "fold null, not 1"),
         ({"folds": 3}, "folds 5, not 3"),
         ({"group": "(.+)"}, r'group null, not "\(\.\+\)"'),
-        # more epochs would bend the schedule of those that are over
-        (
-            {"settings": {"network_def#gate": None, "spacing": [3, 3, 3], "epochs": 9}},
-            "epochs 2, not 9",
-        ),
+        ({"pretrained": "runs/b"}, 'pretrained null, not "runs/b"'),
+        ({"settings": {"network_def#gate": None, "spacing": [3, 3, 3]}}, "epochs 2, not at its"),
         ({"settings": {"network_def#gate": None, "epochs": 2}}, r"spacing \[3, 3, 3\], not at its"),
     ],
 )
@@ -165,3 +171,127 @@ def test_an_overlay_that_the_bundle_lacks_is_named(tmp_path, split, request_):
         ValueError, match=r"soft\.json: the bundle has no such overlay; take another"
     ):
         begin(tmp_path / "run", replace(request_, overlay="soft"), split, None)
+
+
+# --- more epochs
+
+
+def longer(request, epochs):
+    return replace(request, settings={**request.settings, "epochs": epochs})
+
+
+def checkpoint(run, epoch, **early_stop):
+    """What `go_on` looks at of a state."""
+    (run / "training").mkdir(exist_ok=True)
+    state = {"epoch": epoch, "parts": {"early_stop": {"counter": 0, **early_stop}}}
+    torch.save(state, run / "training" / "last.pt")
+
+
+def values(run):
+    return [json.loads((run / name).read_text()) for name in ("run.json", "configs/train.json")]
+
+
+@pytest.mark.parametrize("done", [0, 1, 2])
+def test_a_training_may_be_given_more_epochs(tmp_path, split, request_, done):
+    run = tmp_path / "run"
+    begin(run, request_, split, None)
+    if done:
+        checkpoint(run, done)
+    said = go_on(run, longer(request_, 9))["epochs"]
+    assert said.startswith(f"9 instead of 2, {done} are done; from epoch {done + 1} on ")
+    assert "cosine over all 9" in said
+    record, train = values(run)
+    assert train["epochs"] == record["settings"]["epochs"] == 9
+    assert record["extended"] == [{"after": done, "epochs": 9}]
+    assert f"After epoch {done} it was given 9" in (run / "docs" / "README.md").read_text()
+    assert "epochs" not in go_on(run, longer(request_, 9)), "by now they are those it has"
+    assert values(run) == [record, train]
+
+
+@pytest.mark.parametrize(("epochs", "said"), [(1, "2 epochs are done"), ("many", "whole number")])
+def test_epochs_that_are_done_stay_and_nothing_is_changed(tmp_path, split, request_, epochs, said):
+    run = tmp_path / "run"
+    begin(run, request_, split, None)
+    checkpoint(run, 2)
+    before = values(run)
+    with pytest.raises(ValueError, match=said):
+        go_on(run, longer(request_, epochs))
+    assert values(run) == before
+
+
+def test_a_cosine_of_monai_becomes_ours_which_can_be_made_longer(tmp_path, split, request_):
+    run = tmp_path / "run"
+    begin(run, request_, split, None)
+    path = run / "configs" / "train.json"
+    train = json.loads(path.read_text())
+    schedule = train["lr_scheduler"]
+    path.write_text(
+        json.dumps({**train, "lr_scheduler": {**schedule, "_target_": "WarmupCosineSchedule"}})
+    )
+    go_on(run, longer(request_, 9))
+    assert values(run)[1]["lr_scheduler"] == schedule
+
+
+def test_an_early_end_is_said(tmp_path, split, request_):
+    run = tmp_path / "run"
+    begin(run, request_, split, None)
+    assert "from scratch" in go_on(run, request_)["weights"]
+    checkpoint(run, 2, counter=1, epochs=2)
+    assert go_on(run, request_)["weights"].endswith("after epoch 2 of 2")
+    checkpoint(run, 2, counter=30)
+    assert go_on(run, request_)["weights"].endswith("where early stopping ended it")
+    with pytest.raises(ValueError, match=r"ended early in an earlier version.*--from .*run"):
+        go_on(run, longer(request_, 9))
+    checkpoint(run, 2, counter=30, epochs=2)
+    assert "counts anew" in go_on(run, longer(request_, 9))["epochs"]
+
+
+# --- weights from elsewhere
+
+
+@pytest.fixture
+def weights(tiny_bundle):
+    start = open_start(str(tiny_bundle))
+    return start, fit_weights(torch.nn.Module(), start.state)
+
+
+def test_the_weights_it_starts_from_are_in_the_folder(tmp_path, split, request_, weights):
+    run = tmp_path / "run"
+    request = replace(request_, pretrained=request_.bundle)
+    begin(run, request, split, None, weights)
+    original = weights[0].file.read_bytes()
+    assert (run / "training" / "pretrained.pt").read_bytes() == original
+    record, train = values(run)
+    digest = sha256(original).hexdigest()
+    metadata = json.loads((run / "configs" / "metadata.json").read_text())
+    assert record["weights"]["sha256"] == metadata["pretrained"]["sha256"] == digest
+    assert digest in (run / "docs" / "README.md").read_text()
+    assert train["pretrained"] == "$@bundle_root + '/training/pretrained.pt'"
+    assert describe_weights(run).startswith(f"0 of 0 tensors from {request.bundle} (models/")
+    assert go_on(run, request)["weights"] == describe_weights(run)
+
+
+def test_the_next_training_does_not_start_from_them(tmp_path, split, request_, weights):
+    first, second = tmp_path / "first", tmp_path / "second"
+    begin(first, replace(request_, pretrained=request_.bundle), split, None, weights)
+    begin(second, replace(request_, bundle=str(first)), split, None)
+    assert values(second)[1]["pretrained"] is None
+    assert "pretrained" not in json.loads((second / "configs" / "metadata.json").read_text())
+    assert describe_weights(second) == "from scratch (random, seed 0)", "first has no weights yet"
+
+
+def test_weights_that_change_while_they_are_copied_are_refused(tmp_path, split, request_, weights):
+    start = replace(weights[0], sha256="0" * 64)
+    with pytest.raises(ValueError, match=r"model\.pt: changed while it was read"):
+        begin(tmp_path / "run", request_, split, None, (start, weights[1]))
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_a_training_of_an_earlier_version_goes_on(tmp_path, split, request_):
+    run = tmp_path / "run"
+    begin(run, request_, split, None)
+    record = values(run)[0]
+    for name in ("pretrained", "weights"):
+        del record[name]
+    (run / "run.json").write_text(json.dumps(record))
+    assert go_on(run, request_)["weights"].startswith("from scratch")

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from hashlib import sha256
 
 import nibabel as nib
 import numpy as np
@@ -15,13 +16,14 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from bundle_runs import SLICE_BUNDLE
 from monai_attn.bundle import open_bundle
 from monai_attn.cli.app import app
 from monai_attn.data.cases import find_cases
 from monai_attn.data.errors import Faults
 from monai_attn.data.splits import read_split
 from monai_attn.ranks import Ranks
-from monai_attn.training.run_folder import Request
+from monai_attn.training.run_folder import Request, describe_weights
 from monai_attn.training.train import prepare, train_run
 
 TINY = ("--epochs", "2", "--set", "val_interval=1", "--validation", "0.5")
@@ -135,6 +137,173 @@ def test_a_second_training_reads_nothing_of_what_is_cached(
     assert {file: file.stat().st_mtime_ns for file in (tmp_path / "cache").iterdir()} == entries
 
 
+# --- weights from elsewhere
+
+
+STILL = ("--epochs", 1, "--set", "val_interval=1", "--set", "learning_rate=0")
+
+
+def lines(result, kind):
+    return [x for x in result.stderr.splitlines() if x.startswith(f"{kind}: ")]
+
+
+def parameters(run):
+    """The weights of a run, without the running means of its norms."""
+    state = torch.load(run / "models" / "model.pt", weights_only=True)
+    return {name: tensor for name, tensor in state.items() if name.endswith((".weight", ".bias"))}
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.fixture(scope="module")
+def other(tiny_bundle, phantoms, tmp_path_factory):
+    """A run of another seed and spacing, which learned nothing."""
+    run = tmp_path_factory.mktemp("train") / "other"
+    words = ("--bundle", tiny_bundle, *STILL, "--seed", 7, "--set", "spacing=[9,9,9]")
+    result = train(phantoms, "-o", run, *words)
+    assert result.exit_code == 0, result.output
+    return run
+
+
+def test_a_bundle_named_alone_gives_no_weights_and_that_is_said(other, phantoms, tmp_path):
+    result = train(phantoms, "-o", tmp_path / "run", "--bundle", other, *STILL, "--seed", 0)
+    assert lines(result, "weights") == [
+        f"weights: from scratch (random, seed 0); --from {other} starts from {other}'s weights"
+    ]
+    assert not same(parameters(tmp_path / "run"), parameters(other))
+
+
+@pytest.mark.parametrize("source", ["a run", "a file"])
+def test_a_training_that_learns_nothing_ends_with_the_weights_it_starts_from(
+    other, tiny_bundle, phantoms, tmp_path, source
+):
+    file = tmp_path / "w.pt"
+    shutil.copy(other / "models" / "model.pt", file)
+    words = {"a run": ("--from", other), "a file": ("--from", file, "--bundle", tiny_bundle)}
+    result = train(phantoms, "-o", tmp_path / "run", *words[source], *STILL, "--seed", 0)
+    assert same(parameters(tmp_path / "run"), parameters(other))
+    total = len(torch.load(file, weights_only=True))
+    name = {"a run": f"{other} (models/model.pt)", "a file": file}[source]
+    assert lines(result, "weights") == [f"weights: {total} of {total} tensors from {name}"]
+    spacing = json.loads((tmp_path / "run" / "configs" / "inference.json").read_text())["spacing"]
+    assert spacing == {"a run": [9, 9, 9], "a file": [8, 8, 8]}[source], "the configs of the bundle"
+
+
+def test_an_explicit_bundle_keeps_its_configs_and_settings_win(
+    other, tiny_bundle, phantoms, tmp_path
+):
+    for run, words, spacing in (
+        ("bundle", ("--bundle", str(tiny_bundle)), [8, 8, 8]),
+        ("set", ("--set", "spacing=[7,7,7]"), [7, 7, 7]),
+    ):
+        train(phantoms, "-o", tmp_path / run, "--from", other, *words, *STILL)
+        config = json.loads((tmp_path / run / "configs" / "train.json").read_text())
+        assert config["spacing"] == spacing
+        assert same(parameters(tmp_path / run), parameters(other))
+
+
+def test_a_resumed_training_needs_no_source(other, phantoms, tmp_path, monkeypatch):
+    source, run = tmp_path / "source", tmp_path / "run"
+    shutil.copytree(other, source)
+    words = (phantoms, "-o", run, "--from", source, *STILL)
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("monai_attn.training.train.ConfigWorkflow", killed)
+    train(*words)
+    monkeypatch.undo()
+    shutil.rmtree(source)
+    resumed = train(*words, "--resume")  # no checkpoint: from the copy
+    assert f"tensors from {source} (models/model.pt)" in lines(resumed, "weights")[0]
+    assert same(parameters(run), parameters(other))
+    (run / "training" / "pretrained.pt").unlink()
+    resumed = train(*words, "--resume")  # from the checkpoint
+    assert lines(resumed, "weights") == [
+        f"weights: the checkpoint in {run / 'training'}, after epoch 1 of 1"
+    ]
+    assert resumed.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--bundle", SLICE_BUNDLE), rf"model\.pt\): .* another network .*bundle {SLICE_BUNDLE}\)"),
+        (("--set", "network_def#channels=[8,16]"), r"model\.pt\): .* another network "),
+        (("--from", "gone.pt"), r"gone\.pt: no weights"),
+        (("--from", "gone"), "gone: no bundle there"),
+        (("--set", "pretrained=w.pt"), "pretrained: .*Name them by --from"),
+    ],
+)
+def test_weights_that_cannot_be_used_leave_no_folder(other, phantoms, tmp_path, words, said):
+    with pytest.raises(ValueError, match=said):
+        train(phantoms, "-o", tmp_path / "run", "--from", other, *words)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_bundle_that_loads_no_weights_is_refused(tiny_bundle, other, phantoms, tmp_path):
+    old = tmp_path / "old"
+    shutil.copytree(tiny_bundle, old)
+    path = old / "configs" / "train.json"
+    config = json.loads(path.read_text())
+    del config["pretrained"], config["initial_network"]
+    path.write_text(json.dumps({**config, "network": "$@network_def.to(@device)"}))
+    with pytest.raises(ValueError, match=r"old: configs/train\.json has no id pretrained"):
+        train(phantoms, "-o", tmp_path / "run", "--bundle", old, "--from", other)
+    assert not (tmp_path / "run").exists()
+
+
+# --- more epochs
+
+
+@pytest.mark.slow
+def test_a_training_goes_on_with_more_epochs(tiny_bundle, phantoms, tmp_path, monkeypatch):
+    """Cut off among them it ends where an unbroken one does."""
+    words = (phantoms, "--bundle", tiny_bundle, "--cache", tmp_path / "cache", *TINY)
+    train(*words, "-o", tmp_path / "cut")
+    shutil.copytree(tmp_path / "cut", tmp_path / "unbroken")
+    first = progress(tmp_path / "cut")
+    more = ("--epochs", 5, "--resume")
+    result = train(*words, "-o", tmp_path / "unbroken", *more)
+    assert lines(result, "epochs")[0].startswith("epochs: 5 instead of 2, 2 are done; from epoch 3")
+    assert result.exit_code == 0
+
+    save = torch.save
+
+    def full(state, file):
+        if isinstance(state, dict) and state.get("epoch") == 4:
+            raise OSError(28, "No space left on device")
+        save(state, file)
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        train(*words, "-o", tmp_path / "cut", *more)
+    monkeypatch.undo()
+    result = train(*words, "-o", tmp_path / "cut", *more)
+    assert lines(result, "epochs") == []
+    assert lines(result, "weights")[0].endswith("after epoch 3 of 5")
+    rows = progress(tmp_path / "cut")
+    assert rows == progress(tmp_path / "unbroken")
+    assert rows[:2] == first
+    assert same(parameters(tmp_path / "cut"), parameters(tmp_path / "unbroken"))
+
+    rates = [float(row["learning_rate"]) for row in rows[2:]]
+    assert rates == pytest.approx([0.002, 0.0015, 0.0005]), "a cosine from epoch 3 over all 5"
+    digest = sha256((tmp_path / "cut" / "models" / "model.pt").read_bytes()).hexdigest()
+    metadata = json.loads((tmp_path / "cut" / "configs" / "metadata.json").read_text())
+    assert metadata["calibration"]["weights_sha256"] == digest, "calibrated anew"
+
+
+def test_fewer_epochs_than_are_done_are_refused(trained, tiny_bundle, phantoms):
+    run, _ = trained
+    words = ("--bundle", tiny_bundle, "--label", "1=pancreas", *TINY, "--epochs", 1, "--resume")
+    with pytest.raises(ValueError, match=r"run: 2 epochs are done \(got epochs 1, expected 2 or"):
+        train(phantoms, "-o", run, *words)
+    assert json.loads((run / "configs" / "train.json").read_text())["epochs"] == 2
+
+
 # --- what is refused, before anything is made
 
 
@@ -183,6 +352,22 @@ def test_values_that_the_bundle_does_not_know_can_be_chosen(data, tiny_bundle, t
     prepare(tmp_path / "run", asked(data, tiny_bundle, labels=("7=pancreas",)))
     config = json.loads((tmp_path / "run" / "configs" / "train.json").read_text())
     assert config["label_map"] == {"0": 0, "1": 0, "7": 1}
+
+
+def test_with_another_number_of_classes_the_head_is_new(data, tiny_bundle, tmp_path):
+    cases = find_cases(data)
+    relabel(cases[0]["label"], lambda x: x * 2)
+    listed = tmp_path / "list.json"  # which declares no values
+    listed.write_text(json.dumps({"validation": cases[:2], "training": cases[2:]}))
+    bundle, labels = str(tiny_bundle), ("1=pancreas", "2=tumour")
+    prepare(tmp_path / "run", asked(listed, bundle, labels=labels, pretrained=bundle))
+    said = describe_weights(tmp_path / "run")
+    assert (
+        "; new: heads.0.weight (shape (3, 4, 1, 1, 1), file has (2, 4, 1, 1, 1)), heads.0.b" in said
+    )
+    record = json.loads((tmp_path / "run" / "run.json").read_text())["weights"]["fit"]
+    assert list(record["reshaped"]) == ["heads.0.weight", "heads.0.bias"]
+    assert record["missing"] == record["unused"] == []
 
 
 def test_a_class_that_validation_alone_holds_is_said(data, tiny_bundle, tmp_path):
@@ -469,3 +654,13 @@ def test_two_processes_train_as_one_does(tiny_bundle, phantoms, tmp_path):
         assert shared["windows"] == alone["windows"]
     assert (tmp_path / "two" / "eval" / "scores.json").is_file()
     assert [row["epoch"] for row in gates(tmp_path / "two")] == ["1", "2"]
+
+
+@pytest.mark.slow
+def test_all_processes_start_from_the_same_weights(other, phantoms, tmp_path):
+    words = (phantoms, "-o", tmp_path / "two", "--from", other, *STILL, "--validation", 0.5)
+    together = start(*words, ranks=2)
+    _, errors = together.communicate(timeout=400)
+    assert together.returncode == 0, errors
+    assert errors.count("weights: ") == 1
+    assert same(parameters(tmp_path / "two"), parameters(other))

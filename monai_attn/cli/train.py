@@ -10,7 +10,7 @@ import typer
 from monai_attn import DEFAULT_BUNDLE
 from monai_attn.cli.console import complain, err, out, progress_bars
 from monai_attn.cli.opening import without_collection
-from monai_attn.cli.options import BundleOption, DebugOption, DeviceOption, LabelOption, path_of
+from monai_attn.cli.options import DebugOption, DeviceOption, LabelOption, path_of
 from monai_attn.cli.together import together
 
 GATES = {"soft": "soft", "none": None}
@@ -70,8 +70,28 @@ def train(
             "--cache", parser=path_of, metavar="PATH", help="A cache that several trainings share."
         ),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where RUN ended.")] = False,
-    bundle: BundleOption = DEFAULT_BUNDLE,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="WEIGHTS",
+            help="Start from the weights of a bundle, a run or a .pt file. The configs of that bundle or "
+            "run are used too, unless --bundle is given.",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on where RUN ended; --epochs may name more than before."),
+    ] = False,
+    bundle: Annotated[
+        str | None,
+        typer.Option(
+            "--bundle",
+            show_default=f"that of --from, or {DEFAULT_BUNDLE}",
+            help="Bundle to train, by name or folder. Its weights are not used without --from. Only use "
+            "bundles you trust: they can run code.",
+        ),
+    ] = None,
     device: DeviceOption = "auto",
     debug: DebugOption = False,
 ) -> None:
@@ -81,7 +101,8 @@ def train(
             from monai_attn.bundle import find_device
             from monai_attn.scores import score_table
             from monai_attn.training.overrides import parse_settings, read_plan
-            from monai_attn.training.run_folder import Request, go_on
+            from monai_attn.training.pretrained import names_file
+            from monai_attn.training.run_folder import Request, describe_weights, go_on
             from monai_attn.training.score import score_run
             from monai_attn.training.train import check_processes, drop_cache, train_run
 
@@ -94,6 +115,8 @@ def train(
         given = {"epochs": epochs, "seed": seed}
         settings |= {name: value for name, value in given.items() if value is not None}
         settings |= parse_settings(setting or [])
+        if bundle is None:  # by the name alone: when a training goes on, it may be gone
+            bundle = start if start and not names_file(start) else DEFAULT_BUNDLE
         request = Request(
             bundle=bundle,
             data=str(data.absolute()),
@@ -104,13 +127,17 @@ def train(
             group=group,
             overlay=gate if gate in OVERLAYS else "",
             settings=settings,
+            pretrained=start,
         )
         if team.first:
             if resume:
-                go_on(output, request)
+                said = go_on(output, request)
                 check_processes(output)
             else:
                 _prepare(output, request)
+                said = {"weights": describe_weights(output)}
+            for kind, line in said.items():
+                complain(kind, line)
         team.agree({"the training's folder": str(output.absolute())})
         train_run(output, resume=resume, device=device)
         if team.first:

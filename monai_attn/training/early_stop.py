@@ -30,14 +30,18 @@ class EarlyStop:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._stopping)
 
     def state_dict(self) -> dict[str, Any]:
-        """Epochs waited, and the metric that is to be beaten."""
+        """Epochs waited, the metric that is to be beaten, and the epochs of the whole training."""
         stopping = self._attached()
-        return {"counter": stopping.counter, "best_score": stopping.best_score}
+        total = stopping.trainer.state.max_epochs
+        return {"counter": stopping.counter, "best_score": stopping.best_score, "epochs": total}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on waiting."""
+        """Go on waiting; anew, if the training is to have another number of epochs than before."""
         stopping = self._attached()
         stopping.counter, stopping.best_score = state["counter"], state["best_score"]
+        total = stopping.trainer.state.max_epochs
+        if state.get("epochs", total) != total:  # a state without it is of an earlier version
+            stopping.counter = 0
         if stopping.counter >= self.patience:  # it had ended, and is not trained further
             stopping.trainer.terminate()
 

@@ -5,8 +5,9 @@
 | `configs/` | those of the bundle it was made from, with this run's values |
 | `models/model.pt` | the best weights |
 | `split.json` | the cases that train, and those that validate |
-| `run.json` | what was asked for: data, options, values |
+| `run.json` | what was asked for: data, options, values; the weights it started from |
 | `training/` | `last.pt`; `progress.csv`, `attention.csv` and their curves; events for TensorBoard |
+| `training/pretrained.pt` | a copy of the weights it started from, if any |
 | `eval/` | labels and scores of the validation cases, in the end |
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 import copy
 import json
 import shutil
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,14 +26,19 @@ from monai.bundle import ConfigParser
 from monai.bundle.utils import merge_kv
 
 from monai_attn.bundle import find_bundle
-from monai_attn.data.files import make_writable, written_whole
+from monai_attn.data.files import make_writable, sha256_of, written_whole
 from monai_attn.data.label_classes import LabelClasses
 from monai_attn.data.splits import FOLDS, Split, write_split
+from monai_attn.training.checkpoints import read_state
 from monai_attn.training.overrides import Config, override
+from monai_attn.training.pretrained import MODEL, Fit, Start
 
 # overlays: a training is of one of these kinds of gates, and makes no locator
 TEMPLATE_ONLY = ("baseline", "hard", "reinforce", "locator")
-RUN, SPLIT = "run.json", "split.json"
+RUN, SPLIT, TRAINING = "run.json", "split.json", "training"
+PRETRAINED = f"{TRAINING}/pretrained.pt"
+RECORDS = ("weights", "extended")  # entries of run.json besides the request
+COSINE, MONAI_COSINE = "monai_attn.training.schedule.WarmupCosine", "WarmupCosineSchedule"
 UNCALIBRATED: Config = {"temperature": 1.0, "interval": {}}
 PURPOSE = "Trained by its user; nothing is known of its quality beyond eval/scores.json. Not for patients."
 
@@ -51,6 +58,7 @@ class Request:
         group: a regular expression that finds the patient in a case's name.
         overlay: the bundle's overlay that it begins from, such as "hard"; none by default.
         settings: config id to value.
+        pretrained: bundle, run or file whose weights it starts from; none by default.
     """
 
     bundle: str
@@ -62,9 +70,16 @@ class Request:
     group: str | None = None
     overlay: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
+    pretrained: str | None = None
 
 
-def begin(run: Path, request: Request, split: Split, classes: LabelClasses | None) -> None:
+def begin(
+    run: Path,
+    request: Request,
+    split: Split,
+    classes: LabelClasses | None,
+    weights: tuple[Start, Fit] | None = None,
+) -> None:
     """Make the folder of a new training. `run.json` is written last: a folder that has it is complete.
 
     Args:
@@ -72,6 +87,7 @@ def begin(run: Path, request: Request, split: Split, classes: LabelClasses | Non
         request: what was asked for.
         split: its cases.
         classes: chosen; None for those of the bundle.
+        weights: that it starts from, and how far they fit its network; copied into the folder.
 
     Raises:
         ValueError: if the folder holds anything or cannot be written to, or a setting fits no config.
@@ -90,7 +106,10 @@ def begin(run: Path, request: Request, split: Split, classes: LabelClasses | Non
     train["val_interval"] = min(train["val_interval"], train["epochs"])
     _leave_out_locator(inference)
     inference |= UNCALIBRATED
-    _describe(configs["metadata.json"], request, split, train, classes)
+    if "pretrained" in train:
+        train["pretrained"] = f"$@bundle_root + '/{PRETRAINED}'" if weights else None
+    start = weights[0] if weights else None
+    _describe(configs["metadata.json"], request, split, train, classes, start)
     template = find_bundle(request.bundle)
     make_writable(run)
     (run / "configs").mkdir(exist_ok=True)
@@ -99,9 +118,11 @@ def begin(run: Path, request: Request, split: Split, classes: LabelClasses | Non
     for name in ("LICENSE", "configs/logging.conf"):
         shutil.copyfile(template / name, run / name)
     write_split(run / SPLIT, split)
-    _write_text(run / "docs" / "README.md", _readme(run, request, split))
+    if start:
+        _copy_weights(start, run / PRETRAINED)
+    _write_text(run / "docs" / "README.md", _readme(run, request, split, start))
     _write_text(run / "docs" / "data_license.txt", f"Data: {request.data}. Its licence applies.\n")
-    _write(run / RUN, asdict(request))
+    _write(run / RUN, {**asdict(request), "weights": weights and weights[0].record(weights[1])})
 
 
 def read_configs(request: Request) -> dict[str, Config]:
@@ -144,14 +165,20 @@ def check_empty(run: Path) -> None:
         )
 
 
-def go_on(run: Path, request: Request) -> None:
-    """See that a training was asked for what it began with.
+def go_on(run: Path, request: Request) -> dict[str, str]:
+    """Check that a training was asked for what it began with; take another number of epochs.
+
+    Returns:
+        Lines for the user: under "weights" the weights that it goes on from, under "epochs" what follows
+        from another number of epochs.
 
     Raises:
-        ValueError: if the folder holds no training, or naming what differs.
+        ValueError: if the folder holds no training, no checkpoint can be read, more epochs are done than
+            asked for, or naming what else differs.
     """
     try:
         begun = json.loads((run / RUN).read_text(encoding="utf-8"))
+        begun = {name: value for name, value in begun.items() if name not in RECORDS}
         old = {**begun.pop("settings"), **begun}
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise ValueError(
@@ -163,11 +190,83 @@ def go_on(run: Path, request: Request) -> None:
     for said in (old, new):  # the default used to be written down
         said["folds"] = said.get("folds") or FOLDS
     for name in sorted(old.keys() | new.keys()):
+        if name == "epochs" and name in new:
+            continue
         if old.get(name) != new.get(name):
             raise ValueError(
                 f"{run}: was begun with {name} {_said(old, name)}, not {_said(new, name)}; resume it "
                 "with the same options, or begin in another folder"
             )
+    with warnings.catch_warnings():  # training reads it again, and says what is damaged
+        warnings.simplefilter("ignore")
+        state = read_state(run / TRAINING)
+    train = _read(run / "configs" / "train.json")
+    extended = new.get("epochs", train["epochs"]) != train["epochs"]
+    lines = {"weights": describe_weights(run)}
+    if state:
+        lines["weights"] = (
+            f"the checkpoint in {run / TRAINING}, after epoch {state['epoch']} of {train['epochs']}"
+        )
+        waited = state["parts"].get("early_stop", {})
+        if waited.get("counter", 0) >= train["patience"]:
+            lines["weights"] += ", where early stopping ended it"
+            if extended and "epochs" not in waited:
+                raise ValueError(
+                    f"{run}: ended early in an earlier version, whose early stopping cannot count anew. "
+                    f"Begin in another folder, with --from {run}."
+                )
+    if extended:
+        lines["epochs"] = _set_epochs(run, train, new["epochs"], state["epoch"] if state else 0)
+    return lines
+
+
+def _set_epochs(run: Path, train: Config, epochs: int, done: int) -> str:
+    """Give a training another number of epochs, and say what follows from it."""
+    before = train["epochs"]
+    override([train], {"epochs": epochs})
+    if epochs < max(1, done):
+        raise ValueError(
+            f"{run}: {done} epochs are done (got epochs {epochs}, expected {max(1, done)} or more). Ask "
+            "for more epochs, or begin in another folder."
+        )
+    train["val_interval"] = min(train["val_interval"], epochs)
+    schedule = train.get("lr_scheduler", {})
+    if schedule.get("_target_") == MONAI_COSINE:  # it would keep its length, and rise after its end
+        schedule["_target_"] = COSINE
+    _write(run / "configs" / "train.json", train)
+    begun = _read(run / RUN)
+    begun["settings"]["epochs"] = epochs
+    begun["extended"] = [*begun.get("extended", []), {"after": done, "epochs": epochs}]
+    _write(run / RUN, begun)
+    readme = run / "docs" / "README.md"
+    text = readme.read_text(encoding="utf-8") if readme.is_file() else ""
+    _write_text(
+        readme, f"{text}\nAfter epoch {done} it was given {epochs} epochs, {before} before.\n"
+    )
+    rate = "the learning rate follows lr_scheduler in train.json"
+    if schedule.get("_target_") == COSINE:
+        rate = f"the learning rate goes on along a cosine over all {epochs}"
+    return (
+        f"{epochs} instead of {before}, {done} are done; from epoch {done + 1} on {rate}, and early "
+        "stopping counts anew"
+    )
+
+
+def describe_weights(run: Path) -> str:
+    """One line: which weights the first epoch of a training starts from."""
+    begun = _read(run / RUN)
+    record = begun.get("weights")
+    if record:
+        return Fit(**record["fit"]).describe(record["from"])
+    seed = _read(run / "configs" / "train.json")["seed"]
+    said = f"from scratch (random, seed {seed})"
+    try:
+        has_weights = (find_bundle(begun["bundle"]) / MODEL).is_file()
+    except ValueError:
+        has_weights = False
+    return said + (
+        f"; --from {begun['bundle']} starts from {begun['bundle']}'s weights" if has_weights else ""
+    )
 
 
 def note_scores(run: Path, means: Mapping[str, float]) -> None:
@@ -180,6 +279,16 @@ def _said(values: Mapping[str, Any], name: str) -> str:
     return json.dumps(values[name]) if name in values else "at its default"
 
 
+def _copy_weights(start: Start, path: Path) -> None:
+    """Copy the weights that a training starts from: the source may be gone when it goes on."""
+    with written_whole(path) as file, start.file.open("rb") as source:
+        shutil.copyfileobj(source, file)
+    if sha256_of(path) != start.sha256:
+        raise ValueError(
+            f"{start.file}: changed while it was read. Start again when nothing writes to it."
+        )
+
+
 def _leave_out_locator(inference: Config) -> None:
     """The template's locator was made for the template's weights."""
     if "locator" in inference:
@@ -189,7 +298,12 @@ def _leave_out_locator(inference: Config) -> None:
 
 
 def _describe(
-    metadata: Config, request: Request, split: Split, train: Config, classes: LabelClasses | None
+    metadata: Config,
+    request: Request,
+    split: Split,
+    train: Config,
+    classes: LabelClasses | None,
+    start: Start | None,
 ) -> None:
     """Say in the metadata what this bundle is, and no longer what its template was."""
     cases = {part: len(cases) for part, cases in split.items()}
@@ -201,7 +315,12 @@ def _describe(
     metadata["data_source"] = Path(request.data).name
     metadata["intended_use"] = PURPOSE
     metadata["eval_metrics"] = {}
-    metadata.pop("calibration", None)
+    for name in ("calibration", "pretrained"):
+        metadata.pop(name, None)
+    if start:
+        name = Path(start.source).name
+        metadata["description"] += f" Its weights started as those of {name}."
+        metadata["pretrained"] = {"from": name, "sha256": start.sha256}
     formats = metadata["network_data_format"]
     for side in (formats["inputs"]["image"], formats["outputs"]["pred"]):
         side["spatial_shape"] = train["roi_size"]
@@ -215,7 +334,8 @@ def _describe(
         metadata["task"] = f"Segmentation of {', '.join(classes.names[1:])}"
 
 
-def _readme(run: Path, request: Request, split: Split) -> str:
+def _readme(run: Path, request: Request, split: Split, start: Start | None) -> str:
+    weights = f"those of {start.name}, SHA-256 {start.sha256}" if start else "random numbers"
     settings = "\n".join(
         f"| `{name}` | `{json.dumps(value)}` |" for name, value in request.settings.items()
     )
@@ -226,7 +346,7 @@ def _readme(run: Path, request: Request, split: Split) -> str:
 Made from the bundle {Path(request.bundle).name}. {len(split["training"])} cases trained it, and
 {len(split["validation"])} chose the best weights: `split.json` names them. How training went is in
 `training/`, labels and scores of the validation cases are in `eval/`. Those scores are a little too good,
-since the weights were chosen by them.
+since the weights were chosen by them. Before training the weights were {weights}.
 
 | id | value |
 |---|---|

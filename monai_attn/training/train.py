@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
+from torch import nn
 
 from monai_attn.data.datalist import Case
 from monai_attn.data.errors import causes_of, noted_doubts, reason
@@ -26,6 +27,7 @@ from monai_attn.data.splits import Split, choose_split, read_split
 from monai_attn.networks.gates import hard_gates
 from monai_attn.ranks import find_ranks
 from monai_attn.training.overrides import Config
+from monai_attn.training.pretrained import Fit, Start, check_fit, fit_weights, open_start
 from monai_attn.training.run_folder import SPLIT, Request, begin, check_empty, read_configs
 
 CACHE = "cache"
@@ -59,7 +61,10 @@ def prepare(
     check_empty(run)
     train = read_configs(request)["train.json"]
     _check_values(train)
-    _check_network(train)
+    network = _check_network(train)
+    start = _open_start(request, train)
+    if start:
+        _fit(start, network, request)
     data = Path(request.data)
     with noted_doubts() as noted:
         split = choose_split(
@@ -84,8 +89,9 @@ def prepare(
     classes: LabelClasses | None = None
     if request.labels:
         classes = choose_classes(request.labels, checked.found, declared)
+        network = _check_network({**train, "num_classes": len(classes.names)})
     _check_sizes(split, train["batch_size"], data)
-    begin(run, request, split, classes)
+    begin(run, request, split, classes, (start, _fit(start, network, request)) if start else None)
     return (
         *noted,
         *checked.doubts,
@@ -154,8 +160,28 @@ def drop_cache(run: Path) -> None:
     shutil.rmtree(run / CACHE, ignore_errors=True)
 
 
-def _check_network(train: Config) -> None:
-    """See that the settings make a network, before a folder is made for it."""
+def _open_start(request: Request, train: Config) -> Start | None:
+    """Read the weights to start from, if any, and see that the training's configs load them."""
+    if "pretrained" in request.settings:
+        raise ValueError("pretrained: weights to start from are no setting. Name them by --from.")
+    if request.pretrained is None:
+        return None
+    if "pretrained" not in train:
+        raise ValueError(
+            f"{request.bundle}: configs/train.json has no id pretrained, so that no weights would be "
+            "loaded (it was made by an earlier version). Name a --bundle that has it."
+        )
+    return open_start(request.pretrained)
+
+
+def _fit(start: Start, network: nn.Module, request: Request) -> Fit:
+    fit = fit_weights(network, start.state)
+    check_fit(fit, start.name, f"that of this training (bundle {request.bundle})")
+    return fit
+
+
+def _check_network(train: Config) -> nn.Module:
+    """Build the network of the settings, before a folder is made for it."""
     parts = {name: train[name] for name in ("num_classes", "network_def")}
     try:
         network = ConfigParser(parts).get_parsed_content("network_def")
@@ -170,6 +196,7 @@ def _check_network(train: Config) -> None:
             f"network_def#gate is {gate!r}, but the loss is {known} of hard gates; "
             "leave out the --set or the --gate, or take another --bundle; --gate hard sets both"
         )
+    return network
 
 
 def _unlearned(checked: CheckedCases, split: Split, known: Mapping[int, int]) -> list[str]:

@@ -216,6 +216,24 @@ def test_monai_deploy_drops_loading_and_saving(tiny, phantoms):
     assert pred.shape == (1, *nib.load(scan).shape)
 
 
+@pytest.mark.parametrize("processes", ["one", "several"])
+def test_training_starts_from_the_weights_in_pretrained(tiny, processes, monkeypatch):
+    several = ["multi_gpu_train"] if processes == "several" else []
+    parser = opened(tiny, "train", *several)
+    path = tiny / "models" / "model.pt"
+    parser["pretrained"], parser["device"] = str(path), torch.device("cpu")
+    monkeypatch.setattr(torch.nn.parallel, "DistributedDataParallel", lambda module, **_: module)
+    torch.manual_seed(1)  # those in the file are of another seed
+    network, weights = parser.get_parsed_content("network"), torch.load(path, weights_only=True)
+    assert all(torch.equal(part, weights[name]) for name, part in network.state_dict().items())
+
+
+def test_evaluation_reads_no_weights_to_start_from(tiny):
+    parser = opened(tiny, "train", "evaluate")
+    parser["pretrained"], parser["device"] = "gone.pt", torch.device("cpu")
+    assert isinstance(parser.get_parsed_content("network"), torch.nn.Module)
+
+
 def test_the_baseline_overlay_takes_the_gates_out(shipped):
     for names, gated in ((("train",), True), (("train", "baseline"), False)):
         net = opened(shipped, *names).get_parsed_content("network_def")

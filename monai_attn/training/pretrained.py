@@ -1,0 +1,238 @@
+"""Weights that a training starts from, as far as they fit its network.
+
+MONAI's `CheckpointLoader` with `strict_shape=False` chooses the same tensors, those whose name and shape
+match. But it loads them over what a resumed training has restored, and says neither what was left out
+nor that hardly anything fits.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import torch
+from torch import Tensor, nn
+
+from monai_attn.bundle import check_shipped, find_bundle, is_shipped
+from monai_attn.data.files import sha256_of
+from monai_attn.training.checkpoints import LAST, PREVIOUS
+from monai_attn.weights import read_weights
+
+MODEL = Path("models") / "model.pt"
+SUFFIXES = (".pt", ".pth")
+LEAST = 0.5  # of the network's parameters: with fewer, hardly anything is carried over
+NAMED = 6  # tensors that a line names
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How far the weights in a file fit a network.
+
+    Attributes:
+        loaded: number of tensors with the same name and shape in both.
+        reshaped: the network's tensors of another shape in the file: name to both shapes.
+        missing: the network's tensors that are not in the file.
+        unused: tensors that are only in the file.
+        share: loaded part of the network's parameters, counted as numbers and not as tensors.
+    """
+
+    loaded: int
+    reshaped: Mapping[str, str]
+    missing: tuple[str, ...]
+    unused: tuple[str, ...]
+    share: float
+
+    @property
+    def total(self) -> int:
+        """Number of the network's tensors."""
+        return self.loaded + len(self.reshaped) + len(self.missing)
+
+    def describe(self, source: str) -> str:
+        """One line: what was loaded from a source, what was not, and why."""
+        parts = [f"{self.loaded} of {self.total} tensors from {source}"]
+        shapes = [f"{name} ({said})" for name, said in self.reshaped.items()]
+        for said, names in (
+            ("new", shapes),
+            ("new, not in the file", self.missing),
+            ("not used, not in the network", self.unused),
+        ):
+            if names:
+                parts.append(f"{said}: {_listed(names)}")
+        return "; ".join(parts)
+
+
+@dataclass(frozen=True)
+class Start:
+    """The weights that a new training starts from.
+
+    Attributes:
+        source: bundle, run or file, as asked for.
+        file: the file of weights.
+        sha256: of the file.
+        state: its tensors.
+    """
+
+    source: str
+    file: Path
+    sha256: str
+    state: Mapping[str, Tensor]
+
+    @property
+    def name(self) -> str:
+        """The source and the file in it, such as `runs/a (models/model.pt)`."""
+        return self.source if names_file(self.source) else f"{self.source} ({MODEL.as_posix()})"
+
+    def record(self, fit: Fit) -> dict[str, Any]:
+        """The entry of a run's `run.json`."""
+        return {"from": self.name, "sha256": self.sha256, "fit": asdict(fit)}
+
+
+def names_file(source: str) -> bool:
+    """Whether a source of weights is the name of a file, and not of a bundle or a run."""
+    return Path(source).suffix in SUFFIXES
+
+
+def open_start(source: str) -> Start:
+    """Read the weights of a bundle, by its name or folder, of a run, or of a `.pt` file.
+
+    Raises:
+        ValueError: if there is no such bundle or file, the file holds no weights, or a shipped bundle's
+            weights are not those it was shipped with.
+    """
+    if names_file(source):
+        file = Path(source)
+    else:
+        root = find_bundle(source)
+        if is_shipped(source):
+            check_shipped(root)
+        file = root / MODEL
+    state = read_tensors(file)
+    return Start(source, file, sha256_of(file), state)
+
+
+def read_tensors(file: Path) -> dict[str, Tensor]:
+    """Read a file of weights: named tensors of finite numbers.
+
+    Raises:
+        ValueError: if it is missing, damaged, or holds anything else.
+    """
+    state = read_weights(file, torch.device("cpu"))
+    if not isinstance(state, dict) or not all(isinstance(part, Tensor) for part in state.values()):
+        got = type(state).__name__
+        got = f"the entries {_listed(map(str, state))}" if isinstance(state, dict) else got
+        raise ValueError(
+            f"{file}: no weights (got {got}, expected named tensors). Name a bundle, a run, or the "
+            f"{MODEL.as_posix()} of one."
+        )
+    for name, tensor in state.items():
+        if not torch.isfinite(tensor).all():
+            raise ValueError(
+                f"{file}: {name} holds numbers that are not finite. Take weights of another training."
+            )
+    return {str(name): tensor for name, tensor in state.items()}
+
+
+def fit_weights(network: nn.Module, state: Mapping[str, Tensor]) -> Fit:
+    """Compare weights with a network, by name and shape; nothing is loaded."""
+    own = network.state_dict()
+    reshaped = {
+        name: f"shape {tuple(tensor.shape)}, file has {tuple(state[name].shape)}"
+        for name, tensor in own.items()
+        if name in state and state[name].shape != tensor.shape
+    }
+    missing = tuple(name for name in own if name not in state)
+    sizes = {name: parameter.numel() for name, parameter in network.named_parameters()}
+    new = {*reshaped, *missing}
+    loaded = sum(size for name, size in sizes.items() if name not in new)
+    return Fit(
+        loaded=len(own) - len(new),
+        reshaped=reshaped,
+        missing=missing,
+        unused=tuple(name for name in state if name not in own),
+        share=loaded / max(1, sum(sizes.values())),
+    )
+
+
+def check_fit(fit: Fit, source: str, target: str) -> None:
+    """Refuse weights of another network: at least half of the parameters must fit.
+
+    Args:
+        fit: of the weights and the network.
+        source: name of the weights.
+        target: name of the network.
+
+    Raises:
+        ValueError: naming both.
+    """
+    if fit.share >= LEAST:
+        return
+    percent = math.floor(100 * fit.share)
+    example = next((f", such as {name}: {said}" for name, said in fit.reshaped.items()), "")
+    raise ValueError(
+        f"{source}: weights of another network than {target}: {percent} % of the parameters fit "
+        f"(expected {100 * LEAST:g} % or more{example}). Train the network that they belong to, by its own "
+        "bundle, plan and network_def, or start from scratch."
+    )
+
+
+def load_pretrained(
+    network: nn.Module,
+    path: str | Path | None = None,
+    *,
+    folder: str | Path | None = None,
+    resume: bool = False,
+) -> nn.Module:
+    """Load the weights that a training starts from into its network, and log what was loaded.
+
+    In a config it stands between `network_def` and `network`, so that optimizer, handlers and all
+    processes begin with these weights. A training that is resumed has its weights in its checkpoint, and
+    the file is not read.
+
+    Args:
+        network: changed in place.
+        path: the file of weights; None for the network's own random start.
+        folder: of the training's checkpoints.
+        resume: whether the training goes on from its checkpoint, if there is one.
+
+    Returns:
+        The network.
+
+    Raises:
+        ValueError: if the file holds no weights, or less than half of the network's parameters fit.
+
+    Example:
+        >>> network = torch.nn.Conv3d(1, 2, kernel_size=1)
+        >>> load_pretrained(network, "models/model.pt")  # doctest: +SKIP
+    """
+    said = "from scratch (random); pretrained names a file of weights to start from"
+    if resume and folder and has_checkpoint(Path(folder)):
+        said = f"the checkpoint in {folder}"
+    elif path is not None:
+        state = read_tensors(Path(path))
+        fit = fit_weights(network, state)
+        check_fit(fit, str(path), f"this {type(network).__name__}")
+        left_out = {*fit.reshaped, *fit.unused}
+        matching = {name: tensor for name, tensor in state.items() if name not in left_out}
+        network.load_state_dict(matching, strict=False)
+        said = fit.describe(str(path))
+    if idist.get_rank() == 0:
+        log.info("weights: %s", said)
+    return network
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Whether a training has written a checkpoint."""
+    return any((folder / name).is_file() for name in (LAST, PREVIOUS))
+
+
+def _listed(names: Iterable[str]) -> str:
+    """The first few names, and how many more there are."""
+    names = list(names)
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
