@@ -161,17 +161,16 @@ def prepare(source: Path, work: Path) -> None:
         return
     with (source / "cases.csv").open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if int(row["soft_slices"])]
-    missing = [
-        path
-        for row in rows
-        for path in (
-            source / "labels" / f"label{row['patient']}.nii.gz",
-            source / "slices" / f"{row['patient']}_soft.npz",
-        )
-        if not path.is_file()
-    ]
+    needed = [source / "negatives" / "chest_lidc_0314.nii.gz"]
+    for patient in (row["patient"] for row in rows):
+        needed += [
+            source / "labels" / f"label{patient}.nii.gz",
+            source / "slices" / f"{patient}_soft.npz",
+            *([source / "volumes" / f"{patient}.nii.gz"] if patient in WHOLE else []),
+        ]
+    missing = [path for path in needed if not path.is_file()]
     if missing:
-        raise ValueError(f"{missing[0]}: missing, but cases.csv lists the patient. Copy it there.")
+        raise ValueError(f"{missing[0]}: missing, but the recipe needs it. Copy it there.")
     cases = [
         {**case, "group": row["patient"], "fold": number % FOLDS}
         for number, row in enumerate(rows)
@@ -237,7 +236,10 @@ def main() -> None:
     parser.add_argument("--from", dest="start", help="run or bundle whose weights to start from")
     parser.add_argument("--epochs", type=int)
     given = parser.parse_args()
-    prepare(given.source, given.work)
+    try:
+        prepare(given.source, given.work)
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
     cases = json.loads((given.work / "dataset.json").read_text(encoding="utf-8"))["training"]
     name = "all" if given.fold is None else f"fold_{given.fold}"
     write_list(given.work / f"{name}.json", split(cases, given.fold))
