@@ -110,7 +110,7 @@ class CheckKnownd(T.MapTransform):
             if bool((data[key] == IGNORED).all()):
                 name = data[key].meta.get("filename_or_obj", key)
                 raise ValueError(
-                    f"{name}: every voxel is ignored on the network's grid, which lies between the known slices; "
+                    f"{name}: every voxel is ignored on the network's grid, which misses the known slices; "
                     "known voxels expected: choose a finer spacing, or leave out the case"
                 )
         return dict(data)

@@ -30,7 +30,18 @@ def test_without_a_declaration_it_is_what_the_user_says(tmp_path):
 def test_an_ignore_value_is_no_choice_of_a_class(tmp_path):
     declared = declared_labels(datalist(tmp_path, NNUNET))
     fails("neither VALUE=NAME nor a declared", choose_classes, ["ignore"], {0, 1}, declared)
-    assert choose_classes([], {0, 1}, declared).names == ("background", "pancreas")
+    found = {0, 1, 2}
+    fails("'2=cyst': 2 is the ignore value", choose_classes, ["2=cyst"], found, declared, 2)
+    for chosen in ([], ["pancreas"]):
+        classes = choose_classes(chosen, found, declared, 2)
+        assert classes.names == ("background", "pancreas")
+        check_ignore(2, classes.label_map)
+
+
+def test_a_value_that_would_be_a_class_by_its_number_can_be_ignored():
+    classes = choose_classes(["7=pancreas", "8=cyst"], {0, 2, 7, 8}, {}, 2)
+    assert classes.label_map == {0: 0, 1: 0, 2: 0, 7: 1, 8: 2}
+    check_ignore(2, classes.label_map)
 
 
 # what dataset.json declares, what the user says, the fault

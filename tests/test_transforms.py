@@ -486,8 +486,7 @@ def test_augmentation_mixes_no_ignored_voxel_with_another(tmp_path, options):
     assert {s["label"].dtype for s in samples} == {torch.uint8}
 
 
-def test_what_lies_outside_the_scan_is_background_as_ever(tmp_path):
-    files, _ = sparse_pair(tmp_path)
+def test_what_lies_outside_the_scan_is_background_as_ever():
     large = tuple(2 * n for n in SHAPE)
     steps = training(nib.affines.voxel_sizes(RAS), RANGE, large, num_samples=1, ignore=9)
     padded = next(step for step in steps.transforms if isinstance(step, T.SpatialPadd))

@@ -63,8 +63,8 @@ def declared_ignore(source: str | Path) -> int | None:
     others = [name for other, name in declarations if other == value and name != IGNORE]
     if value == 0 or others:
         raise ValueError(
-            f"{source}: the ignore value {value} is also {(others or [BACKGROUND])[0]!r:.40}; a value of its own "
-            "expected: correct dataset.json"
+            f"{source}: the ignore value {value} is also {(others or [BACKGROUND])[0]!r:.40}; "
+            "a value of its own expected: correct dataset.json"
         )
     return value
 
@@ -88,7 +88,10 @@ def _declarations(source: str | Path) -> list[tuple[int, str]]:
 
 
 def choose_classes(
-    chosen: Sequence[str], found: Collection[int], declared: Mapping[int, str]
+    chosen: Sequence[str],
+    found: Collection[int],
+    declared: Mapping[int, str],
+    ignore: int | None = None,
 ) -> LabelClasses:
     """Number the classes that are to be learned: from 1, in the order in which they are chosen.
 
@@ -98,21 +101,27 @@ def choose_classes(
             was found is a class.
         found: values that the label files hold. Those that are not chosen become background.
         declared: value to name, see `declared_labels`.
+        ignore: value of voxels that count nowhere, if there is one. It is no class.
 
     Raises:
-        ValueError: one line, if a choice is malformed, is background, or names a value that no file
-            holds or another choice has; or if there is no value above 0.
+        ValueError: one line, if a choice is malformed, is background, or names the ignore value, or a value
+            that no file holds or another choice has; or if there is no value above 0.
 
     Example:
         >>> choose_classes(["1=pancreas", "2=pancreas"], {0, 1, 2, 3}, {})
         LabelClasses(names=('background', 'pancreas'), label_map={0: 0, 1: 1, 2: 1, 3: 0})
     """
-    above = sorted(value for value in found if value > 0)
+    above = sorted(value for value in found if value > 0 and value != ignore)
     if not above:
         raise ValueError("no label map holds a value above 0; one expected: label the scans")
     names: dict[int, str] = {}
     for choice in chosen or map(str, above):
         for value, name in _parse(choice, declared).items():
+            if value == ignore:
+                raise ValueError(
+                    f"label {choice!r}: {value} is the ignore value, whose voxels count nowhere; one of "
+                    f"{', '.join(map(str, above[:20]))} expected: leave out this choice"
+                )
             _check_choice(choice, value, name, above, names)
             names[value] = name
     classes = [BACKGROUND, *dict.fromkeys(names.values())]

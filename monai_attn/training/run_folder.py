@@ -62,7 +62,13 @@ class Request:
     settings: dict[str, Any] = field(default_factory=dict)
 
 
-def begin(run: Path, request: Request, split: Split, classes: LabelClasses | None) -> None:
+def begin(
+    run: Path,
+    request: Request,
+    split: Split,
+    classes: LabelClasses | None,
+    ignore: int | None = None,
+) -> None:
     """Make the folder of a new training. `run.json` is written last: a folder that has it is complete.
 
     Args:
@@ -70,6 +76,7 @@ def begin(run: Path, request: Request, split: Split, classes: LabelClasses | Non
         request: what was asked for.
         split: its cases.
         classes: chosen; None for those of the bundle.
+        ignore: value of voxels in the label files that count nowhere; None for that of the bundle.
 
     Raises:
         ValueError: if the folder holds anything or cannot be written to, or a setting fits no config.
@@ -80,6 +87,8 @@ def begin(run: Path, request: Request, split: Split, classes: LabelClasses | Non
     if classes:
         values = {str(value): number for value, number in classes.label_map.items()}
         override([train, inference], {"num_classes": len(classes.names), "label_map": values})
+    if ignore is not None:
+        override([train], {"ignore": ignore})
     train["dataset_dir"] = request.data
     train["split"] = {
         "_target_": "monai_attn.data.splits.read_split",

@@ -15,6 +15,7 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 from monai_attn.data.cases import find_cases
 from monai_attn.data.datalist import Case
 from monai_attn.data.errors import causes_of, reason
+from monai_attn.data.ignore import check_ignore, find_ignore
 from monai_attn.data.label_classes import (
     LabelClasses,
     choose_classes,
@@ -67,19 +68,24 @@ def prepare(
     # two of one name are met before hours are spent
     output_paths([Path(case["image"]) for case in split["validation"]], run / "eval")
     declared = declared_labels(data)
+    ignore = find_ignore(train.get("ignore"), data)
     known = mapped_labels(train["num_classes"], train["label_map"])
+    if not request.labels:
+        check_ignore(ignore, known)
     if on_case:
         on_case(len(cases), None)
     checked = check_cases(
         cases,
         allowed=declared if request.labels else known,
+        ignore=ignore,
         on_case=lambda case: on_case(len(cases), case) if on_case else None,
     )
     classes: LabelClasses | None = None
     if request.labels:
-        classes = choose_classes(request.labels, checked.found, declared)
+        classes = choose_classes(request.labels, checked.found, declared, ignore)
+        check_ignore(ignore, classes.label_map)
     _check_sizes(split, train["batch_size"], data)
-    begin(run, request, split, classes)
+    begin(run, request, split, classes, ignore)
     return (*checked.doubts, *_unlearned(checked, split, classes.label_map if classes else known))
 
 
