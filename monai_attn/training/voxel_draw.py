@@ -48,7 +48,6 @@ class VoxelDraw:
         volumes = volumes_ml(reference, voxel_ml(scan.affine))
         self.whole = volumes.pop(IGNORED, None) is None
         self.truth_ml = volumes
-        self.channels = segmenter.channels
         shape, affine = segmenter.network_grid(scan)
         matrix = np.linalg.inv(scan.affine) @ affine
         self.reference = resample_onto(
@@ -81,15 +80,12 @@ class VoxelDraw:
     @property
     def sample(self) -> VoxelSample:
         """What was drawn, each voxel with the number of those it stands for."""
-        kinds = [kind for kind in self.kinds.values() if kind.count]
-        if not kinds:  # windows saw ignored voxels only
-            nothing = np.zeros((0, self.channels), np.float32)
-            return VoxelSample(nothing, np.zeros(0, np.uint8), np.zeros(0))
+        kinds = [*self.kinds.values()]
         return VoxelSample(
             np.concatenate([kind.logits for kind in kinds]),
             np.concatenate([kind.labels for kind in kinds]),
             np.concatenate(
-                [np.full(len(kind.labels), kind.count / len(kind.labels)) for kind in kinds]
+                [np.full(len(kind.labels), kind.count / max(len(kind.labels), 1)) for kind in kinds]
             ),
         )
 
