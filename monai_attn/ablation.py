@@ -24,6 +24,7 @@ from rich.text import Text
 from monai_attn.bundle import Bundle, open_bundle
 from monai_attn.data.errors import ScanWarning
 from monai_attn.data.grid import voxel_ml
+from monai_attn.data.ignore import IGNORED
 from monai_attn.data.names import case_name
 from monai_attn.data.reference import check_reference, read_reference
 from monai_attn.data.tables import write_table
@@ -94,6 +95,7 @@ class Ablation:
         scan: Path,
         reference: Path | None = None,
         classes: Mapping[int, int] | None = None,
+        ignore: int | None = None,
     ) -> list[OpenedLabel]:
         """Segment a scan with each, and compare the labels; memory holds those of one case.
 
@@ -102,6 +104,8 @@ class Ablation:
             reference: a label map on its grid.
             classes: the label of each value in the reference, where they are not those that the bundle was
                 trained with.
+            ignore: the value in the reference of voxels that count nowhere. By default, without `classes`,
+                the one that the bundle was trained with.
 
         Raises:
             ValueError: one line that names the file, if it cannot be segmented, or the reference does
@@ -110,7 +114,9 @@ class Ablation:
         expected = None
         if reference is not None:
             check_reference(reference, scan)
-            expected = read_reference(reference, self.plain.classes, classes)
+            if ignore is None and not classes:
+                ignore = self.plain.ignore
+            expected = read_reference(reference, self.plain.classes, classes, ignore)
         made = self.plain.segmenter(scan)
         if made.plan and made.plan.fallback:
             warnings.warn(f"{scan}: full mode: {made.plan.fallback}", ScanWarning, stacklevel=2)
@@ -224,10 +230,11 @@ def ablation_table(rows: Sequence[OpenedLabel], names: dict[int, str]) -> Table:
 def _dices(
     labels: NDArray[np.integer], others: NDArray[np.integer], numbers: Iterable[int]
 ) -> dict[int, float]:
-    """The Dice of each label in two label maps."""
+    """The Dice of each label in two label maps, where the second is known."""
     dices = {}
+    known = others != IGNORED
     for number in numbers:
-        one, other = labels == number, others == number
+        one, other = (labels == number) & known, others == number
         counts = [int(np.count_nonzero(mask)) for mask in (one & other, one, other)]
         dices[number] = dice_of(*counts)
     return dices

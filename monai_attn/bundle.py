@@ -20,6 +20,7 @@ from monai_attn import DEFAULT_BUNDLE
 from monai_attn.calibration import Confidence
 from monai_attn.data.errors import reason
 from monai_attn.data.files import sha256_of
+from monai_attn.data.ignore import check_ignore
 from monai_attn.data.label_classes import mapped_labels
 from monai_attn.inference.backends import load_backend
 from monai_attn.inference.inferer import AttentionWindowInferer
@@ -72,15 +73,36 @@ class Bundle:
         Raises:
             ValueError: if `label_map` in `configs/train.json` is no such table.
         """
-        path = self.root / "configs" / "train.json"
-        train = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        label_map = train.get("label_map", {})
+        path, label_map = self._train_json, self._train.get("label_map", {})
         try:
             return mapped_labels(1 + len(self.label_names), label_map)
         except (TypeError, ValueError, AttributeError):
             raise ValueError(
                 f"{path}: label_map is {label_map!r:.40}; values and labels expected: correct it"
             ) from None
+
+    @property
+    def ignore(self) -> int | None:
+        """The value in the label files it was trained with of voxels that counted nowhere, if there was one.
+
+        Raises:
+            ValueError: if `ignore` in `configs/train.json` is no value, or also a label.
+        """
+        ignore = self._train.get("ignore")
+        try:
+            check_ignore(ignore, self.classes)
+        except ValueError as error:
+            raise ValueError(f"{self._train_json}: {error}") from None
+        return ignore
+
+    @property
+    def _train_json(self) -> Path:
+        return self.root / "configs" / "train.json"
+
+    @property
+    def _train(self) -> dict[str, Any]:
+        path = self._train_json
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
     @property
     def notice(self) -> str:

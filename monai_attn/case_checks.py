@@ -13,6 +13,8 @@ from monai_attn.data.affine import shear_doubt
 from monai_attn.data.errors import ScanWarning
 from monai_attn.data.grid import same_grid
 from monai_attn.data.hounsfield import doubts
+from monai_attn.data.ignore import IGNORED, check_ignore, no_known_voxel
+from monai_attn.data.label_classes import mapped_labels
 
 
 class CheckScand(T.MapTransform):
@@ -39,18 +41,30 @@ class CheckLabeld(T.MapTransform):
     Args:
         num_classes: classes, background included.
         label_map: value in the file to class; values not named stay. Keys may be strings, as in JSON.
+        ignore: value in the file of voxels that count nowhere; they become `IGNORED`.
+
+    Raises:
+        ValueError: if the ignore value is also a class.
     """
 
-    def __init__(self, num_classes: int, label_map: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        label_map: Mapping[str, int] | None = None,
+        ignore: int | None = None,
+    ) -> None:
         super().__init__("label")
+        if ignore is not None:
+            check_ignore(ignore, mapped_labels(num_classes, label_map or {}))
         self.num_classes = num_classes
         self.label_map = {float(value): int(to) for value, to in (label_map or {}).items()}
+        self.ignore = ignore
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Check and map `label` (1, X, Y, Z), which lies on the grid of `image`.
 
         Raises:
-            ValueError: if the two are not on one grid, or a value is no class.
+            ValueError: if the two are not on one grid, a value is no class, or every voxel is ignored.
         """
         image, label = data["image"], data["label"]
         names = [str(volume.meta.get("filename_or_obj", "label")) for volume in (label, image)]
@@ -60,7 +74,10 @@ class CheckLabeld(T.MapTransform):
             raise ValueError(
                 f"{names[0]}: is not on the grid of {names[1]}; resample the label to it"
             )
-        classes = {value: self.label_map.get(value, value) for value in label.unique().tolist()}
+        values = label.unique().tolist()
+        if self.ignore is not None and values == [self.ignore]:
+            raise ValueError(no_known_voxel(names[0], self.ignore))
+        classes = {v: self.label_map.get(v, v) for v in values if v != self.ignore}
         last = self.num_classes - 1
         wrong = [f"{value:g}" for value, to in classes.items() if to not in range(last + 1)]
         if wrong:
@@ -71,4 +88,29 @@ class CheckLabeld(T.MapTransform):
         mapped = label.clone()
         for value, to in classes.items():
             mapped[label == value] = to
+        if self.ignore is not None:
+            mapped[label == self.ignore] = IGNORED
         return {**data, "label": mapped}
+
+
+class CheckKnownd(T.MapTransform):
+    """Checks that resampling has left a known voxel of each label, on which a window can be centred.
+
+    Args:
+        keys: labels in which `IGNORED` voxels count nowhere.
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Look at each key's label and give it on as it is.
+
+        Raises:
+            ValueError: if every voxel is ignored.
+        """
+        for key in self.key_iterator(dict(data)):
+            if bool((data[key] == IGNORED).all()):
+                name = data[key].meta.get("filename_or_obj", key)
+                raise ValueError(
+                    f"{name}: every voxel is ignored on the network's grid, which misses the known slices; "
+                    "known voxels expected: choose a finer spacing, or leave out the case"
+                )
+        return dict(data)

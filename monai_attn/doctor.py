@@ -23,6 +23,7 @@ from monai_attn.data.cases import find_cases, find_images
 from monai_attn.data.datalist import Case, read_datalist
 from monai_attn.data.errors import case_error, noted_doubts, one_line
 from monai_attn.data.grid import Grid
+from monai_attn.data.ignore import find_ignore
 from monai_attn.data.labelled import count_labels
 from monai_attn.data.layouts import find_layout
 from monai_attn.inference.backends import installed_backends
@@ -102,19 +103,23 @@ def check_bundle(name_or_dir: str | Path, device: str = "auto") -> Finding:
     return Finding(subject, f"labels {labels}; weights {weights}; in {root}", tuple(doubts))
 
 
-def check_data(source: str | Path, bundle: Bundle) -> Iterator[Finding]:
+def check_data(
+    source: str | Path, bundle: Bundle, *, ignore: int | None = None
+) -> Iterator[Finding]:
     """What segmenting each scan with a bundle would warn of or refuse; and of labels, whether they fit.
 
     Args:
         source: a scan, a folder of scans, a data set or a datalist. Of the last two every section
             counts, and labels where there are any.
         bundle: opened.
+        ignore: value of voxels in label maps that count nowhere; by default what the data set declares.
 
     Raises:
-        ValueError: if there is no scan at all.
+        ValueError: if there is no scan at all, or the ignore value is also a label.
     """
+    ignore = find_ignore(ignore, source)
     for case in _cases(Path(source)):
-        yield _check_case(case, bundle)
+        yield _check_case(case, bundle, ignore)
 
 
 def _cases(source: Path) -> list[Case]:
@@ -126,7 +131,7 @@ def _cases(source: Path) -> list[Case]:
     return [{"image": image} for image in find_images(source)]
 
 
-def _check_case(case: Case, bundle: Bundle) -> Finding:
+def _check_case(case: Case, bundle: Bundle, ignore: int | None) -> Finding:
     subject = Path(case["image"])
     doubts: list[str] = []
     try:
@@ -135,7 +140,7 @@ def _check_case(case: Case, bundle: Bundle) -> Finding:
             facts = _facts(grid)
             if "label" in case:
                 subject = Path(case["label"])
-                facts += f"; {_labels_in(subject, grid)}"
+                facts += f"; {_labels_in(subject, grid, ignore)}"
     except Exception as error:  # as in a run: the others are checked
         return Finding(str(subject), doubts=tuple(doubts), refused=case_error(subject, error))
     return Finding(case["image"], facts, tuple(doubts))
@@ -147,7 +152,9 @@ def _facts(grid: Grid) -> str:
     return f"{shape} voxels of {spaced(sizes)} mm, {''.join(aff2axcodes(grid.affine))}"
 
 
-def _labels_in(path: Path, grid: Grid) -> str:
+def _labels_in(path: Path, grid: Grid, ignore: int | None) -> str:
     """Which labels a label map holds, if it is one and lies on the scan's grid."""
-    found = [value for value in count_labels(path, grid) if value > 0]
-    return f"labels {', '.join(map(str, found[:20]))}" if found else "no voxel is labelled"
+    voxels, ignored = count_labels(path, grid, ignore)
+    found = [value for value in voxels if value > 0]
+    labels = f"labels {', '.join(map(str, found[:20]))}" if found else "no voxel is labelled"
+    return f"{labels}; {100 * ignored / np.prod(grid.shape):.0f} % ignored" if ignored else labels

@@ -16,9 +16,11 @@ from pathlib import Path
 
 import numpy as np
 from nibabel.affines import voxel_sizes
+from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
 from monai_attn.data.grid import GRID_TOLERANCE, grid_offset, voxel_ml
+from monai_attn.data.ignore import check_ignore, no_known_voxel
 from monai_attn.data.label_classes import in_classes
 from monai_attn.data.labels import labels_of
 from monai_attn.data.pairs import pair_cases
@@ -36,6 +38,7 @@ def score_labels(
     *,
     case: str = "",
     labels: Iterable[int] | None = None,
+    ignore: int | None = None,
 ) -> list[CaseScore]:
     """Score each label of a predicted label map against the reference on the same grid.
 
@@ -45,19 +48,24 @@ def score_labels(
     | only in the prediction | 0                            | `None`    |
     | only in the reference  | 0                            | `None`    |
 
+    Voxels whose reference is the `ignore` value count nowhere, whatever the prediction says: overlaps and
+    volumes are of the others. Where there are any, distances and NSD are `None`: a surface that passes
+    through unknown voxels is known in parts only.
+
     Args:
         prediction: integer labels, shape (X, Y, Z).
         reference: integer labels, shape (X, Y, Z).
         spacing: voxel size along each axis, mm.
         case: name to carry in the scores.
         labels: labels to score, all above 0; by default every label above 0 in either map.
+        ignore: value in the reference of voxels that count nowhere, if there is one.
 
     Returns:
         One score per label, ascending.
 
     Raises:
-        ValueError: if the shapes differ or are not 3D, the values are not integers, or a spacing or
-            a label is not above 0.
+        ValueError: if the shapes differ or are not 3D, the values are not integers, a spacing or a label
+            is not above 0, or the ignore value is a label or all there is.
 
     Example:
         >>> reference = np.zeros((4, 4, 4), np.uint8)
@@ -66,8 +74,13 @@ def score_labels(
         0.5
     """
     _check_arrays(prediction, reference, spacing)
+    chosen = None if labels is None else _checked_labels(labels)
+    check_ignore(ignore, {label: label for label in chosen or ()})
+    ignored = _ignored(reference, ignore, "reference")
     ml = float(np.prod(spacing)) / 1000
-    return _score_arrays(prediction, reference, spacing, ml, case=case, labels=labels)
+    return _score_arrays(
+        prediction, reference, spacing, ml, case=case, labels=chosen, ignored=ignored
+    )
 
 
 def evaluate_files(
@@ -76,6 +89,7 @@ def evaluate_files(
     *,
     labels: Iterable[int] | None = None,
     classes: Mapping[int, int] | None = None,
+    ignore: int | None = None,
     on_case: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[CaseScore]:
     """Score a predicted NIfTI label map, or a folder of them, against the reference.
@@ -92,6 +106,7 @@ def evaluate_files(
             case that lacks a label in both maps scores 1 for it: each mean is over all cases.
         classes: the label that each value of the references stands for, where they were labelled with
             other values than the predictions; a value that is not named is background.
+        ignore: value in the references of voxels that count nowhere, if there is one: see `score_labels`.
         on_case: called after each case with how many are done, and of how many.
 
     Returns:
@@ -99,14 +114,14 @@ def evaluate_files(
 
     Raises:
         ValueError: if a path is missing, the cases do not pair up, a file is no label map, or two
-            grids differ.
+            grids differ, or the ignore value is also a label or all that a reference holds.
 
     Example:
         >>> scores = evaluate_files("out/", "labels/")  # doctest: +SKIP
         >>> write_summary(scores, "out/scores.json")  # doctest: +SKIP
     """
     pairs = pair_cases(prediction, reference)
-    return evaluate_pairs(pairs, labels=labels, classes=classes, on_case=on_case)
+    return evaluate_pairs(pairs, labels=labels, classes=classes, ignore=ignore, on_case=on_case)
 
 
 def evaluate_pairs(
@@ -114,6 +129,7 @@ def evaluate_pairs(
     *,
     labels: Iterable[int] | None = None,
     classes: Mapping[int, int] | None = None,
+    ignore: int | None = None,
     complete: bool = False,
     on_case: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[CaseScore]:
@@ -123,13 +139,18 @@ def evaluate_pairs(
     `classes` say what they stand for.
     """
     chosen = None if labels is None else _checked_labels(labels)
-    scores = []
+    check_ignore(ignore, classes or {label: label for label in chosen or ()})
+    scores, partly = [], set()
     for done, pair in enumerate(pairs, 1):
-        scores += _score_files(*pair, labels=chosen, classes=classes, complete=complete)
+        found, whole = _score_files(
+            *pair, labels=chosen, classes=classes, ignore=ignore, complete=complete
+        )
+        scores += found
+        partly |= set() if whole else {pair[0]}
         on_case(done, len(pairs))
     scored = {(score.case, score.label) for score in scores}
     absent = [
-        _score(NOWHERE, NOWHERE, (1, 1, 1), 0.0, case=case, label=label)
+        _score(NOWHERE, NOWHERE, (1, 1, 1), 0.0, case=case, label=label, whole=case not in partly)
         for case, label in product(
             (case for case, _, _ in pairs), {score.label for score in scores}
         )
@@ -151,15 +172,27 @@ def _score_arrays(
     *,
     case: str,
     labels: Iterable[int] | None,
+    ignored: NDArray[np.bool_] | None,
 ) -> list[CaseScore]:
-    """Score checked arrays; `ml` is the volume of a voxel."""
+    """Score checked arrays; `ml` is the volume of a voxel, `ignored` where none counts."""
+    whole = ignored is None or not ignored.any()
+    if ignored is not None and not whole:  # background on both sides counts nowhere
+        prediction, reference = (np.where(ignored, 0, array) for array in (prediction, reference))
     foreground = (prediction > 0) | (reference > 0)
     # often a few per cent of a scan, and all that the scores depend on
     box = (find_objects(foreground.view(np.uint8)) or [(slice(0),) * 3])[0]
     prediction, reference = prediction[box], reference[box]
     chosen = _labels_in(prediction, reference) if labels is None else _checked_labels(labels)
     return [
-        _score(prediction == label, reference == label, spacing, ml, case=case, label=label)
+        _score(
+            prediction == label,
+            reference == label,
+            spacing,
+            ml,
+            case=case,
+            label=label,
+            whole=whole,
+        )
         for label in chosen
     ]
 
@@ -172,11 +205,13 @@ def _score(
     *,
     case: str,
     label: int,
+    whole: bool,
 ) -> CaseScore:
     overlap = int(np.count_nonzero(predicted & expected))
     n_predicted, n_expected = (int(np.count_nonzero(mask)) for mask in (predicted, expected))
     distance: float | None
     hausdorff: float | None
+    nsd: float | None
     dice = dice_of(overlap, n_predicted, n_expected)
     if n_predicted == n_expected == 0:
         precision = recall = nsd = 1.0
@@ -185,7 +220,9 @@ def _score(
         precision = overlap / max(n_predicted, 1)
         recall = overlap / max(n_expected, 1)
         distance, hausdorff, nsd = None, None, 0.0
-    if n_predicted and n_expected:
+    if not whole:
+        distance, hausdorff, nsd = None, None, None
+    elif n_predicted and n_expected:
         from monai_attn.surface import surface_score  # torch takes seconds; no other score needs it
 
         surface = surface_score(predicted, expected, spacing)
@@ -242,25 +279,41 @@ def _score_files(
     *,
     labels: list[int] | None,
     classes: Mapping[int, int] | None,
+    ignore: int | None,
     complete: bool,
-) -> list[CaseScore]:
+) -> tuple[list[CaseScore], bool]:
+    """The scores of a case, and whether every voxel of its reference is known."""
     # labels are whole numbers, so a voxel that is none is an error and not air
     predicted, expected = (read_volume(path, fill=None) for path in (prediction, reference))
     _check_one_grid(predicted, expected)
+    held = labels_of(expected)
+    ignored = _ignored(held, ignore, expected.path)
     if complete and labels is not None:
-        values = as_labels(expected, {label: label for label in labels}, classes)
+        values = as_labels(expected, {label: label for label in labels}, classes, ignore)
     else:
-        values = (
-            labels_of(expected) if classes is None else in_classes(labels_of(expected), classes)
-        )
-    return _score_arrays(
+        values = held if classes is None else in_classes(held, classes)
+    scores = _score_arrays(
         labels_of(predicted),
         values,
         voxel_sizes(expected.affine),
         voxel_ml(expected.affine),
         case=case,
         labels=labels,
+        ignored=ignored,
     )
+    return scores, ignored is None or not ignored.any()
+
+
+def _ignored(
+    reference: np.ndarray, ignore: int | None, path: str | Path
+) -> NDArray[np.bool_] | None:
+    """Where a reference holds the ignore value, if there is one; it must not everywhere."""
+    if ignore is None:
+        return None
+    ignored = reference == ignore
+    if ignored.all():
+        raise ValueError(no_known_voxel(path, ignore))
+    return ignored
 
 
 def _check_one_grid(prediction: Volume, reference: Volume) -> None:

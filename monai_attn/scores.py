@@ -21,7 +21,8 @@ from monai_attn.data.tables import write_table
 class CaseScore:
     """The scores of one label in one case: overlaps in 0..1, distances in mm, volumes in ml.
 
-    Never NaN: a distance is `None` where one of the two maps has no such label, and so no surface.
+    Never NaN: a distance is `None` where one of the two maps has no such label, and so no surface. Where
+    the reference has ignored voxels, distances and NSD are `None`, and the rest is of the known voxels.
     """
 
     case: str
@@ -31,7 +32,7 @@ class CaseScore:
     recall: float
     surface_distance_mm: float | None
     hd95_mm: float | None
-    nsd_2mm: float
+    nsd_2mm: float | None
     reference_ml: float
     predicted_ml: float
 
@@ -47,6 +48,7 @@ class CaseScore:
 
 
 COLUMNS = tuple(field.name for field in fields(CaseScore))
+ON_SURFACES = ("surface_distance_mm", "hd95_mm", "nsd_2mm")
 HEADINGS = (
     *("label", "Dice", "prec.", "recall", "MSD\nmm", "HD95\nmm", "NSD\n2 mm"),
     *("ref.\nml", "error\nml"),
@@ -63,7 +65,7 @@ def summarize(scores: Iterable[CaseScore]) -> dict[str, Any]:
         `{"cases": [...], "mean": {...}}`: a row per score, and per label (a string, as JSON's keys
         are) the number of cases `n`, the mean of each column, `dice_median`, `dice_min` and
         `absolute_volume_error_ml`. The means of the distances are over the `n_surface` cases that have
-        them, and `None` where no case has.
+        them, that of the NSD over the cases that have one, and `None` where no case has.
 
     Example:
         >>> summary = summarize([CaseScore("a", 1, 0.75, 0.75, 0.75, 1.2, 4.0, 0.9, 80.0, 80.0)])
@@ -141,7 +143,7 @@ def score_table(scores: Iterable[CaseScore]) -> Table:
     for label, row in summary["mean"].items():
         if row["n"] > 1:
             table.add_row(Text(f"mean of {row['n']}"), label, *_cells(row), style="bold")
-    table.caption = "\n".join(_captions(summary["mean"])) or None
+    table.caption = "\n".join(_captions(scores)) or None
     table.caption_justify = "left"
     return table
 
@@ -159,7 +161,7 @@ def _summarize_label(scores: list[CaseScore]) -> dict[str, float | None]:
         "recall": fmean(score.recall for score in scores),
         "surface_distance_mm": _mean_of_known(distances),
         "hd95_mm": _mean_of_known([score.hd95_mm for score in scores]),
-        "nsd_2mm": fmean(score.nsd_2mm for score in scores),
+        "nsd_2mm": _mean_of_known([score.nsd_2mm for score in scores]),
         "reference_ml": fmean(score.reference_ml for score in scores),
         "predicted_ml": fmean(score.predicted_ml for score in scores),
         "volume_error_ml": fmean(score.volume_error_ml for score in scores),
@@ -173,23 +175,24 @@ def _mean_of_known(values: Iterable[float | None]) -> float | None:
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
-    distances = [
-        "-" if row[name] is None else f"{row[name]:.2f}"
-        for name in ("surface_distance_mm", "hd95_mm")
-    ]
     return [
         *[f"{row[name]:.3f}" for name in ("dice", "precision", "recall")],
-        *distances,
-        f"{row['nsd_2mm']:.3f}",
+        *[_cell(row[name], 2) for name in ("surface_distance_mm", "hd95_mm")],
+        _cell(row["nsd_2mm"], 3),
         f"{row['reference_ml']:.1f}",
         f"{row['volume_error_ml']:+.1f}",
     ]
 
 
-def _captions(means: dict[str, dict[str, Any]]) -> Iterator[str]:
+def _cell(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _captions(scores: list[CaseScore]) -> Iterator[str]:
     """What there is to say of the means: a line for all labels with distances in as many cases."""
+    whole = [score for score in scores if score.nsd_2mm is not None]
     counts: dict[tuple[int, int], list[str]] = {}
-    for label, row in means.items():
+    for label, row in summarize(whole)["mean"].items():
         if row["n_surface"] < row["n"]:
             counts.setdefault((row["n_surface"], row["n"]), []).append(label)
     for (known, cases), labels in counts.items():
@@ -197,6 +200,12 @@ def _captions(means: dict[str, dict[str, Any]]) -> Iterator[str]:
         yield (
             f"{word} {', '.join(labels)}: MSD and HD95 of {known} of {cases} cases; "
             "the others have it in one map only"
+        )
+    partly = len({score.case for score in scores if score.nsd_2mm is None})
+    if partly:
+        yield (
+            f"ignored voxels in {partly} of {len({score.case for score in scores})} cases: "
+            "scores of the known ones, without surfaces"
         )
 
 
@@ -207,6 +216,6 @@ def _fault(score: CaseScore) -> str:
     for name in COLUMNS[2:]:
         value = getattr(score, name)
         known = type(value) in (int, float) and math.isfinite(value)
-        if not known and not (value is None and name in ("surface_distance_mm", "hd95_mm")):
+        if not known and not (value is None and name in ON_SURFACES):
             return f"{name} is {value!r:.20}"
     return ""

@@ -17,7 +17,8 @@ from monai import transforms as T
 from monai.config import KeysCollection
 
 from monai_attn.augmentation import beyond_scans, scan_variation
-from monai_attn.case_checks import CheckLabeld, CheckScand
+from monai_attn.case_checks import CheckKnownd, CheckLabeld, CheckScand
+from monai_attn.data.ignore import IGNORED
 from monai_attn.grid_transforms import LabelsOnScanGridd, NeighbourSlicesd, ResampleRASd
 from monai_attn.monai_io import LabelWriter, MapWriter, VolumeReader
 
@@ -72,9 +73,11 @@ def load(keys: KeysCollection) -> list[T.Transform]:
     return [reader, T.EnsureChannelFirstd(keys)]
 
 
-def load_case(num_classes: int, label_map: Mapping[str, int] | None) -> list[T.Transform]:
+def load_case(
+    num_classes: int, label_map: Mapping[str, int] | None, ignore: int | None
+) -> list[T.Transform]:
     """Read `image` and `label`, check that they belong together, and map label values to classes."""
-    return [*load(("image", "label")), CheckLabeld(num_classes, label_map)]
+    return [*load(("image", "label")), CheckLabeld(num_classes, label_map, ignore)]
 
 
 def to_network_grid(
@@ -115,9 +118,10 @@ def evaluation(
     num_classes: int = 2,
     label_map: Mapping[str, int] | None = None,
     slice_channels: int = 1,
+    ignore: int | None = None,
 ) -> T.Compose:
     """As `preprocessing`, with `label` loaded beside it and left on the scan's own grid."""
-    case = load_case(num_classes, label_map)
+    case = load_case(num_classes, label_map, ignore)
     grid = to_network_grid(("image",), spacing, intensity_range, slice_channels)
     return T.Compose([*case, *grid])
 
@@ -128,10 +132,15 @@ def validation(
     num_classes: int = 2,
     label_map: Mapping[str, int] | None = None,
     slice_channels: int = 1,
+    ignore: int | None = None,
 ) -> T.Compose:
-    """As `preprocessing`, with `label` on the network's grid too; both come as plain tensors."""
+    """As `preprocessing`, with `label` on the network's grid too; both come as plain tensors.
+
+    Labels are resampled to the nearest voxel, so that none is mixed with an ignored one: in memory those
+    hold `IGNORED`, whatever the value `ignore` in the files.
+    """
     keys = ("image", "label")
-    case = load_case(num_classes, label_map)
+    case = load_case(num_classes, label_map, ignore)
     grid = to_network_grid(keys, spacing, intensity_range, slice_channels)
     return T.Compose([*case, *grid, T.EnsureTyped(keys, track_meta=False)])
 
@@ -145,11 +154,13 @@ def training(
     label_map: Mapping[str, int] | None = None,
     domain_randomization: bool = False,
     slice_channels: int = 1,
+    ignore: int | None = None,
 ) -> T.Compose:
     """As `validation`, then `num_samples` random windows of `roi_size` voxels with CT augmentation.
 
     With two entries in `roi_size` a window is a part of one axial slice, (C, X, Y) for a 2D network.
-    Half of the windows are centred on the foreground, on each class equally often. No flips: left and
+    Half of the windows are centred on the foreground, on each class equally often; none is centred on an
+    ignored voxel. No flips: left and
     right are not alike in an abdomen. The random part starts with the cropping, so a caching data set
     keeps what is before it. With `domain_randomization` shape, contrast, sharpness and texture vary far
     more than scans do: for a network that is to find its way in scans unlike those it was trained on.
@@ -159,7 +170,10 @@ def training(
     is_slice = len(roi_size) == 2
     size = (*roi_size, 1) if is_slice else roi_size
     steady = [
-        *validation(spacing, intensity_range, num_classes, label_map, slice_channels).transforms,
+        *load_case(num_classes, label_map, ignore),
+        *to_network_grid(keys, spacing, intensity_range, slice_channels),
+        *([] if ignore is None else [CheckKnownd("label")]),
+        T.EnsureTyped(keys, track_meta=False),
         T.ClassesToIndicesd("label", num_classes=num_classes, max_samples_per_class=CENTRES),
     ]
     crop = [
@@ -196,9 +210,32 @@ class Discreted(T.MapTransform):
         return out
 
 
-def discretize() -> T.Compose:
-    """Logits under `pred` to labels, on the grid they are on: for metrics during training."""
-    return T.Compose([Discreted("pred")])
+class IgnoredAsInLabeld(T.MapTransform):
+    """Sets a prediction to `IGNORED` where its `label` is: there a metric of any class sees nothing.
+
+    Args:
+        keys: labels (1, *spatial) on the grid of `label`.
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Replace each key's labels."""
+        out = dict(data)
+        for key in self.key_iterator(out):
+            ignored = torch.as_tensor(out["label"] == IGNORED)
+            out[key] = torch.where(ignored.to(out[key].device), IGNORED, out[key])
+        return out
+
+
+def discretize(ignore: int | None = None) -> T.Compose:
+    """Logits under `pred` to labels, on the grid they are on: for metrics during training.
+
+    With an `ignore` value the metrics count the known voxels of `label` only.
+    """
+    return T.Compose([Discreted("pred"), *_metrics_of_known(ignore)])
+
+
+def _metrics_of_known(ignore: int | None) -> list[T.Transform]:
+    return [] if ignore is None else [IgnoredAsInLabeld("pred")]
 
 
 def postprocessing(
@@ -208,11 +245,13 @@ def postprocessing(
     output_dtype: str = "uint8",
     separate_folder: bool = False,
     levels: Sequence[int] = (),
+    ignore: int | None = None,
 ) -> T.Compose:
     """Labels on the scan's own grid, written as `output_dir/NAME_seg.nii.gz`.
 
     With the `levels` of a network's gates `pred` is a list of logits and their attention, which is
-    written beside the labels as `NAME_attention_LEVEL.nii.gz`.
+    written beside the labels as `NAME_attention_LEVEL.nii.gz`. With an `ignore` value the metrics that
+    follow count the known voxels of `label` only; what is written has a class everywhere.
     """
     maps = [f"attention_{level}" for level in levels]
     files = {
@@ -233,4 +272,5 @@ def postprocessing(
         T.SaveImaged(key, output_postfix=key, output_dtype="uint8", writer=MapWriter, **files)
         for key in maps
     ]
-    return T.Compose([LabelsOnScanGridd("pred", map_keys=maps), *save_maps, save])
+    known = _metrics_of_known(ignore)
+    return T.Compose([LabelsOnScanGridd("pred", map_keys=maps), *save_maps, save, *known])

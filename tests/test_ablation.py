@@ -14,6 +14,7 @@ from conftest import balance, copy_tiny
 from monai_attn import DEFAULT_BUNDLE
 from monai_attn.ablation import (
     OpenedLabel,
+    _dices,
     ablation_table,
     mean_rows,
     open_ablation,
@@ -123,6 +124,12 @@ def test_a_reference_has_the_values_that_the_bundle_was_trained_with(
     (same,) = ablation(scans[0], phantoms / "labelsTr" / scans[0].name)
     assert row == same
     assert row.plain_reference_dice > 0
+
+
+def test_where_a_reference_is_ignored_no_label_counts():
+    labels, reference = np.array([1, 1, 1, 0]), np.array([1, 0, 255, 255])
+    assert _dices(labels, reference, [1]) == {1: pytest.approx(2 / 3)}
+    assert _dices(labels, np.array([1, 0, 0, 1]), [1]) == {1: pytest.approx(2 / 5)}
 
 
 def test_an_opened_bundle_says_so_and_a_plain_one_does_not(tiny_bundle):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -286,6 +287,17 @@ def test_too_few_cases_with_a_label_give_it_no_width(tiny_bundle):
     found = Calibration(fit(cases, opened_like(tiny_bundle)), cases)
     assert found.confidence.factors == {}
     assert found.held(1) is None
+
+
+def test_cases_with_ignored_voxels_have_no_true_volume(tiny_bundle):
+    """The third was labelled on some slices only: its volume would be taken for a third of it."""
+    views = [[100.0, 98, 102, 100, 100, 0.0, 0, 0]] * 5
+    cases = measured([104.0, 96, 33, 103, 98], *views)
+    without = measured([104.0, 96, 103, 98], *views[:4])
+    partly = replace(cases, partly=("c",))
+    assert volumes_of(1, partly, (0,)) == volumes_of(1, without, (0,))
+    assert fit(partly, opened_like(tiny_bundle)) == fit(without, opened_like(tiny_bundle))
+    assert fit(cases, opened_like(tiny_bundle)) != fit(without, opened_like(tiny_bundle))
 
 
 # --- as a command

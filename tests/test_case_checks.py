@@ -5,10 +5,12 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from monai_attn.case_checks import CheckLabeld, CheckScand
+from monai_attn.case_checks import CheckKnownd, CheckLabeld, CheckScand
 from monai_attn.data.errors import ScanWarning
+from monai_attn.data.ignore import IGNORED
 from monai_attn.data.phantom import abdominal_phantom
 from monai_attn.transforms import preprocessing
+from scans import fails
 
 # --- a scan
 
@@ -75,3 +77,37 @@ def test_a_value_that_is_no_class_is_named(values):
     label.meta["filename_or_obj"] = "case.nii"
     with pytest.raises(ValueError, match=r"case\.nii: holds .*classes are 0 to 1: map the values"):
         CheckLabeld(2)({"image": label.clone(), "label": label})
+
+
+# --- an ignore value
+
+
+def labelled(values):
+    label = MetaTensor(torch.tensor(values, dtype=torch.float32).reshape(1, -1, 1, 1))
+    label.meta["filename_or_obj"] = "case.nii"
+    return {"image": label.clone(), "label": label}
+
+
+@pytest.mark.parametrize("label_map", [None, {"9": 0}, {"5": 1, "9": 0}])
+def test_ignored_voxels_are_marked_whatever_their_value_would_become(label_map):
+    data = CheckLabeld(2, label_map, ignore=9)(labelled([0, 1, 9, 9]))
+    assert data["label"].flatten().tolist() == [0, 1, IGNORED, IGNORED]
+
+
+def test_where_nothing_is_ignored_the_number_in_memory_is_a_value_like_any_other():
+    assert CheckLabeld(2, {"255": 1})(labelled([0, 255]))["label"].flatten().tolist() == [0, 1]
+    assert CheckLabeld(2, {"255": 1}, ignore=9)(labelled([9, 255]))["label"].max() == IGNORED
+    assert CheckLabeld(2, ignore=255)(labelled([0, 255]))["label"].max() == IGNORED
+
+
+def test_an_ignore_value_that_is_a_class_is_refused():
+    fails("ignore (=1) is also class 1", CheckLabeld, 2, ignore=1)
+    fails("ignore (=7) is also class 1", CheckLabeld, 2, {"7": 1}, ignore=7)
+
+
+def test_a_label_without_a_known_voxel_is_refused():
+    fails("case.nii: every voxel holds the ignore", CheckLabeld(2, ignore=9), labelled([9, 9]))
+    check = CheckKnownd("label")
+    fails("case.nii: every voxel is ignored on the network", check, labelled([IGNORED] * 2))
+    data = labelled([0, IGNORED])
+    assert check(data) == data

@@ -206,3 +206,16 @@ def test_without_gates_nothing_happens(tmp_path, network):
     run = Run(tmp_path, network=network).run()
     assert run.watch.epochs == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_ignored_voxels_have_no_part_in_the_numbers():
+    from monai_attn.training.gate_watch import _row
+
+    attention = torch.tensor([0.2, 0.4, 0.9, 0.6]).reshape(1, 1, 2, 2)
+    labels = torch.tensor([0, 1, 255, 0]).reshape(1, 1, 2, 2)
+    row = _row(1, 0, attention, labels.to(torch.uint8))
+    assert row.mean == pytest.approx(0.4, abs=2e-3)
+    assert row.inside == pytest.approx(0.4, abs=2e-3)
+    assert row.outside == pytest.approx(0.4, abs=2e-3)
+    blind = _row(1, 0, attention, torch.full_like(labels, 255))
+    assert (blind.mean, blind.inside, blind.fault) == (None, None, "")

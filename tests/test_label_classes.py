@@ -33,7 +33,6 @@ def test_folders_and_files_of_another_kind_declare_nothing(tmp_path):
 # labels, and whether they are nnU-Net's; the fault
 BAD_DECLARATIONS = {
     "region": ({"background": 0, "whole": [1, 2]}, True, "'whole' is the region [1, 2]; one value"),
-    "to ignore": ({"a": 1, "ignore": 2}, True, "voxels of value 2 are to be ignored; every voxel"),
     "no number": ({"one": "a"}, False, "label 'a' has the value 'one'; a whole number from 0 on"),
     "the other dialect": ({"1": "a"}, True, "label '1' has the value 'a'; a whole number"),
     "negative": ({"a": -1}, True, "label 'a' has the value -1; a whole number"),

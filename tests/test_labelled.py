@@ -179,8 +179,41 @@ def test_a_check_that_is_interrupted_reads_no_more(tmp_path, monkeypatch):
 def test_labels_are_counted_on_the_scans_grid_alone(tmp_path):
     (case,) = write(tmp_path, 1)
     grid = read_grid(case["image"])
-    assert count_labels(case["label"], grid) == {0: 22, 2: 1, 5: 1}
+    assert count_labels(case["label"], grid) == ({0: 22, 2: 1, 5: 1}, 0)
+    assert count_labels(case["label"], grid, ignore=5) == ({0: 22, 2: 1}, 1)
     moved(tmp_path / "a_seg.nii.gz")
     fails(
         f"{case['label']}: is not on the grid of {case['image']}", count_labels, case["label"], grid
     )
+
+
+# --- an ignore value
+
+
+def test_ignored_voxels_are_counted_apart_and_are_no_label(tmp_path):
+    cases = write(tmp_path, 2)
+    result = check_cases(cases, allowed={2: "a"}, ignore=5)
+    assert result.found == (0, 2)
+    assert [(one.voxels, one.ignored) for one in result.cases] == [({0: 22, 2: 1}, 1)] * 2
+
+
+def test_a_case_of_which_every_voxel_is_ignored_is_refused(tmp_path):
+    cases = write(tmp_path)
+    save(tmp_path / "b_seg.nii.gz", np.full(SHAPE, 5, np.uint8))
+    (line,) = faults(check_cases, cases, ignore=5)
+    assert line.startswith(
+        f"{tmp_path}/b_seg.nii.gz: every voxel holds the ignore value 5; some kn"
+    )
+
+
+def test_foreground_that_is_ignored_is_none(tmp_path):
+    cases = write(tmp_path, 2, np.where(LABELS == 5, 5, 0).astype(np.uint8))
+    (line,) = faults(check_cases, cases, ignore=5)
+    assert line.startswith("2 cases: no label map holds a value above 0")
+
+
+def test_an_ignore_value_that_no_label_map_holds_is_doubtful(tmp_path):
+    cases = write(tmp_path, 2)
+    doubt = "2 cases: no label map holds the ignore value 9; is it another?"
+    assert doubt in check_cases(cases, ignore=9).doubts
+    assert not [d for d in check_cases(cases, ignore=5).doubts if "ignore value" in d]

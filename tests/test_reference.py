@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from monai_attn.data.errors import ScanWarning
+from monai_attn.data.ignore import IGNORED
 from monai_attn.data.reference import check_reference, read_reference
 from scans import AFFINE, SHAPE, fails, sheared
 
@@ -54,6 +55,19 @@ def test_a_mapping_to_no_label_is_refused_and_one_from_no_value_is_doubtful(tmp_
         read_reference(path, CLASSES, {7: 1})
     empty = write(tmp_path / "empty.nii.gz", [0])
     assert not read_reference(empty, CLASSES, {7: 1}).any()
+
+
+@pytest.mark.parametrize("chosen", [None, {1: 1}])
+def test_voxels_of_the_ignore_value_are_marked(tmp_path, chosen):
+    path = write(tmp_path / "a.nii.gz", [0, 1, 9])
+    labels = read_reference(path, CLASSES, chosen, ignore=9)
+    np.testing.assert_array_equal(labels, np.resize([0, 1, IGNORED], SHAPE))
+
+
+def test_an_ignore_value_that_is_a_label_or_all_there_is_is_refused(tmp_path):
+    path = write(tmp_path / "a.nii.gz", [9])
+    fails("ignore (=2) is also class 1", read_reference, path, CLASSES, None, 2)
+    fails(f"{path}: every voxel holds the ignore value 9", read_reference, path, CLASSES, None, 9)
 
 
 def test_another_grid_is_one_line_that_names_both(tmp_path):

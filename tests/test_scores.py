@@ -160,6 +160,23 @@ def test_labels_without_distances_share_a_line():
     ]
 
 
+def test_cases_with_ignored_voxels_have_no_surfaces_and_a_line_says_so():
+    known = CaseScore("a", 1, 0.5, 0.5, 0.5, 1.0, 2.0, 0.8, 1.0, 1.0)
+    partly = CaseScore("b", 1, 0.7, 0.5, 0.5, None, None, None, 1.0, 1.0)
+    mean = summarize([known, partly])["mean"]["1"]
+    assert (mean["dice"], mean["nsd_2mm"], mean["n_surface"]) == (0.6, 0.8, 1)
+    assert summarize([partly])["mean"]["1"]["nsd_2mm"] is None
+    assert score_table([known, partly]).caption == (
+        "ignored voxels in 1 of 2 cases: scores of the known ones, without surfaces"
+    )
+    assert score_table([known]).caption is None
+
+
+def test_scores_without_surfaces_read_back_equal(tmp_path):
+    partly = [CaseScore("b", 1, 0.7, 0.5, 0.5, None, None, None, 1.0, 1.0)]
+    assert read_scores(write_summary(partly, tmp_path / "scores.json")) == partly
+
+
 def test_a_long_name_is_folded_and_leaves_the_numbers_whole():
     name = "a_name_" * 12
     largest = CaseScore(name, 104, 1, 1, 1, 123.4, 1234.5, 1, 12345.6, 0)

@@ -158,6 +158,16 @@ def test_of_a_reference_with_other_values_only_what_stands_for_a_label_is_shown(
     np.testing.assert_array_equal(decoded(shown, "reference"), organs == 7)
 
 
+def test_ignored_voxels_of_a_reference_are_shown_as_background(out, tmp_path):
+    write_case(out)
+    path = tmp_path / "reference.nii.gz"
+    reference = organ()
+    reference[:, :, ::2] = 9
+    nib.Nifti1Image(reference, AFFINE).to_filename(path)
+    shown = view(out, reference=path, ignore=9)
+    np.testing.assert_array_equal(decoded(shown, "reference"), reference == 1)
+
+
 def test_where_nothing_was_found_the_reference_is_what_is_looked_at(out, tmp_path):
     write_case(out, labels=np.zeros(SHAPE, np.uint8))
     expected = np.zeros(SHAPE, np.uint8)

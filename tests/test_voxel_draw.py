@@ -37,8 +37,8 @@ def slabs(logits, seen=None):
         yield Slab(box, logits[:, part], (), here)
 
 
-def drawn(case, logits, size, seen=None, network_grid=same_grid, seed=0):
-    reference = read_reference(case["label"], {0: 0, 1: 1, 2: 0})
+def drawn(case, logits, size, seen=None, network_grid=same_grid, seed=0, ignore=None):
+    reference = read_reference(case["label"], {0: 0, 1: 1, 2: 0}, ignore=ignore)
     draw = VoxelDraw(
         SimpleNamespace(network_grid=network_grid),
         read_grid(case["image"]),
@@ -66,6 +66,24 @@ def test_where_there_is_room_each_seen_voxel_comes_once_with_its_label(case):
     assert draw.voxels == len(sample.labels) == int(seen.sum())
     assert (sample.weights == 1).all()
     assert is_labelled(sample, logits, REFERENCE == 1)
+
+
+def test_ignored_voxels_are_not_drawn_and_have_no_volume(case):
+    logits = torch.randn(2, *SHAPE) * 6
+    whole, partly = drawn(case, logits, 1000), drawn(case, logits, 1000, ignore=2)
+    assert (whole.whole, partly.whole) == (True, False)
+    assert partly.voxels == len(partly.sample.labels) == (REFERENCE != 2).sum()
+    assert set(partly.sample.labels) == {0, 1}
+    assert is_labelled(partly.sample, logits, REFERENCE == 1)
+    assert partly.truth_ml == whole.truth_ml == {1: pytest.approx(40)}
+
+
+def test_where_windows_saw_ignored_voxels_only_nothing_is_drawn(case):
+    seen = torch.from_numpy(REFERENCE == 2)[None]
+    draw = drawn(case, torch.randn(2, *SHAPE), 10, seen, ignore=2)
+    assert draw.voxels == 0
+    assert draw.sample.logits.shape == (0, 2)
+    assert draw.sample.labels.shape == draw.sample.weights.shape == (0,)
 
 
 def test_a_draw_is_bounded_and_its_weights_stand_for_all(case):

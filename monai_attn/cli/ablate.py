@@ -15,6 +15,7 @@ from monai_attn.cli.options import (
     BundleOption,
     DebugOption,
     DeviceOption,
+    IgnoreOption,
     MapOption,
     ModeOption,
     ScansArgument,
@@ -39,6 +40,7 @@ def ablate(
         ),
     ] = None,
     mapped: MapOption = None,
+    ignore: IgnoreOption = None,
     bundle: BundleOption = DEFAULT_BUNDLE,
     device: DeviceOption = "auto",
     mode: ModeOption = None,
@@ -61,7 +63,7 @@ def ablate(
 
         note_code(bundle)
         ablation = open_ablation(bundle, device, mode=mode, backend=backend)
-    rows, failed = _ablate(ablation, scans, references, classes)
+    rows, failed = _ablate(ablation, scans, references, classes, ignore)
     if rows:
         out.print(ablation_table(rows, ablation.plain.label_names))
         for path in output or []:
@@ -76,6 +78,7 @@ def _ablate(
     scans: list[Path],
     references: dict[Path, Path],
     classes: dict[int, int] | None,
+    ignore: int | None,
 ) -> tuple[list[OpenedLabel], int]:
     """The rows of all scans, and how many failed: what goes wrong with one does not stop the others."""
     from monai_attn.data.errors import case_error, noted_doubts
@@ -86,7 +89,7 @@ def _ablate(
         for scan in progress.track(scans, description="cases"):
             try:
                 with noted_doubts() as doubts:
-                    rows += ablation(scan, references.get(scan), classes)
+                    rows += ablation(scan, references.get(scan), classes, ignore)
             except Exception as error:  # a case, or a bundle's code, can raise anything
                 failed += 1
                 complain("error", case_error(scan, error))

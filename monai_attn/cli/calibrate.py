@@ -10,7 +10,14 @@ from rich.table import Table
 
 from monai_attn.cli.console import err, out, progress_bars
 from monai_attn.cli.opening import note_code, without_collection
-from monai_attn.cli.options import DebugOption, DeviceOption, MapOption, labels_by_value, path_of
+from monai_attn.cli.options import (
+    DebugOption,
+    DeviceOption,
+    IgnoreOption,
+    MapOption,
+    labels_by_value,
+    path_of,
+)
 
 if TYPE_CHECKING:
     from monai_attn.bundle import Bundle
@@ -30,6 +37,7 @@ def calibrate(
         ),
     ] = None,
     mapped: MapOption = None,
+    ignore: IgnoreOption = None,
     interval: Annotated[
         bool,
         typer.Option("--interval", help="For the intervals of volumes too; 7 or 8 times the time."),
@@ -53,6 +61,7 @@ def calibrate(
             bundle,
             data,
             classes=classes,
+            ignore=ignore,
             device=device,
             intervals=interval,
             check=check,
@@ -84,6 +93,13 @@ def show(opened: Bundle, found: Calibration) -> None:
         out.print("the temperature lies at the edge of its range: look at the labels")
     if not found.measured.views_ml:
         return
+    if found.measured.partly:
+        out.print(
+            f"{len(found.measured.partly)} of {cases} cases have ignored voxels, and so no true volume: "
+            "intervals are fitted without them",
+            highlight=False,
+            soft_wrap=True,
+        )
     flips = ", ".join(map(str, found.confidence.flip_axes)) or "none"
     out.print(f"mirror images used: {flips} of the window's axes", highlight=False)
     for label, name in opened.label_names.items():

@@ -17,6 +17,7 @@ from monai_attn.cli.options import (
     BundleOption,
     DebugOption,
     DeviceOption,
+    IgnoreOption,
     SeriesOption,
     VolumeOption,
     path_of,
@@ -32,6 +33,7 @@ def doctor(
     ] = None,
     bundle: BundleOption = DEFAULT_BUNDLE,
     device: DeviceOption = "auto",
+    ignore: IgnoreOption = None,
     volume: VolumeOption = None,
     series: SeriesOption = None,
     debug: DebugOption = False,
@@ -53,7 +55,7 @@ def doctor(
         opened = open_with_spinner(
             bundle, device, backend="eager", precision="float32", volume=volume, series=series
         )
-        findings = check_data(target, opened)
+        findings = check_data(target, opened, ignore=ignore)
     counts: Counter[str] = Counter()
     for found in findings:
         counts[found.verdict] += 1

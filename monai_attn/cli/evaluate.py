@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from monai_attn.cli.console import complain, out, progress_bars
-from monai_attn.cli.options import DebugOption, MapOption, TablesOption, labels_by_value, path_of
+from monai_attn.cli.options import (
+    DebugOption,
+    IgnoreOption,
+    MapOption,
+    TablesOption,
+    labels_by_value,
+    path_of,
+)
 
 if TYPE_CHECKING:
     from monai_attn.scores import CaseScore
@@ -24,6 +31,7 @@ def evaluate(
     ],
     output: TablesOption = None,
     mapped: MapOption = None,
+    ignore: IgnoreOption = None,
     debug: DebugOption = False,
 ) -> None:
     """Score label maps against references: Dice, precision, recall, surface distances, volumes."""
@@ -40,6 +48,7 @@ def evaluate(
             prediction,
             reference,
             classes=classes,
+            ignore=ignore,
             on_case=lambda done, total: progress.update(task, completed=done, total=total),
         )
     for line in _doubts(scores, classes):

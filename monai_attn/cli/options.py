@@ -50,6 +50,14 @@ LabelOption = Annotated[
         help="A value in the label files and its class (repeatable); the rest is background.",
     ),
 ]
+IgnoreOption = Annotated[
+    int | None,
+    typer.Option(
+        "--ignore",
+        metavar="VALUE",
+        help="Value of voxels in the label files that count nowhere, because nobody has labelled them.",
+    ),
+]
 MapOption = Annotated[
     list[str] | None,
     typer.Option(

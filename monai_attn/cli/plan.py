@@ -15,7 +15,7 @@ from rich.table import Table
 from monai_attn import DEFAULT_BUNDLE
 from monai_attn.cli.console import complain, err, out, progress_bars
 from monai_attn.cli.opening import without_collection
-from monai_attn.cli.options import BundleOption, DebugOption, LabelOption, path_of
+from monai_attn.cli.options import BundleOption, DebugOption, IgnoreOption, LabelOption, path_of
 
 WORDS = ("least", "median", "most")
 
@@ -40,6 +40,7 @@ def plan(
         ),
     ] = None,
     label: LabelOption = None,
+    ignore: IgnoreOption = None,
     memory: Annotated[
         str | None,
         typer.Option(
@@ -61,7 +62,7 @@ def plan(
         base = base_of(find_bundle(bundle))
         given = parse_memory(memory) if memory else None
         budget, on_gpu = training_memory() if given is None else (given, False)
-    found = _measured(data, label or [], base)
+    found = _measured(data, label or [], ignore, base)
     made = make_plan(found, budget, base, on_cpu=given is None and not on_gpu)
     _show(found, made)
     whose = "allowed" if given else f"free on {'the GPU' if on_gpu else 'this machine'}"
@@ -73,29 +74,35 @@ def plan(
         out.print(f"plan: {written}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _measured(data: Path, chosen: list[str], base: Base) -> Fingerprint:
+def _measured(data: Path, chosen: list[str], ignore: int | None, base: Base) -> Fingerprint:
     """What the cases are like, after the checks that a training of them begins with."""
     from monai_attn.data.cases import find_cases
+    from monai_attn.data.ignore import check_ignore, find_ignore
     from monai_attn.data.label_classes import choose_classes, declared_labels
     from monai_attn.data.labelled import check_cases
     from monai_attn.planning.cases import read_cases
     from monai_attn.planning.fingerprint import fingerprint
 
     cases, declared, classes = find_cases(data), declared_labels(data), base.classes
+    ignore = find_ignore(ignore, data)
+    if not chosen:
+        check_ignore(ignore, classes.label_map)
     with progress_bars() as progress:
         task = progress.add_task("checking", total=len(cases))
         checked = check_cases(
             cases,
             allowed=declared if chosen else classes.label_map,
+            ignore=ignore,
             on_case=lambda case: progress.advance(task),
         )
         if chosen:
-            classes = choose_classes(chosen, checked.found, declared)
-        reading = read_cases(cases, classes)
+            classes = choose_classes(chosen, checked.found, declared, ignore)
+            check_ignore(ignore, classes.label_map)
+        reading = read_cases(cases, classes, ignore)
         facts = [*progress.track(reading, len(cases), description="measuring")]
     for doubt in checked.doubts:
         complain("warning", doubt)
-    return fingerprint(facts, classes)
+    return fingerprint(facts, classes, ignore)
 
 
 def _show(found: Fingerprint, made: TrainingPlan) -> None:
@@ -107,7 +114,9 @@ def _show(found: Fingerprint, made: TrainingPlan) -> None:
     for name, said in summary["classes"].items():
         missing = found.cases - said["cases"]
         rows[f"{name} (mm)"] = said["extent_mm"]
-        rows[f"{name} (ml{f', not in {missing}' if missing else ''})"] = said["volume_ml"]
+        known = "" if found.ignore is None else ", known part"
+        absent = f", not in {missing}" if missing else ""
+        rows[f"{name} (ml{known}{absent})"] = said["volume_ml"]
     for title, spread in rows.items():
         data.add_row(escape(title), *[_sizes(spread[word]) for word in WORDS])
     data.add_row("HU inside (99 %)", *[f"{found.hu[p]:.0f}" for p in (0.5, 50.0, 99.5)])

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from monai_attn.cli.console import complain, out, progress_bars
-from monai_attn.cli.options import DebugOption, MapOption, labels_by_value, path_of
+from monai_attn.cli.options import (
+    DebugOption,
+    IgnoreOption,
+    MapOption,
+    labels_by_value,
+    path_of,
+)
 
 if TYPE_CHECKING:
     from monai_attn.report.page import References
@@ -29,6 +35,7 @@ def report(
         ),
     ] = None,
     mapped: MapOption = None,
+    ignore: IgnoreOption = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -42,7 +49,7 @@ def report(
     debug: DebugOption = False,
 ) -> None:
     """Write one page to check a run by: its cases and numbers, and their slices to look through."""
-    make_report(folder, output, reference, labels_by_value(mapped))
+    make_report(folder, output, reference, labels_by_value(mapped), ignore)
 
 
 def make_report(
@@ -50,12 +57,13 @@ def make_report(
     output: Path | None = None,
     reference: Path | None = None,
     classes: dict[int, int] | None = None,
+    ignore: int | None = None,
 ) -> None:
     """Write the report of a folder, with a bar, and say where it is."""
     from monai_attn.report.page import write_report
 
     check_page(folder, output)
-    references = _references(folder, reference, classes)
+    references = _references(folder, reference, classes, ignore)
     for fault in (references.faults or {}).values():
         complain("warning", fault)
     with progress_bars() as progress:
@@ -77,7 +85,9 @@ def check_page(folder: Path, output: Path | None = None) -> None:
     check_replaceable(output or folder / REPORT)
 
 
-def _references(folder: Path, reference: Path | None, classes: dict[int, int] | None) -> References:
+def _references(
+    folder: Path, reference: Path | None, classes: dict[int, int] | None, ignore: int | None
+) -> References:
     """What the cases are compared with: label maps that are scored now, or else the folder's scores."""
     from monai_attn.data.errors import noted_doubts
     from monai_attn.data.pairs import references_among
@@ -88,6 +98,8 @@ def _references(folder: Path, reference: Path | None, classes: dict[int, int] | 
     if reference is None:
         if classes:
             raise ValueError("--map: is of references; give them with --reference")
+        if ignore is not None:
+            raise ValueError("--ignore: is of references; give them with --reference")
         return References(_own_scores(folder / "scores.json"))
     records = [record for record in read_run(folder).records if record.made]
     found = references_among([record.name for record in records], reference)
@@ -110,13 +122,15 @@ def _references(folder: Path, reference: Path | None, classes: dict[int, int] | 
         try:
             # another organ under a label's number would be drawn and scored as that label
             with noted_doubts() as doubts:
-                scores += evaluate_pairs([pair], labels=known, classes=classes, complete=True)
+                scores += evaluate_pairs(
+                    [pair], labels=known, classes=classes, ignore=ignore, complete=True
+                )
             for doubt in doubts:
                 complain("warning", doubt)
         except ValueError as error:  # the other cases have theirs
             faults[file] = f"{error} (the reference is not shown)"
             del files[file]
-    return References(tuple(scores), files, classes, faults)
+    return References(tuple(scores), files, classes, faults, ignore)
 
 
 def _own_scores(path: Path) -> tuple[CaseScore, ...]:

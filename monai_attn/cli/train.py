@@ -10,7 +10,13 @@ import typer
 from monai_attn import DEFAULT_BUNDLE
 from monai_attn.cli.console import complain, err, out, progress_bars
 from monai_attn.cli.opening import without_collection
-from monai_attn.cli.options import DebugOption, DeviceOption, LabelOption, path_of
+from monai_attn.cli.options import (
+    DebugOption,
+    DeviceOption,
+    IgnoreOption,
+    LabelOption,
+    path_of,
+)
 from monai_attn.cli.together import together
 
 GATES = {"soft": "soft", "none": None}
@@ -47,6 +53,7 @@ def train(
         float, typer.Option("--validation", help="Part of the cases that validates, without folds.")
     ] = 0.2,
     label: LabelOption = None,
+    ignore: IgnoreOption = None,
     gate: Annotated[
         str | None,
         typer.Option(
@@ -112,7 +119,7 @@ def train(
             raise ValueError(f"--gate {gate}: {', '.join((*GATES, *OVERLAYS))} expected")
         settings |= {"network_def#gate": GATES[gate]} if gate in GATES else {}
         settings |= {"cache_dir": str(cache.absolute())} if cache else {}
-        given = {"epochs": epochs, "seed": seed}
+        given = {"epochs": epochs, "seed": seed, "ignore": ignore}
         settings |= {name: value for name, value in given.items() if value is not None}
         settings |= parse_settings(setting or [])
         if bundle is None:  # by the name alone: when a training goes on, it may be gone

@@ -15,6 +15,7 @@ from monai_attn.data.datalist import read_json
 from monai_attn.data.layouts import is_nnunet
 
 BACKGROUND = "background"
+IGNORE = "ignore"  # nnU-Net's name for voxels that count nowhere
 WHOLE = re.compile(r"-?[0-9]+")
 
 
@@ -39,30 +40,58 @@ def declared_labels(source: str | Path) -> dict[int, str]:
             `{"pancreas": 1}`.
 
     Returns:
-        Value to name, background included where it is declared; empty where nothing is.
+        Value to name, background included where it is declared; empty where nothing is. The ignore
+        value is no label: see `declared_ignore`.
 
     Raises:
-        ValueError: if `labels` is neither, or holds nnU-Net's regions or its label to ignore.
+        ValueError: if `labels` is neither, or holds nnU-Net's regions.
     """
+    return {value: name for value, name in _declarations(source) if name != IGNORE}
+
+
+def declared_ignore(source: str | Path) -> int | None:
+    """The value that a data set's `dataset.json` names "ignore", as nnU-Net does; None without one.
+
+    Args:
+        source: as for `declared_labels`.
+
+    Raises:
+        ValueError: as `declared_labels`, or if the value is the background or has another name too.
+    """
+    declarations = _declarations(source)
+    value = next((value for value, name in declarations if name == IGNORE), None)
+    others = [name for other, name in declarations if other == value and name != IGNORE]
+    if value == 0 or others:
+        raise ValueError(
+            f"{source}: the ignore value {value} is also {(others or [BACKGROUND])[0]!r:.40}; "
+            "a value of its own expected: correct dataset.json"
+        )
+    return value
+
+
+def _declarations(source: str | Path) -> list[tuple[int, str]]:
+    """Each value that is declared, with its name."""
     path = Path(source)
     file = path / "dataset.json" if path.is_dir() else path
     if file.suffix != ".json" or not file.is_file():
-        return {}
+        return []
     content = read_json(file)
     labels = content.get("labels") if isinstance(content, dict) else None
     if not labels:
-        return {}
+        return []
     if not isinstance(labels, dict):
         raise ValueError(
             f"{file}: labels is {labels!r:.40}; names and values expected: correct the file"
         )
-    if is_nnunet(content):
-        return {_declared(file, value, name): str(name) for name, value in labels.items()}
-    return {_declared(file, value, name): str(name) for value, name in labels.items()}
+    pairs = [(v, n) if is_nnunet(content) else (n, v) for n, v in labels.items()]
+    return [(_declared(file, value, name), str(name)) for value, name in pairs]
 
 
 def choose_classes(
-    chosen: Sequence[str], found: Collection[int], declared: Mapping[int, str]
+    chosen: Sequence[str],
+    found: Collection[int],
+    declared: Mapping[int, str],
+    ignore: int | None = None,
 ) -> LabelClasses:
     """Number the classes that are to be learned: from 1, in the order in which they are chosen.
 
@@ -72,21 +101,27 @@ def choose_classes(
             was found is a class.
         found: values that the label files hold. Those that are not chosen become background.
         declared: value to name, see `declared_labels`.
+        ignore: value of voxels that count nowhere, if there is one. It is no class.
 
     Raises:
-        ValueError: one line, if a choice is malformed, is background, or names a value that no file
-            holds or another choice has; or if there is no value above 0.
+        ValueError: one line, if a choice is malformed, is background, or names the ignore value, or a value
+            that no file holds or another choice has; or if there is no value above 0.
 
     Example:
         >>> choose_classes(["1=pancreas", "2=pancreas"], {0, 1, 2, 3}, {})
         LabelClasses(names=('background', 'pancreas'), label_map={0: 0, 1: 1, 2: 1, 3: 0})
     """
-    above = sorted(value for value in found if value > 0)
+    above = sorted(value for value in found if value > 0 and value != ignore)
     if not above:
         raise ValueError("no label map holds a value above 0; one expected: label the scans")
     names: dict[int, str] = {}
     for choice in chosen or map(str, above):
         for value, name in _parse(choice, declared).items():
+            if value == ignore:
+                raise ValueError(
+                    f"label {choice!r}: {value} is the ignore value, whose voxels count nowhere; one of "
+                    f"{', '.join(map(str, above[:20]))} expected: leave out this choice"
+                )
             _check_choice(choice, value, name, above, names)
             names[value] = name
     classes = [BACKGROUND, *dict.fromkeys(names.values())]
@@ -169,11 +204,6 @@ def _declared(file: Path, value: Any, name: Any) -> int:
         raise ValueError(
             f"{file}: {name!r:.40} is the region {value!r:.40}; one value per name expected: "
             "declare the values apart, and merge them when they are chosen"
-        )
-    if str(name) == "ignore":
-        raise ValueError(
-            f"{file}: voxels of value {value!r:.20} are to be ignored; every voxel labelled expected: "
-            "complete the labels, or declare it background"
         )
     if isinstance(value, (int, str)) and WHOLE.fullmatch(str(value)) and int(value) >= 0:
         return int(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
@@ -18,6 +19,7 @@ from monai_attn.data.datalist import Case
 from monai_attn.data.errors import Faults, ScanWarning, case_error, noted_doubts
 from monai_attn.data.grid import Grid, same_grid
 from monai_attn.data.hounsfield import doubts
+from monai_attn.data.ignore import no_known_voxel
 from monai_attn.data.labels import labels_of
 from monai_attn.data.names import real_path
 from monai_attn.data.volume import read_volume
@@ -33,8 +35,9 @@ class CheckedCase:
         case: its `image` and `label`.
         shape: (X, Y, Z) voxels.
         spacing: mm along these axes.
-        voxels: how many hold each value of the label map, by ascending value.
+        voxels: how many hold each value of the label map, by ascending value, the ignore value left out.
         digest: of the image's voxels: equal for two copies of one scan.
+        ignored: how many hold the ignore value.
     """
 
     case: Case
@@ -42,6 +45,7 @@ class CheckedCase:
     spacing: tuple[float, ...]
     voxels: dict[int, int]
     digest: str
+    ignored: int = 0
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class CheckedCases:
 
     @property
     def found(self) -> tuple[int, ...]:
-        """The values that the label maps hold, ascending."""
+        """The values that the label maps hold, ascending, the ignore value left out."""
         return tuple(sorted({value for case in self.cases for value in case.voxels}))
 
 
@@ -66,18 +70,21 @@ def check_cases(
     cases: Sequence[Case],
     *,
     allowed: Collection[int] | None = None,
+    ignore: int | None = None,
     on_case: Callable[[Case], None] | None = None,
 ) -> CheckedCases:
     """Read every image and label map to its end, and check that they can train.
 
     Refused are files that cannot be read, a label map off its image's grid or with other values than
-    labels, one image in two cases, and label maps that are all empty. Doubtful are images that do not
-    look like CT in HU, an empty label map, and images with the same voxels.
+    labels, one image in two cases, label maps that are all empty, and one of which every voxel is
+    ignored. Doubtful are images that do not look like CT in HU, an empty label map, images with the same
+    voxels, and an ignore value that no label map holds.
 
     Args:
         cases: `{"image": ..., "label": ...}` each.
         allowed: values that label maps may hold beside 0, such as those declared; by default, and if
             empty, any.
+        ignore: value of voxels that count nowhere, if there is one; it is always allowed.
         on_case: called after each case, in order.
 
     Raises:
@@ -94,7 +101,7 @@ def check_cases(
     try:
         with noted_doubts() as noted:
             for case, (checked, wrong) in zip(
-                cases, pool.map(lambda case: _check_case(case, allowed), cases), strict=True
+                cases, pool.map(lambda case: _check_case(case, allowed, ignore), cases), strict=True
             ):
                 looked += [checked] if checked else []
                 faults += wrong
@@ -108,33 +115,50 @@ def check_cases(
         )
     if faults:
         raise Faults(*faults)
-    return CheckedCases(tuple(looked), (*sorted(noted), *_copies(looked)))
+    doubts = [*sorted(noted), *_copies(looked)]
+    if ignore is not None and not any(checked.ignored for checked in looked):
+        doubts.append(
+            f"{len(cases)} cases: no label map holds the ignore value {ignore}; is it another?"
+        )
+    return CheckedCases(tuple(looked), tuple(doubts))
 
 
-def count_labels(path: str | Path, grid: Grid) -> dict[int, int]:
-    """How many voxels hold each value of a label map, by ascending value, if it lies on a scan's grid.
+def count_labels(
+    path: str | Path, grid: Grid, ignore: int | None = None
+) -> tuple[dict[int, int], int]:
+    """How many voxels hold each value of a label map, if it lies on a scan's grid.
 
     Args:
         path: a NIfTI file.
         grid: the scan's.
+        ignore: value of voxels that count nowhere, if there is one.
+
+    Returns:
+        Value to number of voxels, by ascending value, the ignore value left out; and how many hold that.
 
     Raises:
-        ValueError: one line, if the file cannot be read, is off the grid or is no label map.
+        ValueError: one line, if the file cannot be read, is off the grid, is no label map, or holds the
+            ignore value only.
     """
     label = read_volume(path, fill=None)
     if label.shape != grid.shape or not same_grid(label.shape, label.affine, grid.affine):
         raise ValueError(f"{path}: is not on the grid of {grid.path}; resample the label to it")
     labels = labels_of(label)
+    ignored = 0
+    if ignore is not None:
+        labels = labels[labels != ignore]
+        ignored = math.prod(label.shape) - labels.size
+        if not labels.size:
+            raise ValueError(no_known_voxel(path, ignore))
     foreground = labels[labels > 0]  # a few per cent of a scan: the rest need not be sorted
     values, counts = np.unique(foreground, return_counts=True)
     background = labels.size - foreground.size
-    return ({0: background} if background else {}) | dict(
-        zip(values.tolist(), counts.tolist(), strict=True)
-    )
+    voxels = {0: background} if background else {}
+    return voxels | dict(zip(values.tolist(), counts.tolist(), strict=True)), ignored
 
 
 def _check_case(
-    case: Case, allowed: Collection[int] | None
+    case: Case, allowed: Collection[int] | None, ignore: int | None
 ) -> tuple[CheckedCase | None, list[str]]:
     """A case as it was read, or what is wrong with its files, a line each; doubts are warned about."""
     image, label = Path(case["image"]), Path(case["label"])
@@ -143,12 +167,12 @@ def _check_case(
     except Exception as error:  # as in a run: the other files are checked
         return None, [case_error(image, error), *_label_faults(label)]
     try:
-        voxels = count_labels(label, grid)
+        voxels, ignored = count_labels(label, grid, ignore)
         _check_values(label, voxels, allowed)
     except Exception as error:
         return None, [case_error(label, error)]
     spacing = tuple(voxel_sizes(grid.affine).tolist())
-    return CheckedCase(case, grid.shape, spacing, voxels, digest), []
+    return CheckedCase(case, grid.shape, spacing, voxels, digest, ignored), []
 
 
 def _read_image(path: Path) -> tuple[Grid, str]:
@@ -178,7 +202,7 @@ def _check_values(path: Path, voxels: dict[int, int], allowed: Collection[int] |
         raise ValueError(
             f"{path}: holds {', '.join(map(str, wrong[:20]))}; "
             f"{', '.join(map(str, sorted(known)))} expected: "
-            "correct it, declare the value, or choose classes with --label"
+            "correct it, declare the value, choose classes with --label, or --ignore it"
         )
     if max(voxels) == 0:
         warnings.warn(f"{path}: no voxel is labelled; is it finished?", ScanWarning, stacklevel=2)

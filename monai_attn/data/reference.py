@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from monai_attn.data.errors import ScanWarning
 from monai_attn.data.grid import Grid, same_grid
+from monai_attn.data.ignore import check_ignore, mark_ignored
 from monai_attn.data.label_classes import in_classes
 from monai_attn.data.labels import labels_of
 from monai_attn.data.volume import Volume, read_grid, read_volume
@@ -44,19 +45,21 @@ def read_reference(
     reference: str | Path,
     classes: Mapping[int, int],
     chosen: Mapping[int, int] | None = None,
+    ignore: int | None = None,
 ) -> NDArray[np.integer]:
     """The labels (X, Y, Z) of a reference, as a network writes them: `as_labels` of a label map's file.
 
     Raises:
         ValueError: as `as_labels`, or if the file cannot be read.
     """
-    return as_labels(read_volume(reference, fill=None), classes, chosen)
+    return as_labels(read_volume(reference, fill=None), classes, chosen, ignore)
 
 
 def as_labels(
     reference: Volume,
     classes: Mapping[int, int],
     chosen: Mapping[int, int] | None = None,
+    ignore: int | None = None,
 ) -> NDArray[np.integer]:
     """What the values of a reference stand for, voxel by voxel.
 
@@ -65,12 +68,14 @@ def as_labels(
         classes: the label of each value in the files that the network was trained with.
         chosen: the label of each value in this file, where its values are others; a value that is not
             named is background. If the file holds none of them but others, a `ScanWarning` says so.
+        ignore: the value in this file of voxels that count nowhere, if there is one; they become `IGNORED`.
 
     Raises:
-        ValueError: if it holds no labels; if what was chosen stands for no label of the network; or if
-            nothing was chosen and a value is not among `classes`: it may be another organ under the
-            number of the network's own.
+        ValueError: if it holds no labels or the ignore value only, or that is also a label; if what was
+            chosen stands for no label of the network; or if nothing was chosen and a value is not among
+            `classes`: it may be another organ under the number of the network's own.
     """
+    check_ignore(ignore, chosen or classes)
     labels = sorted({0, *classes.values()})
     for value, label in (chosen or {}).items():
         if label not in labels:
@@ -80,7 +85,7 @@ def as_labels(
             )
     values = labels_of(reference)
     if chosen:
-        found = in_classes(values, chosen)
+        found = mark_ignored(in_classes(values, chosen), values, ignore, reference.path)
         if values.any() and not found.any():
             warnings.warn(
                 f"{reference.path}: holds none of the values {_listed([*chosen])}, which --map names",
@@ -88,14 +93,15 @@ def as_labels(
                 stacklevel=2,
             )
         return found
-    strange = values[~np.isin(values, [*classes, 0], kind="table")]
+    allowed = [*classes, 0] if ignore is None else [*classes, 0, ignore]
+    strange = values[~np.isin(values, allowed, kind="table")]
     if strange.size:
         known = _listed(sorted({0, *classes}))
         raise ValueError(
             f"{reference.path}: holds {_listed(np.unique(strange))}; {known} expected: "
             "say which value stands for which label, with --map VALUE=LABEL"
         )
-    return in_classes(values, classes)
+    return mark_ignored(in_classes(values, classes), values, ignore, reference.path)
 
 
 def _listed(values: Sequence[int] | NDArray[np.integer]) -> str:

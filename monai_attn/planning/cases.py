@@ -12,13 +12,16 @@ from monai_attn.data.volume import read_volume
 from monai_attn.planning.fingerprint import CaseFacts, case_facts
 
 
-def read_cases(cases: Sequence[Case], classes: LabelClasses) -> Iterator[CaseFacts]:
+def read_cases(
+    cases: Sequence[Case], classes: LabelClasses, ignore: int | None = None
+) -> Iterator[CaseFacts]:
     """The facts of each case.
 
     Args:
         cases: such as `check_cases` found nothing wrong with. It also says what is doubtful about them,
             which is not said again.
         classes: what is segmented; the HU of other labels are not sampled.
+        ignore: value of voxels that are not measured, if there is one.
 
     Raises:
         ValueError: if a file can no longer be read.
@@ -27,4 +30,7 @@ def read_cases(cases: Sequence[Case], classes: LabelClasses) -> Iterator[CaseFac
     for seed, case in enumerate(cases):
         with noted_doubts():
             image, label = read_volume(case["image"]), read_volume(case["label"], fill=None)
-        yield case_facts(image.data, labels_of(label), image.affine, values=values, seed=seed)
+        labels = labels_of(label)
+        if ignore is not None:
+            labels[labels == ignore] = 0
+        yield case_facts(image.data, labels, image.affine, values=values, seed=seed)

@@ -64,6 +64,8 @@ class Fingerprint:
         volumes_ml: by the name of each class that occurs, of each case that has it.
         extents_mm: likewise, (3,) edges of the box around it.
         classes: what is segmented.
+        ignore: value of voxels in the label files that were not measured, if there is one: then HU, volumes
+            and extents are those of the known voxels.
     """
 
     sizes: tuple[tuple[int, ...], ...]
@@ -72,6 +74,7 @@ class Fingerprint:
     volumes_ml: Mapping[str, tuple[float, ...]]
     extents_mm: Mapping[str, tuple[tuple[float, ...], ...]]
     classes: LabelClasses
+    ignore: int | None = None
 
     @property
     def cases(self) -> int:
@@ -153,12 +156,15 @@ def case_facts(
     )
 
 
-def fingerprint(cases: Sequence[CaseFacts], classes: LabelClasses) -> Fingerprint:
+def fingerprint(
+    cases: Sequence[CaseFacts], classes: LabelClasses, ignore: int | None = None
+) -> Fingerprint:
     """What the cases have in common.
 
     Args:
         cases: at least one.
         classes: what is segmented.
+        ignore: value of voxels that the facts leave out, if there is one.
 
     Raises:
         ValueError: if no case has any of the classes.
@@ -193,6 +199,7 @@ def fingerprint(cases: Sequence[CaseFacts], classes: LabelClasses) -> Fingerprin
         volumes_ml={name: tuple(values) for name, values in volumes.items()},
         extents_mm={name: tuple(boxes) for name, boxes in extents.items()},
         classes=classes,
+        ignore=ignore,
     )
 
 

@@ -156,6 +156,8 @@ def make_plan(found: Fingerprint, memory: int, base: Base, *, on_cpu: bool = Fal
     if found.classes != base.classes:
         values |= _classes(found.classes)
         labels = _choice(found.classes)
+    if found.ignore is not None:
+        values["ignore"] = (found.ignore, "voxels of this value in the label files count nowhere")
     return TrainingPlan(
         overrides={name: value for name, (value, _) in values.items()},
         reasons={name: reason for name, (_, reason) in values.items()},

@@ -86,7 +86,7 @@ def _score_table(record: Record, scores: list[CaseScore]) -> Dict:
             *(f"{value:.3f}" for value in (score.dice, score.precision, score.recall)),
             _number(score.surface_distance_mm, ".2f"),
             _number(score.hd95_mm, ".2f"),
-            f"{score.nsd_2mm:.3f}",
+            _number(score.nsd_2mm, ".3f"),
             f"{score.reference_ml:.1f}",
             f"{score.volume_error_ml:+.1f}",
         )

@@ -50,12 +50,14 @@ class References:
         files: a reference for each label map, by the label map's file name.
         classes: the label that each value of the references stands for; the values themselves by default.
         faults: why a case has none, by the label map's file name.
+        ignore: the value in the references of voxels that count nowhere, if there is one.
     """
 
     scores: tuple[CaseScore, ...] = ()
     files: Mapping[str, Path] | None = None
     classes: Mapping[int, int] | None = None
     faults: Mapping[str, str] | None = None
+    ignore: int | None = None
 
 
 def write_report(
@@ -217,7 +219,13 @@ def _cases(
         view = None
         try:
             reference = (references.files or {}).get(file)
-            view = view_case(record, reference, classes=references.classes, limit=limit)
+            view = view_case(
+                record,
+                reference,
+                classes=references.classes,
+                ignore=references.ignore,
+                limit=limit,
+            )
             notes += view.notes
         except (ValueError, OSError) as error:
             notes += [*filter(None, [record.fault]), case_error(record.labels, error)]

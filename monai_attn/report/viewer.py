@@ -116,6 +116,7 @@ def view_case(
     reference: Path | None = None,
     *,
     classes: Mapping[int, int] | None = None,
+    ignore: int | None = None,
     limit: int = LIMIT,
 ) -> View:
     """Read what there is of a case and bring it to one grid that fits the limit.
@@ -126,6 +127,7 @@ def view_case(
             begins at the reference: what was missed is to be seen.
         classes: the label that each value of the reference stands for; a value that is not named is
             background. By default the values themselves.
+        ignore: the value in the reference of voxels that count nowhere; they are shown as background.
         limit: the most characters that its volumes may take.
 
     Returns:
@@ -138,7 +140,7 @@ def view_case(
     notes = [*_doubts(record)]
     if reference:
         with _noted(notes, reference, "the reference is not shown"):
-            found = _read_labels(reference, classes)
+            found = _read_labels(reference, classes, ignore)
             _require_grid(found.grid, labels.grid)
             expected = found.bytes
     shown = labels.bytes if labels.numbers or expected is None else expected
@@ -229,10 +231,14 @@ def _noted(notes: list[str], path: Path, outcome: str) -> Iterator[None]:
         notes.append(f"{case_error(path, error)} ({outcome})")
 
 
-def _read_labels(path: Path, classes: Mapping[int, int] | None = None) -> _Labels:
+def _read_labels(
+    path: Path, classes: Mapping[int, int] | None = None, ignore: int | None = None
+) -> _Labels:
     with noted_doubts():
         volume = read_volume(path, fill=None)
     values = labels_of(volume)
+    if ignore is not None:
+        values[values == ignore] = 0
     values = to_ras(in_classes(values, classes) if classes else values, volume.affine)
     counts: dict[int, int] = {}
     for layer in np.moveaxis(

@@ -23,6 +23,7 @@ from monai_attn.data.cases import find_cases
 from monai_attn.data.datalist import Case
 from monai_attn.data.errors import Faults, ScanWarning
 from monai_attn.data.files import make_writable, written_whole
+from monai_attn.data.ignore import find_ignore
 from monai_attn.data.names import case_name
 from monai_attn.data.reference import check_reference, read_reference
 from monai_attn.data.splits import read_split
@@ -50,6 +51,8 @@ class Measured:
         views_ml: for each case, and each view of it, the volume of each label that was found; empty
             without intervals.
         modes: in which the cases were segmented: "focus", "full".
+        partly: the names of cases whose reference has ignored voxels: their volumes above are those of the
+            known voxels, and not the true ones.
     """
 
     cases: tuple[str, ...]
@@ -58,6 +61,7 @@ class Measured:
     truths_ml: tuple[dict[int, float], ...]
     views_ml: tuple[tuple[dict[int, float], ...], ...] = ()
     modes: tuple[str, ...] = ()
+    partly: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,7 @@ def calibrate(
     data: str | Path | None = None,
     *,
     classes: Mapping[int, int] | None = None,
+    ignore: int | None = None,
     device: str = "auto",
     intervals: bool = False,
     check: bool = False,
@@ -112,6 +117,8 @@ def calibrate(
         data: as for `find_cases`; by default the validation cases of the bundle's own training.
         classes: the label of each value in the label files, where they are not those that the bundle was
             trained with; a value that is not named is background.
+        ignore: the value in the label files of voxels that count nowhere. By default the one that `data`
+            declares, or else, without `classes`, the one that the bundle was trained with.
         device: as for `open_bundle`.
         intervals: whether intervals are wanted too: every scan is seen in 7 or 8 views.
         check: measure how well the bundle's own values do, and write nothing.
@@ -132,7 +139,13 @@ def calibrate(
     else:
         make_writable(opened.root / "configs")
     cases = _cases(opened.root, data)
-    measured = measure(opened, cases, classes=classes, intervals=intervals, on_case=on_case)
+    if data is not None:
+        ignore = find_ignore(ignore, data)
+    if ignore is None and not classes:
+        ignore = opened.ignore
+    measured = measure(
+        opened, cases, classes=classes, ignore=ignore, intervals=intervals, on_case=on_case
+    )
     _check(measured, opened, data)
     own = opened.segmenter.confidence
     if check:
@@ -147,6 +160,7 @@ def measure(
     cases: Sequence[Case],
     *,
     classes: Mapping[int, int] | None = None,
+    ignore: int | None = None,
     intervals: bool = False,
     on_case: OnCase = lambda done, total: None,
 ) -> Measured:
@@ -154,7 +168,7 @@ def measure(
 
     Of each case as many voxels are drawn, from a fixed seed, as its share of 64 MiB allows: half of them
     doubtful ones, see `VoxelSample.doubtful`, half others. Windows that were skipped are background by
-    definition, and left out.
+    definition, and left out, as are voxels with the `ignore` value.
 
     Raises:
         ValueError: as `calibrate`; of grids before the first case.
@@ -163,9 +177,9 @@ def measure(
     dims = len(opened.metadata["network_data_format"]["inputs"]["image"]["spatial_shape"])
     segmenter = replace(opened.segmenter, views=further_views(range(dims)) if intervals else ())
     share = max(2, LOGITS // (opened.segmenter.channels * max(1, len(cases))))
-    samples, truths, views, modes, voxels = [], [], [], set(), 0
+    samples, truths, views, partly, modes, voxels = [], [], [], [], set(), 0
     for done, case in enumerate(cases, 1):
-        reference = read_reference(case["label"], opened.classes, classes)
+        reference = read_reference(case["label"], opened.classes, classes, ignore)
         draw = VoxelDraw(segmenter, read_grid(case["image"]), reference, share // 2, SEED + done)
         made = segmenter(case["image"], on_slab=draw)
         if made.plan and made.plan.fallback:
@@ -176,6 +190,7 @@ def measure(
         samples.append(draw.sample)
         voxels += draw.voxels
         truths.append(draw.truth_ml)
+        partly += [] if draw.whole else [case_name(case["image"])]
         views.append(made.views_ml)
         on_case(done, len(cases))
     whole = VoxelSample(
@@ -185,7 +200,7 @@ def measure(
     )
     names = tuple(case_name(case["image"]) for case in cases)
     seen = tuple(views) if intervals else ()
-    return Measured(names, whole, voxels, tuple(truths), seen, tuple(sorted(modes)))
+    return Measured(names, whole, voxels, tuple(truths), seen, tuple(sorted(modes)), tuple(partly))
 
 
 def fit(measured: Measured, opened: Bundle) -> Confidence:
@@ -209,6 +224,8 @@ def volumes_of(
 ) -> tuple[list[float], list[list[float]]]:
     """A label's true volume and that of each view, in the cases where it is or was found.
 
+    Cases whose reference has ignored voxels are left out: nobody knows their true volumes.
+
     Args:
         label: above 0.
         measured: with views of every axis.
@@ -216,7 +233,10 @@ def volumes_of(
     """
     chosen = [*range(1 + len(GREY)), *(1 + len(GREY) + axis for axis in flips)]
     truths, views = [], []
-    for truth, seen in zip(measured.truths_ml, measured.views_ml, strict=True):
+    cases = zip(measured.cases, measured.truths_ml, measured.views_ml, strict=True)
+    for case, truth, seen in cases:
+        if case in measured.partly:
+            continue
         found = [seen[view].get(label, 0.0) for view in chosen]
         if truth.get(label, 0.0) or found[0]:
             truths.append(truth.get(label, 0.0))
@@ -286,7 +306,8 @@ def _write(root: Path, fitted: Calibration, weights_sha256: str) -> None:
     path = root / "configs" / "metadata.json"
     metadata = json.loads(path.read_text(encoding="utf-8"))
     cases, earlier = list(measured.cases), metadata.get("calibration")
-    of_intervals = cases if measured.views_ml else []
+    known = [case for case in cases if case not in measured.partly]
+    of_intervals = known if measured.views_ml else []
     if not measured.views_ml and confidence.factors and isinstance(earlier, dict):
         of_intervals = earlier.get("interval_cases", [])  # its factors stay
     metadata["calibration"] = {

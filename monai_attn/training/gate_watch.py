@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from monai_attn.attention_numbers import gate_numbers
+from monai_attn.data.ignore import IGNORED
 from monai_attn.data.tables import write_table
 from monai_attn.networks.with_attention import WithAttention
 from monai_attn.report.curves import write_gate_curves
@@ -38,6 +39,8 @@ SAID = {
 @dataclass(frozen=True)
 class GateEpoch:
     """What one gate did with the last batch of an epoch; `GateNumbers` says what the numbers are.
+
+    Ignored voxels count in none of them.
 
     Attributes:
         epoch: its number, from 1.
@@ -174,7 +177,9 @@ def _row(epoch: int, level: int, attention: Tensor, labels: Tensor) -> GateEpoch
     # each place of the map stands for the voxels that it covers: no value appears that no gate gave
     full = F.interpolate(attention.float(), size=labels.shape[2:], mode="nearest-exact")
     stored = torch.nan_to_num((full * STEPS).round() + 1, nan=0.0).to(torch.uint8)
-    numbers = gate_numbers(_array(stored), _array(labels.to(torch.int32)))
+    ignored = labels == IGNORED  # counts as if nothing had been looked at there
+    stored, labels = stored.masked_fill(ignored, 0), labels.to(torch.int32).masked_fill(ignored, 0)
+    numbers = gate_numbers(_array(stored), _array(labels))
     return GateEpoch(epoch, level, **{name: getattr(numbers, name) for name in MEASURES})
 
 

@@ -8,6 +8,7 @@ import ignite.distributed as idist
 import torch
 from torch import Tensor, nn
 
+from monai_attn.data.ignore import IGNORED
 from monai_attn.networks.gates import hard_gates
 
 
@@ -34,6 +35,9 @@ class HardAttentionLoss(nn.Module):
         entropy_bonus: what an undecided gate is worth, for each nat.
         budget_weight: what a budget that is missed costs.
         momentum: of the moving average, 0 to 1; near 1 it is long.
+        ignore: the ignore value in the label files, if there is one. A case of which every voxel is ignored
+            then has no part in the second term and in the baseline: its loss of 0 is no success. The third
+            and the fourth term depend on no label.
 
     Raises:
         ValueError: if the network has no hard gate, or momentum is out of range.
@@ -51,6 +55,7 @@ class HardAttentionLoss(nn.Module):
         entropy_bonus: float = 0.0,
         budget_weight: float = 10.0,
         momentum: float = 0.9,
+        ignore: int | None = None,
     ) -> None:
         super().__init__()
         self.gates = hard_gates(network)
@@ -63,6 +68,7 @@ class HardAttentionLoss(nn.Module):
         self.entropy_bonus = entropy_bonus
         self.budget_weight = budget_weight
         self.momentum = momentum
+        self.ignore = ignore
         self.register_buffer("total", torch.zeros(()))
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
@@ -82,11 +88,12 @@ class HardAttentionLoss(nn.Module):
             [self.loss(_case(logits, i), label[i : i + 1]) for i in range(len(label))]
         )
         total = cases.mean()
+        known = 1.0 if self.ignore is None else _any_known(label)
         for gate, draw in zip(self.gates, drawn, strict=True):
             if draw is None or len(draw.selected) != len(label):
                 raise RuntimeError("a hard gate drew nothing for this batch; train in train mode")
             if gate.estimator == "reinforce" and self.steps > 0:
-                advantage = cases.detach() - self.baseline
+                advantage = known * (cases.detach() - self.baseline)
                 total = total + self.score_weight * (advantage * draw.log_probability).mean()
             if gate.budget is not None:
                 selected = draw.selected.mean()
@@ -95,13 +102,20 @@ class HardAttentionLoss(nn.Module):
                 square = missed**2 + 2 * missed * (selected - selected.detach())
                 total = total + self.budget_weight * square
             total = total - self.entropy_bonus / len(drawn) * draw.entropy.mean()
-        self._count(_mean_of_all(cases.mean()))
+        share = 1.0 if isinstance(known, float) else _mean_of_all(known.mean())
+        if share:
+            self._count(_mean_of_all((known * cases).mean()) / share)
         return total
 
     def _count(self, loss: float) -> None:
         """Move the average."""
         self.total.mul_(self.momentum).add_((1 - self.momentum) * loss)
         self.steps += 1
+
+
+def _any_known(label: Tensor) -> Tensor:
+    """For each case (B,) 1 if any of its voxels is known, else 0."""
+    return (label != IGNORED).flatten(1).any(dim=1).float()
 
 
 def _mean_of_all(value: Tensor) -> float:

@@ -79,6 +79,7 @@ def begin(
     split: Split,
     classes: LabelClasses | None,
     weights: tuple[Start, Fit] | None = None,
+    ignore: int | None = None,
 ) -> None:
     """Make the folder of a new training. `run.json` is written last: a folder that has it is complete.
 
@@ -88,6 +89,7 @@ def begin(
         split: its cases.
         classes: chosen; None for those of the bundle.
         weights: that it starts from, and how far they fit its network; copied into the folder.
+        ignore: value of voxels in the label files that count nowhere; None for that of the bundle.
 
     Raises:
         ValueError: if the folder holds anything or cannot be written to, or a setting fits no config.
@@ -98,6 +100,8 @@ def begin(
     if classes:
         values = {str(value): number for value, number in classes.label_map.items()}
         override([train, inference], {"num_classes": len(classes.names), "label_map": values})
+    if ignore is not None:
+        override([train], {"ignore": ignore})
     train["dataset_dir"] = request.data
     train["split"] = {
         "_target_": "monai_attn.data.splits.read_split",

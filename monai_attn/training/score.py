@@ -45,7 +45,7 @@ def score_run(
         names = [case_name(scan) for scan in targets]
     pairs = [*zip(names, targets.values(), labels, strict=True)]
     numbers = opened.label_names
-    scores = evaluate_pairs(pairs, labels=numbers, classes=opened.classes)
+    scores = evaluate_pairs(pairs, labels=numbers, classes=opened.classes, ignore=opened.ignore)
     for suffix in ("json", "csv"):
         write_summary(scores, run / "eval" / f"scores.{suffix}")
     means = summarize(scores)["mean"]

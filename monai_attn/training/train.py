@@ -15,6 +15,7 @@ from torch import nn
 
 from monai_attn.data.datalist import Case
 from monai_attn.data.errors import causes_of, noted_doubts, reason
+from monai_attn.data.ignore import check_ignore, find_ignore
 from monai_attn.data.label_classes import (
     LabelClasses,
     choose_classes,
@@ -78,20 +79,26 @@ def prepare(
     # two of one name are met before hours are spent
     output_paths([Path(case["image"]) for case in split["validation"]], run / "eval")
     declared = declared_labels(data)
+    ignore = find_ignore(train.get("ignore"), data)
     known = mapped_labels(train["num_classes"], train["label_map"])
+    if not request.labels:
+        check_ignore(ignore, known)
     if on_case:
         on_case(len(cases), None)
     checked = check_cases(
         cases,
         allowed=declared if request.labels else known,
+        ignore=ignore,
         on_case=lambda case: on_case(len(cases), case) if on_case else None,
     )
     classes: LabelClasses | None = None
     if request.labels:
-        classes = choose_classes(request.labels, checked.found, declared)
+        classes = choose_classes(request.labels, checked.found, declared, ignore)
+        check_ignore(ignore, classes.label_map)
         network = _check_network({**train, "num_classes": len(classes.names)})
     _check_sizes(split, train["batch_size"], data)
-    begin(run, request, split, classes, (start, _fit(start, network, request)) if start else None)
+    weights = (start, _fit(start, network, request)) if start else None
+    begin(run, request, split, classes, weights, ignore)
     return (
         *noted,
         *checked.doubts,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from monai_attn.calibration import DOUBTFUL, VoxelSample
 from monai_attn.data.grid import Grid, voxel_ml
+from monai_attn.data.ignore import IGNORED
 from monai_attn.data.labels import volumes_ml
 from monai_attn.inference.segment import Segmenter
 from monai_attn.resample import resample_onto
@@ -17,7 +18,7 @@ from monai_attn.scan_grid import Slab
 
 
 class VoxelDraw:
-    """Called with each slab of a case, it draws voxels that a window saw: doubtful ones, and others.
+    """Called with each slab of a case, it draws known voxels that a window saw: doubtful ones, and others.
 
     Each voxel gets a lot from the seed, and those with the lowest lots stay: of each kind every voxel has
     the same chance, however many slabs there are.
@@ -25,12 +26,13 @@ class VoxelDraw:
     Args:
         segmenter: that will segment the case.
         scan: the grid of the case.
-        reference: (X, Y, Z) its labels there.
+        reference: (X, Y, Z) its labels there; a voxel that holds `IGNORED` is not drawn.
         size: how many voxels of each kind stay.
         seed: of the lots.
 
     Attributes:
-        truth_ml: the volume of each label in the reference, in ml.
+        truth_ml: the volume of each label in the reference, in ml; of its known voxels.
+        whole: whether all voxels of the reference are known, so that this is the true volume.
     """
 
     def __init__(
@@ -43,7 +45,9 @@ class VoxelDraw:
     ) -> None:
         self.size = size
         self.lots = np.random.default_rng(seed)
-        self.truth_ml = volumes_ml(reference, voxel_ml(scan.affine))
+        volumes = volumes_ml(reference, voxel_ml(scan.affine))
+        self.whole = volumes.pop(IGNORED, None) is None
+        self.truth_ml = volumes
         shape, affine = segmenter.network_grid(scan)
         matrix = np.linalg.inv(scan.affine) @ affine
         self.reference = resample_onto(
@@ -59,6 +63,7 @@ class VoxelDraw:
         seen = np.ones(len(labels), bool)
         if slab.seen is not None:
             seen = slab.seen.flatten().cpu().numpy()
+        seen = seen & (labels != IGNORED)
         for kind, drawn in self.kinds.items():
             where = np.flatnonzero(seen & (doubtful == kind))
             lots = self.lots.random(len(where), dtype=np.float32)
@@ -75,12 +80,12 @@ class VoxelDraw:
     @property
     def sample(self) -> VoxelSample:
         """What was drawn, each voxel with the number of those it stands for."""
-        kinds = [kind for kind in self.kinds.values() if kind.count]
+        kinds = [*self.kinds.values()]
         return VoxelSample(
             np.concatenate([kind.logits for kind in kinds]),
             np.concatenate([kind.labels for kind in kinds]),
             np.concatenate(
-                [np.full(len(kind.labels), kind.count / len(kind.labels)) for kind in kinds]
+                [np.full(len(kind.labels), kind.count / max(len(kind.labels), 1)) for kind in kinds]
             ),
         )
 

@@ -13,12 +13,13 @@ from monai.bundle import ConfigWorkflow, ckpt_export, onnx_export, verify_net_in
 from bundle_runs import SLICE_BUNDLE, assert_on_the_grid_of, bundle_run, opened
 from monai_attn import DEFAULT_BUNDLE
 from monai_attn.bundle import find_bundle, open_bundle
+from monai_attn.case_checks import CheckLabeld
 from monai_attn.data.cases import find_images
 from monai_attn.data.outputs import output_paths
 from monai_attn.evaluation import evaluate_files
 from monai_attn.inference.batch import segment_files
 from monai_attn.networks.gates import hard_gates
-from monai_attn.transforms import without
+from monai_attn.transforms import IgnoredAsInLabeld, without
 
 BUNDLES = {"3D": DEFAULT_BUNDLE, "2D": SLICE_BUNDLE}
 SCHEMA = Path(__file__).parents[3] / "shared" / "schema" / "meta_schema_20240725.json"
@@ -255,6 +256,25 @@ def test_the_overlays_of_hard_gates_change_gates_and_loss_alone(shipped, overlay
     more = [part["_target_"] for part in hard.get("+train#handlers", [])]
     assert handlers == [part["_target_"] for part in plain["train"]["handlers"]] + more
     assert merged["train"]["handlers"][6]["parts"]["loss"] == "@loss"  # its baseline is saved too
+
+
+@pytest.mark.parametrize("ignore", [None, 9])
+@pytest.mark.parametrize("overlay", [(), ("evaluate",), ("hard",), ("reinforce",), ("locator",)])
+def test_an_ignore_value_reaches_all_that_counts_voxels(shipped, overlay, ignore):
+    if overlay == ("locator",) and not (shipped / "configs" / "locator.json").is_file():
+        pytest.skip("the 2D bundle has no locator")
+    parser = opened(shipped, "train", *overlay)
+    assert parser["ignore"] is None
+    parser["ignore"], parser["device"] = ignore, "cpu"
+    losses = [*parser.get_parsed_content("loss").modules()]
+    said = [loss.ignore for loss in losses if hasattr(loss, "ignore")]
+    assert said == [ignore] * (2 if overlay[:1] in (("hard",), ("reinforce",)) else 1)
+    for part in ("validate",) if overlay == ("evaluate",) else ("train", "validate"):
+        before, after = (
+            parser.get_parsed_content(f"{part}#{p}processing").transforms for p in ("pre", "post")
+        )
+        assert [step.ignore for step in before if isinstance(step, CheckLabeld)] == [ignore]
+        assert isinstance(after[-1], IgnoredAsInLabeld) == (ignore is not None)
 
 
 def test_inference_runs_with_monais_own_inferer(tiny, phantoms):
