@@ -7,6 +7,7 @@ import pytest
 
 from monai_attn.data.label_classes import LabelClasses
 from monai_attn.data.splits import read_split
+from monai_attn.inference.result_checks import Expected, read_expected
 from monai_attn.training.run_folder import Request, begin, go_on, note_scores
 
 
@@ -74,6 +75,40 @@ def test_classes_are_in_the_configs_and_the_metadata(tmp_path, split, request_):
         "2": "liver",
     }
     assert pred["outputs"]["pred"]["num_channels"] == 3
+
+
+EXPECTED = {
+    1: Expected((30.0, 300.0), ((5.0, 15.0),) * 3, 1),
+    2: Expected((0.0, 9.0), ((1.0, 2.0),) * 3, 2, inside=False),
+}
+CLASSES = LabelClasses(("background", "spleen", "kidneys"), {0: 0, 5: 1, 7: 2})
+
+
+def cleaning(run):
+    """What a bundle's inference and evaluation do to labels."""
+    names = ("inference", "evaluate")
+    read = [json.loads((run / "configs" / f"{name}.json").read_text()) for name in names]
+    return [(config["keep_largest"], config["fill_holes"]) for config in read]
+
+
+def test_what_the_cases_hold_is_expected_of_the_labels(tmp_path, split, request_):
+    run = tmp_path / "run"
+    begin(run, request_, split, CLASSES, EXPECTED)
+    assert read_expected(configs(run)[1]["expected"], 3) == EXPECTED
+    assert cleaning(run) == [([1], [])] * 2, "kidneys are two pieces; are they hollow?"
+
+
+def test_the_holes_of_the_templates_classes_are_filled_as_there(tmp_path, split, request_):
+    begin(tmp_path / "run", request_, split, None, {1: EXPECTED[1]})
+    assert cleaning(tmp_path / "run") == [([1], [1])] * 2
+
+
+def test_settings_win_over_what_the_cases_hold(tmp_path, split, request_):
+    settings = {"keep_largest": [], "fill_holes": [1], "expected": {}}
+    run = tmp_path / "run"
+    begin(run, replace(request_, settings=settings), split, CLASSES, EXPECTED)
+    assert cleaning(run) == [([], [1])] * 2
+    assert configs(run)[1]["expected"] == {}
 
 
 @pytest.mark.parametrize("there", ["a file in it", "a file"])

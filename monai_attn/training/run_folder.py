@@ -15,7 +15,7 @@ from __future__ import annotations
 import copy
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,10 +27,12 @@ from monai_attn.bundle import find_bundle
 from monai_attn.data.files import make_writable, written_whole
 from monai_attn.data.label_classes import LabelClasses
 from monai_attn.data.splits import Split, write_split
+from monai_attn.inference.result_checks import Expected
 from monai_attn.training.overrides import Config, override
 
 # overlays: a training is of one of these kinds of gates, and makes no locator
 TEMPLATE_ONLY = ("baseline", "hard", "reinforce", "locator")
+SETTABLE = ("train.json", "inference.json", "evaluate.json")
 RUN, SPLIT = "run.json", "split.json"
 UNCALIBRATED: Config = {"temperature": 1.0, "interval": {}}
 PURPOSE = "Trained by its user; nothing is known of its quality beyond eval/scores.json. Not for patients."
@@ -62,7 +64,13 @@ class Request:
     settings: dict[str, Any] = field(default_factory=dict)
 
 
-def begin(run: Path, request: Request, split: Split, classes: LabelClasses | None) -> None:
+def begin(
+    run: Path,
+    request: Request,
+    split: Split,
+    classes: LabelClasses | None,
+    expected: Mapping[int, Expected] | None = None,
+) -> None:
     """Make the folder of a new training. `run.json` is written last: a folder that has it is complete.
 
     Args:
@@ -70,6 +78,7 @@ def begin(run: Path, request: Request, split: Split, classes: LabelClasses | Non
         request: what was asked for.
         split: its cases.
         classes: chosen; None for those of the bundle.
+        expected: of the labels it will write, by class; nothing by default.
 
     Raises:
         ValueError: if the folder holds anything or cannot be written to, or a setting fits no config.
@@ -88,6 +97,7 @@ def begin(run: Path, request: Request, split: Split, classes: LabelClasses | Non
     train["val_interval"] = min(train["val_interval"], train["epochs"])
     _leave_out_locator(inference)
     inference |= UNCALIBRATED
+    _expect([inference, configs.get("evaluate.json", {})], request, classes, expected or {})
     _describe(configs["metadata.json"], request, split, train, classes)
     template = find_bundle(request.bundle)
     make_writable(run)
@@ -113,7 +123,7 @@ def read_configs(request: Request) -> dict[str, Config]:
     configs = {file.name: _read(file) for file in files}
     if request.overlay:
         _lay_over(configs, folder / f"{request.overlay}.json")
-    override([configs["train.json"], configs["inference.json"]], request.settings)
+    override([configs[name] for name in SETTABLE if name in configs], request.settings)
     return configs
 
 
@@ -182,6 +192,27 @@ def _leave_out_locator(inference: Config) -> None:
         inference["locator"] = None
         inference.pop("locator_def", None)
         inference["displayable_configs"]["focus"] = False
+
+
+def _expect(
+    configs: Sequence[Config],
+    request: Request,
+    classes: LabelClasses | None,
+    expected: Mapping[int, Expected],
+) -> None:
+    """What the training cases say of the labels, in configs that ask for it, unless the request does."""
+    values: Config = {
+        "expected": {str(label): one.content() for label, one in expected.items()},
+        "keep_largest": [label for label, one in expected.items() if one.pieces == 1],
+    }
+    if classes:
+        values["fill_holes"] = []  # what is hollow is not known of them
+    for config in configs:
+        config |= {
+            name: value
+            for name, value in values.items()
+            if name in config and name not in request.settings
+        }
 
 
 def _describe(

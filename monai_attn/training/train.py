@@ -26,6 +26,7 @@ from monai_attn.data.outputs import output_paths
 from monai_attn.data.splits import Split, fold_cases, given_split, read_split, split_cases
 from monai_attn.networks.gates import hard_gates
 from monai_attn.ranks import find_ranks
+from monai_attn.training.expectation import expected_labels, measure_cases
 from monai_attn.training.overrides import Config
 from monai_attn.training.run_folder import SPLIT, Request, begin, check_empty, read_configs
 
@@ -48,7 +49,8 @@ def prepare(
     Args:
         run: the training's folder.
         request: what is asked for.
-        on_case: called with the number of cases before the first is read, and after each.
+        on_case: called with the number of readings before the first, and after each: every case is read,
+            and then the label maps that train once more.
 
     Returns:
         What is doubtful about the cases, a line each.
@@ -68,19 +70,23 @@ def prepare(
     output_paths([Path(case["image"]) for case in split["validation"]], run / "eval")
     declared = declared_labels(data)
     known = mapped_labels(train["num_classes"], train["label_map"])
-    if on_case:
-        on_case(len(cases), None)
-    checked = check_cases(
-        cases,
-        allowed=declared if request.labels else known,
-        on_case=lambda case: on_case(len(cases), case) if on_case else None,
-    )
+    readings = len(cases) + len(split["training"])
+
+    def on_reading(case: Case | None) -> None:
+        if on_case:
+            on_case(readings, case)
+
+    on_reading(None)
+    checked = check_cases(cases, allowed=declared if request.labels else known, on_case=on_reading)
     classes: LabelClasses | None = None
     if request.labels:
         classes = choose_classes(request.labels, checked.found, declared)
     _check_sizes(split, train["batch_size"], data)
-    begin(run, request, split, classes)
-    return (*checked.doubts, *_unlearned(checked, split, classes.label_map if classes else known))
+    mapped = classes.label_map if classes else known
+    measures = measure_cases(split["training"], mapped, on_reading)
+    labels = sorted(set(mapped.values()) - {0})
+    begin(run, request, split, classes, expected_labels(measures, labels))
+    return (*checked.doubts, *_unlearned(checked, split, mapped))
 
 
 def check_processes(run: Path) -> None:
