@@ -25,6 +25,7 @@ from monai_attn.data.label_classes import mapped_labels
 from monai_attn.inference.backends import load_backend
 from monai_attn.inference.inferer import AttentionWindowInferer
 from monai_attn.inference.locator import Locator
+from monai_attn.inference.result_checks import Expected, read_expected
 from monai_attn.inference.segment import Segmenter
 from monai_attn.inference.slices import SliceWindowInferer
 from monai_attn.inference.views import further_views
@@ -220,6 +221,7 @@ def open_bundle(
     network, preprocessing, inferer, postprocessing = parts
     weights = root / "models" / "model.pt"
     confidence = _confidence(root, parser, len(labels), dims)
+    expected = _expected(root, parser, len(labels))
     if not _is_for(weights, metadata):
         confidence = Confidence()
     if uncertainty or interval:
@@ -252,6 +254,7 @@ def open_bundle(
         uncertainty=uncertainty,
         views=further_views(confidence.flip_axes) if interval else (),
         confidence=confidence,
+        expected=expected,
         memory=memory,
         volume=volume,
         series=series,
@@ -298,6 +301,14 @@ def _confidence(root: Path, parser: ConfigParser, classes: int, dims: int) -> Co
             f"{found!r:.80}; what calibrate writes expected: delete both, and run calibrate"
         )
     return own
+
+
+def _expected(root: Path, parser: ConfigParser, classes: int) -> dict[int, Expected]:
+    """What a bundle's config expects of its labels."""
+    try:
+        return read_expected(parser.get("expected", {}), classes)
+    except ValueError as error:
+        raise ValueError(f"{root / 'configs' / 'inference.json'}: {error}") from None
 
 
 def check_confidence(root: Path, metadata: dict[str, Any]) -> None:

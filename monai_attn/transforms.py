@@ -20,6 +20,7 @@ from monai_attn.augmentation import beyond_scans, scan_variation
 from monai_attn.case_checks import CheckKnownd, CheckLabeld, CheckScand
 from monai_attn.data.ignore import IGNORED
 from monai_attn.grid_transforms import LabelsOnScanGridd, NeighbourSlicesd, ResampleRASd
+from monai_attn.label_cleaning import CleanLabelsd
 from monai_attn.monai_io import LabelWriter, MapWriter, VolumeReader
 
 CENTRES = (
@@ -245,9 +246,14 @@ def postprocessing(
     output_dtype: str = "uint8",
     separate_folder: bool = False,
     levels: Sequence[int] = (),
+    keep_largest: Sequence[int] = (),
+    fill_holes: Sequence[int] = (),
+    num_classes: int | None = None,
     ignore: int | None = None,
 ) -> T.Compose:
-    """Labels on the scan's own grid, written as `output_dir/NAME_seg.nii.gz`.
+    """Labels on the scan's own grid, cleaned, and written as `output_dir/NAME_seg.nii.gz`.
+
+    `CleanLabelsd` says what `keep_largest`, `fill_holes` and `num_classes` do.
 
     With the `levels` of a network's gates `pred` is a list of logits and their attention, which is
     written beside the labels as `NAME_attention_LEVEL.nii.gz`. With an `ignore` value the metrics that
@@ -272,5 +278,7 @@ def postprocessing(
         T.SaveImaged(key, output_postfix=key, output_dtype="uint8", writer=MapWriter, **files)
         for key in maps
     ]
+    clean = CleanLabelsd("pred", keep_largest, fill_holes, num_classes)
+    steps = [clean] if clean.keep_largest or clean.fill_holes else []
     known = _metrics_of_known(ignore)
-    return T.Compose([LabelsOnScanGridd("pred", map_keys=maps), *save_maps, save, *known])
+    return T.Compose([LabelsOnScanGridd("pred", map_keys=maps), *steps, *save_maps, save, *known])

@@ -22,13 +22,15 @@ TINY = {
     "spacing": [8.0, 8.0, 8.0],
     "roi_size": [32, 32, 16],
 }
-# The values of the shipped weights say nothing of others.
-UNCALIBRATED = {"temperature": 1.0, "interval": {}}
+# The values of the shipped weights say nothing of others, whose labels may be anything and anywhere.
+UNCALIBRATED = {"temperature": 1.0, "interval": {}, "expected": {"1": {"inside": False}}}
 TINY_SLICES = TINY | {"roi_size": [32, 32]}
 TINY_LOCATOR = {
     "locator_def#channels": [4, 8],
     "locator_def#strides": [2],
     "locator#spacing": [16.0, 16.0, 16.0],
+    "locator#volume_range": [35.0, 320.0],
+    "locator#extent_range": [[55.0, 240.0], [22.0, 113.0], [42.0, 180.0]],
     "displayable_configs#focus": False,
 }
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from monai_attn import DEFAULT_BUNDLE, cli
+from monai_attn.data.phantom import write_phantoms
 
 
 def run(monkeypatch, *arguments):
@@ -113,6 +114,40 @@ def test_attention_lies_on_the_scans_grid(scan, tiny_bundle, tmp_path, monkeypat
         nib.load(tmp_path / k / f"{name}_seg.nii.gz").get_fdata() for k in ("with", "without")
     ]
     np.testing.assert_array_equal(*labels)
+
+
+@pytest.mark.slow  # the shipped weights
+def test_a_scan_that_cuts_the_organ_off_is_to_be_checked(tmp_path, monkeypatch, capsys):
+    """Its volume is that of a part; strict is about scans, and the labels are there to be looked at."""
+    write_phantoms(tmp_path, 1, seed=3, shape=(120, 100, 60), spacing=(3.2, 3.2, 3.2))
+    whole = tmp_path / "imagesTr" / "phantom_0003.nii.gz"
+    nib.save(nib.load(whole).slicer[:, :, :29], tmp_path / "cut.nii.gz")
+    arguments = (
+        "segment",
+        tmp_path / "cut.nii.gz",
+        whole,
+        "-o",
+        tmp_path / "out",
+        "--mode",
+        "full",
+    )
+    assert run(monkeypatch, *arguments) == 0
+    printed = capsys.readouterr()
+    reason = "; pancreas touches the last slice: it may go on beyond the scan"
+    (line,) = [line for line in printed.err.splitlines() if reason in line]
+    assert line.startswith(f"check: {tmp_path}/cut.nii.gz: pancreas 18.")
+    assert "summary.csv: 1 to check, 1 segmented" in printed.out.replace("\n", "")
+    cut, other = json.loads((tmp_path / "out" / "summary.json").read_text())["cases"]
+    assert (cut["status"], other["status"], other["reason"]) == ("check", "segmented", "")
+    assert "expected 35 to 320 ml" + reason in cut["reason"]
+    said = json.loads((tmp_path / "out" / "cut_seg.manifest.json").read_text())
+    assert said["check"] == cut["reason"]
+    (faces,) = [one for one in said["failed_checks"] if one["rule"] == "faces"]
+    assert faces["measured"] == ["last slice"]
+    before = (tmp_path / "out" / "cut_seg.manifest.json").read_bytes()
+    assert run(monkeypatch, *arguments, "--resume", "--strict") == 0
+    assert "summary.csv: 1 to check, 1 kept" in capsys.readouterr().out.replace("\n", "")
+    assert (tmp_path / "out" / "cut_seg.manifest.json").read_bytes() == before
 
 
 def test_entropy_and_intervals_come_with_the_labels_and_are_kept(

@@ -11,6 +11,7 @@ from monai_attn.calibration import Confidence
 from monai_attn.data.cases import find_images
 from monai_attn.data.grid import Grid
 from monai_attn.data.names import manifest_path
+from monai_attn.inference.label_measures import Pieces
 from monai_attn.inference.manifest import (
     Kept,
     check_replaceable,
@@ -19,6 +20,7 @@ from monai_attn.inference.manifest import (
     write_manifest,
 )
 from monai_attn.inference.plan import Plan
+from monai_attn.inference.result_checks import FailedCheck
 from monai_attn.inference.segment import Segmentation
 
 SCAN = Grid((4, 4, 4), np.diag([10.0, 10, 10, 1]), 1, Path("/scans/a.nii.gz"))
@@ -82,6 +84,26 @@ def test_without_a_plan_there_is_no_word_of_windows(tmp_path):
 def test_what_is_complete_and_up_to_date_is_kept(tmp_path):
     target = written(tmp_path, warnings=["thin"])
     assert find_kept(target, SETTINGS, "cd") == Kept({1: 32.0}, "", ("thin",))
+
+
+def test_what_is_to_be_checked_is_said_and_kept(tmp_path):
+    target = tmp_path / "a_seg.nii.gz"
+    target.write_bytes(b"labels")
+    failed = (
+        FailedCheck(1, "volume", 32.0, (35.0, 320.0)),
+        FailedCheck(1, "faces", ("last slice",)),
+    )
+    result = replace(segmentation(), pieces={1: Pieces(4, 2)}, failed_checks=failed)
+    options = {"scan_sha256": "cd", "files": [target], "check": "pancreas 32.0 ml, expected"}
+    write_manifest(target, result, SETTINGS, **options)
+    said = json.loads(manifest_path(target).read_text())
+    assert said["pieces"] == {"1": {"in_all": 4, "sizeable": 2}}
+    assert said["check"] == "pancreas 32.0 ml, expected"
+    assert said["failed_checks"] == [
+        {"label": 1, "rule": "volume", "measured": 32.0, "expected": [35.0, 320.0]},
+        {"label": 1, "rule": "faces", "measured": ["last slice"], "expected": None},
+    ]
+    assert find_kept(target, SETTINGS, "cd").check == "pancreas 32.0 ml, expected"
 
 
 def test_intervals_are_said_and_kept(tmp_path):

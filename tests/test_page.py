@@ -81,6 +81,15 @@ def test_every_case_is_in_the_table_with_its_numbers(out):
     assert [a["href"] for a in shown.having("a")] == ["#cases", "#case-1"]
 
 
+def test_a_case_to_check_says_why_in_the_table_and_above_its_slices(out):
+    why = "pancreas 0.7 ml in 3 pieces, expected 35 to 320 ml"
+    page = report(out, {**write_case(out), "status": "check", "reason": why}, row("b"))
+    assert ("td", {"class": "check"}) in page.tags
+    assert "1 check 1 segmented" in page.words
+    assert page.words.count(why) == 2
+    assert f"Check {why}" in page.words
+
+
 def test_a_folder_in_which_all_failed_has_a_report(out):
     shown = report(out, row("a", status="failed", reason="bad"), row("b", status="failed"))
     assert "2 failed" in shown.words

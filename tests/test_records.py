@@ -53,6 +53,17 @@ def test_a_label_map_with_a_name_of_its_own_is_known_by_its_manifest(out):
     assert record.seconds == 2.0
 
 
+def test_a_case_to_check_is_made_and_says_why(out):
+    said = write_case(out, check="pancreas 0.7 ml, expected 35 to 320 ml", fallback="unsure")
+    record = only(out)
+    assert (record.status, record.made) == ("check", True)
+    assert record.reason == "pancreas 0.7 ml, expected 35 to 320 ml"
+    write_rows(out, {**said, "status": "check", "reason": "as the summary has it"})
+    record = only(out)
+    assert (record.status, record.made, record.mode) == ("check", True, "full")
+    assert record.reason == "as the summary has it"
+
+
 def test_a_manifest_without_its_label_map_is_no_case(out):
     write_case(out)
     (out / "a_seg.nii.gz").unlink()

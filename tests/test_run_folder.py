@@ -9,6 +9,7 @@ import torch
 
 from monai_attn.data.label_classes import LabelClasses
 from monai_attn.data.splits import read_split
+from monai_attn.inference.result_checks import Expected, read_expected
 from monai_attn.training.pretrained import fit_weights, open_start
 from monai_attn.training.run_folder import (
     Request,
@@ -83,6 +84,40 @@ def test_classes_are_in_the_configs_and_the_metadata(tmp_path, split, request_):
         "2": "liver",
     }
     assert pred["outputs"]["pred"]["num_channels"] == 3
+
+
+EXPECTED = {
+    1: Expected((30.0, 300.0), ((5.0, 15.0),) * 3, 1),
+    2: Expected((0.0, 9.0), ((1.0, 2.0),) * 3, 2, inside=False),
+}
+CLASSES = LabelClasses(("background", "spleen", "kidneys"), {0: 0, 5: 1, 7: 2})
+
+
+def cleaning(run):
+    """What a bundle's inference and evaluation do to labels."""
+    names = ("inference", "evaluate")
+    read = [json.loads((run / "configs" / f"{name}.json").read_text()) for name in names]
+    return [(config["keep_largest"], config["fill_holes"]) for config in read]
+
+
+def test_what_the_cases_hold_is_expected_of_the_labels(tmp_path, split, request_):
+    run = tmp_path / "run"
+    begin(run, request_, split, CLASSES, expected=EXPECTED)
+    assert read_expected(configs(run)[1]["expected"], 3) == EXPECTED
+    assert cleaning(run) == [([1], [])] * 2, "kidneys are two pieces; are they hollow?"
+
+
+def test_the_holes_of_the_templates_classes_are_filled_as_there(tmp_path, split, request_):
+    begin(tmp_path / "run", request_, split, None, expected={1: EXPECTED[1]})
+    assert cleaning(tmp_path / "run") == [([1], [1])] * 2
+
+
+def test_settings_win_over_what_the_cases_hold(tmp_path, split, request_):
+    settings = {"keep_largest": [], "fill_holes": [1], "expected": {}}
+    run = tmp_path / "run"
+    begin(run, replace(request_, settings=settings), split, CLASSES, expected=EXPECTED)
+    assert cleaning(run) == [([], [1])] * 2
+    assert configs(run)[1]["expected"] == {}
 
 
 @pytest.mark.parametrize("there", ["a file in it", "a file"])
@@ -258,7 +293,7 @@ def weights(tiny_bundle):
 def test_the_weights_it_starts_from_are_in_the_folder(tmp_path, split, request_, weights):
     run = tmp_path / "run"
     request = replace(request_, pretrained=request_.bundle)
-    begin(run, request, split, None, weights)
+    begin(run, request, split, None, weights=weights)
     original = weights[0].file.read_bytes()
     assert (run / "training" / "pretrained.pt").read_bytes() == original
     record, train = values(run)
@@ -273,7 +308,7 @@ def test_the_weights_it_starts_from_are_in_the_folder(tmp_path, split, request_,
 
 def test_the_next_training_does_not_start_from_them(tmp_path, split, request_, weights):
     first, second = tmp_path / "first", tmp_path / "second"
-    begin(first, replace(request_, pretrained=request_.bundle), split, None, weights)
+    begin(first, replace(request_, pretrained=request_.bundle), split, None, weights=weights)
     begin(second, replace(request_, bundle=str(first)), split, None)
     assert values(second)[1]["pretrained"] is None
     assert "pretrained" not in json.loads((second / "configs" / "metadata.json").read_text())
@@ -283,7 +318,7 @@ def test_the_next_training_does_not_start_from_them(tmp_path, split, request_, w
 def test_weights_that_change_while_they_are_copied_are_refused(tmp_path, split, request_, weights):
     start = replace(weights[0], sha256="0" * 64)
     with pytest.raises(ValueError, match=r"model\.pt: changed while it was read"):
-        begin(tmp_path / "run", request_, split, None, (start, weights[1]))
+        begin(tmp_path / "run", request_, split, None, weights=(start, weights[1]))
     assert not (tmp_path / "run" / "run.json").exists()
 
 

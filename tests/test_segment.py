@@ -12,9 +12,11 @@ from scipy import ndimage
 
 from monai_attn.calibration import Confidence
 from monai_attn.inference import segment as module
-from monai_attn.inference.batch import segment_files
+from monai_attn.inference.batch import CaseResult, segment_files
 from monai_attn.inference.entropy import entropy
 from monai_attn.inference.inferer import AttentionWindowInferer
+from monai_attn.inference.label_measures import Pieces
+from monai_attn.inference.result_checks import Expected, FailedCheck
 from monai_attn.inference.segment import Segmenter
 from monai_attn.inference.views import View
 from monai_attn.transforms import postprocessing, preprocessing
@@ -133,6 +135,79 @@ def test_an_outlook_counts_the_scan_once(scan, monkeypatch):
     outlook = ours.outlook(scan)
     assert outlook.memory == 10**6 + ours._need(outlook.scan, outlook.plan)
     assert outlook.plan.total == len(outlook.plan.windows) > 4
+
+
+# --- cleaned and checked
+
+
+@pytest.fixture
+def untidy(tmp_path):
+    """A block of 7 voxels along each side with a hole of 3, a smaller one, and one at the last slice."""
+    data = np.random.default_rng(0).integers(0, 9, (24, 20, 18)).astype(np.int16)
+    data[2:9, 2:9, 2:9] = 100
+    data[4:7, 4:7, 4:7] = 5
+    data[14:19, 12:17, 2:7] = 100
+    data[16:20, 2:6, 15:18] = 100
+    path = tmp_path / "untidy.nii.gz"
+    nib.save(nib.Nifti1Image(data, np.diag([3.0, 3, 3, 1])), path)
+    return path
+
+
+INFERERS = {
+    "slabs": AttentionWindowInferer((8, 8, 8), overlap=0.5, mode="gaussian"),
+    "whole": None,
+}
+CLEAN = postprocessing("unused", keep_largest=[1], fill_holes=[1], num_classes=2)
+
+
+@pytest.mark.parametrize("inferer", INFERERS.values(), ids=INFERERS.keys())
+def test_labels_are_cleaned_slab_by_slab_as_a_whole(untidy, inferer):
+    raw, made = (segmenter(inferer=inferer, after=after)(untidy) for after in (None, CLEAN))
+    expected = np.zeros(raw.labels.shape, bool)
+    expected[2:9, 2:9, 2:9] = True
+    assert ((raw.labels == 1) & ~expected).sum() > 100
+    assert np.array_equal(made.labels == 1, expected)
+    assert made.volumes_ml == {1: pytest.approx(343 * 0.027)}
+    assert made.pieces == raw.pieces == {1: Pieces(3, 3)}, "before the others were dropped"
+
+
+def test_views_are_cleaned_as_the_plain_one(untidy):
+    ours = segmenter(inferer=INFERERS["slabs"], after=CLEAN)
+    result = replace(ours, views=(View(flip=(0,)), View()))(untidy)
+    assert [view[1] for view in result.views_ml] == [pytest.approx(343 * 0.027)] * 3
+
+
+def test_maps_are_left_as_they_are(untidy):
+    plain, clean = (
+        replace(segmenter(inferer=INFERERS["slabs"], after=after), uncertainty=True)(untidy)
+        for after in (None, CLEAN)
+    )
+    np.testing.assert_array_equal(plain.entropy, clean.entropy)
+    assert (plain.labels != clean.labels).any()
+
+
+@pytest.mark.parametrize("inferer", INFERERS.values(), ids=INFERERS.keys())
+def test_what_is_written_is_checked_and_the_pieces_before(untidy, inferer):
+    expected = {1: Expected((1.0, 5.0), ((1.0, 30.0),) * 3, 2)}
+    made = replace(segmenter(inferer=inferer, after=CLEAN), expected=expected)(untidy)
+    assert made.failed_checks == (
+        FailedCheck(1, "volume", 9.261, (1.0, 5.0)),
+        FailedCheck(1, "pieces", 3, 2),
+    )
+    raw = segmenter(inferer=inferer)(untidy)
+    assert raw.failed_checks == (FailedCheck(1, "faces", ("last slice",)),)
+
+
+def test_a_case_to_check_is_written_and_kept(untidy, tmp_path):
+    ours = replace(segmenter(after=CLEAN), expected={1: Expected((20.0, 50.0))})
+    targets = {untidy: tmp_path / "out" / "a.nii.gz"}
+    settings = {"labels": {"1": "organ"}}
+    for resume in (False, True):
+        (result,) = segment_files(ours, targets, settings=settings, resume=resume)
+        assert (result.status, result.kept) == ("check", resume)
+        assert result.check == "organ 9.3 ml, expected 20 to 50 ml"
+    assert CaseResult.unpacked(result.packed()) == result
+    assert targets[untidy].exists()
 
 
 # --- how sure it is

@@ -52,6 +52,20 @@ def test_every_case_with_its_status_its_volumes_and_its_reason(tmp_path):
     assert table[0]["warnings"] == "a: thin | a: tilted"
 
 
+def test_a_case_to_check_has_its_reason_once(tmp_path):
+    """What the locator made of the same scan would say it twice."""
+    cases = targets(tmp_path, "a")
+    ((a, at),) = cases.items()
+    small, unsure = "pancreas 0.7 ml, expected 35 to 320 ml", "the locator's volume of 1 ml is not"
+    with Summary(tmp_path, cases, NAMES, SETTINGS) as summary:
+        summary.add(CaseResult(a, at, {1: 0.7}, fallback=unsure, check=small))
+    content, (line,) = rows(tmp_path)
+    assert content["counts"] == {"check": 1}
+    assert (line["reason"], line["labels"]) == (small, "a_seg.nii.gz")
+    with Summary(tmp_path, cases, NAMES, SETTINGS, resume=True):
+        assert rows(tmp_path)[1][0]["status"] == "check", "it was made, and need not be made again"
+
+
 def test_an_interval_has_two_columns_where_there_is_one(tmp_path):
     cases = targets(tmp_path, "a", "b")
     (a, at), (b, bt) = cases.items()
@@ -150,3 +164,6 @@ def test_the_status_of_a_case():
     assert CaseResult(path, path).status == "segmented"
     assert CaseResult(path, path, kept=True).status == "kept"
     assert CaseResult(path, path, error="bad").status == "failed"
+    assert CaseResult(path, path, check="small").status == "check"
+    assert CaseResult(path, path, check="small", kept=True).status == "check"
+    assert CaseResult(path, path, check="small", error="bad").status == "failed"

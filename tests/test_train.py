@@ -90,6 +90,21 @@ def test_the_run_is_calibrated_on_its_validation_cases(trained):
     assert inference["interval"]["factors"] == {}, "those of the template are of other weights"
 
 
+def test_the_run_expects_what_its_training_cases_hold(trained):
+    run, _ = trained
+    volumes = []
+    for case in read_split(run / "split.json")["training"]:
+        label = nib.load(case["label"])
+        voxel = abs(np.linalg.det(label.affine[:3, :3])) / 1000
+        volumes.append(np.count_nonzero(label.dataobj) * voxel)
+    inference = json.loads((run / "configs" / "inference.json").read_text())
+    expected = inference["expected"]["1"]
+    assert expected["volume_ml"] == pytest.approx([min(volumes) / 2, max(volumes) * 2], abs=0.001)
+    assert len(expected["extent_mm"]) == 3
+    assert (expected["pieces"], expected["inside"]) == (1, True)
+    assert (inference["keep_largest"], inference["fill_holes"]) == ([1], [])
+
+
 def test_best_and_last_are_there_and_the_cache_is_not(trained):
     run, _ = trained
     state = torch.load(run / "training" / "last.pt", weights_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from hashlib import sha256
 from pathlib import Path
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from monai_attn.bundle import Bundle
     from monai_attn.inference.batch import CaseResult
     from monai_attn.team import Team
+
+
+LOOK = "look at the labels or the report before you use them"
 
 
 def segment(
@@ -180,10 +183,12 @@ def _segment(
                 summary.add(result)
             for warning in result.warnings:
                 complain("warning", warning)
-            if result.fallback:
+            if result.fallback and not result.check:
                 complain("warning", f"{result.scan}: full mode: {result.fallback}")
             if result.error:
                 complain("error", result.error)
+            elif result.check:
+                complain("check", f"{result.scan}: {result.check}; {LOOK}")
             elif not result.volumes_ml:
                 complain("note", f"{result.scan}: nothing was found; look at the scan")
     ordered = [results[scan] for scan in targets if scan in results]
@@ -193,7 +198,10 @@ def _segment(
         if opened.segmenter.views:
             out.print(_basis(opened), soft_wrap=True)
     if folder:
-        said = ", ".join(f"{count} {status}" for status, count in counts.items())
+        said = ", ".join(
+            f"{count} {'to check' if status == 'check' else status}"
+            for status, count in counts.items()
+        )
         out.print(f"summary: {folder / CSV}: {said}", highlight=False, soft_wrap=True)
     return counts["failed"]
 
@@ -216,13 +224,18 @@ def _basis(opened: Bundle) -> str:
     return said
 
 
-def _table(results: Iterable[CaseResult], names: Mapping[int, str]) -> Table:
+def _table(results: Sequence[CaseResult], names: Mapping[int, str]) -> Table:
     table = Table("case", *[f"{name} (ml)" for name in names.values()])
+    if to_check := any(result.check for result in results):
+        table.add_column("status")
     table.add_column("labels", overflow="fold")  # a path that is cut short leads nowhere
     for result in results:
         if not result.error:
             volumes = [_volume(result, label) for label in names]
-            table.add_row(escape(shown(result.name)), *volumes, escape(shown(result.target)))
+            status = [result.status] if to_check else []
+            table.add_row(
+                escape(shown(result.name)), *volumes, *status, escape(shown(result.target))
+            )
     return table
 
 

@@ -155,7 +155,8 @@ def in_classes(labels: NDArray[np.integer], classes: Mapping[int, int]) -> NDArr
         labels: of any shape.
         classes: value to class, from 0 on.
     """
-    found = np.zeros(labels.shape, np.uint8 if max(classes.values(), default=0) < 256 else np.int32)
+    kind = np.uint8 if max(classes.values(), default=0) < 256 else np.int32
+    found = np.zeros_like(labels, kind)
     for value, number in classes.items():
         found[labels == value] = number
     return found

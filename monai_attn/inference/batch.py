@@ -27,6 +27,7 @@ from monai_attn.dicom_seg import check_installed, write_dicom_seg
 from monai_attn.dicom_seg import check_replaceable as check_dicom_seg
 from monai_attn.inference.manifest import check_replaceable as check_manifest
 from monai_attn.inference.manifest import find_kept, manifest_begun, write_manifest
+from monai_attn.inference.result_checks import check_words
 from monai_attn.inference.segment import OnWindow, Segmentation, Segmenter
 
 Case = tuple[Path, Path]  # a scan, and where its labels go
@@ -48,6 +49,7 @@ class CaseResult:
         kept: whether the label map was there, whole and up to date, and was left as it was.
         seconds: how long it took.
         intervals_ml: the lowest and the highest plausible volume of each label, if they were asked for.
+        check: what is not as expected of its labels, in one line, or empty.
     """
 
     scan: Path
@@ -59,6 +61,7 @@ class CaseResult:
     kept: bool = False
     seconds: float = 0.0
     intervals_ml: dict[int, tuple[float, float]] = field(default_factory=dict)
+    check: str = ""
 
     @property
     def name(self) -> str:
@@ -68,7 +71,9 @@ class CaseResult:
     @property
     def status(self) -> str:
         """What became of it, in a word."""
-        return "failed" if self.error else "kept" if self.kept else "segmented"
+        if self.error:
+            return "failed"
+        return "check" if self.check else "kept" if self.kept else "segmented"
 
     def packed(self) -> str:
         """The result as JSON, for another rank."""
@@ -115,7 +120,7 @@ def segment_files(
         on_window: as for `Segmenter`.
         settings: what the manifests say of the bundle, the backend and the options.
         resume: keep a label map that was made of the same scan with the same settings, and is unharmed.
-        strict: refuse a scan about which anything is doubtful.
+        strict: refuse a scan about which anything is doubtful. Labels that are to be checked are no reason.
         dicom_seg: the names of the labels, to write them as DICOM SEG too; for DICOM series alone.
         take: which of the cases are this process's, and when; all of them by default.
     """
@@ -178,23 +183,34 @@ class _Run:
                 kept.warnings,
                 kept=True,
                 intervals_ml=kept.intervals_ml,
+                check=kept.check,
             )
         made = self.segmenter(scan, self.on_window)
         volumes = {label: round(ml, 3) for label, ml in made.volumes_ml.items()}
+        names = {int(label): name for label, name in self.settings.get("labels", {}).items()}
+        check = check_words(made.failed_checks, names)
         start = time.perf_counter()
         # alone, or files of another run could come under this one's manifest
         with alone_in(target.parent), manifest_begun(target, scan):
             files = list(self._write(scan, target, made))
             made.seconds["write"] = time.perf_counter() - start
             write_manifest(
-                target, made, self.settings, scan_sha256=digest, files=files, warnings=doubts
+                target,
+                made,
+                self.settings,
+                scan_sha256=digest,
+                files=files,
+                warnings=doubts,
+                check=check,
             )
         fallback = made.plan.fallback if made.plan else ""
         intervals = {
             label: (round(low, 3), round(high, 3))
             for label, (low, high) in made.intervals_ml.items()
         }
-        return CaseResult(scan, target, volumes, fallback, tuple(doubts), intervals_ml=intervals)
+        return CaseResult(
+            scan, target, volumes, fallback, tuple(doubts), intervals_ml=intervals, check=check
+        )
 
     def _check(self, scan: Path, target: Path) -> None:
         """See that what is to be written can be, before the work."""

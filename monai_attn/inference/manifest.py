@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,14 @@ class Kept:
         fallback: why a run in focus mode became a full one, or empty.
         warnings: what was doubtful about the scan.
         intervals_ml: the lowest and the highest plausible volume of each label, if they were asked for.
+        check: what is not as expected of it, or empty.
     """
 
     volumes_ml: dict[int, float]
     fallback: str
     warnings: tuple[str, ...]
     intervals_ml: dict[int, tuple[float, float]] = field(default_factory=dict)
+    check: str = ""
 
 
 def write_manifest(
@@ -42,6 +44,7 @@ def write_manifest(
     scan_sha256: str,
     files: Iterable[Path],
     warnings: Iterable[str] = (),
+    check: str = "",
 ) -> Path:
     """Write the manifest of a label map, whole or not at all.
 
@@ -52,6 +55,7 @@ def write_manifest(
         scan_sha256: of what was segmented.
         files: the label map and what was written beside it.
         warnings: what is doubtful about the scan.
+        check: what is not as expected of the labels, in one line.
     """
     content = {
         "scan": str(result.scan.path.absolute()),
@@ -62,6 +66,9 @@ def write_manifest(
         "volumes_ml": {str(label): round(ml, 3) for label, ml in result.volumes_ml.items()},
         **({"attention": _attention(result)} if result.attention else {}),
         **_confidence(result),
+        "pieces": {str(label): asdict(pieces) for label, pieces in result.pieces.items()},
+        "check": check,
+        "failed_checks": [asdict(one) for one in result.failed_checks],
         "warnings": list(warnings),
         "seconds": {stage: round(value, 3) for stage, value in result.seconds.items()},
     }
@@ -150,7 +157,7 @@ def find_kept(target: Path, settings: Mapping[str, Any], scan_sha256: str) -> Ke
             for label, (low, high) in content.get("confidence", {}).get("intervals_ml", {}).items()
         }
         fallback, warnings = str(content.get("fallback", "")), tuple(content["warnings"])
-        kept = Kept(volumes, fallback, warnings, intervals)
+        kept = Kept(volumes, fallback, warnings, intervals, str(content.get("check", "")))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None  # there is none, or it is damaged
     return kept if same else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,12 +20,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from monai_attn.calibration import Confidence
+from monai_attn.data.components import Box
 from monai_attn.data.grid import Grid, same_grid, voxel_ml
 from monai_attn.data.labels import volumes_ml
 from monai_attn.data.volume import read_grid, read_volume
 from monai_attn.grid_transforms import LabelsOnScanGridd, ResampleRASd, ras_grid
 from monai_attn.inference.entropy import with_entropy
 from monai_attn.inference.inferer import AttentionWindowInferer
+from monai_attn.inference.label_measures import (
+    Pieces,
+    content_box,
+    count_pieces,
+    measure_labels,
+)
 from monai_attn.inference.locator import Locator
 from monai_attn.inference.plan import (
     Plan,
@@ -34,6 +41,7 @@ from monai_attn.inference.plan import (
     memory_need,
     used_memory,
 )
+from monai_attn.inference.result_checks import Expected, FailedCheck, failed_checks
 from monai_attn.inference.views import View
 from monai_attn.inference.windows import window_grid
 from monai_attn.intervals import interval
@@ -62,6 +70,8 @@ class Segmentation:
         entropy: (X, Y, Z) of the probabilities, if the segmenter was asked for it, stored as attention is.
         views_ml: the volume in ml of each label in each view, the plain one first, if there are several.
         confidence: what intervals and entropy rest on.
+        pieces: the components of each label before the bundle's postprocessing dropped some.
+        failed_checks: what is not as expected of the labels.
     """
 
     scan: Grid
@@ -72,6 +82,8 @@ class Segmentation:
     entropy: NDArray[np.uint8] | None = None
     views_ml: tuple[dict[int, float], ...] = ()
     confidence: Confidence = field(default_factory=Confidence)
+    pieces: dict[int, Pieces] = field(default_factory=dict)
+    failed_checks: tuple[FailedCheck, ...] = ()
 
     @property
     def intervals_ml(self) -> dict[int, tuple[float, float]]:
@@ -115,8 +127,8 @@ class Segmenter:
     Args:
         preprocessing: from `image` to the network's input; transforms that load are left out, since
             `read_volume` reads and checks the scan.
-        inferer: any MONAI inferer. With `AttentionWindowInferer` and `LabelsOnScanGridd` labels are made
-            slab by slab, so that memory follows the slab.
+        inferer: any MONAI inferer. With `AttentionWindowInferer` and postprocessing that begins with
+            `LabelsOnScanGridd` labels are made slab by slab, so that memory follows the slab.
         network: any callable from (B, C, *roi) to logits; or to a tuple of logits and an attention map
             for each of `levels`.
         postprocessing: from logits under `pred` to labels on the scan's grid; transforms that save are
@@ -127,6 +139,7 @@ class Segmenter:
         uncertainty: whether the entropy of the probabilities is wanted.
         views: beside the plain one; each takes as long again.
         confidence: what calibration found of the network.
+        expected: what is expected of each label.
         memory: bytes the whole process may hold; by default what the machine has, or of that an equal
             share for each rank that torchrun started on it.
         volume: which volume of a scan that holds several, from 0.
@@ -143,6 +156,7 @@ class Segmenter:
     uncertainty: bool = False
     views: tuple[View, ...] = ()
     confidence: Confidence = field(default_factory=Confidence)
+    expected: Mapping[int, Expected] = field(default_factory=dict)
     memory: int | None = None
     volume: int | None = None
     series: str | None = None
@@ -162,7 +176,7 @@ class Segmenter:
                 there is, or its labels do not return to its grid.
         """
         clock = _Clock()
-        scan, data = self._prepare(path, clock)
+        scan, data, content = self._prepare(path, clock)
         image = data["image"]
         with torch.inference_mode():
             plan = None
@@ -172,17 +186,31 @@ class Segmenter:
             network = self._counted(image, plan, clock, on_window)
             with clock("labels"):
                 maps: list[NDArray[np.uint8]] = []
-                labels = self._labels(data, plan, network, maps, on_slab)
+                raw = self._labels(data, plan, network, maps, on_slab)
+                pieces = count_pieces(raw[0].cpu().numpy())
+                labels = self._cleaned(raw, data)
                 if labels is None or labels.shape != scan.shape:
                     raise ValueError(
                         f"{path}: the bundle's postprocessing does not return to the scan's grid"
                     )
+                failed = failed_checks(
+                    measure_labels(labels, scan.affine, content), self.expected, pieces
+                )
                 views = self._views_ml(data, plan, network, scan, labels)
         clock.seconds["labels"] -= clock.seconds["network"]
         entropy = maps.pop() if self.uncertainty else None
         attention = dict(zip(self.levels, maps, strict=True))
         return Segmentation(
-            scan, labels, attention, plan, clock.seconds, entropy, views, self.confidence
+            scan,
+            labels,
+            attention,
+            plan,
+            clock.seconds,
+            entropy,
+            views,
+            self.confidence,
+            pieces,
+            failed,
         )
 
     def check(self, path: str | Path) -> Grid:
@@ -202,7 +230,7 @@ class Segmenter:
         if not isinstance(self.inferer, AttentionWindowInferer):
             raise ValueError(f"{path}: the bundle's inferer makes no plan; run it to see")
         held = used_memory()
-        scan, data = self._prepare(path, _Clock())
+        scan, data, _ = self._prepare(path, _Clock())
         image = data["image"]
         with torch.inference_mode():
             plan = self._plan(scan, image)
@@ -234,11 +262,15 @@ class Segmenter:
         """The bytes that are kept for each voxel of the scan: labels, those of a view, maps."""
         return 1 + bool(self.views) + len(self.levels) + self.uncertainty
 
-    def _prepare(self, path: str | Path, clock: _Clock) -> tuple[Grid, dict[str, Any]]:
-        """The scan's grid, and the network's input under `image`; the scan's voxels are let go."""
+    def _prepare(self, path: str | Path, clock: _Clock) -> tuple[Grid, dict[str, Any], Box]:
+        """The scan's grid, the network's input under `image`, and the box of the scan that is no padding.
+
+        The scan's voxels are let go.
+        """
         self._check_memory(path)
         with clock("read"):
             scan = read_volume(path, volume=self.volume, series=self.series)
+            content = content_box(scan.data)
         with clock("prepare"):
             prepare = without(self.preprocessing, "LoadImage")
             image = as_tensor(scan)
@@ -246,7 +278,7 @@ class Segmenter:
                 image = image.pin_memory().to(self.device, non_blocking=True)
             data = prepare({"image": image})
             data["image"] = data["image"].to(self.device)
-        return scan.grid, data
+        return scan.grid, data, content
 
     def _check_memory(self, path: str | Path) -> None:
         """Refuse a scan that would not fit, from its header alone."""
@@ -303,6 +335,13 @@ class Segmenter:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
+    @property
+    def _steps(self) -> tuple[list[Any], list[Any]]:
+        """The postprocessing up to labels on the scan's grid, and what cleans them."""
+        steps = [*without(self.postprocessing, "SaveImage").transforms]
+        first = 1 if steps and isinstance(steps[0], LabelsOnScanGridd) else len(steps)
+        return steps[:first], steps[first:]
+
     def _labels(
         self,
         data: dict[str, Any],
@@ -310,32 +349,38 @@ class Segmenter:
         network: Callable[[Tensor], Any],
         maps: list[NDArray[np.uint8]] | None = None,
         on_slab: OnSlab | None = None,
-    ) -> NDArray[np.integer] | None:
-        """The labels (X, Y, Z) on the scan's grid, or None if they are on another; and the maps."""
+    ) -> MetaTensor:
+        """The labels (1, X, Y, Z) as the network gives them, before they are cleaned; and the maps."""
         image = data["image"]
-        steps = without(self.postprocessing, "SaveImage").transforms
-        slabwise = len(steps) == 1 and isinstance(steps[0], LabelsOnScanGridd)
-        if plan is not None and slabwise:
+        steps, _ = self._steps
+        if plan is not None and len(steps) == 1 and isinstance(steps[0], LabelsOnScanGridd):
             slabs = _finite(self.inferer.slabs(_plain(image), network, plan))
             if on_slab:
                 slabs = _shown(slabs, on_slab)
-            if maps is None or not (self.levels or self.uncertainty):
-                return steps[0].labels(slabs, image, plan.axis)
-            if self.uncertainty:
+            wanted = maps if self.levels or self.uncertainty else None
+            if wanted is not None and self.uncertainty:
                 slabs = with_entropy(slabs, self.confidence.temperature)
-            return steps[0].labels(slabs, image, plan.axis, maps)
+            labels = torch.from_numpy(steps[0].labels(slabs, image, plan.axis, wanted))
+            return MetaTensor(labels[None], affine=image.meta["original_affine"])
         if self.levels or self.uncertainty or on_slab:
             raise ValueError(
                 "the bundle's inferer and postprocessing do not keep maps and logits; "
                 "use AttentionWindowInferer and LabelsOnScanGridd"
             )
-        data["pred"] = self.inferer(image[None], network)[0]
-        _check_finite(data["pred"])
-        labels = Compose(steps)(data)["pred"]
+        pred = self.inferer(image[None], network)[0]
+        _check_finite(pred)
+        return Compose(steps)({**data, "pred": pred})["pred"]
+
+    def _cleaned(self, labels: MetaTensor, data: dict[str, Any]) -> NDArray[np.integer] | None:
+        """The labels (X, Y, Z) as they are written, or None if they are not on the scan's grid."""
+        _, steps = self._steps
+        labels = Compose(steps)({**data, "pred": labels})["pred"]
+        image = data["image"]
         shape, affine = image.meta["spatial_shape"], image.meta["original_affine"]
         if not same_grid(tuple(shape), np.asarray(labels.affine), np.asarray(affine)):
             return None
-        return labels[0].cpu().numpy().astype(np.uint16)
+        found = labels[0].cpu().numpy()
+        return found if found.dtype == np.uint8 else found.astype(np.uint16)
 
     def _views_ml(
         self,
@@ -348,7 +393,7 @@ class Segmenter:
         """The volumes of each view, the plain one first; none where there is no other."""
         found = [volumes_ml(plain, voxel_ml(scan.affine))] if self.views else []
         for view in self.views:
-            labels = self._labels(dict(data), plan, view(network))
+            labels = self._cleaned(self._labels(data, plan, view(network)), data)
             found.append(volumes_ml(labels, voxel_ml(scan.affine)) if labels is not None else {})
         return tuple(found)
 

@@ -19,7 +19,7 @@ from monai_attn.inference.batch import CaseResult
 JSON, CSV = "summary.json", "summary.csv"
 PAUSE = 20  # times as long as writing took, until it is written again
 HEAD = ("case", "status", "scan", "labels")
-MADE = ("segmented", "kept")
+MADE = ("segmented", "check", "kept")
 TYPED = ("volumes_ml", "intervals_ml", "warnings")
 Row = dict[str, Any]
 
@@ -88,7 +88,10 @@ class Summary:
         row["seconds"] = round(result.seconds, 2)
         row["warnings"] = list(result.warnings)
         nothing = "" if result.volumes_ml else "nothing was found"
-        row["reason"] = result.error or ", ".join(filter(None, [result.fallback, nothing]))
+        # where labels are to be checked, a locator that was unsure of the same scan adds nothing
+        row["reason"] = (
+            result.error or result.check or ", ".join(filter(None, [result.fallback, nothing]))
+        )
         self.rows[result.target.name] = row
         if time.monotonic() >= self.due:
             self._write()

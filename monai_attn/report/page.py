@@ -234,6 +234,7 @@ def _cases(
             "name": record.name,
             "open": done == 1,
             "chips": _chips(record),
+            "check": record.reason if record.status == "check" else "",
             "warnings": [without_scan(line, record) for line in record.warnings],
             "notes": notes,
             "tables": [*case_tables(record, scores[file])],
@@ -303,7 +304,8 @@ def _chips(record: Record) -> list[str]:
         for name, ml in record.volumes_ml.items()
     ]
     windows = f"{record.mode}, {record.windows} windows" if record.windows else record.mode
-    return [*volumes, *filter(None, [windows, record.reason])]
+    reason = "to check" if record.status == "check" else record.reason
+    return [*volumes, *filter(None, [windows, reason])]
 
 
 # --- words

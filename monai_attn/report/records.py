@@ -18,7 +18,7 @@ from monai_attn.data.names import LABELS, case_name, manifest_path
 
 SUMMARY = "summary.json"
 MANIFEST = ".manifest.json"
-MADE = ("segmented", "kept")  # the cases that have a label map of this run
+MADE = ("segmented", "check", "kept")  # the cases that have a label map of this run
 DAMAGED = (OSError, ValueError, TypeError, AttributeError, RecursionError)
 MOST_DIGITS = 18  # of a label's number: 64 bits
 Json = dict[str, Any]
@@ -30,13 +30,13 @@ class Record:
 
     Attributes:
         name: of the case.
-        status: `segmented`, `kept`, `failed` or `not run`.
+        status: `segmented`, `check`, `kept`, `failed` or `not run`.
         labels: its label map, which is there if it was made.
         scan: what was segmented, as far as that is known.
         volumes_ml: the volume of each label by its name.
         seconds: how long it took.
         warnings: what is doubtful about the scan.
-        reason: why it failed, why all windows ran, or that nothing was found.
+        reason: why it failed, what is to be checked, why all windows ran, or that nothing was found.
         manifest: how the label map was made; empty without one.
         fault: what is wrong with the manifest, in one line.
     """
@@ -256,16 +256,16 @@ def _of_manifest(target: Path) -> Record:
     names = label_names(_dict(manifest.get("settings")))
     found = _numbers(manifest.get("volumes_ml"))
     volumes = {name: found.pop(str(label), 0.0) for label, name in names.items()}
-    warnings = manifest.get("warnings")
+    warnings, check = manifest.get("warnings"), _text(manifest.get("check"))
     return Record(
         name=case_name(scan) if scan else case_name(target),
-        status="segmented",
+        status="check" if check else "segmented",
         labels=target,
         scan=Path(scan) if scan else None,
         volumes_ml=volumes | {f"label {label}": ml for label, ml in found.items()},
         seconds=sum(_numbers(manifest.get("seconds")).values()) or None,
         warnings=tuple(map(str, warnings)) if isinstance(warnings, list) else (),
-        reason=_text(manifest.get("fallback")),
+        reason=check or _text(manifest.get("fallback")),
         manifest=manifest,
         fault=fault,
     )

@@ -35,6 +35,7 @@ class WeightAverage:
         if steps < 0:
             raise ValueError(f"steps (={steps}) must be 0 or more")
         self.handler: EMAHandler | None = None
+        self._warm_up: Any = None
         if steps:
             momentum = 1 / (steps + 1)
             self.handler = EMAHandler(
@@ -50,16 +51,17 @@ class WeightAverage:
         """Average after each step of a trainer."""
         if self.handler:
             self.handler.attach(engine, event=Events.ITERATION_COMPLETED)
+            self._warm_up = self.handler.momentum_scheduler
 
     def state_dict(self) -> dict[str, Any]:
         """The average, and how closely it follows."""
         if not self.handler:
             return {}
         weights = self.handler.ema_model.state_dict()
-        return {"weights": weights, "updates": self.handler.momentum_scheduler.event_index}
+        return {"weights": weights, "updates": self._warm_up.event_index}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from an average; after `attach`."""
         if self.handler:
             self.handler.ema_model.load_state_dict(state["weights"])
-            self.handler.momentum_scheduler.event_index = int(state["updates"])
+            self._warm_up.event_index = int(state["updates"])

@@ -17,7 +17,7 @@ import copy
 import json
 import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from monai_attn.bundle import find_bundle
 from monai_attn.data.files import make_writable, sha256_of, written_whole
 from monai_attn.data.label_classes import LabelClasses
 from monai_attn.data.splits import FOLDS, Split, write_split
+from monai_attn.inference.result_checks import Expected
 from monai_attn.training.checkpoints import read_state
 from monai_attn.training.overrides import Config, override
 from monai_attn.training.pretrained import MODEL, Fit, Start
@@ -39,6 +40,7 @@ RUN, SPLIT, TRAINING = "run.json", "split.json", "training"
 PRETRAINED = f"{TRAINING}/pretrained.pt"
 RECORDS = ("weights", "extended")  # entries of run.json besides the request
 COSINE, MONAI_COSINE = "monai_attn.training.schedule.WarmupCosine", "WarmupCosineSchedule"
+SETTABLE = ("train.json", "inference.json", "evaluate.json")
 UNCALIBRATED: Config = {"temperature": 1.0, "interval": {}}
 PURPOSE = "Trained by its user; nothing is known of its quality beyond eval/scores.json. Not for patients."
 
@@ -78,8 +80,10 @@ def begin(
     request: Request,
     split: Split,
     classes: LabelClasses | None,
+    *,
     weights: tuple[Start, Fit] | None = None,
     ignore: int | None = None,
+    expected: Mapping[int, Expected] | None = None,
 ) -> None:
     """Make the folder of a new training. `run.json` is written last: a folder that has it is complete.
 
@@ -90,6 +94,7 @@ def begin(
         classes: chosen; None for those of the bundle.
         weights: that it starts from, and how far they fit its network; copied into the folder.
         ignore: value of voxels in the label files that count nowhere; None for that of the bundle.
+        expected: of the labels it will write, by class; nothing by default.
 
     Raises:
         ValueError: if the folder holds anything or cannot be written to, or a setting fits no config.
@@ -110,6 +115,7 @@ def begin(
     train["val_interval"] = min(train["val_interval"], train["epochs"])
     _leave_out_locator(inference)
     inference |= UNCALIBRATED
+    _expect([inference, configs.get("evaluate.json", {})], request, classes, expected or {})
     if "pretrained" in train:
         train["pretrained"] = f"$@bundle_root + '/{PRETRAINED}'" if weights else None
     start = weights[0] if weights else None
@@ -140,7 +146,7 @@ def read_configs(request: Request) -> dict[str, Config]:
     configs = {file.name: _read(file) for file in files}
     if request.overlay:
         _lay_over(configs, folder / f"{request.overlay}.json")
-    override([configs["train.json"], configs["inference.json"]], request.settings)
+    override([configs[name] for name in SETTABLE if name in configs], request.settings)
     return configs
 
 
@@ -299,6 +305,27 @@ def _leave_out_locator(inference: Config) -> None:
         inference["locator"] = None
         inference.pop("locator_def", None)
         inference["displayable_configs"]["focus"] = False
+
+
+def _expect(
+    configs: Sequence[Config],
+    request: Request,
+    classes: LabelClasses | None,
+    expected: Mapping[int, Expected],
+) -> None:
+    """What the training cases say of the labels, in configs that ask for it, unless the request does."""
+    values: Config = {
+        "expected": {str(label): one.content() for label, one in expected.items()},
+        "keep_largest": [label for label, one in expected.items() if one.pieces == 1],
+    }
+    if classes:
+        values["fill_holes"] = []  # what is hollow is not known of them
+    for config in configs:
+        config |= {
+            name: value
+            for name, value in values.items()
+            if name in config and name not in request.settings
+        }
 
 
 def _describe(

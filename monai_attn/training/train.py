@@ -27,6 +27,7 @@ from monai_attn.data.outputs import output_paths
 from monai_attn.data.splits import Split, choose_split, read_split
 from monai_attn.networks.gates import hard_gates
 from monai_attn.ranks import find_ranks
+from monai_attn.training.expectation import expected_labels, measure_cases
 from monai_attn.training.overrides import Config
 from monai_attn.training.pretrained import Fit, Start, check_fit, fit_weights, open_start
 from monai_attn.training.run_folder import SPLIT, Request, begin, check_empty, read_configs
@@ -50,7 +51,8 @@ def prepare(
     Args:
         run: the training's folder.
         request: what is asked for.
-        on_case: called with the number of cases before the first is read, and after each.
+        on_case: called with the number of readings before the first, and after each: every case is read,
+            and then the label maps that train once more.
 
     Returns:
         What is doubtful about the cases, a line each.
@@ -83,13 +85,18 @@ def prepare(
     known = mapped_labels(train["num_classes"], train["label_map"])
     if not request.labels:
         check_ignore(ignore, known)
-    if on_case:
-        on_case(len(cases), None)
+    readings = len(cases) + len(split["training"])
+
+    def on_reading(case: Case | None) -> None:
+        if on_case:
+            on_case(readings, case)
+
+    on_reading(None)
     checked = check_cases(
         cases,
         allowed=declared if request.labels else known,
         ignore=ignore,
-        on_case=lambda case: on_case(len(cases), case) if on_case else None,
+        on_case=on_reading,
     )
     classes: LabelClasses | None = None
     if request.labels:
@@ -97,13 +104,18 @@ def prepare(
         check_ignore(ignore, classes.label_map)
         network = _check_network({**train, "num_classes": len(classes.names)})
     _check_sizes(split, train["batch_size"], data)
-    weights = (start, _fit(start, network, request)) if start else None
-    begin(run, request, split, classes, weights, ignore)
-    return (
-        *noted,
-        *checked.doubts,
-        *_unlearned(checked, split, classes.label_map if classes else known),
+    mapped = classes.label_map if classes else known
+    measures = measure_cases(split["training"], mapped, ignore=ignore, on_case=on_reading)
+    begin(
+        run,
+        request,
+        split,
+        classes,
+        weights=(start, _fit(start, network, request)) if start else None,
+        ignore=ignore,
+        expected=expected_labels(measures, sorted(set(mapped.values()) - {0})),
     )
+    return (*noted, *checked.doubts, *_unlearned(checked, split, mapped))
 
 
 def check_processes(run: Path) -> None:

@@ -11,6 +11,7 @@ import torch
 from monai.bundle import ConfigWorkflow, ckpt_export, onnx_export, verify_net_in_out
 
 from bundle_runs import SLICE_BUNDLE, assert_on_the_grid_of, bundle_run, opened
+from conftest import balance
 from monai_attn import DEFAULT_BUNDLE
 from monai_attn.bundle import find_bundle, open_bundle
 from monai_attn.case_checks import CheckLabeld
@@ -99,6 +100,17 @@ def test_train_and_inference_describe_one_network_and_one_input(shipped):
     )
     for name in ("network_def", "spacing", "intensity_range", "num_classes"):
         assert train[name] == inference[name], name
+
+
+def test_inference_and_evaluation_clean_labels_alike(shipped):
+    inference, evaluate = (
+        json.loads((shipped / "configs" / f"{name}.json").read_text())
+        for name in ("inference", "evaluate")
+    )
+    for name in ("keep_largest", "fill_holes"):
+        assert evaluate[name] == inference[name], name
+        for steps in (inference["postprocessing"], evaluate["validate#postprocessing"]):
+            assert steps[name] == f"@{name}"
 
 
 # --- as MONAI's own clients open it
@@ -277,6 +289,40 @@ def test_an_ignore_value_reaches_all_that_counts_voxels(shipped, overlay, ignore
         assert isinstance(after[-1], IgnoredAsInLabeld) == (ignore is not None)
 
 
+@pytest.mark.parametrize("names", [("inference",), ("train", "evaluate")], ids=str)
+def test_every_way_cleans_labels_as_the_command_line(tiny, phantoms, tmp_path, names):
+    tiny = shutil.copytree(tiny, tmp_path / "bundle")
+    balance(tiny)
+    scan = sorted((phantoms / "imagesTr").iterdir())[0]
+    opening = open_bundle(tiny, "cpu", backend="eager", precision="float32")
+    expected = opening.segmenter(scan)
+    assert expected.pieces[1].in_all > 1, "there is something to clean"
+    parser = opened(tiny, *names)
+    parser["device"] = "cpu"
+    prefix = "validate#" if len(names) > 1 else ""
+    inferer, after = (
+        parser.get_parsed_content(prefix + part) for part in ("inferer", "postprocessing")
+    )
+    image = opening.segmenter.preprocessing({"image": str(scan)})["image"]
+    with torch.inference_mode():
+        pred = inferer(image[None], opening.network)[0]
+    labels = without(after, "SaveImage")({"image": image, "pred": pred})["pred"]
+    np.testing.assert_array_equal(labels[0], expected.labels)
+
+
+@pytest.mark.parametrize("name", ["keep_largest", "fill_holes", "expected"])
+def test_a_value_that_is_no_class_is_refused(tiny, tmp_path, name):
+    root = tmp_path / "bundle"
+    shutil.copytree(tiny, root)
+    path = root / "configs" / "inference.json"
+    value = {"2": {}} if name == "expected" else [2]
+    path.write_text(json.dumps({**json.loads(path.read_text()), name: value}))
+    with pytest.raises(ValueError, match=name) as refused:
+        open_bundle(root, "cpu")
+    assert str(root) in str(refused.value)
+    assert len(str(refused.value).splitlines()) == 1
+
+
 def test_inference_runs_with_monais_own_inferer(tiny, phantoms):
     """In the place of ours it gives the body the same labels; windows of air are what it runs more."""
     scan = sorted((phantoms / "imagesTr").iterdir())[0]
@@ -368,7 +414,8 @@ def test_the_attention_overlay_gives_the_maps_of_the_gates_there_are(tiny, gate)
     parser["network_def#gate"], parser["device"] = gate, "cpu"
     outputs = parser.get_parsed_content("network").eval()(window(tiny))
     steps = parser.get_parsed_content("postprocessing").transforms
-    assert len(outputs) == len(steps) - 1 == (2 if gate else 1)
+    saved = [step for step in steps if "SaveImage" in type(step).__name__]
+    assert len(outputs) == len(saved) == (2 if gate else 1)
 
 
 def test_evaluation_scores_on_the_scans_own_grid(trained, phantoms, tmp_path):

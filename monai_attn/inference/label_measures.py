@@ -1,0 +1,137 @@
+"""What is measured of a label: volume, extent, pieces, and the faces of the scan that it touches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+
+from monai_attn.data.components import Box, Components, find_components
+from monai_attn.data.grid import voxel_ml
+
+SIZEABLE = 0.1  # of the largest component; a smaller one is a speck
+DIRECTIONS = {
+    "R": "right edge",
+    "L": "left edge",
+    "A": "front edge",
+    "P": "back edge",
+    "S": "upper edge",
+    "I": "lower edge",
+}
+SLICE_AXIS = 2
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """The connected components of a label.
+
+    Attributes:
+        in_all: how many there are.
+        sizeable: how many have at least a tenth of the voxels of the largest.
+    """
+
+    in_all: int
+    sizeable: int
+
+
+@dataclass(frozen=True)
+class LabelMeasures:
+    """The measures of one label.
+
+    Attributes:
+        volume_ml: its volume.
+        extent_mm: edges of the box around it along the patient's axes: left to right, back to front, foot
+            to head.
+        pieces: its components.
+        faces: the faces of the scan that it touches, in words such as "last slice" or "left edge".
+    """
+
+    volume_ml: float
+    extent_mm: tuple[float, float, float]
+    pieces: Pieces
+    faces: tuple[str, ...]
+
+
+def count_pieces(labels: NDArray[np.integer]) -> dict[int, Pieces]:
+    """The components of each label (X, Y, Z) that occurs."""
+    found = find_components(labels)
+    return {label: _pieces(found, label) for label in _occurring(found)}
+
+
+def measure_labels(
+    labels: NDArray[np.integer], affine: NDArray[np.float64], content: Box | None = None
+) -> dict[int, LabelMeasures]:
+    """Measure each label that occurs.
+
+    Args:
+        labels: (X, Y, Z).
+        affine: (4, 4), voxel to RAS+ mm.
+        content: the box of the scan that is no padding, see `content_box`; the whole scan by default.
+    """
+    found = find_components(labels)
+    boxes, content = found.boxes(), content or tuple(slice(0, n) for n in labels.shape)
+    measures = {}
+    for label in _occurring(found):
+        numbers = found.of(label)
+        volume = int(found.sizes[numbers].sum()) * voxel_ml(affine)
+        runs = found.runs[np.isin(found.owners, numbers)]
+        measures[label] = LabelMeasures(
+            volume,
+            _extent(runs, affine),
+            _pieces(found, label),
+            _faces([boxes[number] for number in numbers], content, affine),
+        )
+    return measures
+
+
+def content_box(image: NDArray[np.floating]) -> Box:
+    """The box of an image (X, Y, Z) without the layers of a single value at its faces: padding."""
+    box: list[slice] = []
+    for axis in range(image.ndim):
+        layers = np.moveaxis(image[tuple(box)], axis, 0)
+        first, last = 0, len(layers) - 1
+        while first < last and _is_constant(layers[first]):
+            first += 1
+        while last > first and _is_constant(layers[last]):
+            last -= 1
+        box.append(slice(first, last + 1))
+    return tuple(box)
+
+
+def _is_constant(layer: NDArray[np.floating]) -> bool:
+    return bool((layer == layer.flat[0]).all())
+
+
+def _occurring(found: Components) -> list[int]:
+    return np.unique(found.labels).tolist()
+
+
+def _pieces(found: Components, label: int) -> Pieces:
+    sizes = found.sizes[found.of(label)]
+    return Pieces(len(sizes), int((sizes >= SIZEABLE * sizes[0]).sum()))
+
+
+def _extent(runs: NDArray[np.int64], affine: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Along the patient's axes, from the ends of runs: nothing of a run lies beyond them."""
+    first, last = runs[:, 2::-1], runs[:, [3, 1, 0]] - [1, 0, 0]
+    places = np.concatenate([first, last]) @ affine[:3, :3].T
+    voxel = np.abs(affine[:3, :3]).sum(axis=1)
+    x, y, z = (places.max(axis=0) - places.min(axis=0) + voxel).tolist()
+    return x, y, z
+
+
+def _faces(boxes: list[Box], content: Box, affine: NDArray[np.float64]) -> tuple[str, ...]:
+    codes = nib.aff2axcodes(affine)
+    opposite = dict(zip("RLAPSI", "LRPAIS", strict=True))
+    faces = []
+    for axis, whole in enumerate(content):
+        names = [DIRECTIONS[opposite[codes[axis]]], DIRECTIONS[codes[axis]]]
+        if axis == SLICE_AXIS:
+            names = ["first slice", "last slice"]
+        if any(box[axis].start <= whole.start for box in boxes):
+            faces.append(names[0])
+        if any(box[axis].stop >= whole.stop for box in boxes):
+            faces.append(names[1])
+    return tuple(faces)

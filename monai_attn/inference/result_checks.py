@@ -1,0 +1,199 @@
+"""Whether labels are what is expected of them: their volume, extent, pieces, and place in the scan.
+
+A network that fails often fails visibly: it labels too little or too much, in pieces, or an organ that the
+scan cuts off. These checks find that and say it in words; they do not see a wrong label of the right size.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from monai_attn.inference.label_measures import LabelMeasures, Pieces
+
+Range = tuple[float, float]
+AXES = ("from left to right", "from back to front", "from foot to head")
+KEYS = ("volume_ml", "extent_mm", "pieces", "inside")
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What is expected of one label; None where nothing is known.
+
+    Attributes:
+        volume_ml: its lowest and highest volume; a lowest above 0 says that it must be there.
+        extent_mm: lowest and highest edge of the box around it along each of the patient's axes.
+        pieces: the highest number of sizeable components, before all but the largest are dropped.
+        inside: whether it lies inside a scan; a spine never does.
+    """
+
+    volume_ml: Range | None = None
+    extent_mm: tuple[Range, ...] | None = None
+    pieces: int | None = None
+    inside: bool = True
+
+    def content(self) -> dict[str, Any]:
+        """The plain values of `inference.json`."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class FailedCheck:
+    """One check that a label did not pass.
+
+    Attributes:
+        label: its number.
+        rule: "nothing found", "volume", "extent", "pieces" or "faces".
+        measured: ml; mm along the three axes; sizeable components; the names of faces.
+        expected: the ranges or the number, as in `Expected`; None for faces.
+    """
+
+    label: int
+    rule: str
+    measured: Any
+    expected: Any = None
+
+
+def read_expected(content: Any, num_classes: int) -> dict[int, Expected]:
+    """The expectations in `expected` of a bundle's `inference.json`, by label.
+
+    Args:
+        content: label, as a text, to the values of `Expected`.
+        num_classes: background included.
+
+    Raises:
+        ValueError: one line, if an entry is no class or not of this form.
+
+    Example:
+        >>> read_expected({"1": {"volume_ml": [35, 320]}}, 2)[1].volume_ml
+        (35.0, 320.0)
+    """
+    try:
+        found = {int(label): _expected(values) for label, values in content.items()}
+        sound = all(0 < label < num_classes for label in found)
+    except (TypeError, ValueError, AttributeError):
+        sound = False
+    if not sound:
+        raise ValueError(
+            f"expected is {content!r:.120}; for classes from 1 to {num_classes - 1} volume_ml and extent_mm "
+            "(low, high), pieces and inside expected: correct it"
+        )
+    return found
+
+
+def failed_checks(
+    measures: Mapping[int, LabelMeasures],
+    expected: Mapping[int, Expected],
+    pieces: Mapping[int, Pieces],
+) -> tuple[FailedCheck, ...]:
+    """Compare labels with what is expected of them.
+
+    Args:
+        measures: of each label that occurs, as it is written.
+        expected: by label. One without an entry is only checked for the faces it touches.
+        pieces: of each label, before all but the largest were dropped.
+    """
+    failed: list[FailedCheck] = []
+    for label in sorted(measures.keys() | expected.keys()):
+        wanted = expected.get(label, Expected())
+        if label in measures:
+            failed += _failed(label, measures[label], wanted, pieces.get(label))
+        elif wanted.volume_ml and wanted.volume_ml[0] > 0:
+            failed.append(FailedCheck(label, "nothing found", 0.0, wanted.volume_ml))
+    return tuple(failed)
+
+
+def check_words(failed: Sequence[FailedCheck], names: Mapping[int, str]) -> str:
+    """The failed checks in one line, or nothing.
+
+    Example:
+        >>> check_words([FailedCheck(1, "volume", 0.7, (35.0, 320.0))], {1: "pancreas"})
+        'pancreas 0.7 ml, expected 35 to 320 ml'
+    """
+    by_label: dict[int, dict[str, FailedCheck]] = {}
+    for one in failed:
+        by_label.setdefault(one.label, {})[one.rule] = one
+    lines: list[str] = []
+    for label, rules in by_label.items():
+        lines += _lines(names.get(label, f"label {label}"), rules)
+    return "; ".join(lines)
+
+
+def _failed(
+    label: int, measured: LabelMeasures, wanted: Expected, before: Pieces | None
+) -> list[FailedCheck]:
+    failed = []
+    if wanted.volume_ml and not _within(measured.volume_ml, wanted.volume_ml):
+        failed.append(FailedCheck(label, "volume", round(measured.volume_ml, 3), wanted.volume_ml))
+    count = (before or measured.pieces).sizeable
+    if wanted.pieces is not None and count > wanted.pieces:
+        failed.append(FailedCheck(label, "pieces", count, wanted.pieces))
+    if wanted.extent_mm and not all(map(_within, measured.extent_mm, wanted.extent_mm)):
+        extent = tuple(round(mm, 1) for mm in measured.extent_mm)
+        failed.append(FailedCheck(label, "extent", extent, wanted.extent_mm))
+    if wanted.inside and measured.faces:
+        failed.append(FailedCheck(label, "faces", measured.faces))
+    return failed
+
+
+def _lines(name: str, rules: Mapping[str, FailedCheck]) -> list[str]:
+    """What a label failed; with a wrong volume, a wrong extent says nothing more."""
+    lines = []
+    if missing := rules.get("nothing found"):
+        lines.append(f"{name}: nothing found; expected {_range(missing.expected)} ml")
+    volume, pieces, extent = (rules.get(rule) for rule in ("volume", "pieces", "extent"))
+    if volume:
+        apart = f" in {pieces.measured} pieces" if pieces else ""
+        said = _ml(volume.measured)
+        lines.append(f"{name} {said} ml{apart}, expected {_range(volume.expected)} ml")
+    elif pieces:
+        lines.append(f"{name} in {pieces.measured} pieces, expected {pieces.expected}")
+    if extent and not volume:
+        lines += [
+            f"{name} {mm:.0f} mm {axis}, expected {_range(limits)} mm"
+            for mm, axis, limits in zip(extent.measured, AXES, extent.expected, strict=True)
+            if not _within(mm, limits)
+        ]
+    if faces := rules.get("faces"):
+        touched = " and the ".join(faces.measured)
+        lines.append(f"{name} touches the {touched}: it may go on beyond the scan")
+    return lines
+
+
+def _within(value: float, limits: Range) -> bool:
+    return limits[0] <= value <= limits[1]
+
+
+def _range(limits: Range) -> str:
+    return f"{limits[0]:g} to {limits[1]:g}"
+
+
+def _ml(volume: float) -> str:
+    return f"{volume:.1f}" if volume >= 0.1 else f"{volume:.2g}"
+
+
+def _expected(values: Mapping[str, Any]) -> Expected:
+    """An entry of the config; ValueError or TypeError if it is none."""
+    if values.keys() - set(KEYS):
+        raise ValueError("an unknown key")
+    volume, extent = values.get("volume_ml"), values.get("extent_mm")
+    pieces, inside = values.get("pieces"), values.get("inside", True)
+    if type(inside) is not bool or not (pieces is None or (type(pieces) is int and pieces > 0)):
+        raise ValueError("pieces or inside")
+    if extent is not None and len(extent) != len(AXES):
+        raise ValueError("extent_mm")
+    return Expected(
+        None if volume is None else _limits(volume),
+        None if extent is None else tuple(_limits(edge) for edge in extent),
+        pieces,
+        inside,
+    )
+
+
+def _limits(values: Sequence[Any]) -> Range:
+    low, high = (float(value) for value in values)
+    if not 0 <= low <= high < math.inf:
+        raise ValueError("limits")
+    return low, high

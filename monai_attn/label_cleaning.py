@@ -1,0 +1,62 @@
+"""What is done to labels once they are on the scan's grid, as a MONAI transform."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import torch
+from monai import transforms as T
+from monai.config import KeysCollection
+from monai.data.meta_tensor import MetaTensor
+
+from monai_attn.data.components import clean_labels
+
+
+class CleanLabelsd(T.MapTransform):
+    """Keep the largest component of some labels, and fill the holes in some.
+
+    Args:
+        keys: labels (1, X, Y, Z).
+        keep_largest: the labels of which only the largest component stays, see `clean_labels`.
+        fill_holes: the labels whose holes are filled.
+        num_classes: classes, background included; None if it is not known.
+
+    Raises:
+        ValueError: if an entry is no class.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        keep_largest: Sequence[int] = (),
+        fill_holes: Sequence[int] = (),
+        num_classes: int | None = None,
+    ) -> None:
+        super().__init__(keys)
+        self.keep_largest = _checked("keep_largest", keep_largest, num_classes)
+        self.fill_holes = _checked("fill_holes", fill_holes, num_classes)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Clean the keys' labels; those on the CPU in place."""
+        out = dict(data)
+        for key in self.key_iterator(out):
+            volume = out[key]
+            labels = volume[0].cpu().numpy()
+            clean_labels(labels, keep_largest=self.keep_largest, fill_holes=self.fill_holes)
+            cleaned = torch.from_numpy(labels)[None].to(volume.device)
+            out[key] = MetaTensor(cleaned, meta=getattr(volume, "meta", None))
+        return out
+
+
+def _checked(name: str, labels: Any, num_classes: int | None) -> tuple[int, ...]:
+    """The labels of an argument, if each is a class above the background."""
+    limit = "" if num_classes is None else f" to {num_classes - 1}"
+    is_list = isinstance(labels, (list, tuple))
+    if not is_list or not all(
+        type(label) is int and 0 < label < (num_classes or label + 1) for label in labels
+    ):
+        raise ValueError(
+            f"{name} (={labels!r:.60}) must be a list of classes from 1{limit}: correct it"
+        )
+    return tuple(labels)
