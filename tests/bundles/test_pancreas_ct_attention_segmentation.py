@@ -53,6 +53,14 @@ def test_the_shipped_locator_was_made_for_the_shipped_weights():
     assert sum(p.numel() for p in locator.network.parameters()) < 500_000
 
 
+def test_the_locator_holds_plausible_what_is_expected():
+    """One range, so that the two cannot contradict each other."""
+    expected = inference_config()["expected"]["1"]
+    locator = opened(SHIPPED, "inference").get_parsed_content("locator")
+    assert locator.volume_range == expected["volume_ml"]
+    assert locator.extent_range == expected["extent_mm"]
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::monai_attn.data.errors.ScanWarning")  # air is no scan
 def test_focus_finds_the_pancreas_of_a_phantom_and_nothing_in_air(tmp_path):
