@@ -18,12 +18,14 @@ def scan_variation(keys: Sequence[str], modes: Sequence[str]) -> list[T.Transfor
             mode=modes,
             padding_mode="border",
         ),
-        T.RandScaleIntensityd("image", factors=0.25, prob=0.5),
+        # an unenhanced pancreas has 40 HU where one in the portal-venous phase has 100
+        T.RandScaleIntensityd("image", factors=(-0.6, 0.25), prob=0.5),
         T.RandShiftIntensityd("image", offsets=0.1, prob=0.5),  # 25 HU of a window of 250
         T.RandAdjustContrastd("image", gamma=(0.7, 1.5), prob=0.25),
         T.RandGaussianSmoothd(
             "image", prob=0.25, sigma_x=(0.3, 0.9), sigma_y=(0.3, 0.9), sigma_z=(0.3, 0.9)
         ),
+        T.RandSimulateLowResolutiond("image", prob=0.15, zoom_range=(0.5, 1.0)),
         T.RandGaussianNoised("image", prob=0.3, std=0.08),
     ]
 

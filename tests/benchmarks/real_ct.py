@@ -191,7 +191,7 @@ def prepare(source: Path, work: Path) -> None:
 
 def write_list(path: Path, sections: dict[str, list[Case]]) -> None:
     """Write a datalist that declares the classes and the ignore label."""
-    labels = {"background": 0, "pancreas": 1, "ignore": IGNORE}
+    labels = {"0": "background", "1": "pancreas", str(IGNORE): "ignore"}
     path.write_text(json.dumps({"labels": labels, **sections}, indent=1) + "\n", encoding="utf-8")
 
 
