@@ -176,3 +176,26 @@ WRONG = {
 def test_what_makes_no_sense_is_refused_in_one_line(content):
     with pytest.raises(ValueError, match=r"^expected is .*for classes from 1 to 1 .*correct it$"):
         read_expected(content, 2)
+
+
+# --- intensity
+
+
+@pytest.mark.parametrize(
+    ("median", "line"),
+    [
+        (45.0, ""),
+        (129.0, ""),
+        (38.2, "pancreas at 38 HU, 45 to 129 HU in the training cases: another contrast phase?"),
+        (131.0, "pancreas at 131 HU, 45 to 129 HU in the training cases: another contrast phase?"),
+        (None, ""),
+    ],
+)
+def test_an_intensity_outside_the_range_of_the_training_cases_is_said(median, line):
+    wanted = Expected(intensity_hu=(45.0, 129.0))
+    seen = {} if median is None else {1: median}
+    assert check_words(failed_checks({1: measures()}, {1: wanted}, {}, seen), NAMES) == line
+
+
+def test_an_expected_intensity_may_be_below_zero():
+    assert read_expected({"1": {"intensity_hu": [-120, -60]}}, 2)[1].intensity_hu == (-120, -60)

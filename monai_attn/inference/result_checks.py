@@ -15,7 +15,7 @@ from monai_attn.inference.label_measures import LabelMeasures, Pieces
 
 Range = tuple[float, float]
 AXES = ("from left to right", "from back to front", "from foot to head")
-KEYS = ("volume_ml", "extent_mm", "pieces", "inside")
+KEYS = ("volume_ml", "extent_mm", "pieces", "inside", "intensity_hu")
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,15 @@ class Expected:
         extent_mm: lowest and highest edge of the box around it along each of the patient's axes.
         pieces: the highest number of sizeable components, before all but the largest are dropped.
         inside: whether it lies inside a scan; a spine never does.
+        intensity_hu: lowest and highest median intensity, as the network sees the scan. With the range of n
+            training cases, one in (n + 1) / 2 cases like them is flagged without a reason.
     """
 
     volume_ml: Range | None = None
     extent_mm: tuple[Range, ...] | None = None
     pieces: int | None = None
     inside: bool = True
+    intensity_hu: Range | None = None
 
     def content(self) -> dict[str, Any]:
         """The plain values of `inference.json`."""
@@ -45,8 +48,8 @@ class FailedCheck:
 
     Attributes:
         label: its number.
-        rule: "nothing found", "volume", "extent", "pieces" or "faces".
-        measured: ml; mm along the three axes; sizeable components; the names of faces.
+        rule: "nothing found", "volume", "extent", "pieces", "faces" or "intensity".
+        measured: ml; mm along the three axes; sizeable components; the names of faces; HU.
         expected: the ranges or the number, as in `Expected`; None for faces.
     """
 
@@ -87,6 +90,7 @@ def failed_checks(
     measures: Mapping[int, LabelMeasures],
     expected: Mapping[int, Expected],
     pieces: Mapping[int, Pieces],
+    intensities: Mapping[int, float] | None = None,
 ) -> tuple[FailedCheck, ...]:
     """Compare labels with what is expected of them.
 
@@ -94,12 +98,17 @@ def failed_checks(
         measures: of each label that occurs, as it is written.
         expected: by label. One without an entry is only checked for the faces it touches.
         pieces: of each label, before all but the largest were dropped.
+        intensities: median HU of each label that occurs, where it was measured.
     """
     failed: list[FailedCheck] = []
     for label in sorted(measures.keys() | expected.keys()):
         wanted = expected.get(label, Expected())
         if label in measures:
             failed += _failed(label, measures[label], wanted, pieces.get(label))
+            median = (intensities or {}).get(label)
+            limits = wanted.intensity_hu
+            if median is not None and limits and not _within(median, limits):
+                failed.append(FailedCheck(label, "intensity", round(median, 1), limits))
         elif wanted.volume_ml and wanted.volume_ml[0] > 0:
             failed.append(FailedCheck(label, "nothing found", 0.0, wanted.volume_ml))
     return tuple(failed)
@@ -156,6 +165,11 @@ def _lines(name: str, rules: Mapping[str, FailedCheck]) -> list[str]:
             for mm, axis, limits in zip(extent.measured, AXES, extent.expected, strict=True)
             if not _within(mm, limits)
         ]
+    if intensity := rules.get("intensity"):
+        lines.append(
+            f"{name} at {intensity.measured:.0f} HU, {_range(intensity.expected)} HU in the training cases: "
+            "another contrast phase?"
+        )
     if faces := rules.get("faces"):
         touched = " and the ".join(faces.measured)
         lines.append(f"{name} touches the {touched}: it may go on beyond the scan")
@@ -180,6 +194,7 @@ def _expected(values: Mapping[str, Any]) -> Expected:
         raise ValueError("an unknown key")
     volume, extent = values.get("volume_ml"), values.get("extent_mm")
     pieces, inside = values.get("pieces"), values.get("inside", True)
+    intensity = values.get("intensity_hu")
     if type(inside) is not bool or not (pieces is None or (type(pieces) is int and pieces > 0)):
         raise ValueError("pieces or inside")
     if extent is not None and len(extent) != len(AXES):
@@ -189,11 +204,12 @@ def _expected(values: Mapping[str, Any]) -> Expected:
         None if extent is None else tuple(_limits(edge) for edge in extent),
         pieces,
         inside,
+        None if intensity is None else _limits(intensity, least=-math.inf),
     )
 
 
-def _limits(values: Sequence[Any]) -> Range:
+def _limits(values: Sequence[Any], least: float = 0.0) -> Range:
     low, high = (float(value) for value in values)
-    if not 0 <= low <= high < math.inf:
+    if not least <= low <= high < math.inf:
         raise ValueError("limits")
     return low, high

@@ -27,6 +27,7 @@ from monai_attn.data.volume import read_grid, read_volume
 from monai_attn.grid_transforms import LabelsOnScanGridd, ResampleRASd, ras_grid
 from monai_attn.inference.entropy import with_entropy
 from monai_attn.inference.inferer import AttentionWindowInferer
+from monai_attn.inference.label_intensity import median_intensities
 from monai_attn.inference.label_measures import (
     Pieces,
     content_box,
@@ -49,7 +50,7 @@ from monai_attn.monai_io import as_tensor
 from monai_attn.ranks import find_ranks
 from monai_attn.resample import parallel_axes
 from monai_attn.scan_grid import Slab
-from monai_attn.transforms import without
+from monai_attn.transforms import ScaleInPlaced, without
 
 OnWindow = Callable[[int, int | None], None]
 """Called with the windows done and the windows in all, None where that is not known."""
@@ -194,7 +195,10 @@ class Segmenter:
                         f"{path}: the bundle's postprocessing does not return to the scan's grid"
                     )
                 failed = failed_checks(
-                    measure_labels(labels, scan.affine, content), self.expected, pieces
+                    measure_labels(labels, scan.affine, content),
+                    self.expected,
+                    pieces,
+                    self._intensities(labels, scan, image),
                 )
                 views = self._views_ml(data, plan, network, scan, labels)
         clock.seconds["labels"] -= clock.seconds["network"]
@@ -211,6 +215,19 @@ class Segmenter:
             self.confidence,
             pieces,
             failed,
+        )
+
+    def _intensities(
+        self, labels: NDArray[np.integer], scan: Grid, image: Tensor
+    ) -> dict[int, float]:
+        """The median HU of each label, if any is expected to have one."""
+        scales = [step for step in self.preprocessing.transforms if isinstance(step, ScaleInPlaced)]
+        if not scales or not any(one.intensity_hu for one in self.expected.values()):
+            return {}
+        affine = np.asarray(image.affine, dtype=np.float64)
+        seen = _plain(image)[len(image) // 2]  # of several slices the middle one
+        return median_intensities(
+            labels, scan.affine, seen, affine, (scales[0].low, scales[0].high)
         )
 
     def check(self, path: str | Path) -> Grid:
