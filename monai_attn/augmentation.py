@@ -7,7 +7,12 @@ from collections.abc import Sequence
 from monai import transforms as T
 
 
-def scan_variation(keys: Sequence[str], modes: Sequence[str]) -> list[T.Transform]:
+LINEAR = {2: "bilinear", 3: "trilinear"}  # by spatial dimensions
+
+
+def scan_variation(
+    keys: Sequence[str], modes: Sequence[str], spatial_dims: int = 3
+) -> list[T.Transform]:
     """Return changes as large as those between patients, scanners and contrast phases."""
     return [
         T.RandAffined(
@@ -25,12 +30,16 @@ def scan_variation(keys: Sequence[str], modes: Sequence[str]) -> list[T.Transfor
         T.RandGaussianSmoothd(
             "image", prob=0.25, sigma_x=(0.3, 0.9), sigma_y=(0.3, 0.9), sigma_z=(0.3, 0.9)
         ),
-        T.RandSimulateLowResolutiond("image", prob=0.15, zoom_range=(0.5, 1.0)),
+        T.RandSimulateLowResolutiond(
+            "image", prob=0.15, zoom_range=(0.5, 1.0), upsample_mode=LINEAR[spatial_dims]
+        ),
         T.RandGaussianNoised("image", prob=0.3, std=0.08),
     ]
 
 
-def beyond_scans(keys: Sequence[str], modes: Sequence[str]) -> list[T.Transform]:
+def beyond_scans(
+    keys: Sequence[str], modes: Sequence[str], spatial_dims: int = 3
+) -> list[T.Transform]:
     """Changes larger than between scans: of the body, of clutter, contrast phase, sharpness, noise."""
     return [
         T.RandAffined(
@@ -59,6 +68,8 @@ def beyond_scans(keys: Sequence[str], modes: Sequence[str]) -> list[T.Transform]
         T.RandGaussianSmoothd(
             "image", sigma_x=(0.3, 1.2), sigma_y=(0.3, 1.2), sigma_z=(0.3, 1.2), prob=0.4
         ),
-        T.RandSimulateLowResolutiond("image", zoom_range=(0.4, 1.0), prob=0.3),
+        T.RandSimulateLowResolutiond(
+            "image", zoom_range=(0.4, 1.0), prob=0.3, upsample_mode=LINEAR[spatial_dims]
+        ),
         T.RandGaussianNoised("image", std=0.1, prob=0.5),
     ]

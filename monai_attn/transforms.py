@@ -196,7 +196,7 @@ def training(
     vary = beyond_scans if domain_randomization else scan_variation
     # RandAffined gives the label back as float32
     plain = T.EnsureTyped(keys, dtype=(torch.float32, torch.uint8), track_meta=False)
-    return T.Compose([*steady, *crop, *vary(keys, ("bilinear", "nearest")), plain])
+    return T.Compose([*steady, *crop, *vary(keys, ("bilinear", "nearest"), len(roi_size)), plain])
 
 
 class Discreted(T.MapTransform):

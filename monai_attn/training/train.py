@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import shutil
@@ -201,9 +202,8 @@ def _fit(start: Start, network: nn.Module, request: Request) -> Fit:
 
 def _check_network(train: Config) -> nn.Module:
     """Build the network of the settings, before a folder is made for it."""
-    parts = {name: train[name] for name in ("num_classes", "network_def")}
     try:
-        network = ConfigParser(parts).get_parsed_content("network_def")
+        network = ConfigParser(copy.deepcopy(train)).get_parsed_content("network_def")
     except Exception as error:  # a network's constructor can raise anything
         raise ValueError(
             f"network_def makes no network ({reason(error)}); mend the --set"

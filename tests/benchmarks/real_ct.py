@@ -43,7 +43,7 @@ MARGIN = 12  # slices that the parts of a whole scan share with their neighbours
 WINDOW = (0, 255)  # HU that all slices preserve
 PHANTOMS, SEED = 24, 1000
 CHEST = "lidc_0314"
-EPOCHS = {"scratch": 30, "continued": 12}
+EPOCHS = {"scratch": 40, "continued": 8}
 Slices = dict[int, NDArray[np.int16]]
 Case = dict[str, Any]
 
@@ -246,7 +246,9 @@ def main() -> None:
     run = given.work / given.bundle / name
     words = [sys.executable, "-m", "monai_attn", "train", str(given.work / f"{name}.json")]
     words += ["-o", str(run), "--bundle", given.bundle, "--cache", str(given.work / "cache")]
-    words += ["--set", "average_steps=300", "--set", "patience=1000"]
+    words += ["--set", "average_steps=300", "--set", "patience=1000", "--label", "1=pancreas"]
+    # without patients to validate the last weights count: phantoms would choose others
+    words += ["--set", f"val_interval={4 if given.fold is not None else 1000}"]
     words += ["--epochs", str(given.epochs or EPOCHS["continued" if given.start else "scratch"])]
     words += ["--set", "learning_rate=0.001", "--from", given.start] if given.start else []
     words += ["--resume"] if run.exists() else []
