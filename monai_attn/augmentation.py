@@ -64,7 +64,7 @@ def beyond_scans(
         T.RandAdjustContrastd("image", gamma=(0.6, 1.7), prob=0.3),
         T.RandBiasFieldd("image", coeff_range=(0.0, 0.1), prob=0.3),
         T.RandScaleIntensityd("image", factors=0.3, prob=0.5),
-        T.RandShiftIntensityd("image", offsets=0.12, prob=0.5),  # about 50 HU of a window of 400
+        T.RandShiftIntensityd("image", offsets=0.12, prob=0.5),  # 30 HU of a window of 250
         T.RandGaussianSmoothd(
             "image", sigma_x=(0.3, 1.2), sigma_y=(0.3, 1.2), sigma_z=(0.3, 1.2), prob=0.4
         ),

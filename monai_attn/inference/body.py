@@ -14,10 +14,10 @@ SHARE = 0.01  # parts smaller than this share of the largest are tubes and cloth
 
 
 class BodyMask:
-    """The parts of an image that are brighter than air, without what lies about.
+    """The parts of an image that are brighter than its darkest value, without what lies about.
 
     Args:
-        above: intensity of air; what is brighter is body. 0 after scaling from -150 HU.
+        above: what is brighter is body. 0 is the lower end of the intensity range, after scaling.
     """
 
     def __init__(self, above: float = 0.0) -> None:

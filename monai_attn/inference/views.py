@@ -40,7 +40,7 @@ class View:
 
 
 # As far as the intensities of training vary (`monai_attn.augmentation`): by 5 % of the network's range,
-# which is 20 HU for a window of 400, and by a tenth of the contrast.
+# which is 12.5 HU for a window of 250, and by a tenth of the contrast.
 GREY = (View(offset=-0.05), View(offset=0.05), View(gain=0.9), View(gain=1.1))
 
 
