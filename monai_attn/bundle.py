@@ -37,9 +37,9 @@ PACKAGE = Path(monai_attn.__file__).parent
 SHIPPED = (PACKAGE / "_bundles", PACKAGE.parent / "bundles")  # installed; in a checkout
 MODELS, SLICE_MODELS = f"{DEFAULT_BUNDLE}/models", f"{DEFAULT_BUNDLE}_2d/models"
 SHIPPED_WEIGHTS = {  # the SHA-256 of each file
-    f"{MODELS}/model.pt": "0f0d343586fc5b891cada04ac8cb51b6878fd5ba599d5fd1e933bb572b829cb8",
+    f"{MODELS}/model.pt": "d2939508ad3b22f70af215389a0d6442c9f47f76e2097516be8117d8e671a231",
     f"{SLICE_MODELS}/model.pt": "c24078e97dbf4d668dd990fa84b5421399ea41a61920f863f0206875223f6c2f",
-    f"{MODELS}/locator.pt": "3fb48cd5e0900bfe1839c96d8c153d096595e6a902e0a3272e2fc3bbe5cdca0f",
+    f"{MODELS}/locator.pt": "e9a4b0a00485d5b5fe5c5b595f1bf050873909695d58793d437f753f5794c173",
 }
 
 

@@ -218,7 +218,7 @@ class Segmenter:
         )
 
     def _intensities(
-        self, labels: NDArray[np.integer], scan: Grid, image: Tensor
+        self, labels: NDArray[np.integer], scan: Grid, image: MetaTensor
     ) -> dict[int, float]:
         """The median HU of each label, if any is expected to have one."""
         scales = [step for step in self.preprocessing.transforms if isinstance(step, ScaleInPlaced)]
