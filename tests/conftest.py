@@ -108,8 +108,8 @@ def save_weights(root, **parts):
         torch.save(parser.get_parsed_content(part).state_dict(), root / "models" / name)
 
 
-def balance(root):
-    """Move and stretch the logits until half of a window of all intensities is clearly foreground."""
+def balance(root, foreground=0.5):
+    """Move and stretch the logits until a part of a window of all intensities is clearly foreground."""
     network = opened(root, "inference").get_parsed_content("network_def").eval()
     path = root / "models" / "model.pt"
     state = torch.load(path, weights_only=True)
@@ -119,7 +119,10 @@ def balance(root):
         ramp = torch.linspace(0, 1, size[0]).reshape(-1, *[1] * (len(size) - 1)).expand(size)
         channels = state["encoder.0.0.conv.weight"].shape[1]
         logits = network(ramp.expand(1, channels, *size))[0].flatten(1)
-    state["heads.0.bias"] -= logits.median(dim=1).values
+    medians = logits.median(dim=1).values
+    logits = logits - medians[:, None]
+    state["heads.0.bias"] -= medians
+    state["heads.0.bias"][1] -= (logits[1] - logits[0]).quantile(1 - foreground)
     for name in ("heads.0.weight", "heads.0.bias"):
         state[name] *= 3 / logits.std(dim=1).mean()
     torch.save(state, path)

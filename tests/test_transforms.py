@@ -388,7 +388,7 @@ def test_with_two_sizes_a_window_is_a_part_of_one_axial_slice(tmp_path):
     values = np.broadcast_to(np.arange(16, dtype=np.int16) * 10, (20, 16, 16))
     image = save(tmp_path / "i.nii", values, np.eye(4))
     label = save(tmp_path / "l.nii", np.ones((20, 16, 16), np.uint8), np.eye(4))
-    steps = training((1, 1, 1), (0, 150), (8, 12), num_samples=20)
+    steps = training((1, 1, 1), (0, 150), (8, 12), num_samples=40)
     steps.set_random_state(0)
     samples = steps({"image": image, "label": label})
     assert {tuple(s[key].shape) for s in samples for key in s} == {(1, 8, 12)}
@@ -427,10 +427,14 @@ def test_half_of_the_windows_are_centred_on_the_foreground(tmp_path):
 
 
 def test_image_and_label_of_a_window_stay_together(tmp_path):
+    found = []
     for sample in windows(tmp_path, num_samples=20):
-        label = sample["label"] > 0
-        if label.sum() > 30:
-            assert dice((sample["image"] > 0.5).numpy(), label.numpy()) > 0.85
+        image, label = sample["image"], sample["label"] > 0
+        if label.sum() > 30:  # contrast and resolution vary
+            bright = image > (image.min() + image.max()) / 2
+            found.append(dice(bright.numpy(), label.numpy()))
+    assert min(found) > 0.6
+    assert np.median(found) > 0.9
 
 
 def test_windows_are_never_flipped(tmp_path):

@@ -195,7 +195,8 @@ def test_onnx_export_makes_the_same_network(tiny, tmp_path):
 
 
 def window(root):
-    return torch.rand(1, 1, *opened(root, "inference")["roi_size"])
+    parser = opened(root, "inference")
+    return torch.rand(1, parser.get("slice_channels", 1), *parser["roi_size"])
 
 
 def assert_same_network(exported, root):
@@ -292,7 +293,7 @@ def test_an_ignore_value_reaches_all_that_counts_voxels(shipped, overlay, ignore
 @pytest.mark.parametrize("names", [("inference",), ("train", "evaluate")], ids=str)
 def test_every_way_cleans_labels_as_the_command_line(tiny, phantoms, tmp_path, names):
     tiny = shutil.copytree(tiny, tmp_path / "bundle")
-    balance(tiny)
+    balance(tiny, foreground=0.2)
     scan = sorted((phantoms / "imagesTr").iterdir())[0]
     opening = open_bundle(tiny, "cpu", backend="eager", precision="float32")
     expected = opening.segmenter(scan)
