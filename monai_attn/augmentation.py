@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from monai import transforms as T
 
-
 LINEAR = {2: "bilinear", 3: "trilinear"}  # by spatial dimensions
 
 

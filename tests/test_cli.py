@@ -139,7 +139,7 @@ def test_a_scan_that_cuts_the_organ_off_is_to_be_checked(tmp_path, monkeypatch, 
     assert "summary.csv: 1 to check, 1 segmented" in printed.out.replace("\n", "")
     cut, other = json.loads((tmp_path / "out" / "summary.json").read_text())["cases"]
     assert (cut["status"], other["status"], other["reason"]) == ("check", "segmented", "")
-    assert "expected 35 to 320 ml" + reason in cut["reason"]
+    assert "expected 20 to 300 ml" + reason in cut["reason"]
     said = json.loads((tmp_path / "out" / "cut_seg.manifest.json").read_text())
     assert said["check"] == cut["reason"]
     (faces,) = [one for one in said["failed_checks"] if one["rule"] == "faces"]

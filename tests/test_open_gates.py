@@ -7,11 +7,11 @@ from monai_attn import AttentionUNet
 from monai_attn.inference.backends.fingerprint import fingerprint
 from monai_attn.networks.open_gates import OpenGate, open_gates
 
-IMAGE = torch.linspace(0, 1, 24 * 20).reshape(1, 1, 24, 20)
+IMAGE = torch.rand((1, 1, 24, 20), generator=torch.Generator().manual_seed(0))
 
 
 def network(**options):
-    return AttentionUNet(2, 1, 2, channels=(4, 4, 8, 8), strides=(2, 2, 2), **options).eval()
+    return AttentionUNet(2, 1, 2, channels=(8, 8, 16, 16), strides=(2, 2, 2), **options).eval()
 
 
 def test_an_open_gate_leaves_the_skip_unchanged():
