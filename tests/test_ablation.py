@@ -57,7 +57,7 @@ def gated(request, tmp_path):
         state["decoder.0.gate.psi.weight"].zero_()
         state["decoder.0.gate.psi.bias"].fill_(bias)
         torch.save(state, path)
-        balance(root)
+        balance(root, foreground=0.1)
         return root
 
     return make
@@ -70,9 +70,9 @@ def test_opening_a_gate_that_is_open_changes_nothing(gated, scans):
     assert row.change_ml == 0
 
 
-def test_opening_a_gate_that_is_closed_changes_the_labels(gated, scans):
+def test_opening_a_gate_that_is_closed_changes_much(gated, scans):
     (row,) = open_ablation(gated(-100.0), "cpu", **EAGER)(scans[0])
-    assert row.dice < 0.99
+    assert row.dice < 0.8
     assert row.change_ml == row.open_ml - row.plain_ml != 0
 
 
