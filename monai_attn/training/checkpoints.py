@@ -66,7 +66,7 @@ class Checkpoints:
         resume: bool = False,
     ) -> None:
         self.folder = Path(folder)
-        self.network = _unwrapped(network)
+        self.network = unwrapped(network)
         self.parts = dict(parts)
         self.validator = validator
         self.best = Path(best)
@@ -91,7 +91,7 @@ class Checkpoints:
 
     def _write_best(self) -> None:
         """Keep the weights that the validator runs, which may be an average of those that are trained."""
-        self._write(self.best, _unwrapped(self.validator.network).state_dict())
+        self._write(self.best, unwrapped(self.validator.network).state_dict())
 
     def _save_last(self, trainer: Trainer) -> None:
         state = {
@@ -134,7 +134,8 @@ class Checkpoints:
         self.validator.state.best_metric_epoch = state["best_metric_epoch"]
 
 
-def _unwrapped(network: nn.Module) -> nn.Module:
+def unwrapped(network: nn.Module) -> nn.Module:
+    """Return the network itself, without the wrapper that several processes share it by."""
     return network.module if isinstance(network, DistributedDataParallel) else network
 
 

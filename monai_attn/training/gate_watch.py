@@ -16,13 +16,13 @@ from monai.networks.utils import eval_mode
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.parallel import DistributedDataParallel
 
 from monai_attn.attention_numbers import gate_numbers
 from monai_attn.data.ignore import IGNORED
 from monai_attn.data.tables import write_table
 from monai_attn.networks.with_attention import WithAttention
 from monai_attn.report.curves import write_gate_curves
+from monai_attn.training.checkpoints import unwrapped
 from monai_attn.training.history import History
 
 STEPS = 254  # as maps are stored: byte 0 is no number, 1 to 255 are 0 to 1
@@ -91,7 +91,7 @@ class GateWatch:
 
     def __init__(self, history: History, network: nn.Module, interval: int = 1) -> None:
         self.history = history
-        self.network = network.module if isinstance(network, DistributedDataParallel) else network
+        self.network = unwrapped(network)
         self.interval = interval
         self.epochs: list[GateEpoch] = []
 
