@@ -1,0 +1,353 @@
+"""What helps on patients? Cross-validated trainings that differ in one thing: the gate, or another choice.
+
+    python -m tests.benchmarks.patients WORK gates
+    python -m tests.benchmarks.patients WORK gates --dims 3
+    python -m tests.benchmarks.patients WORK choices
+
+WORK is the folder in which `tests.benchmarks.real_ct` has prepared the patients; what this makes lies in
+`WORK/small_2d` and `WORK/small_3d`, and what exists is not made again. Each variation is trained with every
+seed on every fold by patient. All see the same windows, which the bundle's training transforms have cut and
+varied once, in an order that the seed decides; the last weights count. A held-out patient is scored on the
+network's grid in the slices whose label is known: the Dice as it is, the Dice with all gates held open, and
+the mean attention in the pancreas beside that of the whole picture.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import torch
+from monai.losses import DiceFocalLoss, TverskyLoss
+from torch import Tensor, nn
+
+from monai_attn import transforms
+from monai_attn.comparison import compare_scores
+from monai_attn.data.ignore import IGNORED
+from monai_attn.evaluation import score_labels
+from monai_attn.networks import AttentionUNet
+from monai_attn.networks.gates import hard_gates
+from monai_attn.networks.open_gates import open_gates
+from monai_attn.scores import CaseScore
+from monai_attn.training.hard_attention import HardAttentionLoss
+from monai_attn.training.masked_loss import MaskedDiceCELoss
+from tests.benchmarks.real_ct import FOLDS, IGNORE, WHOLE, Case
+
+SEEDS = (0, 1, 2)
+TEMPERATURES = (1.0, 0.2)  # of hard gates, from the first step to the last
+OPTIONS = {"include_background": False, "to_onehot_y": True, "softmax": True}
+LOSSES: dict[str, Callable[[], nn.Module]] = {
+    "Dice + cross-entropy": partial(MaskedDiceCELoss, ignore=IGNORE, **OPTIONS),
+    # these know no ignored voxels; a window of a 2D network has none, since labels are of whole slices
+    "Dice + focal": partial(DiceFocalLoss, **OPTIONS),
+    "Tversky": partial(TverskyLoss, alpha=0.3, beta=0.7, **OPTIONS),
+}
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A training that two CPU cores can afford often."""
+
+    spacing: tuple[float, ...]  # mm
+    roi_size: tuple[int, ...]
+    batch: int
+    windows: int  # of each volume, in all trainings together
+    slice_channels: int = 1
+    intensity_range: tuple[float, float] = (0.0, 250.0)  # HU
+    domain_randomization: bool = False
+    channels: tuple[int, ...] = (8, 16, 32, 64)
+    gate: Any = ("soft", {"grid": "gating"})
+    loss: str = "Dice + cross-entropy"
+    steps: int = 400
+    learning_rate: float = 0.004
+
+
+PROTOCOLS = {
+    2: Protocol((4, 4, 3), (80, 80), batch=16, windows=48, slice_channels=3),
+    3: Protocol((6, 6, 6), (48, 48, 16), batch=4, windows=16),
+}
+Variations = dict[
+    str, dict[str, Any]
+]  # name: fields of a protocol; the first is what others differ from
+COMPARED: dict[str, Variations] = {
+    "gates": {
+        "none": {"gate": None},
+        "soft, gating grid": {},
+        "soft, skip grid": {"gate": ("soft", {"grid": "skip"})},
+        "hard, gating grid": {"gate": ("hard", {"estimator": "straight_through"})},
+    },
+    "choices": {  # of the 2D network
+        "soft, gating grid": {},
+        "one slice": {"slice_channels": 1},
+        "five slices": {"slice_channels": 5},
+        "Dice + focal": {"loss": "Dice + focal"},
+        "Tversky": {"loss": "Tversky"},
+        "far beyond scans": {"domain_randomization": True},
+        "from -100 HU": {"intensity_range": (-100.0, 250.0)},
+    },
+}
+
+
+def patients(work: Path) -> dict[str, tuple[int, list[Case]]]:
+    """The fold of each patient and the volumes with the pancreas, which start a millimetre apart."""
+    cases = json.loads((work / "dataset.json").read_text(encoding="utf-8"))["training"]
+    found: dict[str, tuple[int, list[Case]]] = {}
+    for case in cases:
+        if "fold" in case and (case["group"] not in WHOLE or "_pancreas_" in case["image"]):
+            found.setdefault(case["group"], (case["fold"], []))[1].append(case)
+    return found
+
+
+def made_once(path: Path, make: Callable[[], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """What lies at a path; made and put there first if it is not."""
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(make(), path)
+    images, labels = torch.load(path)
+    return images, labels
+
+
+def settings(protocol: Protocol) -> dict[str, Any]:
+    """What the transforms of training and validation share."""
+    return {
+        "spacing": protocol.spacing,
+        "intensity_range": protocol.intensity_range,
+        "slice_channels": protocol.slice_channels,
+        "label_map": {"0": 0, "1": 1},
+        "ignore": IGNORE,
+    }
+
+
+def windows_of(cases: list[Case], protocol: Protocol) -> tuple[Tensor, Tensor]:
+    """Windows of a patient's volumes, images (N, C, *roi) in float16 and labels (N, 1, *roi)."""
+    cut = transforms.training(
+        roi_size=protocol.roi_size,
+        num_samples=protocol.windows,
+        domain_randomization=protocol.domain_randomization,
+        **settings(protocol),
+    )
+    cut.set_random_state(0)
+    found = [window for case in cases for window in cut(dict(case))]
+    images, labels = (torch.stack([window[key] for window in found]) for key in ("image", "label"))
+    return images.half(), labels.byte()
+
+
+def volume_of(case: Case, protocol: Protocol) -> tuple[Tensor, Tensor]:
+    """A volume on the network's grid, image (C, X, Y, Z) and label (1, X, Y, Z)."""
+    loaded = transforms.validation(**settings(protocol))(dict(case))
+    return loaded["image"], loaded["label"]
+
+
+def build(protocol: Protocol, dims: int) -> AttentionUNet:
+    """The network of a protocol."""
+    network = AttentionUNet(
+        dims,
+        in_channels=protocol.slice_channels,
+        out_channels=2,
+        channels=protocol.channels,
+        strides=[2] * (len(protocol.channels) - 1),
+        gate=protocol.gate,
+    )
+    formats = {2: torch.channels_last, 3: torch.channels_last_3d}
+    return network.to(memory_format=formats[dims])  # faster, to the same numbers
+
+
+def order(count: int, batch: int, steps: int, seed: int) -> Iterator[Tensor]:
+    """The windows of each step: all of them before any comes again, alike for all variations."""
+    generator = torch.Generator().manual_seed(seed)
+    left = torch.empty(0, dtype=torch.long)
+    for _ in range(steps):
+        if len(left) < batch:
+            left = torch.cat([left, torch.randperm(count, generator=generator)])
+        yield left[:batch]
+        left = left[batch:]
+
+
+def train(
+    network: AttentionUNet, images: Tensor, labels: Tensor, protocol: Protocol, seed: int
+) -> None:
+    """Train with a learning rate that rises over a tenth of the steps and falls along a cosine."""
+    loss = LOSSES[protocol.loss]()
+    chosen = hard_gates(network)
+    if chosen:
+        loss = HardAttentionLoss(loss, network, ignore=IGNORE)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=protocol.learning_rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, protocol.learning_rate, protocol.steps, pct_start=0.1, cycle_momentum=False
+    )
+    network.train()
+    first, last = TEMPERATURES
+    for step, rows in enumerate(order(len(images), protocol.batch, protocol.steps, seed)):
+        for gate in chosen:
+            gate.temperature = first * (last / first) ** (step / max(1, protocol.steps - 1))
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = network(images[rows].float())
+        optimizer.zero_grad()
+        loss(logits.float(), labels[rows]).backward()
+        optimizer.step()
+        schedule.step()
+
+
+@torch.inference_mode()
+def predict(network: nn.Module, image: Tensor) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The labels (X, Y, Z) of a volume (C, X, Y, Z) and the attention of each level, finest first."""
+    sliced = network.heads[0].weight.dim() == 4
+    batch = image.permute(3, 0, 1, 2) if sliced else image[None]
+    with torch.autocast("cpu", torch.bfloat16):
+        logits, maps = network.forward_with_attention(batch)
+
+    def whole(volumes: Tensor) -> np.ndarray:
+        one = volumes.permute(1, 2, 3, 0) if sliced else volumes[0]
+        return one.float().numpy()
+
+    full = [
+        whole(nn.functional.interpolate(one.float(), size=batch.shape[2:], mode="nearest"))[0]
+        for one in maps
+    ]
+    return whole(logits).argmax(axis=0).astype(np.uint8), full
+
+
+def examine(
+    network: AttentionUNet, image: Tensor, label: Tensor, patient: str, protocol: Protocol
+) -> dict[str, Any]:
+    """The scores of a held-out patient, from image (C, X, Y, Z) and label (1, X, Y, Z)."""
+    reference = label[0].numpy()
+    ignored = IGNORED if (reference == IGNORED).any() else None
+    labels, maps = predict(network, image)
+
+    def score(found: np.ndarray) -> CaseScore:
+        return score_labels(
+            found, reference, protocol.spacing, case=patient, labels=[1], ignore=ignored
+        )[0]
+
+    result: dict[str, Any] = {"score": asdict(score(labels)), "open_dice": None, "attention": []}
+    if network.gated_levels:
+        opened, _ = predict(open_gates(network, network.gated_levels), image)
+        organ, known = reference == 1, reference != IGNORED
+        result["open_dice"] = score(opened).dice
+        result["attention"] = [
+            {"inside": float(one[organ].mean()), "mean": float(one[known].mean())} for one in maps
+        ]
+    return result
+
+
+def data_folder(work: Path, dims: int, protocol: Protocol) -> Path:
+    """The folder of the windows and volumes of a protocol, named by what makes them differ."""
+    low, high = protocol.intensity_range
+    name = f"{protocol.slice_channels}_slices_{low:.0f}_to_{high:.0f}"
+    return work / f"small_{dims}d" / (name + "_beyond" * protocol.domain_randomization)
+
+
+def run(work: Path, dims: int, name: str, fields: dict[str, Any], seed: int, fold: int) -> None:
+    """One training and the scores of its held-out patients."""
+    target = work / f"small_{dims}d" / f"{slug(name)}_{seed}_{fold}.json"
+    if target.is_file():
+        return
+    protocol = replace(PROTOCOLS[dims], **fields)
+    data, everyone = data_folder(work, dims, protocol), patients(work)
+    pools = [
+        made_once(data / f"{patient}_windows.pt", partial(windows_of, cases, protocol))
+        for patient, (its, cases) in everyone.items()
+        if its != fold
+    ]
+    images, labels = (torch.cat(parts) for parts in zip(*pools, strict=True))
+    torch.manual_seed(seed)
+    network = build(protocol, dims)
+    start = time.perf_counter()
+    train(network, images, labels, protocol, seed)
+    seconds = time.perf_counter() - start
+    network.eval()
+    examined = []
+    for patient, (its, cases) in everyone.items():
+        if its == fold:
+            path = data / f"{patient}_volume.pt"
+            volume = made_once(path, partial(volume_of, cases[0], protocol))
+            examined.append(examine(network, *volume, patient, protocol))
+    found = {"name": name, "seed": seed, "fold": fold, "seconds": seconds, "patients": examined}
+    target.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    dice = fmean(one["score"]["dice"] for one in examined)
+    print(f"{target.stem}: Dice {dice:.3f}, {seconds:.0f} s", flush=True)
+
+
+def slug(name: str) -> str:
+    """A name as a file has it."""
+    return "_".join("".join(c if c.isalnum() else " " for c in name.lower()).split())
+
+
+def results(folder: Path, name: str) -> dict[str, list[dict[str, Any]]]:
+    """The patients of all folds by seed; a seed that lacks a fold is left out."""
+    found = {}
+    for seed in SEEDS:
+        paths = [folder / f"{slug(name)}_{seed}_{fold}.json" for fold in range(FOLDS)]
+        if all(path.is_file() for path in paths):
+            folds = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+            found[str(seed)] = [patient for one in folds for patient in one["patients"]]
+    return found
+
+
+def table(folder: Path, variations: Variations) -> str:
+    """What has run so far as Markdown; differences are to the first, over the seeds that both have."""
+    first = next(iter(variations))
+    lines = [
+        f"| | Dice of each seed | Difference to {first} | 95 % interval | p | Better in "
+        "| Attention inside / mean | Gates open |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    base = results(folder, first)
+    for name in variations:
+        seeds = results(folder, name)
+        shared = sorted(seeds.keys() & base.keys())
+        if not shared:
+            continue
+        sides = [
+            {seed: [CaseScore(**one["score"]) for one in side[seed]] for seed in shared}
+            for side in (base, seeds)
+        ]
+        means = [fmean(score.dice for score in found) for found in sides[1].values()]
+        cells = [name, ", ".join(f"{dice:.3f}" for dice in means)]
+        if name == first:
+            cells += [""] * 4
+        else:
+            row = compare_scores(*sides, metrics=["dice"])[0]
+            cells += [f"{row.difference:+.3f}", f"{row.low:+.3f} to {row.high:+.3f}"]
+            cells += [f"{row.p:.2g}", f"{row.n_better} of {row.n}"]
+        everyone = [patient for found in seeds.values() for patient in found]
+        levels = zip(*[patient["attention"] for patient in everyone], strict=True)
+        shares = [
+            [fmean(one[key] for one in level) for key in ("inside", "mean")] for level in levels
+        ]
+        cells += [", ".join(f"{inside:.2f} / {mean:.2f}" for inside, mean in shares)]
+        opened = [patient["open_dice"] for patient in everyone if patient["attention"]]
+        cells += [f"{fmean(opened):.3f}" if opened else ""]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run what is missing, then report."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("work", type=Path, help="folder that real_ct has prepared")
+    parser.add_argument("compared", choices=COMPARED)
+    parser.add_argument("--dims", type=int, choices=PROTOCOLS, default=2)
+    parser.add_argument("--seeds", type=int, default=len(SEEDS), help="how many of the seeds")
+    parser.add_argument("--report", action="store_true", help="only report what has run so far")
+    given = parser.parse_args()
+    variations = COMPARED[given.compared]
+    if not given.report:
+        for seed in SEEDS[: given.seeds]:  # so that an early end leaves whole seeds
+            for fold in range(FOLDS):
+                for name, fields in variations.items():
+                    run(given.work, given.dims, name, fields, seed, fold)
+    print(table(given.work / f"small_{given.dims}d", variations))
+
+
+if __name__ == "__main__":
+    main()
