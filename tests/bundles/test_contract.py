@@ -1,6 +1,7 @@
 """Each bundle holds the contract that its clients hold it to."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from monai_attn.data.outputs import output_paths
 from monai_attn.evaluation import evaluate_files
 from monai_attn.inference.batch import segment_files
 from monai_attn.networks.gates import hard_gates
+from monai_attn.training.checkpoints import Checkpoints
+from monai_attn.training.handlers import Shared
 from monai_attn.transforms import IgnoredAsInLabeld, without
 
 BUNDLES = {"3D": DEFAULT_BUNDLE, "2D": SLICE_BUNDLE}
@@ -268,7 +271,35 @@ def test_the_overlays_of_hard_gates_change_gates_and_loss_alone(shipped, overlay
     handlers = [part["_target_"] for part in merged["train"]["handlers"]]
     more = [part["_target_"] for part in hard.get("+train#handlers", [])]
     assert handlers == [part["_target_"] for part in plain["train"]["handlers"]] + more
-    assert merged["train"]["handlers"][6]["parts"]["loss"] == "@loss"  # its baseline is saved too
+    assert merged["checkpoint_parts"]["loss"] == "@loss"  # its baseline is saved too
+
+
+def test_handlers_are_dicts_that_nothing_refers_to_by_their_place(shipped):
+    for path in (shipped / "configs").glob("*.json"):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"handlers#\d|handlers\[", text), path.name
+        config = json.loads(text)
+        for part in ("train", "validate"):
+            assert all(isinstance(one, dict) for one in config.get(part, {}).get("handlers", []))
+
+
+def test_a_client_may_insert_a_handler_before_all_others(shipped):
+    """MONAI Label puts a CheckpointLoader at place 0, after a look into each handler."""
+    parser = opened(shipped, "train")
+    handlers = parser["train"]["handlers"]
+    assert not any("CheckpointLoader" in one.get("_target_", "") for one in handlers)
+    loader = {"_target_": "CheckpointLoader", "load_path": "", "load_dict": {"model": "@network"}}
+    parser["train"]["handlers"] = [loader, *handlers]
+    parser["train#handlers#0#load_path"] = str(shipped / "models" / "model.pt")
+    parser["split"] = {"training": [{"image": "a", "label": "a"}] * 4, "validation": [{}]}
+    parser.parse(True)
+    made = parser.get_parsed_content("train#handlers")
+    history = parser.get_parsed_content("history")
+    shared = [one.handler for one in made if isinstance(one, Shared)]
+    assert history in shared
+    assert parser.get_parsed_content("gate_watch") in shared
+    (checkpoints,) = [one for one in made if isinstance(one, Checkpoints)]
+    assert checkpoints.parts["history"] is history
 
 
 @pytest.mark.parametrize("ignore", [None, 9])

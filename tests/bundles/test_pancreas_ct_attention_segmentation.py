@@ -38,8 +38,7 @@ def test_the_locator_overlay_trains_what_inference_uses():
     assert network(torch.rand(1, 1, 61, 67, 43)).shape == (1, 2, 61, 67, 43)
     assert parser.get("spacing") == inference["locator"]["spacing"]
     assert parser.get("intensity_range") == inference["intensity_range"]
-    assert parser.get("train#handlers#6#best").endswith("/locator.pt'")
-    assert parser.get("train#handlers#7#_target_").endswith("GateWatch")
+    assert parser.get("best_weights").endswith("/locator.pt'")
     randomized = type(parser.get_parsed_content("train#preprocessing").transforms[-2]).__name__
     assert randomized == "RandGaussianNoised"
 
