@@ -21,9 +21,11 @@ class CleanLabelsd(T.MapTransform):
         keep_largest: the labels of which only the largest component stays, see `clean_labels`.
         fill_holes: the labels whose holes are filled.
         num_classes: classes, background included; None if it is not known.
+        keep_pieces_from: a smaller component stays too if it has at least this fraction, above 0 and below
+            1, of the voxels of the largest; None keeps the largest alone.
 
     Raises:
-        ValueError: if an entry is no class.
+        ValueError: if an entry is no class, or the fraction is out of range.
     """
 
     def __init__(
@@ -32,10 +34,19 @@ class CleanLabelsd(T.MapTransform):
         keep_largest: Sequence[int] = (),
         fill_holes: Sequence[int] = (),
         num_classes: int | None = None,
+        keep_pieces_from: float | None = None,
     ) -> None:
         super().__init__(keys)
         self.keep_largest = _checked("keep_largest", keep_largest, num_classes)
         self.fill_holes = _checked("fill_holes", fill_holes, num_classes)
+        if keep_pieces_from is not None and not (
+            isinstance(keep_pieces_from, float) and 0 < keep_pieces_from < 1
+        ):
+            raise ValueError(
+                f"keep_pieces_from (={keep_pieces_from!r:.60}) must be above 0 and below 1, or null: "
+                "correct it"
+            )
+        self.keep_pieces_from = keep_pieces_from
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Clean the keys' labels; those on the CPU in place."""
@@ -43,7 +54,12 @@ class CleanLabelsd(T.MapTransform):
         for key in self.key_iterator(out):
             volume = out[key]
             labels = volume[0].cpu().numpy()
-            clean_labels(labels, keep_largest=self.keep_largest, fill_holes=self.fill_holes)
+            clean_labels(
+                labels,
+                keep_largest=self.keep_largest,
+                fill_holes=self.fill_holes,
+                keep_pieces_from=self.keep_pieces_from,
+            )
             cleaned = torch.from_numpy(labels)[None].to(volume.device)
             out[key] = MetaTensor(cleaned, meta=getattr(volume, "meta", None))
         return out

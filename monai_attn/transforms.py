@@ -250,10 +250,11 @@ def postprocessing(
     fill_holes: Sequence[int] = (),
     num_classes: int | None = None,
     ignore: int | None = None,
+    keep_pieces_from: float | None = None,
 ) -> T.Compose:
     """Labels on the scan's own grid, cleaned, and written as `output_dir/NAME_seg.nii.gz`.
 
-    `CleanLabelsd` says what `keep_largest`, `fill_holes` and `num_classes` do.
+    `CleanLabelsd` says what `keep_largest`, `fill_holes`, `keep_pieces_from` and `num_classes` do.
 
     With the `levels` of a network's gates `pred` is a list of logits and their attention, which is
     written beside the labels as `NAME_attention_LEVEL.nii.gz`. With an `ignore` value the metrics that
@@ -278,7 +279,7 @@ def postprocessing(
         T.SaveImaged(key, output_postfix=key, output_dtype="uint8", writer=MapWriter, **files)
         for key in maps
     ]
-    clean = CleanLabelsd("pred", keep_largest, fill_holes, num_classes)
+    clean = CleanLabelsd("pred", keep_largest, fill_holes, num_classes, keep_pieces_from)
     steps = [clean] if clean.keep_largest or clean.fill_holes else []
     known = _metrics_of_known(ignore)
     return T.Compose([LabelsOnScanGridd("pred", map_keys=maps), *steps, *save_maps, save, *known])

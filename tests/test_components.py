@@ -78,13 +78,33 @@ LEAKY[1, 3, 3] = 0
 RULES = {
     "the largest stays": (BIGGER, {"keep_largest": [1]}, blocks(OTHER, size=3)),
     "of equal ones the first": (TIED, {"keep_largest": [1]}, blocks(CUBE)),
+    "a piece that is nearly as large stays": (
+        BIGGER,  # 8 voxels of 27
+        {"keep_largest": [1], "keep_pieces_from": 8 / 27},
+        BIGGER,
+    ),
+    "a smaller piece does not": (
+        BIGGER,
+        {"keep_largest": [1], "keep_pieces_from": 0.3},
+        blocks(OTHER, size=3),
+    ),
+    "pieces of other labels do not count": (
+        TWO_LABELS,
+        {"keep_largest": [2], "keep_pieces_from": 0.3},
+        BIGGER + blocks((0, 5, 0), size=3, value=2),
+    ),
+    "without the largest the fraction says nothing": (BIGGER, {"keep_pieces_from": 0.9}, BIGGER),
     "a corner connects": (TOUCHING, {"keep_largest": [1]}, TOUCHING),
     "only the labels that are named": (
         TWO_LABELS,
         {"keep_largest": [2]},
         BIGGER + blocks((0, 5, 0), size=3, value=2),
     ),
-    "a label that is not there": (BIGGER, {"keep_largest": [3], "fill_holes": [3]}, BIGGER),
+    "a label that is not there": (
+        BIGGER,
+        {"keep_largest": [3], "fill_holes": [3], "keep_pieces_from": 0.3},
+        BIGGER,
+    ),
     "nothing": (np.zeros((3, 4, 5), np.uint8), {"keep_largest": [1], "fill_holes": [1]}, 0),
     "a hole is filled": (shell(), {"fill_holes": [1]}, blocks((1, 1, 1), size=5, shape=(7, 7, 7))),
     "a hole of another label is not": (shell(2), {"fill_holes": [1]}, shell(2)),

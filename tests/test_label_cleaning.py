@@ -34,8 +34,13 @@ def test_labels_keep_their_grid_and_type():
 
 @pytest.mark.parametrize(
     ("asked", "voxels"),
-    [({}, 64), ({"keep_largest": [1]}, 63), ({"fill_holes": [1]}, 65)],
-    ids=["neither", "keep_largest", "fill_holes"],
+    [
+        ({}, 64),
+        ({"keep_largest": [1]}, 63),
+        ({"keep_largest": [1], "keep_pieces_from": 0.015}, 64),  # 1 voxel of 63
+        ({"fill_holes": [1]}, 65),
+    ],
+    ids=["neither", "keep_largest", "keep_pieces_from", "fill_holes"],
 )
 def test_each_argument_does_its_own(asked, voxels):
     out = cleaned(MetaTensor(torch.from_numpy(labels("C"))[None]), **asked)
@@ -57,6 +62,12 @@ def test_what_is_no_class_is_refused(name, value, said):
     with pytest.raises(ValueError) as refused:  # noqa: PT011 - the text is compared
         postprocessing("out", num_classes=3, **{name: value})
     assert str(refused.value).startswith(f"{name} {said}")
+
+
+@pytest.mark.parametrize("value", [0, 1, 1.5, -0.1])
+def test_a_fraction_out_of_range_is_refused(value):
+    with pytest.raises(ValueError, match=r"keep_pieces_from \(=.*\) must be above 0 and below 1"):
+        postprocessing("out", keep_largest=[1], keep_pieces_from=value)
 
 
 def test_without_classes_there_is_no_step():

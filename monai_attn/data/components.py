@@ -105,6 +105,7 @@ def clean_labels(
     *,
     keep_largest: Collection[int] = (),
     fill_holes: Collection[int] = (),
+    keep_pieces_from: float | None = None,
 ) -> None:
     """Drop components, and fill holes of what is left, in place.
 
@@ -114,11 +115,17 @@ def clean_labels(
             file; the others become background.
         fill_holes: labels that get the background they enclose. A hole that holds another label, or is
             open to a face of the array, stays as it is.
+        keep_pieces_from: a further component of a label in `keep_largest` stays too if it has at least this
+            fraction of the voxels of the largest, since an organ can fall into pieces; None for none.
     """
     found = find_components(labels)
     drop = np.zeros(len(found.sizes), bool)
     for label in keep_largest:
-        drop[found.of(label)[1:]] = True
+        largest, others = found.of(label)[:1], found.of(label)[1:]
+        if keep_pieces_from is None:
+            drop[others] = True
+        else:
+            drop[others] = found.sizes[others] < keep_pieces_from * found.sizes[largest]
     layers = labels.T
     for z, y, first, last in found.runs[drop[found.owners]].tolist():
         layers[z, y, first:last] = 0

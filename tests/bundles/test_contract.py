@@ -110,7 +110,7 @@ def test_inference_and_evaluation_clean_labels_alike(shipped):
         json.loads((shipped / "configs" / f"{name}.json").read_text())
         for name in ("inference", "evaluate")
     )
-    for name in ("keep_largest", "fill_holes"):
+    for name in ("keep_largest", "keep_pieces_from", "fill_holes"):
         assert evaluate[name] == inference[name], name
         for steps in (inference["postprocessing"], evaluate["validate#postprocessing"]):
             assert steps[name] == f"@{name}"
