@@ -29,9 +29,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from monai_attn.data.fraction_bytes import FRACTIONS
+
 DEAD, SATURATED = 0.01, 0.99  # below, and above, which a coefficient decides nothing
-BYTES = 256
-ALPHA = (np.arange(BYTES) - 1) / 254  # of each byte; that of byte 0 counts nowhere
+BYTES = len(FRACTIONS)
 ROUNDED = 6  # digits that a manifest has
 
 
@@ -101,7 +102,7 @@ def gate_numbers(stored: NDArray[np.uint8], labels: NDArray[np.integer]) -> Gate
             "bring both to one grid"
         )
     by_label = {label: counts[1:] for label, counts in _joint_histogram(stored, labels).items()}
-    alpha = ALPHA[1:]
+    alpha = FRACTIONS[1:]
     every = np.sum([*by_label.values()], axis=0)
     inside = every - by_label[0]
     voxels, total = int(every.sum()), float(every @ alpha)

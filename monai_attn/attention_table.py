@@ -19,6 +19,7 @@ from rich.text import Text
 
 from monai_attn.attention_numbers import NUMBERS, GateNumbers, gate_numbers
 from monai_attn.data.folders import label_maps_in
+from monai_attn.data.fraction_bytes import to_bytes
 from monai_attn.data.labels import labels_of
 from monai_attn.data.names import MAP, attention_path, case_name, check_name
 from monai_attn.data.pairs import references_among
@@ -26,7 +27,6 @@ from monai_attn.data.reference import check_on_grid
 from monai_attn.data.tables import write_table
 from monai_attn.data.volume import Volume, read_volume
 
-STEPS = 254  # bytes 1 to 255 are 0 to 1; byte 0, where nothing was looked at, is read as -1/254
 LEVELS = range(16)  # a scan that is halved so often is one voxel
 ELSEWHERE = "no label"
 COLUMNS = ("case", "gate", *NUMBERS, "label", "name", "share", "volume_share", "enrichment")
@@ -82,14 +82,13 @@ def read_map(path: Path) -> tuple[Volume, NDArray[np.uint8]]:
     volume = read_volume(path, fill=None)
     stored = np.empty(volume.shape, np.uint8, order="F")
     for layer, out in zip(np.moveaxis(volume.data, -1, 0), np.moveaxis(stored, -1, 0), strict=True):
-        values = layer * STEPS + 1
-        whole = np.rint(values)
-        if not ((np.abs(values - whole) < 0.01) & (whole >= 0) & (whole <= 255)).all():
+        found = to_bytes(layer)
+        if found is None:
             raise ValueError(
                 f"{path}: holds values that are no attention; 0 to 1, and below 0 where nothing was "
                 "looked at, expected: run segment with --attention again"
             )
-        out[...] = whole
+        out[...] = found
     return volume, stored
 
 

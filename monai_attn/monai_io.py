@@ -15,7 +15,7 @@ from monai.data.meta_tensor import MetaTensor
 
 from monai_attn.data.grid import Grid, same_grid
 from monai_attn.data.volume import Volume, read_volume
-from monai_attn.data.writer import MAP_SLOPE, write_labels, write_map
+from monai_attn.data.writer import write_labels, write_map
 
 
 class VolumeReader(ImageReader):
@@ -97,7 +97,7 @@ class MapWriter(LabelWriter):
     def write(self, filename: PathLike, verbose: bool = False, **kwargs: Any) -> None:
         """Write the file, as `write_map`."""
         stored = np.asarray(self.data_obj, np.uint8)
-        write_map(Path(filename), stored, self.scan, slope=MAP_SLOPE, intercept=-MAP_SLOPE)
+        write_map(Path(filename), stored, self.scan)
 
 
 def as_tensor(volume: Volume) -> MetaTensor:

@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from monai_attn.data.fraction_bytes import UNSEEN, to_steps
 from monai_attn.resample import Axis, parallel_axes, resample, resample_onto
 
 BACKGROUND = 20.0  # the logit of background where nothing was looked at: a probability of 1 - 4e-18
-UNSEEN, LOWEST, HIGHEST = 0, 1, 255  # how a map of 0..1 is stored in a byte
 CHUNK = 2**26  # bytes of probabilities on the scan's grid at a time
 Box = tuple[slice, ...]
 
@@ -186,8 +186,8 @@ def maps_on_grid(
 
 
 def _store(maps: list[NDArray[np.uint8]], box: Box, values: Tensor) -> None:
-    stored = (values * (HIGHEST - LOWEST)).round() + LOWEST
-    for array, part in zip(maps, torch.nan_to_num(stored, nan=UNSEEN), strict=True):
+    stored = torch.nan_to_num(to_steps(values), nan=UNSEEN)
+    for array, part in zip(maps, stored, strict=True):
         array[box] = part.to(torch.uint8).cpu().numpy()
 
 

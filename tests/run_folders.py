@@ -71,7 +71,7 @@ def write_case(
     maps = {attention_path(target, level): stored for level, stored in (attention or {}).items()}
     if entropy is not None:
         maps[entropy_path(target)] = entropy
-    files += [write_map(p, m, scan, slope=1 / 254, intercept=-1 / 254) for p, m in maps.items()]
+    files += [write_map(p, m, scan) for p, m in maps.items()]
     manifest = {
         "scan": str(path),
         "scan_sha256": scan_sha256(path),

@@ -32,7 +32,7 @@ def grid(path, affine=AFFINE):
 
 
 def write_attention_map(path, stored=STORED, affine=AFFINE):
-    return write_map(path, stored, grid(path, affine), slope=1 / 254, intercept=-1 / 254)
+    return write_map(path, stored, grid(path, affine))
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def run(tmp_path):
 def test_a_map_is_read_as_it_was_stored(tmp_path):
     every = np.arange(256).astype(np.uint8).reshape(8, 8, 4)
     path = tmp_path / "a_attention_1.nii.gz"
-    write_map(path, every, Grid(every.shape, AFFINE, 1, path), slope=1 / 254, intercept=-1 / 254)
+    write_map(path, every, Grid(every.shape, AFFINE, 1, path))
     np.testing.assert_array_equal(read_map(path)[1], every)
 
 

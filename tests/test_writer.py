@@ -4,6 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from monai_attn.data.fraction_bytes import to_bytes
 from monai_attn.data.grid import Grid, grid_offset, same_grid
 from monai_attn.data.volume import read_volume
 from monai_attn.data.writer import write_labels, write_map
@@ -147,12 +148,14 @@ def test_the_same_labels_make_the_same_file(tmp_path, suffix):
 def test_a_map_of_fractions_is_stored_in_bytes(tmp_path):
     source = scan(tmp_path, turned())
     stored = np.asfortranarray(VALUES.astype(np.uint8) * 10)
-    path = write_map(tmp_path / "a.nii.gz", stored, source, slope=0.5, intercept=-1)
+    path = write_map(tmp_path / "a.nii.gz", stored, source)
     image = nib.load(path)
     assert image.get_data_dtype() == np.uint8
-    np.testing.assert_array_equal(image.get_fdata(), VALUES * 5.0 - 1)
+    fractions = (stored - 1.0) / 254  # 0 to 1, and less where nothing was looked at
+    np.testing.assert_allclose(image.get_fdata(), fractions, atol=1e-7)
     np.testing.assert_allclose(image.affine, source.affine, atol=1e-5)
-    np.testing.assert_array_equal(read_volume(path).data, VALUES * 5.0 - 1)
+    np.testing.assert_allclose(read_volume(path).data, fractions, atol=1e-7)
+    np.testing.assert_array_equal(to_bytes(image.get_fdata()), stored)
 
 
 @pytest.mark.parametrize("extra", [(1,), (1, 1, 1)])

@@ -12,11 +12,11 @@ from isal import igzip
 from numpy.typing import DTypeLike, NDArray
 
 from monai_attn.data.files import written_whole
+from monai_attn.data.fraction_bytes import INTERCEPT, SLOPE
 from monai_attn.data.grid import Grid, same_grid
 from monai_attn.data.names import labels_name
 
 LARGEST_LABEL = 2**16 - 1  # uint16
-MAP_SLOPE = 1 / 254  # of a map, less as much: bytes 1 to 255 are 0 to 1, and byte 0 is below
 
 
 def write_labels(
@@ -58,24 +58,20 @@ def write_labels(
     return _write(path, labels.astype(stored, copy=False), like)
 
 
-def write_map(
-    path: str | Path, stored: NDArray[np.uint8], like: Grid, *, slope: float, intercept: float
-) -> Path:
+def write_map(path: str | Path, stored: NDArray[np.uint8], like: Grid) -> Path:
     """Write a map (X, Y, Z) of fractions on the grid of the scan it was made from, as bytes.
 
     Args:
         path: where to, ending in .nii.gz or .nii.
-        stored: (X, Y, Z) bytes.
+        stored: (X, Y, Z) bytes, see `monai_attn.data.fraction_bytes`.
         like: the scan's grid.
-        slope: what a byte is multiplied by, for the reader.
-        intercept: what is added then.
 
     Raises:
         ValueError: if the target is the scan itself.
     """
     path = Path(path)
     labels_name(path)
-    return _write(path, stored, like, (slope, intercept))
+    return _write(path, stored, like, (SLOPE, INTERCEPT))
 
 
 def _write(

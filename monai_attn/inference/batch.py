@@ -21,7 +21,6 @@ from monai_attn.data.names import (
     real_path,
 )
 from monai_attn.data.volume import scan_files, scan_sha256
-from monai_attn.data.writer import MAP_SLOPE as SLOPE
 from monai_attn.data.writer import write_labels, write_map
 from monai_attn.dicom_seg import check_installed, write_dicom_seg
 from monai_attn.dicom_seg import check_replaceable as check_dicom_seg
@@ -233,8 +232,8 @@ class _Run:
             )
         for level, attention in made.attention.items():
             path = attention_path(target, level)
-            yield write_map(path, attention, made.scan, slope=SLOPE, intercept=-SLOPE)
+            yield write_map(path, attention, made.scan)
         if made.entropy is not None:
             path = entropy_path(target)
-            yield write_map(path, made.entropy, made.scan, slope=SLOPE, intercept=-SLOPE)
+            yield write_map(path, made.entropy, made.scan)
         yield write_labels(target, made.labels, like=made.scan)

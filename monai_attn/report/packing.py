@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
+from monai_attn.data.fraction_bytes import SLOPE, UNSEEN
+
 Bytes = NDArray[np.uint8]
 BEND = 0.5  # of the window's width: at its ends a step is 1.4 times that in its middle
 REACH = 8.0  # windows on either side of the middle, beyond which values are cut: metal
 MAP_STEPS = 50  # a map's values are shown to 0.02
-UNSEEN = 0  # the byte of a map where nothing was looked at
-MAP_SLOPE = 1 / 254  # bytes 1 to 255 are 0 to 1
 
 
 def choose_factors(
@@ -83,7 +83,7 @@ def shrink_map(stored: Bytes, factors: tuple[int, int, int]) -> Bytes:
     """The mean of what was looked at in each block, as 1 to 51; 0 where most of it was not."""
     seen = shrink(stored != UNSEEN, factors)
     values = shrink(stored, factors) / np.maximum(seen, 1e-6)  # unseen voxels add nothing
-    steps = 1 + np.rint((values - 1) * MAP_SLOPE * MAP_STEPS)
+    steps = 1 + np.rint((values - 1) * SLOPE * MAP_STEPS)
     return np.where(seen >= 0.5, steps, UNSEEN).astype(np.uint8)
 
 

@@ -24,13 +24,13 @@ from numpy.typing import NDArray
 
 from monai_attn.data.errors import case_error, noted_doubts
 from monai_attn.data.files import sha256_of
+from monai_attn.data.fraction_bytes import is_stored_so
 from monai_attn.data.grid import Grid, same_grid, voxel_ml
 from monai_attn.data.label_classes import in_classes
 from monai_attn.data.labels import labels_of
 from monai_attn.data.names import entropy_path
 from monai_attn.data.volume import read_volume, scan_sha256
 from monai_attn.report.packing import (
-    MAP_SLOPE,
     Bytes,
     choose_factors,
     encode,
@@ -301,7 +301,7 @@ def _read_map(path: Path, grid: Grid, digest: str) -> Bytes:
     image = nib.load(path)
     stored = image.dataobj.get_unscaled()
     slope, shape = image.dataobj.slope, stored.shape[:3]
-    if stored.dtype != np.uint8 or not math.isclose(slope, MAP_SLOPE, rel_tol=1e-4):
+    if not is_stored_so(stored.dtype, slope):
         raise ValueError(f"{path}: no map of fractions as bytes; segment the scan again")
     _require_grid(Grid(shape, image.affine, 1, path), grid)
     return to_ras(stored.reshape(shape), image.affine)

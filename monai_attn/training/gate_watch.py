@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from monai_attn.attention_numbers import gate_numbers
+from monai_attn.data.fraction_bytes import UNSEEN, to_steps
 from monai_attn.data.ignore import IGNORED
 from monai_attn.data.tables import write_table
 from monai_attn.networks.with_attention import WithAttention
@@ -25,7 +26,6 @@ from monai_attn.report.curves import write_gate_curves
 from monai_attn.training.checkpoints import unwrapped
 from monai_attn.training.history import History
 
-STEPS = 254  # as maps are stored: byte 0 is no number, 1 to 255 are 0 to 1
 CLOSED, OPEN = "closed", "open"
 SAID = {
     CLOSED: "lets nothing through (alpha below 0.01 everywhere): its skip is cut off; if it stays so, "
@@ -176,9 +176,12 @@ def _row(epoch: int, level: int, attention: Tensor, labels: Tensor) -> GateEpoch
     """The numbers of a map (B, 1, *coarser) against labels (B, 1, *spatial)."""
     # each place of the map stands for the voxels that it covers: no value appears that no gate gave
     full = F.interpolate(attention.float(), size=labels.shape[2:], mode="nearest-exact")
-    stored = torch.nan_to_num((full * STEPS).round() + 1, nan=0.0).to(torch.uint8)
+    stored = torch.nan_to_num(to_steps(full), nan=UNSEEN).to(torch.uint8)
     ignored = labels == IGNORED  # counts as if nothing had been looked at there
-    stored, labels = stored.masked_fill(ignored, 0), labels.to(torch.int32).masked_fill(ignored, 0)
+    stored, labels = (
+        stored.masked_fill(ignored, UNSEEN),
+        labels.to(torch.int32).masked_fill(ignored, 0),
+    )
     numbers = gate_numbers(_array(stored), _array(labels))
     return GateEpoch(epoch, level, **{name: getattr(numbers, name) for name in MEASURES})
 
