@@ -1,1 +1,1 @@
-"""Volumes, cases and the phantom: how scans come in and label maps go out. No torch here."""
+"""Reading scans and cases, writing label maps, and the synthetic phantom; without torch."""

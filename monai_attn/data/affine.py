@@ -1,4 +1,4 @@
-"""Whether an affine places a volume: finite, invertible, with a spacing that a scanner could give."""
+"""Checks of an affine: it must be finite and invertible, with a spacing that a scanner can produce."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import numpy as np
 from nibabel.affines import voxel_sizes
 from numpy.typing import NDArray
 
-SINGULAR = 1e-6  # a voxel's volume over the product of its edges, below which they lie in a plane
-SMALLEST, LARGEST = 0.05, 20.0  # mm; finer is microscopy or metres, coarser no scan of an organ
-FARTHEST = 1e6  # mm from the origin, where a float32 header still tells 0.06 mm apart
+SINGULAR = 1e-6  # voxel volume over the product of its edges; below this the edges lie in one plane
+SMALLEST, LARGEST = 0.05, 20.0  # mm; finer is microscopy or metres, coarser is no scan of an organ
+FARTHEST = 1e6  # mm from the origin; a float32 header still resolves 0.06 mm there
 SHEAR = 1e-3  # cosine between two axes; float32 headers stay far below
 
 
-@np.errstate(all="ignore")  # what overflows, or is divided by zero, is refused below
+@np.errstate(all="ignore")  # values that overflow or are divided by zero are refused below
 def check_affine(path: Path, affine: NDArray[np.float64]) -> None:
-    """Refuse an affine (4, 4), voxel to mm, that places no volume.
+    """Refuse an affine (4, 4), voxel to mm, that cannot place a volume in space.
 
     Raises:
         ValueError: one line that names the file.
@@ -44,7 +44,7 @@ def check_affine(path: Path, affine: NDArray[np.float64]) -> None:
 
 
 def shear_doubt(affine: NDArray[np.float64]) -> str:
-    """What is doubtful about a sound affine whose axes are not at right angles, or nothing."""
+    """Return a warning if the axes of a sound affine are not at right angles, else an empty text."""
     axes = affine[:3, :3] / voxel_sizes(affine)
     cosine = np.abs(axes.T @ axes - np.eye(3)).max()
     if cosine <= SHEAR:
@@ -56,5 +56,5 @@ def shear_doubt(affine: NDArray[np.float64]) -> str:
 
 
 def spaced(sizes: NDArray[np.float64]) -> str:
-    """Sizes along the axes, as people write them."""
+    """Format sizes along the axes, such as "0.8 x 0.8 x 2.5"."""
     return " x ".join(f"{size:.4g}" for size in sizes)

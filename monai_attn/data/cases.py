@@ -1,4 +1,4 @@
-"""Which scans a path stands for: those to segment, and those with labels.
+"""Scans that a path stands for: those to segment, and those with labels.
 
 A case is named after its file, without folder and NIfTI suffix, or after its DICOM folder.
 """
@@ -16,20 +16,20 @@ from monai_attn.data.names import case_name, check_name
 
 
 def find_images(source: str | Path) -> list[str]:
-    """The scans to segment.
+    """Find the scans to segment.
 
     Args:
         source: a NIfTI file, a folder of them, a folder with a DICOM series, a folder of such folders,
-            a data set as `find_cases` takes it, or a JSON datalist. Of a datalist with several sections
-            the first of test, testing, validation and training that names a case is taken; of folders
-            `imagesTs` where it holds scans, else `imagesTr` or `images`.
+            a data set as `find_cases` takes it, or a JSON datalist. A datalist with several sections is read
+            at the first of test, testing, validation and training that names a case; a data set with
+            folders at `imagesTs` where it holds scans, else at `imagesTr` or `images`.
 
     Returns:
         Paths in the order of the datalist, or sorted.
 
     Raises:
-        ValueError: if there is nothing at `source`, no scan in it, or two of one name: their label
-            maps would be one file.
+        ValueError: if `source` does not exist, holds no scan, or holds two scans of the same name: their
+            label maps would be one file.
     """
     path = Path(source)
     if path.is_dir() or path.suffix == ".json":
@@ -41,15 +41,15 @@ def find_images(source: str | Path) -> list[str]:
 
 
 def find_cases(source: str | Path, *, named_once: bool = False) -> list[Case]:
-    """The labelled cases of a data set: `{"image": ..., "label": ...}` for each.
+    """Find the labelled cases of a data set: `{"image": ..., "label": ...}` for each.
 
     A case has its `group` or `patient` and its `fold` too, where a datalist gives them.
 
     Args:
-        source: a Decathlon folder or a JSON datalist, of which the section `training` is taken, or else
-            the first that names a case; an nnU-Net raw folder (version 2); or a folder with `images` and
+        source: a Decathlon folder or a JSON datalist, read at its section `training`, or else at the first
+            section that names a case; an nnU-Net raw folder (version 2); or a folder with `images` and
             `labels`, or `imagesTr` and `labelsTr`, see `layouts`.
-        named_once: refuse two images of one name, for use where label maps are written.
+        named_once: refuse two images of the same name, for use where label maps are written.
 
     Returns:
         Cases in the order of the datalist, or sorted by name.
@@ -68,7 +68,7 @@ def find_cases(source: str | Path, *, named_once: bool = False) -> list[Case]:
 
 
 def _images_of(path: Path) -> list[str]:
-    """The images of a folder or a datalist."""
+    """Return the images of a folder or a datalist."""
     listed = path.suffix == ".json" or (path / "dataset.json").is_file()
     if listed or not holds_scans(path):
         layout = find_layout(path)
@@ -92,7 +92,7 @@ def _listed_cases(path: Path) -> list[Case]:
 
 
 def _named_once(images: list[str]) -> list[str]:
-    """The images, if no two would give label maps of one name; any suffix will do here."""
+    """Refuse images whose label maps would have the same name, else return them; allow any suffix."""
     _, faults = by_name({Path(image): case_name(image) for image in images})
     if faults:
         raise Faults(*faults)

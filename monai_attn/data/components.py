@@ -1,10 +1,11 @@
-"""Connected components of labels: find them, drop all but the largest, fill what one encloses.
+"""Connected components of labels: find them, drop all but the largest, and fill enclosed holes.
 
 Two voxels of a label are connected if they share a face, an edge or a corner (26 neighbours, MONAI's
-default). A hole is background that no path across faces (6 neighbours) leads out of.
+default). A hole is background from which no path across faces (6 neighbours) leads outside.
 
-`scipy.ndimage.label` takes four bytes for each voxel between the outermost specks, which can be a whole
-scan. Here runs of voxels are connected: memory follows the labels, and all labels are found in one pass.
+`scipy.ndimage.label` takes four bytes for each voxel between the outermost labelled ones, which can be a
+whole scan. Here runs of voxels are connected: memory depends on the labels only, and all labels are found
+in one pass.
 MONAI's `KeepLargestConnectedComponent` needs scikit-image and leaves open which of two equal components
 stays; its `FillHoles` also replaces other labels that lie within.
 """
@@ -22,7 +23,7 @@ from scipy.sparse.csgraph import connected_components
 
 Box = tuple[slice, ...]
 Index = NDArray[np.int64]
-THICK = 3  # voxels along each axis, below which a component encloses nothing
+THICK = 3  # voxels along each axis; a thinner component encloses nothing
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,8 @@ class Components:
     """The connected components of all labels, in the order of their first voxels, x running fastest.
 
     Attributes:
-        labels: (components,) the label of each.
-        sizes: (components,) voxels of each.
+        labels: (components,) the label of each component.
+        sizes: (components,) the number of voxels of each component.
         runs: (runs, 4) `z, y, x` of the first voxel of each run along x, and the `x` behind its last.
         owners: (runs,) the component of each run.
     """
@@ -42,12 +43,12 @@ class Components:
     owners: Index
 
     def of(self, label: int) -> Index:
-        """The numbers of a label's components, the largest first; equal ones stay in order."""
+        """Return the indices of a label's components, the largest first; equal ones stay in order."""
         numbers = np.flatnonzero(self.labels == label)
         return numbers[np.argsort(-self.sizes[numbers], kind="stable")]
 
     def boxes(self) -> list[Box]:
-        """The box (X, Y, Z) around each component."""
+        """Return the box (X, Y, Z) around each component."""
         low = np.full((len(self.sizes), 3), np.iinfo(np.int64).max)
         high = np.zeros_like(low)
         np.minimum.at(low, self.owners, self.runs[:, 2::-1])
@@ -107,16 +108,16 @@ def clean_labels(
     fill_holes: Collection[int] = (),
     keep_pieces_from: float | None = None,
 ) -> None:
-    """Drop components, and fill holes of what is left, in place.
+    """Drop components, and fill holes of the remaining ones, in place.
 
     Args:
         labels: (X, Y, Z).
-        keep_largest: labels of which only the largest component stays, of equal ones the first in the
-            file; the others become background.
+        keep_largest: labels of which only the largest component stays (the first in the file if several
+            are equally large); the others become background.
         fill_holes: labels that get the background they enclose. A hole that holds another label, or is
             open to a face of the array, stays as it is.
-        keep_pieces_from: a further component of a label in `keep_largest` stays too if it has at least this
-            fraction of the voxels of the largest, since an organ can fall into pieces; None for none.
+        keep_pieces_from: keep a further component of a label in `keep_largest` if it has at least this
+            fraction of the voxels of the largest, since an organ can fall into pieces; None keeps none.
     """
     found = find_components(labels)
     drop = np.zeros(len(found.sizes), bool)
@@ -139,7 +140,7 @@ def _thickness(box: Box) -> int:
 
 
 def _fill(part: NDArray[np.integer], label: int) -> None:
-    # a layer around the box joins all that is not enclosed
+    # a layer around the box connects everything that is not enclosed
     spaces, count = ndimage.label(np.pad(part != label, 1, constant_values=True))
     if count == 1:
         return
@@ -151,7 +152,7 @@ def _fill(part: NDArray[np.integer], label: int) -> None:
 
 
 def _touching(start: Index, end: Index, shift: int) -> tuple[Index, Index]:
-    """Pairs of runs that touch, the second in the row that lies `shift` behind the first's."""
+    """Find pairs of runs that touch; the second lies in the row that follows the first's by `shift`."""
     low = np.searchsorted(end, start + shift - 1, side="right")
     high = np.searchsorted(start, end + shift + 1, side="left")
     count = np.maximum(high - low, 0)

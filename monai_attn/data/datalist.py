@@ -1,7 +1,8 @@
-"""Lists of cases as JSON: a Medical Segmentation Decathlon's `dataset.json`, and MONAI's datalists.
+"""Lists of cases as JSON: the Medical Segmentation Decathlon's `dataset.json`, and MONAI's datalists.
 
-Beside `image` and `label`, an entry may say whose scan it is (`group` or `patient`), and in which fold it
-validates (`fold`, as in MONAI's Auto3DSeg). Other keys do not matter, unless they look like one of these.
+In addition to `image` and `label`, an entry may name the patient (`group` or `patient`) and the fold in
+which the case validates (`fold`, as in MONAI's Auto3DSeg). Other keys are ignored, unless they look like a
+misspelt one of these.
 """
 
 from __future__ import annotations
@@ -18,17 +19,17 @@ from monai_attn.data.names import real_path
 
 SECTIONS = ("test", "testing", "validation", "training")  # of a datalist, in order of preference
 FILES = ("image", "label")  # keys of a case that are paths
-GROUPS = ("group", "patient")  # and those that say whose scan it is: one of them
-SPLIT_KEYS = (*GROUPS, "fold")  # those that only a split needs
+GROUPS = ("group", "patient")  # keys that name the patient; a case has one of them at most
+SPLIT_KEYS = (*GROUPS, "fold")  # keys that only a split needs
 MEANT = {"group": "group", "patient": "patient", "subject": "patient", "fold": "fold"}
 Case = dict[str, str]
 
 
 def read_json(file: Path) -> Any:
-    """What a JSON file holds.
+    """Read a JSON file.
 
     Raises:
-        ValueError: if there is no such file, or it is no JSON.
+        ValueError: if the file does not exist or is not JSON.
     """
     if not file.is_file():
         raise ValueError(
@@ -36,7 +37,7 @@ def read_json(file: Path) -> Any:
             "give one, or a folder with a dataset.json"
         )
     try:
-        return json.loads(file.read_text(encoding="utf-8-sig"))  # Windows marks the beginning
+        return json.loads(file.read_text(encoding="utf-8-sig"))  # Windows adds a byte order mark
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(
             f"{file}: not readable as JSON ({error}); a datalist expected: correct the file"
@@ -44,13 +45,13 @@ def read_json(file: Path) -> Any:
 
 
 def read_datalist(path: Path) -> dict[str, list[Case]]:
-    """A datalist's sections that name cases, best first; paths start at the datalist's folder.
+    """Read a datalist's sections that name cases, in order of preference; join paths to its folder.
 
     Args:
         path: a JSON file, or a folder with a `dataset.json`.
 
     Raises:
-        ValueError: if there is none, or it names no case.
+        ValueError: if there is no datalist, or it names no case.
     """
     file = path / "dataset.json" if path.is_dir() else path
     content = read_json(file)
@@ -77,14 +78,14 @@ def read_datalist(path: Path) -> dict[str, list[Case]]:
 
 
 def check_listed(cases: Sequence[Case], source: Path) -> None:
-    """Refuse listed cases that are no pairs of an image and a label of their own, with their files.
+    """Check that each listed case has an image and a label of its own, and that the files exist.
 
     Args:
         cases: of a datalist.
-        source: the datalist, to be named.
+        source: the datalist, named in the error.
 
     Raises:
-        Faults: a line for each label or file that is missing, and each file of two cases.
+        Faults: a line for each label or file that is missing, and each file that two cases share.
     """
     faults = [
         f"{source}: case {case['image']} has no label; one for each case expected: "
@@ -119,7 +120,7 @@ def _named_twice(cases: Sequence[Case], key: str, other: str, source: Path) -> l
 
 
 def _case(entry: Any, file: Path) -> Case:
-    """One entry of a datalist: a path, or an object with `image` and perhaps `label` and other keys."""
+    """Parse an entry of a datalist: a path, or an object with `image` and perhaps other keys."""
     fields = {"image": entry} if isinstance(entry, str) else entry
     image = fields.get("image") if isinstance(fields, dict) else None
     if not (isinstance(image, str) and image) or "\0" in image:
@@ -135,7 +136,7 @@ def _case(entry: Any, file: Path) -> Case:
 
 
 def _meaning(fields: Mapping[str, Any], file: Path) -> Case:
-    """The group and the fold of an entry, as far as it has them."""
+    """Return the group and the fold of an entry, as far as it has them, checked."""
     where = f"{file}: the entry of {fields['image']}"
     for key in fields:
         meant = None if key in (*FILES, *SPLIT_KEYS) else _meant(key)
@@ -168,7 +169,7 @@ def _is_whole(value: Any) -> bool:
 
 
 def _meant(key: str) -> str | None:
-    """The key that a misspelt one seems to be: in other letter case, with a sign or a letter wrong."""
+    """Return the key that a misspelt one seems to mean, or None: case, signs or a letter may differ."""
     letters = re.sub("[^a-z]", "", key.lower()).removesuffix("id")
     close = get_close_matches(letters, MEANT, n=1, cutoff=0.88)  # folds, but not inpatient
     swapped = [known for known in MEANT if sorted(known) == sorted(letters)]
@@ -176,7 +177,7 @@ def _meant(key: str) -> str | None:
 
 
 def _check_sections(content: Mapping[str, Any], file: Path) -> None:
-    """Refuse a list of cases whose section seems to be misspelt: the split would be another."""
+    """Refuse a section whose name seems to be misspelt: without it the split would be different."""
     for key, entries in content.items():
         if key in SECTIONS or not (isinstance(entries, list) and entries):
             continue

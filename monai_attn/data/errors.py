@@ -1,4 +1,4 @@
-"""What an error says to a user."""
+"""Errors and warnings as texts for a user, in one line each."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Any
 
 FAULTS = (LookupError, TypeError, AttributeError, NameError, ArithmeticError, AssertionError)
-WRAPPER = "applying transform"  # how MONAI begins what it raises around an error
+WRAPPER = "applying transform"  # the beginning of MONAI's message when it wraps an error
 
 
 class ScanWarning(UserWarning):
-    """What is doubtful about a scan, in one line that names the file; its labels may mislead."""
+    """A doubt about a scan, in one line that names the file; its labels may be misleading."""
 
 
 class Faults(ValueError):  # noqa: N818 - it holds several
-    """All that is wrong with a data set, and not only the first.
+    """All faults of a data set, not only the first.
 
     Args:
-        lines: one line each, that names the files and the remedy.
+        lines: one line for each fault, that names the files and the remedy.
     """
 
     def __init__(self, *lines: str) -> None:
@@ -33,7 +33,7 @@ class Faults(ValueError):  # noqa: N818 - it holds several
 
 @contextmanager
 def noted_doubts(strict: bool = False) -> Iterator[list[str]]:
-    """Note what is doubtful about scans instead of showing it; if `strict`, the first is an error."""
+    """Collect scan warnings in a list instead of showing them; if `strict`, raise the first."""
     noted: list[str] = []
     with warnings.catch_warnings():
         warnings.simplefilter("error" if strict else "always", ScanWarning)
@@ -50,7 +50,7 @@ def noted_doubts(strict: bool = False) -> Iterator[list[str]]:
 
 
 def causes_of(error: BaseException) -> Iterator[BaseException]:
-    """An error, what caused it, and so on to the root."""
+    """Yield an error, its cause, and so on to the root."""
     yield error
     while error.__cause__ is not None:
         error = error.__cause__
@@ -58,20 +58,20 @@ def causes_of(error: BaseException) -> Iterator[BaseException]:
 
 
 def root_of(error: BaseException) -> BaseException:
-    """The error at the root of another."""
+    """Return the error at the root of a chain of causes."""
     return [*causes_of(error)][-1]
 
 
 def reason(error: BaseException) -> str:
-    """What lies at the root of an error, in one line: libraries wrap what goes wrong inside them."""
+    """Return the text of the root error in one line, since libraries wrap errors in their own."""
     return one_line(root_of(error))
 
 
 def case_error(scan: Path, error: BaseException) -> str:
-    """One line that names a scan and says what went wrong with it.
+    """Return one line that names a scan and its error.
 
-    It is the outermost error that names the scan, whatever lies beneath or around it; else the error
-    itself, without MONAI's wrapper.
+    The text is that of the outermost error that names the scan, or else that of the error itself, without
+    MONAI's wrapper.
     """
     strict = isinstance(root_of(error), ScanWarning)
     remedy = " (refused by --strict; leave it out to segment it all the same)" if strict else ""
@@ -85,14 +85,14 @@ def case_error(scan: Path, error: BaseException) -> str:
 
 
 def lines_of(error: BaseException) -> list[str]:
-    """What an error says, a line for each fault; mostly there is one."""
+    """Return the text of an error, one line for each fault."""
     if isinstance(error, Faults):
         return [" ".join(line.split()) for line in error.lines]
     return [one_line(error)]
 
 
 def one_line(error: BaseException) -> str:
-    """What an error says, in one line; with its type, where that says more than the text."""
+    """Return the text of an error in one line, with its type if the text is not enough."""
     text = " ".join(str(error).split())
     if isinstance(error, FAULTS) or not text:
         return f"{type(error).__name__}: {text}".removesuffix(": ")

@@ -1,4 +1,4 @@
-"""What lies at a path: a regular file, and of the kind its name says."""
+"""Checks that a path is a regular file, and that its content is of the kind that its name says."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KINDS = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
-# how files begin, in small letters; what they are; what to do
+# the first bytes of files, in lower case; their kind; the remedy
 CONTENTS = (
     (
         (b"version https://git-lfs",),
@@ -43,16 +43,16 @@ CONTENTS = (
     ((b"\x93numpy",), "a NumPy array, without a grid", "convert it to NIfTI first"),
     ((b"\x89png", b"\xff\xd8\xff"), "a picture", "give the scan itself"),
 )
-DICOM = (b"dicm", 128)  # behind what it calls the preamble
+DICOM = (b"dicm", 128)  # after the preamble of 128 bytes
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    """The bytes of a regular file, unpacked where its name ends in .gz.
+    """Open a regular file and yield its bytes, unpacked if its name ends in .gz.
 
     Raises:
-        ValueError: if there is no such file, it is of another kind than its name says, or its stream
-            ends early or is damaged; in one line that names the file.
+        ValueError: one line that names the file, if it does not exist, is of another kind than its name
+            says, or its stream ends early or is damaged.
     """
     require_regular(path)
     packed = path.name.lower().endswith(".gz")
@@ -69,7 +69,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 
 
 def require_regular(path: Path) -> None:
-    """Refuse what is no regular file, without opening it: a pipe would never answer.
+    """Refuse anything but a regular file, without opening it: opening a pipe could block.
 
     Raises:
         ValueError: one line that names the path.
@@ -84,7 +84,7 @@ def require_regular(path: Path) -> None:
 
 
 def foreign_kind(head: bytes) -> str:
-    """What a file is by how it begins, and what to do; nothing where that is not known.
+    """Return the kind of a file by its first bytes, and the remedy; an empty text if it is not known.
 
     Args:
         head: its first 256 bytes or more.
@@ -111,7 +111,7 @@ def _require_packing(path: Path, head: bytes, packed: bool) -> None:
 
 
 def _absence(path: Path, error: Exception) -> str:
-    """Why there is no file at a path, and what to do."""
+    """Return the reason why there is no file at a path, and the remedy."""
     if URL.match(str(path)):
         return "a URL; download it and name the file"
     if getattr(error, "errno", None) == errno.ELOOP:

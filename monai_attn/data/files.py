@@ -1,4 +1,4 @@
-"""A file that appears whole or not at all, folders that can be written to, and what files hold."""
+"""Files that appear whole or not at all, writable and locked folders, and digests of files."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from typing import BinaryIO
 
 from monai_attn.data.errors import reason
 
-OPEN_FILES = Path("/proc/self/fd")  # Linux: each open file under its number
+OPEN_FILES = Path("/proc/self/fd")  # Linux: a link to each open file, by its number
 CHUNK = 2**22  # bytes read at a time
 MODE = 0o666  # less the umask, as for any new file
 
 
 def make_writable(folder: Path) -> None:
-    """Make a folder and see that a file can be written to it, before hours are spent.
+    """Make a folder and check that files can be written to it, before hours of work.
 
     Raises:
-        ValueError: if it cannot.
+        ValueError: if the folder cannot be made or written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -35,11 +35,11 @@ def make_writable(folder: Path) -> None:
 
 @contextmanager
 def written_whole(path: str | Path) -> Iterator[BinaryIO]:
-    """A private file to write to, which takes its name at the end, and is gone after an error.
+    """Yield a temporary file to write to; give it its name at the end, or delete it after an error.
 
     Missing folders are made. A run that is killed at any moment leaves the old file or the whole new
-    one. Nothing else is left where the system has files without a name (Linux), unless it is killed in
-    the instant of replacing an old file; elsewhere perhaps a hidden `.NAME.XXXX.part`.
+    one. On Linux, with its files without a name, nothing else is left, unless the run is killed in the
+    instant of replacing an old file; elsewhere a hidden `.NAME.XXXX.part` may be left.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ def written_whole(path: str | Path) -> Iterator[BinaryIO]:
 
 
 def sha256_of(*files: Path) -> str:
-    """The SHA-256 of what files hold, one after the other."""
+    """Return the SHA-256 of the contents of files, one after the other."""
     digest = sha256()
     for file in files:
         with file.open("rb") as stream:
@@ -75,7 +75,7 @@ def sha256_of(*files: Path) -> str:
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Wait until no other run is here for this folder; on systems without such locks, do not wait."""
+    """Wait for other runs and hold a lock on a folder; without such locks, do not wait."""
     try:
         import fcntl
     except ImportError:
@@ -84,15 +84,15 @@ def alone_in(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
     try:
-        with suppress(OSError):  # some network file systems have none
+        with suppress(OSError):  # some network file systems have no locks
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
-        os.close(handle)  # which lets go of it
+        os.close(handle)  # this releases the lock
 
 
 def _create(part: Path) -> tuple[int, bool]:
-    """A new file, open, and whether it still lacks its name."""
+    """Create and open a file, and return its handle and whether it has no name yet."""
     if hasattr(os, "O_TMPFILE") and OPEN_FILES.is_dir():
         try:
             return os.open(part.parent, os.O_TMPFILE | os.O_RDWR, MODE), True
@@ -104,7 +104,7 @@ def _create(part: Path) -> tuple[int, bool]:
 
 def _name(handle: int, part: Path) -> None:
     folder = os.open(part.parent, os.O_RDONLY)
-    try:  # only with a folder's handle does link follow what stands for the open file
+    try:  # os.link follows the link to the open file only if it is given the folder's handle
         os.link(OPEN_FILES / str(handle), part.name, dst_dir_fd=folder)
     finally:
         os.close(folder)

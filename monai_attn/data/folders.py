@@ -1,7 +1,7 @@
-"""What lies in a folder: scans, label maps, and which of them go by one name.
+"""Scans and label maps in a folder, and the check that names are unique.
 
-Hidden files are left out, as macOS leaves them beside each file of an archive (`._a.nii.gz`). So are
-label maps that were made here, where scans are wanted: they have a manifest beside them.
+Hidden files are left out, since macOS puts one next to each file of an archive (`._a.nii.gz`). When scans
+are listed, label maps that this package wrote are left out too: they have a manifest next to them.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from monai_attn.data.names import LABELS, MAP, case_name, manifest_path, suffix
 
 
 def scans_in(folder: Path) -> list[Path]:
-    """The NIfTI scans in a folder, the folder itself and those in it if they hold a DICOM series.
+    """List the NIfTI scans in a folder, and the folder itself and those in it that hold a DICOM series.
 
     Raises:
-        ValueError: if there is none.
+        ValueError: if there is no scan.
     """
     entries = _visible(folder)
     found = _scans(folder, entries)
@@ -30,15 +30,15 @@ def scans_in(folder: Path) -> list[Path]:
 
 
 def holds_scans(folder: Path) -> bool:
-    """Whether `scans_in` would find one."""
+    """Check whether `scans_in` would find a scan."""
     return folder.is_dir() and bool(_scans(folder, _visible(folder)))
 
 
 def label_maps_in(folder: Path) -> list[Path]:
-    """The label maps in a folder.
+    """List the label maps in a folder.
 
     Raises:
-        ValueError: if there is none.
+        ValueError: if the folder holds no label map.
     """
     entries = _visible(folder)
     files = [path for path in entries if suffix(path, LABELS) and not path.is_dir()]
@@ -51,7 +51,7 @@ def label_maps_in(folder: Path) -> list[Path]:
 
 
 def by_name(names: Mapping[Path, str]) -> tuple[dict[str, Path], list[str]]:
-    """Files by the case they are named after, and a line for each that is not the first of its case."""
+    """Map case names to files, and return a line for each file that is not the first of its case."""
     by_case: dict[str, Path] = {}
     faults = []
     for path, name in names.items():
@@ -82,11 +82,11 @@ def _visible(folder: Path) -> list[Path]:
 
 
 def _made_here(path: Path) -> bool:
-    """Whether a file is a label map that was made here, or a map beside one."""
+    """Check whether a file is a label map that this package wrote, or a map next to one."""
     if not suffix(path, LABELS):
         return False
     names = [MAP.sub(end, case_name(path)) for end in ("_seg", "")]
     try:
         return any(manifest_path(path.with_name(f"{name}.nii")).exists() for name in names)
-    except OSError:  # its name would be too long: there is none
+    except OSError:  # its name would be too long, so there is no manifest
         return False

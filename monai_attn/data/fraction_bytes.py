@@ -1,7 +1,7 @@
-"""How a map of fractions, attention for example, is stored: one byte for each voxel.
+"""Storage of a map of fractions, such as attention, with one byte for each voxel.
 
-Byte 0 is a voxel at which nothing was looked, and bytes 1 to 255 are 0 to 1 in steps of 1/254. Slope and
-intercept of a file say so: whoever reads it gets the fractions, and -1/254 where nothing was looked at.
+Byte 0 is a voxel without a value, and bytes 1 to 255 are 0 to 1 in steps of 1/254. Slope and intercept of
+a file say so: a reader gets the fractions, and -1/254 at voxels without a value.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 UNSEEN = 0
 STEPS = 254
 SLOPE, INTERCEPT = 1 / STEPS, -1 / STEPS
-FRACTIONS = (np.arange(STEPS + 2) - 1) / STEPS  # of each byte; that of `UNSEEN` means nothing
+FRACTIONS = (np.arange(STEPS + 2) - 1) / STEPS  # by byte; the one of `UNSEEN` has no meaning
 Values = TypeVar("Values")  # a NumPy array or a tensor
 
 
@@ -30,7 +30,7 @@ def to_steps(fractions: Values) -> Values:
 
 
 def to_bytes(read: NDArray[np.floating]) -> NDArray[np.uint8] | None:
-    """Return the bytes of what was read from a file; None if it is no map of fractions.
+    """Return the bytes of values that were read from a file; None if it is no map of fractions.
 
     Example:
         >>> to_bytes(np.array([-1 / 254, 0.0, 1.0])).tolist()
@@ -44,5 +44,5 @@ def to_bytes(read: NDArray[np.floating]) -> NDArray[np.uint8] | None:
 
 
 def is_stored_so(dtype: DTypeLike, slope: float) -> bool:
-    """Tell whether a file with this type and slope holds such bytes; a header rounds the slope."""
+    """Check whether a file with this type and slope holds such bytes; a header rounds the slope."""
     return np.dtype(dtype) == np.uint8 and math.isclose(slope, SLOPE, rel_tol=1e-4)

@@ -1,4 +1,4 @@
-"""Where the voxels of a scan lie, and whether two grids are the same.
+"""Grid of a scan: the position of its voxels, and the comparison of two grids.
 
 Space: voxel (i, j, k) lies at `affine @ (i, j, k, 1)` millimetres in RAS+ patient space.
 """
@@ -12,12 +12,12 @@ import numpy as np
 from nibabel.affines import apply_affine
 from numpy.typing import NDArray
 
-GRID_TOLERANCE = 1e-3  # mm; float32 headers round by far less, a moved grid is off by far more
+GRID_TOLERANCE = 1e-3  # mm; float32 headers round by far less, a shifted grid differs by far more
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Where the voxels of a scan lie.
+    """Shape and affine of a scan: the positions of its voxels.
 
     Attributes:
         shape: (X, Y, Z) voxels.
@@ -25,9 +25,9 @@ class Grid:
         form_code: the NIfTI code of the space the affine leads to, such as 1 for the scanner's; 0
             where the header holds no affine and nibabel's is a guess.
         path: the scan's file, or its DICOM folder.
-        trailing: axes of one voxel behind these three, which a label map has too.
-        qform: (4, 4) the file's qform, where it has one that leads elsewhere: programs that follow it
-            see the scan there, and must see the labels there too.
+        trailing: number of axes of one voxel after these three, which a label map has too.
+        qform: (4, 4) the file's qform, if it differs from the affine: programs that use it see the scan
+            there, and must see the labels there too.
     """
 
     shape: tuple[int, ...]
@@ -41,7 +41,7 @@ class Grid:
 def grid_offset(
     shape: tuple[int, ...], affine: NDArray[np.float64], other: NDArray[np.float64]
 ) -> float:
-    """How far apart two affines put a corner of a (X, Y, Z) grid, at most: mm."""
+    """Return the largest distance in mm between the corners of a (X, Y, Z) grid under two affines."""
     corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape[:3]])).reshape(3, -1).T
     offsets = apply_affine(affine, corners) - apply_affine(other, corners)
     return float(np.linalg.norm(offsets, axis=1).max())
@@ -50,10 +50,10 @@ def grid_offset(
 def same_grid(
     shape: tuple[int, ...], affine: NDArray[np.float64], other: NDArray[np.float64]
 ) -> bool:
-    """Whether two affines put every corner of a (X, Y, Z) grid in the same place, to 1e-3 mm."""
+    """Check whether two affines put every corner of a (X, Y, Z) grid in the same place, to 1e-3 mm."""
     return grid_offset(shape, affine, other) <= GRID_TOLERANCE
 
 
 def voxel_ml(affine: NDArray[np.float64]) -> float:
-    """The volume of one voxel in millilitres."""
+    """Return the volume of one voxel in millilitres."""
     return float(abs(np.linalg.det(affine[:3, :3]))) / 1000

@@ -1,7 +1,7 @@
-"""Which cases are of one patient: they are on one side of every split.
+"""Groups of cases from one patient, which stay on one side of every split.
 
 Two scans of one patient, or two slices of one scan, are alike. If one trains and another validates, the
-score tells how well the network remembers patients, and not how well it does on new ones.
+score tells how well the network remembers patients, not how well it does on new ones.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from monai_attn.data.layouts import FIRST
 from monai_attn.data.names import case_name
 from monai_attn.data.visits import find_visits
 
-SHOWN = 10  # cases that a line names
+SHOWN = 10  # the largest number of cases that a line names
 
 
 def group_by_name(cases: Sequence[Case], pattern: str) -> list[Case]:
-    """Cases with a `group` each: a regular expression finds it in the case's name.
+    """Give each case a `group`, which a regular expression finds in the case's name.
 
     Args:
-        cases: whose datalist has no groups.
+        cases: cases without groups from a datalist.
         pattern: its first capture group, or else the whole match, names the patient. It may match
-            anywhere in the name, which is without nnU-Net's `_0000`.
+            anywhere in the name, from which nnU-Net's `_0000` is removed.
 
     Raises:
         ValueError: if the pattern is no regular expression or does not match a name, or a case has a
@@ -61,13 +61,13 @@ def group_by_name(cases: Sequence[Case], pattern: str) -> list[Case]:
 
 
 def groups_of(cases: Sequence[Case]) -> list[str] | None:
-    """The group of each case, not to be shown: it may identify a patient.
+    """Return the group of each case. Do not show it: it may identify a patient.
 
-    They are the cases' `group` or `patient`; else, for DICOM folders, digests of the PatientID. A case
-    whose PatientID is empty, or that is a file among DICOM folders, is a group of its own.
+    It is the case's `group` or `patient`, or else, for DICOM folders, a digest of the PatientID. A case whose
+    PatientID is empty, or that is a file among DICOM folders, is a group of its own.
 
     Returns:
-        A text for each case; None if nothing tells whose they are.
+        A text for each case; None if no patient is known.
 
     Raises:
         ValueError: if some cases have a group and others do not.
@@ -87,7 +87,7 @@ def groups_of(cases: Sequence[Case]) -> list[str] | None:
 
 
 def patients_of(cases: Sequence[Case]) -> list[list[int]]:
-    """The places of each patient's cases; without groups each case is one, and names are looked at.
+    """Return the indices of each patient's cases; without groups, one case each and a warning by name.
 
     Raises:
         ValueError: if some cases have a group and others do not.
@@ -100,10 +100,10 @@ def patients_of(cases: Sequence[Case]) -> list[list[int]]:
 
 
 def complete(cases: Sequence[Case], key: str) -> bool:
-    """Whether the cases have a key, all of them.
+    """Check whether all cases have a key.
 
     Raises:
-        ValueError: if only some have it.
+        ValueError: if only some cases have the key.
     """
     without = [case["image"] for case in cases if key not in case]
     if without and len(without) < len(cases):
@@ -115,11 +115,11 @@ def complete(cases: Sequence[Case], key: str) -> bool:
 
 
 def check_sides(cases: Sequence[Case], sides: Sequence[str]) -> None:
-    """Refuse a patient whose cases are on several sides of a split; without groups, warn by the names.
+    """Refuse a patient with cases on several sides of a split; without groups, warn by the names only.
 
     Args:
-        cases: of the whole split.
-        sides: of each case, such as "training" or "fold 1".
+        cases: all cases of the split.
+        sides: the side of each case, such as "training" or "fold 1".
 
     Raises:
         Faults: a line for each such patient.
@@ -146,8 +146,8 @@ def warn_of_visits(cases: Sequence[Case], sides: Sequence[str] | None = None) ->
     """Warn in one line if the names of cases look like several scans of one patient.
 
     Args:
-        cases: without groups.
-        sides: of each case; if given, only scans on different sides count.
+        cases: cases without groups.
+        sides: the side of each case; if given, only scans on different sides count.
     """
     names = case_names(cases)
     visits = find_visits(names)
@@ -165,11 +165,11 @@ def warn_of_visits(cases: Sequence[Case], sides: Sequence[str] | None = None) ->
             ScanWarning,
             stacklevel=3,
         )
-        break  # one example will do
+        break  # one example is enough
 
 
 def case_names(cases: Sequence[Case]) -> list[str]:
-    """The names of cases, without the number of nnU-Net's first channel if all have it."""
+    """Return the names of cases, without the number of nnU-Net's first channel if all have it."""
     names = [case_name(case["image"]) for case in cases]
     if all(name.endswith(FIRST) for name in names):
         return [name.removesuffix(FIRST) or name for name in names]
@@ -177,7 +177,7 @@ def case_names(cases: Sequence[Case]) -> list[str]:
 
 
 def _members(groups: Sequence[str]) -> list[list[int]]:
-    """The places of each group, in the order of their first."""
+    """Return the indices of each group's members, groups in order of first occurrence."""
     members: dict[str, list[int]] = {}
     for place, group in enumerate(groups):
         members.setdefault(group, []).append(place)
@@ -185,14 +185,14 @@ def _members(groups: Sequence[str]) -> list[list[int]]:
 
 
 def _first_group(match: re.Match[str] | None) -> str:
-    """The first capture group, or the whole match; an empty text if there is none."""
+    """Return the first capture group, or the whole match; an empty text if there is no match."""
     if match is None:
         return ""
     return (match[1] if match.re.groups else match[0]) or ""
 
 
 def _suggestion(names: Sequence[str], visits: Sequence[Sequence[int]]) -> str:
-    """A simple pattern that groups the names as they look, if there is one."""
+    """Return a simple pattern that groups the names by these visits, or a placeholder."""
     patients = len(names) - sum(len(places) - 1 for places in visits)
     for pattern in ("^(.+)[-_]", "^([^-_]+)"):
         groups = [_first_group(re.search(pattern, name)) for name in names]

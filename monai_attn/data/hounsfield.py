@@ -1,9 +1,9 @@
-"""Does a volume look like CT in Hounsfield units?
+"""Plausibility checks of a volume as CT in Hounsfield units (HU).
 
 In HU air lies near -1000, fat near -100, soft tissue from 0 to 100 (to 300 with contrast agent) and
-bone above. Each rule asks whether a known mistake explains the values where HU does not. It must be
-silent for a crop of any place in the body, so it needs evidence of the mistake: that a crop lacks
-air, fat or bone proves nothing.
+bone above. Each rule checks whether a known mistake explains values that HU do not. It must accept a
+crop of any place in the body, so it needs evidence of the mistake: the lack of air, fat or bone in a
+crop proves nothing.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from nibabel.affines import voxel_sizes
 from nibabel.orientations import aff2axcodes
 from numpy.typing import NDArray
 
-SAMPLES = 300_000  # voxels looked at: a share of 0.5 % is then known to a few hundredths of itself
-THIN_MM, THIN_VOXELS = 40, 8  # a pancreas is 100 mm wide and more; below this every organ is cut
+SAMPLES = 300_000  # voxels: enough to know a share of 0.5 % to within a few per cent of it
+THIN_MM, THIN_VOXELS = 40, 8  # a pancreas is 100 mm wide or more; thinner volumes cut every organ
 LONG_MM = 3000  # no scanner's table is longer
-WIDE_MM = 80  # larger than any place in the body that has neither fat nor soft tissue
+WIDE_MM = 80  # larger than any region of the body without fat and soft tissue
 AXES = {"R": "left-right", "A": "front-back", "S": "head-foot"}
 
 
 def doubts(data: NDArray[np.float32], affine: NDArray[np.float64]) -> list[str]:
-    """What makes a volume (X, Y, Z) doubtful as a CT in HU: one phrase each, empty for a sound one.
+    """List doubts that a volume (X, Y, Z) is CT in HU, one phrase each; empty for a sound volume.
 
     At most one phrase is about the values, the most specific one; the others are about the extent.
 
     Args:
-        data: (X, Y, Z) voxels, supposed to be HU.
+        data: (X, Y, Z) voxels that should be HU.
         affine: (4, 4), voxel to RAS+ mm.
 
     >>> doubts(np.zeros((100, 100, 100), np.float32), np.eye(4))
@@ -46,14 +46,14 @@ def doubts(data: NDArray[np.float32], affine: NDArray[np.float64]) -> list[str]:
 
 @dataclass(frozen=True)
 class _Sample:
-    """Some of a volume's voxels, as (N, n) rows of neighbours; `wide` where it exceeds WIDE_MM."""
+    """Some of a volume's voxels, as (N, n) rows of neighbours; `wide` if all axes reach WIDE_MM."""
 
     rows: NDArray[np.float32]
     wide: bool
 
     @cached_property
     def values(self) -> NDArray[np.float32]:
-        """The finite values, sorted: any share of them is then two searches."""
+        """Finite values, sorted, so that any share of them takes two searches."""
         return np.sort(self.rows[np.isfinite(self.rows)])
 
     @cached_property
@@ -69,7 +69,7 @@ class _Sample:
         return float(self.values[-1])
 
     def between(self, low: float, high: float) -> NDArray[np.float32]:
-        """The values v with low <= v < high."""
+        """Return the values v with low <= v < high."""
         first, last = np.searchsorted(self.values, np.array([low, high], np.float32))
         return self.values[first:last]
 
@@ -87,11 +87,11 @@ class _Sample:
 
 
 def _rows(data: NDArray[np.float32]) -> NDArray[np.float32]:
-    """About `SAMPLES` voxels: whole rows of memory, which cost no more than a few voxels of each."""
+    """Sample about `SAMPLES` voxels in whole rows of memory, as quick to read as single voxels."""
     rows = np.moveaxis(data, int(np.argmin(np.abs(data.strides))), -1)
     excess = max(1.0, data.size / SAMPLES)
     short, long = sorted((0, 1), key=lambda axis: rows.shape[axis])
-    # Steps are odd, so that what alternates between slices is seen; 16 places of each axis stay.
+    # Odd steps, so that alternating slices are both sampled; at least 16 places of each axis stay.
     every = {short: int(min(excess**0.5, max(1, rows.shape[short] // 16))) | 1}
     every[long] = min(int(excess / every[short]) | 1, rows.shape[long])
     places = tuple(slice(every[axis] // 2, None, every[axis]) for axis in (0, 1))
@@ -99,7 +99,7 @@ def _rows(data: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _labels(sample: _Sample) -> str | None:
-    """Few whole numbers, and most voxels are as their neighbours: no scan is so free of noise."""
+    """Detect a label map: few whole numbers, and most voxels equal their neighbours, without noise."""
     distinct = 1 + np.count_nonzero(np.diff(sample.values))
     here, following = sample.rows[:, :-1], sample.rows[:, 1:]
     inside = here > 0
@@ -111,7 +111,7 @@ def _labels(sample: _Sample) -> str | None:
 
 
 def _filled(sample: _Sample) -> str | None:
-    """One value throughout; a scan cut out at the skin still holds less than 95 % of one."""
+    """Detect one value throughout; a scan masked at the skin still holds less than 95 % of one value."""
     value = float(np.median(sample.values))
     share = sample.share_of(value)
     if share == 1:
@@ -122,7 +122,7 @@ def _filled(sample: _Sample) -> str | None:
 
 
 def _scaled(sample: _Sample) -> str | None:
-    """Almost all within 15 units, where CT noise alone (5 HU or more) spans 30."""
+    """Detect normalised values: almost all within 15 units, while CT noise (5 HU or more) spans 30."""
     first, middle, last = np.quantile(sample.values, [0.001, 0.5, 0.999])
     if sample.whole or last - first > 15 or abs(middle) > 10:
         return None
@@ -133,7 +133,7 @@ def _scaled(sample: _Sample) -> str | None:
 
 
 def _eight_bits(sample: _Sample) -> str | None:
-    """The range of a byte, with air and lung at its lower end, where the noise of CT tails off."""
+    """Detect the range of a byte with many values at its lower end, where the noise of CT has few."""
     byte = (sample.low >= 0 and sample.high <= 255) or (sample.low >= -128 and sample.high <= 127)
     wide = sample.high - sample.low > 100  # more than one tissue with noise
     if not (sample.whole and byte and wide and sample.share(-128, sample.low + 8) > 0.1):
@@ -142,7 +142,7 @@ def _eight_bits(sample: _Sample) -> str | None:
 
 
 def _wrapped(sample: _Sample) -> str | None:
-    """Negative HU, stored without a sign, lie at the upper end of 12 or 16 bits."""
+    """Detect negative HU stored without a sign, at the upper end of 12 or 16 bits."""
     for size in (2**16, 2**12):
         wrapped = sample.share(size - 1100, size)
         if 0 <= sample.low < 300 and sample.high < size and wrapped > 0.05:
@@ -154,14 +154,14 @@ def _wrapped(sample: _Sample) -> str | None:
 
 
 def _shifted_up_or_inverted(sample: _Sample) -> str | None:
-    """A peak near 1000, which neither bone (it tails off) nor metal makes: soft tissue, or air."""
-    # Padding is one value, at an end: it counts for nothing here.
+    """Detect a peak near 1000, of soft tissue or air: bone tails off there, and metal has no peak."""
+    # Padding is one value at an end of the range, and is not counted.
     above = sample.share(1150) - (sample.high >= 1150) * sample.share_of(sample.high)
     below = sample.share(-1500, -150) - (-1500 <= sample.low < -150) * sample.share_of(sample.low)
     peak, beside = sample.share(900, 1150), sample.share(500, 900)
     if peak < max(0.05, beside + above):
         return None
-    # Shifted, bone is above the peak; inverted, it is below zero.
+    # In a shifted volume bone is above the peak, in an inverted one below zero.
     if below > above:
         middle = np.median(sample.between(900, 1150))
         return f"{sample} with a peak near {middle:.0f}, as of air: inverted? change the sign"
@@ -173,7 +173,7 @@ def _shifted_up_or_inverted(sample: _Sample) -> str | None:
 
 
 def _shifted_down(sample: _Sample) -> str | None:
-    """Where air is expected lie fat and soft tissue, and where padding is, the noise of air."""
+    """Detect fat and soft tissue at the values of air, and the noise of air at those of padding."""
     noise, tissue = sample.between(-2250, -1800), sample.between(-1200, -850)
     air = noise.size / sample.values.size - sample.share_of(sample.low)  # padding is one value
     if air < 0.02 or np.unique(noise).size < 20:
@@ -187,7 +187,7 @@ def _shifted_down(sample: _Sample) -> str | None:
 
 
 def _no_negative(sample: _Sample) -> str | None:
-    """Air and fat are negative; without them, neither a dark background nor much bone is left."""
+    """Detect a lack of negative values (air, fat), in spite of a dark background or much bone."""
     dark = sample.share(-np.inf, 0.1 * float(sample.values.mean()))
     strange = dark > 0.05 or (sample.wide and sample.share(300) > 0.1)
     if sample.share(-np.inf, 0) > 0.005 or not strange:
@@ -196,7 +196,7 @@ def _no_negative(sample: _Sample) -> str | None:
 
 
 def _clipped(sample: _Sample) -> str | None:
-    """One value at an end, where an image with noise has one voxel; air clipped at -1000 is fine."""
+    """Detect many voxels at one end value, where noise leaves one voxel; accept air clipped at -1000."""
     for end, early in ((sample.low, sample.low > -500), (sample.high, sample.high < 250)):
         share = sample.share_of(end)
         if early and share > 0.01:
@@ -205,14 +205,14 @@ def _clipped(sample: _Sample) -> str | None:
 
 
 def _air(sample: _Sample) -> str | None:
-    """Lung is -850 on average, and its vessels are soft tissue."""
+    """Detect a volume of only air or padding: lung is -850 on average, with vessels of soft tissue."""
     if sample.share(-800) > 0.005 or np.median(sample.values) > -930:
         return None
     return f"{sample}: nothing but air or padding; give a scan of the abdomen"
 
 
 def _no_soft_tissue(sample: _Sample) -> str | None:
-    """Below 2 % of what is no air, where lung has vessels; or most lies above any bone."""
+    """Detect soft tissue below 2 % of all but air (lung has vessels), or values mostly above bone."""
     soft, body = sample.share(-200, 300), sample.share(-800)
     lacking = sample.wide and body > 0.05 and soft < 0.02 * body
     if not lacking and sample.share(1500) < 0.5:
@@ -220,9 +220,9 @@ def _no_soft_tissue(sample: _Sample) -> str | None:
     return f"{sample}, {soft:.1%} of them between -200 and 300: not in HU? give a CT in HU"
 
 
-# The first that finds something speaks: what would satisfy a later rule as well comes before it.
+# The first rule that applies wins, so a specific rule comes before a general one.
 RULES: tuple[Callable[[_Sample], str | None], ...] = (
-    _labels,  # may be 99 % background, and of 8 bits
+    _labels,  # before the next rules: may be 99 % background, and of 8 bits
     _filled,
     _scaled,
     _eight_bits,
@@ -237,7 +237,7 @@ RULES: tuple[Callable[[_Sample], str | None], ...] = (
 
 
 def _extents(shape: tuple[int, ...], affine: NDArray[np.float64]) -> list[str]:
-    """Where the volume is too short along an axis to show whole organs, or longer than any patient."""
+    """List axes along which the volume is too short to show whole organs, or longer than any patient."""
     codes = aff2axcodes(affine, tuple((name, name) for name in AXES))
     short, long = [], []
     for n, size, code in zip(shape, voxel_sizes(affine), codes, strict=True):

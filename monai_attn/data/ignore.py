@@ -1,6 +1,6 @@
 """The ignore label: voxels whose class nobody has marked, and which therefore count nowhere.
 
-Its value in the label files is named by the data set (`"ignore"` in nnU-Net's `dataset.json`) or by the
+Its value in the label files is set by the data set (`"ignore"` in nnU-Net's `dataset.json`) or by the
 user (`--ignore VALUE`). In memory such a voxel holds `IGNORED`, whatever its value in the file.
 """
 
@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from monai_attn.data.label_classes import declared_ignore, declared_labels
 
-IGNORED = 255  # the largest of uint8, in which training keeps labels
+IGNORED = 255  # the largest uint8, the type of labels in training
 
 
 def find_ignore(given: int | None, source: str | Path) -> int | None:
     """Find the ignore value of a data set: the one given, or else the one that it declares.
 
     Args:
-        given: what the user asked for, if anything.
+        given: the value that the user asked for, or None.
         source: as for `declared_labels`.
 
     Returns:
@@ -30,7 +30,7 @@ def find_ignore(given: int | None, source: str | Path) -> int | None:
 
     Raises:
         ValueError: if the two differ, the value is also the background or a declared label, or the
-            declaration is none.
+            declaration is malformed.
     """
     declared, labels = declared_ignore(source), declared_labels(source)
     if given is None:
@@ -50,10 +50,10 @@ def find_ignore(given: int | None, source: str | Path) -> int | None:
 
 
 def check_ignore(ignore: Any, classes: Mapping[int, int]) -> None:
-    """Refuse an ignore value that is no value of its own.
+    """Refuse an ignore value that is malformed or also a class.
 
     Args:
-        ignore: the value in label files; None is always right.
+        ignore: the value in label files; None is always accepted.
         classes: value in label files to class; 0 is the background.
 
     Raises:
@@ -88,15 +88,15 @@ def mark_ignored(
 
     Args:
         classes: (X, Y, Z) the class of each voxel.
-        values: (X, Y, Z) its value in the file.
+        values: (X, Y, Z) the value of each voxel in the file.
         ignore: the ignore value, if there is one.
-        path: the file, for the error.
+        path: the file, named in the error.
 
     Returns:
         `classes`.
 
     Raises:
-        ValueError: if no voxel is left.
+        ValueError: if every voxel is ignored.
     """
     if ignore is not None:
         where = values == ignore
@@ -107,7 +107,7 @@ def mark_ignored(
 
 
 def no_known_voxel(path: str | Path, ignore: int) -> str:
-    """The error of a label map of which every voxel is ignored."""
+    """Return the error text for a label map in which every voxel is ignored."""
     return (
         f"{path}: every voxel holds the ignore value {ignore}; some known voxels expected: label a part of "
         "it, or leave out the case"

@@ -1,4 +1,4 @@
-"""Which values in label files are which class: as a data set declares them, and as they are chosen."""
+"""Classes of the values in label files: as a data set declares them, and as the user chooses them."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class LabelClasses:
     """Classes, and the class that each value in the label files becomes.
 
     Attributes:
-        names: of the classes, in the order of their numbers; the first is "background".
-        label_map: value in a file to class, for every value that occurs, is declared, or is a class.
+        names: names of the classes, in the order of their numbers; the first is "background".
+        label_map: value in a file to class, for every value that occurs, is declared, or is a class number.
     """
 
     names: tuple[str, ...]
@@ -33,24 +33,24 @@ class LabelClasses:
 
 
 def declared_labels(source: str | Path) -> dict[int, str]:
-    """The names that a data set's `dataset.json` gives to the values in its label files.
+    """Read the names that a data set's `dataset.json` gives to the values in its label files.
 
     Args:
         source: a folder, or a JSON file. A Decathlon writes `{"1": "pancreas"}`, nnU-Net
             `{"pancreas": 1}`.
 
     Returns:
-        Value to name, background included where it is declared; empty where nothing is. The ignore
+        Value to name, with the background if it is declared; empty if nothing is declared. The ignore
         value is no label: see `declared_ignore`.
 
     Raises:
-        ValueError: if `labels` is neither, or holds nnU-Net's regions.
+        ValueError: if `labels` has neither form, or holds nnU-Net's regions.
     """
     return {value: name for value, name in _declarations(source) if name != IGNORE}
 
 
 def declared_ignore(source: str | Path) -> int | None:
-    """The value that a data set's `dataset.json` names "ignore", as nnU-Net does; None without one.
+    """Read the value that a data set's `dataset.json` names "ignore", as nnU-Net does; None without one.
 
     Args:
         source: as for `declared_labels`.
@@ -70,7 +70,7 @@ def declared_ignore(source: str | Path) -> int | None:
 
 
 def _declarations(source: str | Path) -> list[tuple[int, str]]:
-    """Each value that is declared, with its name."""
+    """Read each declared value, with its name."""
     path = Path(source)
     file = path / "dataset.json" if path.is_dir() else path
     if file.suffix != ".json" or not file.is_file():
@@ -93,7 +93,7 @@ def choose_classes(
     declared: Mapping[int, str],
     ignore: int | None = None,
 ) -> LabelClasses:
-    """Number the classes that are to be learned: from 1, in the order in which they are chosen.
+    """Number the classes to be learned from 1, in the order in which they are chosen.
 
     Args:
         chosen: each `VALUE=NAME`, a `VALUE` (named as declared, or `label_VALUE`), or a declared
@@ -104,8 +104,8 @@ def choose_classes(
         ignore: value of voxels that count nowhere, if there is one. It is no class.
 
     Raises:
-        ValueError: one line, if a choice is malformed, is background, or names the ignore value, or a value
-            that no file holds or another choice has; or if there is no value above 0.
+        ValueError: one line, if a choice is malformed or the background, or names the ignore value, a value
+            that no file holds, or a value of another choice; or if there is no value above 0.
 
     Example:
         >>> choose_classes(["1=pancreas", "2=pancreas"], {0, 1, 2, 3}, {})
@@ -125,18 +125,18 @@ def choose_classes(
             _check_choice(choice, value, name, above, names)
             names[value] = name
     classes = [BACKGROUND, *dict.fromkeys(names.values())]
-    # a value without a class is one even where it occurs in no file so far: by itself it would be kept
+    # class numbers that no file holds as values are listed too: an unlisted value would keep its number
     values = sorted({0, *above, *declared, *range(len(classes))})
     label_map = {value: classes.index(names[value]) if value in names else 0 for value in values}
     return LabelClasses(tuple(classes), label_map)
 
 
 def mapped_labels(num_classes: int, label_map: Mapping[str, int]) -> dict[int, int]:
-    """Value to class, of all values in label files that a bundle's config knows.
+    """Map values in label files to classes, for all values that a bundle's config knows.
 
     Args:
-        num_classes: background included; a class is also a value.
-        label_map: what other values become.
+        num_classes: number of classes with the background; each class number is also a value.
+        label_map: the class of each other value.
 
     Example:
         >>> mapped_labels(2, {"7": 1})
@@ -149,10 +149,10 @@ def mapped_labels(num_classes: int, label_map: Mapping[str, int]) -> dict[int, i
 
 
 def in_classes(labels: NDArray[np.integer], classes: Mapping[int, int]) -> NDArray[np.integer]:
-    """The class of each voxel; a value that is not named is background.
+    """Return the class of each voxel; a value that is not in `classes` becomes background.
 
     Args:
-        labels: of any shape.
+        labels: values of any shape.
         classes: value to class, from 0 on.
     """
     kind = np.uint8 if max(classes.values(), default=0) < 256 else np.int32
@@ -163,7 +163,7 @@ def in_classes(labels: NDArray[np.integer], classes: Mapping[int, int]) -> NDArr
 
 
 def _parse(choice: str, declared: Mapping[int, str]) -> dict[int, str]:
-    """The values of one choice, with their name."""
+    """Parse one choice into values and their name."""
     value, equals, name = (part.strip() for part in choice.partition("="))
     if WHOLE.fullmatch(value):
         number = int(value)
@@ -200,7 +200,7 @@ def _check_choice(
 
 
 def _declared(file: Path, value: Any, name: Any) -> int:
-    """A declared value, if it is a whole number that belongs to one name."""
+    """Check that a declared value is one whole number from 0, and return it."""
     if isinstance(value, list):
         raise ValueError(
             f"{file}: {name!r:.40} is the region {value!r:.40}; one value per name expected: "

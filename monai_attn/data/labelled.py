@@ -1,4 +1,4 @@
-"""Labelled cases, read and checked as a whole before hours are spent on training."""
+"""Labelled cases, read and checked completely before hours of training."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from monai_attn.data.labels import labels_of
 from monai_attn.data.names import real_path
 from monai_attn.data.volume import read_volume
 
-READERS = 2  # cases read at a time: of each, memory holds a scan and a few copies of its label map
+READERS = 2  # cases read at a time; each takes memory for a scan and a few copies of its label map
 
 
 @dataclass(frozen=True)
 class CheckedCase:
-    """What is known of a case once it was read.
+    """A case that was read, with the results of its check.
 
     Attributes:
-        case: its `image` and `label`.
+        case: paths of its `image` and `label`.
         shape: (X, Y, Z) voxels.
         spacing: mm along these axes.
-        voxels: how many hold each value of the label map, by ascending value, the ignore value left out.
-        digest: of the image's voxels: equal for two copies of one scan.
-        ignored: how many hold the ignore value.
+        voxels: value in the label map to number of voxels, by ascending value, without the ignore value.
+        digest: SHA-256 of the image's voxels, equal for two copies of one scan.
+        ignored: number of voxels that hold the ignore value.
     """
 
     case: Case
@@ -50,11 +50,11 @@ class CheckedCase:
 
 @dataclass(frozen=True)
 class CheckedCases:
-    """Cases that can train, and what is doubtful about them.
+    """Cases that can train, and doubts about them.
 
     Attributes:
         cases: in the order given.
-        doubts: a line each, that names the file.
+        doubts: one line each, that names the file.
     """
 
     cases: tuple[CheckedCase, ...]
@@ -62,7 +62,7 @@ class CheckedCases:
 
     @property
     def found(self) -> tuple[int, ...]:
-        """The values that the label maps hold, ascending, the ignore value left out."""
+        """Values in the label maps, ascending, without the ignore value."""
         return tuple(sorted({value for case in self.cases for value in case.voxels}))
 
 
@@ -75,15 +75,15 @@ def check_cases(
 ) -> CheckedCases:
     """Read every image and label map to its end, and check that they can train.
 
-    Refused are files that cannot be read, a label map off its image's grid or with other values than
-    labels, one image in two cases, label maps that are all empty, and one of which every voxel is
-    ignored. Doubtful are images that do not look like CT in HU, an empty label map, images with the same
+    Faults are files that cannot be read, a label map off its image's grid or with values that are no
+    labels, one image in two cases, only empty label maps, and a label map in which every voxel is
+    ignored. Doubts are images that do not look like CT in HU, an empty label map, images with the same
     voxels, and an ignore value that no label map holds.
 
     Args:
         cases: `{"image": ..., "label": ...}` each.
-        allowed: values that label maps may hold beside 0, such as those declared; by default, and if
-            empty, any.
+        allowed: values that label maps may hold in addition to 0, such as those declared; by default, and
+            if empty, any.
         ignore: value of voxels that count nowhere, if there is one; it is always allowed.
         on_case: called after each case, in order.
 
@@ -107,7 +107,7 @@ def check_cases(
                 faults += wrong
                 if on_case:
                     on_case(case)
-    finally:  # an interrupted check does not read what is left
+    finally:  # an interrupted check does not read the remaining cases
         pool.shutdown(cancel_futures=True)
     if not faults and not any(max(checked.voxels) > 0 for checked in looked):
         faults.append(
@@ -126,19 +126,20 @@ def check_cases(
 def count_labels(
     path: str | Path, grid: Grid, ignore: int | None = None
 ) -> tuple[dict[int, int], int]:
-    """How many voxels hold each value of a label map, if it lies on a scan's grid.
+    """Count the voxels of each value in a label map, which must lie on a scan's grid.
 
     Args:
         path: a NIfTI file.
-        grid: the scan's.
+        grid: the scan's grid.
         ignore: value of voxels that count nowhere, if there is one.
 
     Returns:
-        Value to number of voxels, by ascending value, the ignore value left out; and how many hold that.
+        Value to number of voxels, by ascending value, without the ignore value; and the number of those
+        that hold the ignore value.
 
     Raises:
-        ValueError: one line, if the file cannot be read, is off the grid, is no label map, or holds the
-            ignore value only.
+        ValueError: one line, if the file cannot be read, is off the grid, is no label map, or holds only the
+            ignore value.
     """
     label = read_volume(path, fill=None)
     if label.shape != grid.shape or not same_grid(label.shape, label.affine, grid.affine):
@@ -160,11 +161,11 @@ def count_labels(
 def _check_case(
     case: Case, allowed: Collection[int] | None, ignore: int | None
 ) -> tuple[CheckedCase | None, list[str]]:
-    """A case as it was read, or what is wrong with its files, a line each; doubts are warned about."""
+    """Read and check a case; return it, or a line for each fault of its files. Warn about doubts."""
     image, label = Path(case["image"]), Path(case["label"])
     try:
         grid, digest = _read_image(image)
-    except Exception as error:  # as in a run: the other files are checked
+    except Exception as error:  # whatever is wrong with it, check the other files
         return None, [case_error(image, error), *_label_faults(label)]
     try:
         voxels, ignored = count_labels(label, grid, ignore)
@@ -176,7 +177,7 @@ def _check_case(
 
 
 def _read_image(path: Path) -> tuple[Grid, str]:
-    """Where an image lies, and the digest of its voxels; what makes it doubtful is warned about."""
+    """Read an image; return its grid and the digest of its voxels, and warn about doubts."""
     volume = read_volume(path)
     for doubt in filter(None, [*doubts(volume.data, volume.affine), shear_doubt(volume.affine)]):
         warnings.warn(f"{path}: {doubt}", ScanWarning, stacklevel=2)
@@ -186,7 +187,7 @@ def _read_image(path: Path) -> tuple[Grid, str]:
 
 
 def _label_faults(path: Path) -> list[str]:
-    """What is wrong with a label map whose image cannot be read."""
+    """Return the faults of a label map whose image cannot be read."""
     try:
         labels_of(read_volume(path, fill=None))
     except Exception as error:
@@ -209,7 +210,7 @@ def _check_values(path: Path, voxels: dict[int, int], allowed: Collection[int] |
 
 
 def _shared_images(cases: Sequence[Case]) -> list[str]:
-    """A line for each image that several cases have, links followed."""
+    """Return a line for each image that several cases share, with links resolved."""
     times = Counter(real_path(Path(case["image"])) for case in cases)
     return [
         f"{image}: the image of {count} cases; one expected: leave out the others"
@@ -219,7 +220,7 @@ def _shared_images(cases: Sequence[Case]) -> list[str]:
 
 
 def _copies(cases: Sequence[CheckedCase]) -> list[str]:
-    """A line for each image with the voxels of one before it: chance may train and validate with it."""
+    """Return a line for each image with the same voxels as an earlier one: a split may separate them."""
     first: dict[str, str] = {}
     copies = []
     for checked in cases:

@@ -7,22 +7,22 @@ from numpy.typing import NDArray
 
 from monai_attn.data.volume import Volume
 
-INTEGER_TOLERANCE = 1e-3  # labels stored with a scale factor come back as 0.99999
-# float32, in which volumes are read, tells whole numbers apart up to here
+INTEGER_TOLERANCE = 1e-3  # labels stored with a scale factor are read as 0.99999
+# volumes are read as float32, which is exact for whole numbers up to here
 LARGEST_LABEL = 2**24 - 1
 
 
 def labels_of(volume: Volume) -> np.ndarray:
-    """The volume's values (X, Y, Z) as int32, if they are labels.
+    """Return the volume's values (X, Y, Z) as int32, if they are labels.
 
     Raises:
-        ValueError: if one is no whole number from 0 on.
+        ValueError: if a value is not a whole number from 0 to `LARGEST_LABEL`.
     """
     values = volume.data
     labels = np.rint(values)
-    # NaN fails every comparison, so the rule is stated as what must hold
+    # NaN fails every comparison, so the rule tests for valid values
     valid = (labels >= 0) & (labels <= LARGEST_LABEL)
-    with np.errstate(invalid="ignore"):  # infinity less itself
+    with np.errstate(invalid="ignore"):  # infinity minus itself
         valid &= np.abs(values - labels) <= INTEGER_TOLERANCE
     if not valid.all():
         index = tuple(int(i) for i in np.argwhere(~valid)[0])
@@ -35,10 +35,10 @@ def labels_of(volume: Volume) -> np.ndarray:
 
 
 def volumes_ml(labels: NDArray[np.integer], voxel_ml: float) -> dict[int, float]:
-    """The volume in millilitres of each label (X, Y, Z) that occurs, background left out.
+    """Return the volume in millilitres of each label that occurs, without the background.
 
     Args:
-        labels: whole numbers from 0 on.
+        labels: (X, Y, Z) whole numbers from 0.
         voxel_ml: the volume of one voxel.
     """
     # layer by layer: numpy counts in 8 bytes a voxel

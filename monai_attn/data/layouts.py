@@ -1,8 +1,8 @@
-"""Folders whose files are paired by name: `images` and `labels`, `imagesTr` and `labelsTr`, nnU-Net's.
+"""Data sets of two folders paired by name: `images` and `labels`, `imagesTr` and `labelsTr`, nnU-Net.
 
-An image is `CASE` or, as nnU-Net names the first of its channels, `CASE_0000`; its label is `CASE`,
-`CASE_seg`, `CASE_label` or `CASE_labels`. nnU-Net (raw, version 2) has a `dataset.json` beside the two
-folders, which declares the labels and names no case.
+An image is `CASE` or, as nnU-Net names the first channel, `CASE_0000`; its label is `CASE`, `CASE_seg`,
+`CASE_label` or `CASE_labels`. nnU-Net (raw, version 2) has a `dataset.json` next to the two folders, which
+declares the labels and names no case.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from monai_attn.data.names import LABELS, case_name
 
 LABEL = re.compile(r"_(seg|labels?)$")
 CHANNEL = re.compile(r"_(\d{4})$")
-FIRST = "_0000"  # channel
+FIRST = "_0000"  # end of the first channel's name
 FOLDERS = (("imagesTr", "labelsTr"), ("images", "labels"))
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Two folders of which each file in one belongs to a file in the other.
+    """Two folders, in which each image has a label map.
 
     Attributes:
         images: the folder of the scans.
@@ -40,10 +40,10 @@ class Layout:
 
 
 def find_layout(source: Path) -> Layout | None:
-    """The layout of a folder, or of the one that a `dataset.json` lies in; None for any other.
+    """Find the layout of a folder, or of the folder of a `dataset.json`; None if there is none.
 
     Raises:
-        ValueError: if a `dataset.json` is nnU-Net's and declares what cannot be read here, or is no JSON.
+        ValueError: if a `dataset.json` is no JSON, or is nnU-Net's with unsupported channels or files.
     """
     folder = source.parent if source.name == "dataset.json" else source
     file = folder / "dataset.json"
@@ -62,17 +62,17 @@ def find_layout(source: Path) -> Layout | None:
 
 
 def is_nnunet(content: Any) -> bool:
-    """Whether what a `dataset.json` holds is in nnU-Net's dialect."""
+    """Check whether the content of a `dataset.json` is in nnU-Net's format."""
     return isinstance(content, dict) and "file_ending" in content
 
 
 def layout_cases(layout: Layout) -> list[Case]:
-    """The cases of a layout, sorted by name.
+    """Pair the images and labels of a layout, sorted by case name.
 
     Raises:
         ValueError: one line that names the files, if an image has several channels.
-        Faults: a line for each image without a label or label without an image, each file of a case
-            that has another, and each folder that is missing or empty.
+        Faults: a line for each image without a label, label without an image, second file of a case, and
+            folder that is missing or empty.
     """
     images, labels = _files(layout)
     if layout.nnunet:
@@ -97,10 +97,10 @@ def layout_cases(layout: Layout) -> list[Case]:
 
 
 def layout_images(layout: Layout) -> list[Path]:
-    """The scans to segment: those of `imagesTs` where it holds any, else those with labels.
+    """List the scans to segment: those in `imagesTs` if it holds any, else those in the images' folder.
 
     Raises:
-        ValueError: if there is none, or one has several channels.
+        ValueError: if there is no scan, or one has several channels.
     """
     test = layout.images.with_name("imagesTs")
     if not layout.images.is_dir() and not holds_scans(test):
@@ -115,7 +115,7 @@ def layout_images(layout: Layout) -> list[Path]:
 
 
 def _files(layout: Layout) -> tuple[list[Path], list[Path]]:
-    """The images and the labels, of which there are some."""
+    """List the images and the labels; refuse a folder that is missing or empty."""
     files: list[list[Path]] = []
     faults = []
     inside: tuple[tuple[Path, Callable[[Path], list[Path]]], ...] = (
@@ -139,7 +139,7 @@ def _files(layout: Layout) -> tuple[list[Path], list[Path]]:
 
 
 def _image_case(path: Path, layout: Layout, named: set[str]) -> str:
-    """The case of an image; a name that a label has too is a case's, however it ends."""
+    """Return the case of an image: its name without `_0000`, unless a label has the full name."""
     name = case_name(path)
     return name if name in named and not layout.nnunet else name.removesuffix(FIRST)
 

@@ -1,4 +1,4 @@
-"""What files are called: scans by their suffix, cases after their file, and what lies beside a label map."""
+"""Names of files: suffixes of scans, names of cases, and paths of the files next to a label map."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-LABELS = (".nii.gz", ".nii")  # what a label map can be called
-SCANS = (*LABELS, ".hdr", ".img")  # and a scan: one file, or a pair
-LONGEST = 255  # bytes in a name, on nearly every file system
-REPORT = "report.html"  # of a folder that label maps are written to
-MAP = re.compile(r"_(attention_\d+|entropy)$")  # lies beside a label map, and is none
+LABELS = (".nii.gz", ".nii")  # suffixes of a label map
+SCANS = (*LABELS, ".hdr", ".img")  # suffixes of a scan: one file, or a pair
+LONGEST = 255  # bytes in a file name, on nearly every file system
+REPORT = "report.html"  # in a folder of label maps
+MAP = re.compile(r"_(attention_\d+|entropy)$")  # a map next to a label map
 
 
 def suffix(path: str | Path, known: tuple[str, ...] = SCANS) -> str:
-    """The end of a file's name that says what it is, as it is written there; or nothing."""
+    """Return the known suffix of a file's name, in its own letter case, or an empty text."""
     name = Path(path).name
     for end in known:
         if name.lower().endswith(end) and len(name) > len(end):
@@ -24,7 +24,7 @@ def suffix(path: str | Path, known: tuple[str, ...] = SCANS) -> str:
 
 
 def case_name(path: str | Path) -> str:
-    """What a scan or a label map is called: its file without the suffix, or its DICOM folder."""
+    """Return the name of a scan or label map: the file's without the suffix, or the DICOM folder's."""
     path = Path(path)
     end = suffix(path)
     if end:
@@ -33,7 +33,7 @@ def case_name(path: str | Path) -> str:
 
 
 def check_name(path: str | Path) -> None:
-    """Refuse a file that is no NIfTI by its name.
+    """Refuse a file whose name is not that of a NIfTI file.
 
     Raises:
         ValueError: one line that names the file.
@@ -45,7 +45,7 @@ def check_name(path: str | Path) -> None:
 
 
 def labels_name(path: str | Path) -> str:
-    """What a label map that is to be written is called, without the suffix.
+    """Return the name of a label map to be written, without the suffix.
 
     Raises:
         ValueError: if the name does not end in .nii.gz or .nii.
@@ -57,17 +57,17 @@ def labels_name(path: str | Path) -> str:
 
 
 def manifest_path(target: Path) -> Path:
-    """Where the manifest of a label map lies: `NAME_seg.manifest.json` for `NAME_seg.nii.gz`."""
+    """Return the path of a label map's manifest: `NAME_seg.manifest.json` for `NAME_seg.nii.gz`."""
     return target.with_name(f"{labels_name(target)}.manifest.json")
 
 
 def attention_path(target: Path, level: int) -> Path:
-    """Where the attention of a level lies beside a label map: `NAME_attention_1.nii.gz`."""
+    """Return the path of a level's attention map, next to the label map: `NAME_attention_1.nii.gz`."""
     return _map_path(target, f"attention_{level}")
 
 
 def entropy_path(target: Path) -> Path:
-    """Where the entropy of the probabilities lies beside a label map: `NAME_entropy.nii.gz`."""
+    """Return the path of the map of entropy, next to the label map: `NAME_entropy.nii.gz`."""
     return _map_path(target, "entropy")
 
 
@@ -77,20 +77,20 @@ def _map_path(target: Path, kind: str) -> Path:
 
 
 def dicom_seg_path(target: Path) -> Path:
-    """Where a label map lies as DICOM SEG: `NAME_seg.dcm` beside `NAME_seg.nii.gz`."""
+    """Return the path of a label map's DICOM SEG: `NAME_seg.dcm` next to `NAME_seg.nii.gz`."""
     return target.with_name(f"{labels_name(target)}.dcm")
 
 
 def real_path(path: Path) -> Path:
-    """Where a path leads, links followed; a loop of links, unlike `Path.resolve`, is no error."""
+    """Return a path with links resolved; unlike `Path.resolve`, accept a loop of links."""
     return Path(os.path.realpath(path))
 
 
 def check_length(target: Path, levels: Iterable[int] = (), *, entropy: bool = False) -> None:
-    """Refuse a label map whose name, or that of a file beside it, would be too long.
+    """Refuse a label map if its name, or that of a file next to it, would be too long.
 
     Raises:
-        ValueError: naming the longest.
+        ValueError: one line with the beginning of the longest name.
     """
     beside = [attention_path(target, level) for level in levels]
     beside += [entropy_path(target)] if entropy else []

@@ -1,4 +1,4 @@
-"""Voxels from a NIfTI file, chunk by chunk, to its end."""
+"""Voxels of a NIfTI file, read in chunks to the end of the file."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from monai_attn.data.file_kind import opened
 from monai_attn.data.names import suffix
 from monai_attn.data.nifti_header import NiftiHeader, read_header
 
-CHUNK = 2**22  # bytes decoded at a time: what is stored never lies in memory as a whole
-DEFLATE = 1032  # no gzip stream holds more bytes than this for each of its own
-PADDING = 2**16  # bytes behind the last voxel that some writers leave; more are voxels
+CHUNK = 2**22  # bytes decoded at a time, so that the stored bytes are never in memory as a whole
+DEFLATE = 1032  # the largest compression ratio of gzip
+PADDING = 2**16  # bytes after the last voxel that some writers add; more must be voxels
 
 
 def nifti_files(path: Path) -> tuple[Path, Path]:
-    """The file that holds the header, and the one that holds the voxels: one, or a pair.
+    """Return the file with the header and the file with the voxels: the same file, or a pair.
 
     Raises:
         ValueError: if the other of a pair is missing.
@@ -37,7 +37,7 @@ def nifti_files(path: Path) -> tuple[Path, Path]:
 
 
 def nifti_header(path: Path) -> NiftiHeader:
-    """The header of a file or a pair, checked.
+    """Read and check the header of a file or a pair.
 
     Raises:
         ValueError: one line that names the file.
@@ -50,16 +50,16 @@ def nifti_header(path: Path) -> NiftiHeader:
 def read_voxels(
     path: Path, header: NiftiHeader, volume: int = 0, fill: float | None = None
 ) -> tuple[NDArray[np.float32], int]:
-    """The scaled voxels (X, Y, Z) of one volume, and how many of them have no finite value.
+    """Read the scaled voxels (X, Y, Z) of one volume, and count those without a finite value.
 
-    Memory holds the result alone. The stream is read to its end, so that its checksum is compared, but
-    no further than a sound one reaches.
+    Memory holds only the result. The stream is read to its end, so that its checksum is compared, but no
+    further than a sound stream can reach.
 
     Args:
         path: the file, or one of a pair.
-        header: its header.
-        volume: which of its volumes, from 0.
-        fill: what voxels without a finite value become; None keeps them.
+        header: the file's header.
+        volume: index of the volume in the file, from 0.
+        fill: value for voxels without a finite value; None keeps them.
 
     Raises:
         ValueError: one line that names the file.
@@ -70,7 +70,7 @@ def read_voxels(
     packed = file.name.lower().endswith(".gz")
     with opened(file) as stream:
         held = file.stat().st_size * (DEFLATE if packed else 1)
-        if held < needed:  # before memory is claimed for what the header promises
+        if held < needed:  # before memory is allocated for the size in the header
             _require(file, _skip(stream, needed), needed)
         done = _skip(stream, header.offset + volume * size)
         data = np.empty(math.prod(header.grid.shape), np.float32)
@@ -90,7 +90,7 @@ def read_voxels(
 def _decode(
     stream: BinaryIO, header: NiftiHeader, data: NDArray[np.float32], fill: float | None
 ) -> tuple[int, int]:
-    """Decode voxels while there are any; how many bytes were read, and how many were not finite."""
+    """Decode voxels while there are any; return the bytes read and the number of voxels not finite."""
     itemsize, filled, done, holes = header.dtype.itemsize, 0, 0, 0
     scaled = (header.slope, header.intercept) != (1.0, 0.0)
     while filled < data.size:
@@ -100,7 +100,7 @@ def _decode(
         if not values.size:
             break
         part = data[filled : filled + values.size]
-        with np.errstate(over="ignore", invalid="ignore"):  # what float32 cannot hold is a hole
+        with np.errstate(over="ignore", invalid="ignore"):  # beyond float32: a hole
             part[:] = values * np.float64(header.slope) + header.intercept if scaled else values
         if scaled or header.dtype.kind == "f":
             broken = ~np.isfinite(part)
@@ -112,7 +112,7 @@ def _decode(
 
 
 def _read(stream: BinaryIO, count: int) -> bytes:
-    """So many bytes, or what there is: a stream of several gzip members gives them by halves."""
+    """Read `count` bytes, or as many as there are: several gzip members need several reads."""
     raw = stream.read(count)
     while 0 < len(raw) < count and (more := stream.read(count - len(raw))):
         raw += more
@@ -120,7 +120,7 @@ def _read(stream: BinaryIO, count: int) -> bytes:
 
 
 def _skip(stream: BinaryIO, count: int) -> int:
-    """Read so many bytes, or to the end; how many there were."""
+    """Skip `count` bytes, or to the end, and return the number skipped."""
     done = 0
     while done < count and (raw := stream.read(min(CHUNK, count - done))):
         done += len(raw)

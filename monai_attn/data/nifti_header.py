@@ -1,8 +1,8 @@
-"""A NIfTI header, every field of it checked that voxels or their place depend on.
+"""A NIfTI header, with a check of every field on which the voxels or their positions depend.
 
-Nothing is repaired in silence: nibabel takes an unknown form code for 0, a spacing of 0 mm for 1, and
-turns a negative one round. The affine is by its rules: the sform where its code is above 0, else the
-qform, else the spacing alone.
+Nothing is repaired silently, whereas nibabel reads an unknown form code as 0, a spacing of 0 mm as 1, and a
+negative one as positive. The affine follows nibabel's rules: the sform if its code is above 0, else the
+qform, else only the spacing.
 """
 
 from __future__ import annotations
@@ -25,34 +25,34 @@ from monai_attn.data.file_kind import foreign_kind
 from monai_attn.data.grid import Grid, grid_offset
 
 AGAIN = "export it again with a sound header"
-# how a file begins: the size of its header, which tells the format and the byte order
+# the first bytes of a file: the size of its header, which shows the format and the byte order
 KINDS = {
     size.to_bytes(4, order): (kind, "<" if order == "little" else ">")
     for kind, size in ((nib.Nifti1Header, 348), (nib.Nifti2Header, 540))
     for order in ("little", "big")
 }
-LINE_ENDS = ((13, 10, 26, 10), (0, 0, 0, 0))  # what NIfTI-2 ends its magic with, or leaves out
+LINE_ENDS = ((13, 10, 26, 10), (0, 0, 0, 0))  # NIfTI-2's eol_check, which may be missing
 MOST_VOXELS = 2**31  # of one volume: 8 GiB in float32
 MOST_EXTENSIONS = 2**26  # bytes between header and voxels
-UNITS = {1: "metres", 3: "micrometres"}  # xyzt_units, where it is not mm (2) or unknown (0)
+UNITS = {1: "metres", 3: "micrometres"}  # xyzt_units other than mm (2) and unknown (0)
 APART = (
     0.5  # of the smallest voxel edge, by which sform and qform may differ: quaternions are coarse
 )
-STRETCH = 0.01  # by which their spacings may
+STRETCH = 0.01  # fraction by which their spacings may differ
 
 
 @dataclass(frozen=True)
 class NiftiHeader:
-    """What a header says, checked.
+    """Checked content of a NIfTI header.
 
     Attributes:
-        grid: where the voxels of a volume lie.
-        volumes: how many volumes there are.
-        dtype: of a stored voxel, with its byte order.
-        slope: what a stored voxel is multiplied by.
-        intercept: what is added then.
+        grid: the grid of each volume.
+        volumes: the number of volumes.
+        dtype: type of a stored voxel, with its byte order.
+        slope: factor for stored voxels.
+        intercept: offset that is added after the factor.
         offset: bytes before the first voxel, in the file that holds the voxels.
-        doubts: what is doubtful, one phrase each.
+        doubts: doubts about the header, one phrase each.
     """
 
     grid: Grid
@@ -65,16 +65,16 @@ class NiftiHeader:
 
     @property
     def volume_bytes(self) -> int:
-        """Bytes of one volume, as stored."""
+        """Stored size of one volume in bytes."""
         return math.prod(self.grid.shape) * self.dtype.itemsize
 
 
-@np.errstate(all="ignore")  # of absurd numbers a line below speaks, and numpy need not
+@np.errstate(all="ignore")  # absurd numbers are errors below; NumPy need not warn
 def read_header(path: Path, stream: BinaryIO) -> NiftiHeader:
-    """Read and check a header; the stream then stands behind it and its extensions.
+    """Read and check a header, and leave the stream at the end of it and its extensions.
 
     Args:
-        path: the file it comes from, which ends in .hdr where the voxels lie in another.
+        path: the file of the header, which ends in .hdr if the voxels are in another file.
         stream: its bytes, from the first.
 
     Raises:
@@ -95,7 +95,7 @@ def read_header(path: Path, stream: BinaryIO) -> NiftiHeader:
 
 
 def _parse(path: Path, stream: BinaryIO) -> nib.Nifti1Header:
-    """The fields as they stand in the file, of a header of the right kind."""
+    """Parse a header without repairs, and refuse one of another kind."""
     head = stream.read(4)
     kind, order = KINDS.get(head, (None, ""))
     if kind is None:
@@ -125,7 +125,7 @@ def _parse(path: Path, stream: BinaryIO) -> nib.Nifti1Header:
 
 
 def _shape(path: Path, header: nib.Nifti1Header) -> tuple[tuple[int, ...], int, int]:
-    """The shape (X, Y, Z), how many such volumes there are, and axes of one voxel behind them."""
+    """Return the shape (X, Y, Z), the number of volumes, and the number of further axes of one voxel."""
     count = int(header["dim"][0])
     if not 1 <= count <= 7:
         raise ValueError(f"{path}: {count} dimensions; 1 to 7 are possible: {AGAIN}")
@@ -169,7 +169,7 @@ def _dtype(path: Path, header: nib.Nifti1Header) -> np.dtype[Any]:
 
 
 def _scaling(path: Path, header: nib.Nifti1Header) -> tuple[float, float]:
-    """Slope and intercept; a slope of 0 or NaN means that there is none."""
+    """Return slope and intercept: 1 and 0 if the slope is 0 or NaN, which means no scaling."""
     slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
     if slope == 0 or math.isnan(slope):
         return 1.0, 0.0
@@ -183,7 +183,7 @@ def _scaling(path: Path, header: nib.Nifti1Header) -> tuple[float, float]:
 def _place(
     path: Path, header: nib.Nifti1Header
 ) -> tuple[NDArray[np.float64], int, NDArray[np.float64] | None, list[str]]:
-    """The affine, its code, a qform that leads elsewhere, and what is doubtful about them."""
+    """Return the affine, its code, the qform if it differs, and doubts about them."""
     codes = int(header["sform_code"]), int(header["qform_code"])
     if not all(code in nib.nifti1.xform_codes for code in codes):
         raise ValueError(f"{path}: sform and qform codes {codes}; NIfTI's are 0 to 5: {AGAIN}")
@@ -219,7 +219,7 @@ def _other_form(
     affine: NDArray[np.float64],
     qform: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64] | None, list[str]]:
-    """The qform beside the sform, where it leads elsewhere, and what is doubtful about that."""
+    """Return the qform if it differs from the sform, else None, and doubts about it."""
     shape, sizes = header.get_data_shape()[:3], voxel_sizes(affine)
     if aff2axcodes(affine) != aff2axcodes(qform) or not np.allclose(
         voxel_sizes(qform), sizes, rtol=STRETCH, atol=0
@@ -236,7 +236,7 @@ def _other_form(
 
 
 def _qform(header: nib.Nifti1Header) -> NDArray[np.float64]:
-    """The qform. A qfac of 0 stands for 1, as the format has it."""
+    """Return the qform; the format defines a qfac of 0 as 1."""
     header = header.copy()
     if header["pixdim"][0] == 0:
         header["pixdim"][0] = 1
@@ -244,7 +244,7 @@ def _qform(header: nib.Nifti1Header) -> NDArray[np.float64]:
 
 
 def _skip_extensions(path: Path, header: nib.Nifti1Header, stream: BinaryIO) -> int:
-    """Bytes before the first voxel, in the file that holds the voxels."""
+    """Skip the extensions, and return the bytes before the first voxel in the file with the voxels."""
     offset = float(header["vox_offset"])
     first = 0 if path.name.lower().endswith(".hdr") else header.single_vox_offset
     if not (first <= offset <= first + MOST_EXTENSIONS and offset == int(offset)):
@@ -259,7 +259,7 @@ def _skip_extensions(path: Path, header: nib.Nifti1Header, stream: BinaryIO) -> 
 
 
 def _is_chain(extensions: bytes, order: str) -> bool:
-    """Whether extensions follow one another up to the voxels, but for zeros."""
+    """Check that extensions follow one another up to the voxels, except for zeros at the end."""
     end, start = len(extensions.rstrip(b"\0")), 0
     while start < end:
         size = int.from_bytes(

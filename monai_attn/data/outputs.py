@@ -1,4 +1,4 @@
-"""Where the labels of each scan go: to a name of their own, and never over a scan."""
+"""Output paths of label maps: one for each scan, and never that of a scan."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from monai_attn.data.names import LABELS, case_name, real_path, suffix
 
 
 def output_paths(scans: Sequence[Path], output: Path) -> dict[Path, Path]:
-    """Where each scan's labels go; nothing is created.
+    """Return the output path of each scan's labels, without creating anything.
 
     Args:
         scans: the scans to segment.
-        output: a folder, to which NAME.nii.gz goes as NAME_seg.nii.gz; or, for one scan, a path
-            that ends in .nii.gz or .nii, to which its labels go as it stands.
+        output: a folder, in which the labels of NAME.nii.gz are NAME_seg.nii.gz; or, for one scan, the
+            path of its labels, which ends in .nii.gz or .nii.
 
     Returns:
         The path of the labels for each scan, in the order of the scans.
@@ -69,7 +69,7 @@ def _check_outputs(scans: Sequence[Path], targets: dict[Path, Path]) -> None:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """What a file is on its disk, under whatever name; nothing where there is none."""
+    """Return the device and inode of a file, which links share; None if there is no file."""
     try:
         found = path.stat()
     except OSError:

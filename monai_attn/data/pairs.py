@@ -1,4 +1,4 @@
-"""Which predicted label map, or which scan, belongs to which reference."""
+"""Pairs of a reference with its predicted label map, or with its scan."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from monai_attn.data.names import MAP, case_name, check_name
 def pair_cases(prediction: str | Path, reference: str | Path) -> list[tuple[str, Path, Path]]:
     """Pair predicted label maps with reference label maps.
 
-    Folders are paired by case name, a prediction's without its `_seg` and, where no reference is called
-    so, without the number of nnU-Net's first channel; two files are a pair whatever their names.
+    Folders are paired by case name: a prediction's name without `_seg` and, if no reference has that name,
+    without the number of nnU-Net's first channel. Two files are a pair whatever their names.
 
     Args:
         prediction: a NIfTI file, or a folder of them.
-        reference: the same kind.
+        reference: a file if `prediction` is one, else a folder.
 
     Returns:
         Case name, prediction and reference, sorted by name.
@@ -48,15 +48,15 @@ def pair_cases(prediction: str | Path, reference: str | Path) -> list[tuple[str,
 
 
 def references_of(scans: Sequence[Path], reference: str | Path) -> dict[Path, Path]:
-    """The reference label map of each scan.
+    """Find the reference label map of each scan.
 
     Args:
         scans: at least one.
-        reference: a folder of label maps, in which that of `NAME.nii.gz` is `NAME` or `NAME_seg`; more
-            than there are scans will do. Or, for one scan, a label map whatever its name.
+        reference: a folder of label maps, in which that of `NAME.nii.gz` is `NAME` or `NAME_seg`; further
+            ones are allowed. Or, for one scan, a label map of any name.
 
     Raises:
-        ValueError: if there is no such path, two label maps are of one case, or a scan has none.
+        ValueError: if the path does not exist, two label maps are of one case, or a scan has none.
     """
     found = references_among([case_name(scan) for scan in scans], reference)
     alone = [str(scan) for scan in scans if case_name(scan) not in found]
@@ -69,14 +69,14 @@ def references_of(scans: Sequence[Path], reference: str | Path) -> dict[Path, Pa
 
 
 def references_among(cases: Sequence[str], reference: str | Path) -> dict[str, Path]:
-    """The reference label map of each case that has one, by the case's name.
+    """Find the reference label maps of those cases that have one, by case name.
 
     Args:
-        cases: their names, at least one.
+        cases: names of cases, at least one.
         reference: as for `references_of`.
 
     Raises:
-        ValueError: if there is no such path, or two label maps are of one case.
+        ValueError: if the path does not exist, or two label maps are of one case.
     """
     reference = Path(reference)
     if not reference.is_dir():
@@ -99,7 +99,7 @@ def references_among(cases: Sequence[str], reference: str | Path) -> dict[str, P
 
 def _pair_folders(prediction: Path, reference: Path) -> list[tuple[str, Path, Path]]:
     references, twice = by_name({path: case_name(path) for path in label_maps_in(reference)})
-    # a reference may be called a_seg itself: then so is its case
+    # a reference may itself be named a_seg, and then so is its case
     predictions, again = by_name(
         {
             path: name if name in references else _case_of(name.removesuffix("_seg"), references)
@@ -126,5 +126,5 @@ def _pair_folders(prediction: Path, reference: Path) -> list[tuple[str, Path, Pa
 
 
 def _case_of(name: str, references: Collection[str]) -> str:
-    """The case of a prediction; nnU-Net's scan is `CASE_0000`, and its reference `CASE`."""
+    """Return the case of a prediction: nnU-Net names a scan `CASE_0000` and its reference `CASE`."""
     return name if name in references else name.removesuffix(FIRST)

@@ -1,10 +1,10 @@
 """A synthetic abdominal CT: the organs of `anatomy`, seen by a scanner and written as NIfTI.
 
 The image is in Hounsfield units (int16), the labels are uint8, and `affine` maps voxel indices to
-RAS+ millimetres. The same seed gives the same bytes. It is made for tests, demonstrations and for
-training where no data can be had; it is no patient.
+RAS+ millimetres. The same seed gives the same bytes. It is meant for tests, for demonstrations, and for
+training where no data are available; it is not a patient.
 
-Every choice has its own stream of random numbers, so another grid looks at the same body.
+Every choice has its own stream of random numbers, so another grid shows the same body.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .anatomy.shapes import Array, ripple
 __all__ = ["ORGANS", "Phantom", "abdominal_phantom", "write_phantoms"]
 
 ORIENTATIONS = ("RAS", "LPS", "oblique")
-BLOCK = (8, 48, 48)  # voxels (z, y, x) painted at a time: they stay in the processor's cache
+BLOCK = (8, 48, 48)  # voxels (z, y, x) painted at a time: they fit into the processor's cache
 THIN = 2.0  # mm; thicker slices are averaged from sub-slices no thicker than this
 
 
@@ -57,7 +57,7 @@ def abdominal_phantom(
         shape: three voxel counts; drawn where None.
         spacing: voxel size in mm; drawn where None, or such that a given shape covers the body.
         orientation: "RAS", "LPS" or "oblique" (voxel axes up to 10 degrees off); drawn where None.
-        all_organs: label every organ of `ORGANS`; otherwise the pancreas alone is 1.
+        all_organs: label every organ of `ORGANS`; otherwise only the pancreas, as 1.
 
     Raises:
         ValueError: for a negative seed, an unknown orientation or a bad shape or spacing.
@@ -94,8 +94,8 @@ def write_phantoms(
     Args:
         folder: gets imagesTr, labelsTr and dataset.json.
         count: number of cases; case i has the seed `seed + i` and is named by it.
-        seed: of the first case.
-        all_organs: label every organ of `ORGANS`; otherwise the pancreas alone is 1.
+        seed: seed of the first case.
+        all_organs: label every organ of `ORGANS`; otherwise only the pancreas, as 1.
         shape: three voxel counts; drawn for each case where None.
         spacing: voxel size in mm; as for `abdominal_phantom` where None.
         on_case: called with (cases done, count) after each case.
@@ -144,7 +144,7 @@ def write_phantoms(
 
 
 def _stream(seed: int, name: str) -> np.random.Generator:
-    """A source of chance for one choice."""
+    """Return the random number generator of one choice."""
     return np.random.default_rng([seed, ("anatomy", "phase", "grid", "noise").index(name)])
 
 
@@ -183,7 +183,7 @@ def _grid(
     spacing: Sequence[float] | None,
     orientation: str | None,
 ) -> tuple[tuple[int, int, int], NDArray[np.float64]]:
-    """Voxel counts and affine; everything is drawn before anything is overridden."""
+    """Draw voxel counts and affine; arguments override values only after all are drawn."""
     plane = rng.uniform(0.6, 1.0)
     slab = rng.choice([1, 1.5, 2, 2.5, 3, 4, 5], p=[0.04, 0.06, 0.12, 0.28, 0.2, 0.1, 0.2])
     view, cover, offset = rng.uniform(0.97, 1.2), rng.uniform(165, 235), rng.uniform(-0.7, 0.7)
@@ -225,7 +225,7 @@ def _grid(
 
 
 def _rotation(axis: NDArray[np.float64], angle: float) -> NDArray[np.float64]:
-    """The rotation (3, 3) about a unit axis by radians (Rodrigues)."""
+    """Return the rotation (3, 3) about a unit axis by radians (Rodrigues)."""
     cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
     return np.asarray(np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross)
 
@@ -236,7 +236,7 @@ def _rotation(axis: NDArray[np.float64], angle: float) -> NDArray[np.float64]:
 def _paint(
     anatomy: Anatomy, voxels: tuple[int, int, int], affine: NDArray[np.float64], thin: int
 ) -> tuple[Array, NDArray[np.uint8], Array]:
-    """HU, labels (without the pancreas) and pancreas occupancy, each (Z, Y, X).
+    """Paint HU, labels (without the pancreas) and pancreas occupancy, each (Z, Y, X).
 
     A slice is the mean of `thin` sub-slices.
     """
@@ -248,7 +248,7 @@ def _paint(
     hu = np.full((nz * thin, ny, nx), -1000, np.float32)
     labels = np.zeros(hu.shape, np.uint8)
     pancreas = np.zeros(hu.shape, np.float32)
-    # An edge is as soft as a voxel is wide, and never sharper than the scanner at its best.
+    # An edge is blurred over the width of a voxel, and over 1 mm at least: the scanner's resolution.
     blur = np.float32(max(size.mean(), 1.0))
     for organ in anatomy.organs:
         for box in _blocks(organ, to_body, hu.shape, float(blur)):
@@ -265,7 +265,7 @@ def _paint(
 def _blocks(
     organ: Organ, to_body: NDArray[np.float64], shape: tuple[int, ...], blur: float
 ) -> list[tuple[slice, slice, slice]]:
-    """The blocks (z, y, x) of the grid that the organ can touch."""
+    """List the blocks (z, y, x) of the grid that the organ can touch."""
     reach = organ.halo + blur
     low, high = organ.shape.low - reach, organ.shape.high + reach
     low, high = np.maximum(low, -600), np.minimum(high, 600)
@@ -289,7 +289,7 @@ def _blocks(
 
 
 def _coordinates(to_body: NDArray[np.float64], box: tuple[slice, slice, slice]) -> list[Array]:
-    """Body coordinates (mm) of a block; an axis that one does not depend on has length 1."""
+    """Return body coordinates (mm) of a block, with length 1 along axes that do not change them."""
     index = np.ogrid[box]
     coordinates = []
     for row in to_body[:3]:
@@ -326,7 +326,7 @@ def _paint_block(
 
 
 def _fill(tissue: Tissue, d: Array, where: list[Array], blur: np.float32) -> Array | np.float32:
-    """HU inside a shape, by depth and place."""
+    """Return the HU inside a shape, by depth and position."""
     x, y, z = where
     value: Any = np.float32(tissue.hu)
     if tissue.texture:
@@ -342,7 +342,7 @@ def _fill(tissue: Tissue, d: Array, where: list[Array], blur: np.float32) -> Arr
 
 
 def _noise(rng: np.random.Generator, shape: tuple[int, ...], size: NDArray[np.float64]) -> Array:
-    """Noise as filtered back-projection leaves it: few low frequencies, strongest in the middle."""
+    """Draw noise as of filtered back-projection: few low frequencies, strongest in the middle."""
     level = rng.uniform(7, 20) * float(np.clip((2.5 / size[2]) ** 0.3, 0.8, 1.3))
     sharp = rng.uniform(0.55, 0.95)  # mm
     white = rng.standard_normal(shape, dtype=np.float32)
@@ -361,7 +361,7 @@ def _noise(rng: np.random.Generator, shape: tuple[int, ...], size: NDArray[np.fl
 
 
 def _write(path: Path, data: NDArray[Any], affine: NDArray[np.float64]) -> None:
-    """Write NIfTI with both transforms set, in mm, and no time stamp."""
+    """Write NIfTI with sform and qform, in mm, without a time stamp."""
     image = nib.Nifti1Image(data, affine)
     image.header.set_xyzt_units("mm")
     image.set_sform(affine, code=1)

@@ -1,4 +1,4 @@
-"""A reference: a label map that lies on the grid of a scan, and what its values stand for."""
+"""Reference label maps: the check that they lie on a scan's grid, and the labels of their values."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from monai_attn.data.label_classes import in_classes
 from monai_attn.data.labels import labels_of
 from monai_attn.data.volume import Volume, read_grid, read_volume
 
-NAMED = 8  # values that a message names
+NAMED = 8  # the largest number of values that a message names
 
 
 def check_on_grid(labels: Grid, of: Grid) -> None:
-    """See that a label map lies on the grid of a scan, or of a map.
+    """Check that a label map lies on the grid of a scan or of another map.
 
     Raises:
         ValueError: one line that names both files.
@@ -33,7 +33,7 @@ def check_on_grid(labels: Grid, of: Grid) -> None:
 
 
 def check_reference(reference: str | Path, scan: str | Path) -> None:
-    """See by the headers alone that a reference lies on the grid of its scan.
+    """Check that a reference lies on the grid of its scan, from the headers only.
 
     Raises:
         ValueError: as `check_on_grid`, or if a file cannot be read.
@@ -47,7 +47,7 @@ def read_reference(
     chosen: Mapping[int, int] | None = None,
     ignore: int | None = None,
 ) -> NDArray[np.integer]:
-    """The labels (X, Y, Z) of a reference, as a network writes them: `as_labels` of a label map's file.
+    """Read a label map's file, and return its labels (X, Y, Z) as a network writes them (`as_labels`).
 
     Raises:
         ValueError: as `as_labels`, or if the file cannot be read.
@@ -61,19 +61,19 @@ def as_labels(
     chosen: Mapping[int, int] | None = None,
     ignore: int | None = None,
 ) -> NDArray[np.integer]:
-    """What the values of a reference stand for, voxel by voxel.
+    """Return the network's label of each voxel (X, Y, Z) of a reference.
 
     Args:
         reference: a label map.
-        classes: the label of each value in the files that the network was trained with.
-        chosen: the label of each value in this file, where its values are others; a value that is not
-            named is background. If the file holds none of them but others, a `ScanWarning` says so.
+        classes: the label of each value in the files with which the network was trained.
+        chosen: the label of each value in this file, if its values differ; a value that is not named is
+            background. A `ScanWarning` says if the file holds none of them, but others.
         ignore: the value in this file of voxels that count nowhere, if there is one; they become `IGNORED`.
 
     Raises:
-        ValueError: if it holds no labels or the ignore value only, or that is also a label; if what was
-            chosen stands for no label of the network; or if nothing was chosen and a value is not among
-            `classes`: it may be another organ under the number of the network's own.
+        ValueError: if the file holds no labels or only the ignore value, or that value is also a label; if
+            `chosen` names a label that the network does not have; or if nothing was chosen and a value is
+            not in `classes`: the file may number other organs.
     """
     check_ignore(ignore, chosen or classes)
     labels = sorted({0, *classes.values()})
@@ -105,5 +105,5 @@ def as_labels(
 
 
 def _listed(values: Sequence[int] | NDArray[np.integer]) -> str:
-    """Values, and whether there are more."""
+    """Format the first values, with "..." if there are more."""
     return ", ".join(map(str, values[:NAMED])) + (", ..." if len(values) > NAMED else "")

@@ -1,8 +1,8 @@
-"""Which cases train and which validate: by chance from a seed, in folds, or as a datalist gives them.
+"""Splits into training and validation: random from a seed, in folds, or as a datalist gives them.
 
-A split is `{"training": [...], "validation": [...]}`. Chance depends on the seed and on which cases there
-are, and not on the order in which they were found. Cases of one patient, as far as `groups` knows, are in
-one part. Folds that a datalist gives are kept, whatever the seed.
+A split is `{"training": [...], "validation": [...]}`. A random split depends on the seed and on the cases,
+not on the order in which they were found. Cases of one patient, as far as `groups` knows, are in one part.
+Folds that a datalist gives are kept, whatever the seed.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ def choose_split(
     folds: int | None = None,
     group: str | None = None,
 ) -> Split:
-    """The split of a data set: its own, a fold, or a part drawn by chance, the same for every seed.
+    """Choose the split of a data set: its own, a fold, or a random one with a fixed seed.
 
     Args:
         source: as for `find_cases`.
-        validation: fraction of the cases that validates, if the data set has no split or folds.
-        fold: which fold validates; without it, the first of the folds that a datalist gives.
-        folds: how many; by default as many as the datalist gives, or else 5.
+        validation: fraction of the cases for validation, if the data set has no split or folds.
+        fold: the fold that validates; without it, the first of the folds that a datalist gives.
+        folds: number of folds; by default as many as the datalist gives, or else 5.
         group: a regular expression that finds the patient in a case's name.
 
     Raises:
-        ValueError: naming what does not fit.
+        ValueError: if the arguments do not fit the data set or each other.
         Faults: a line for each fault of the data set, and each patient in several parts.
     """
     given = given_split(source, group=group)
@@ -71,13 +71,13 @@ def choose_split(
 
 
 def split_cases(cases: Sequence[Case], *, validation: float = 0.2, seed: int = 0) -> Split:
-    """Shuffle by the seed and keep a fraction for validation, or the first fold of a datalist with folds.
+    """Hold out a random fraction of the cases for validation, or the first fold if a datalist has folds.
 
     Args:
         cases: as found.
-        validation: the fraction. At least one case; where patients have several, as many patients as fit
+        validation: the fraction, at least one case. If patients have several cases, as many patients as fit
             into the fraction, or else the one with the fewest cases.
-        seed: of the shuffle.
+        seed: seed of the shuffle.
 
     Returns:
         The parts, each sorted by image, without groups.
@@ -111,23 +111,23 @@ def split_cases(cases: Sequence[Case], *, validation: float = 0.2, seed: int = 0
 def fold_cases(
     cases: Sequence[Case], *, folds: int | None = None, fold: int = 0, seed: int = 0
 ) -> Split:
-    """One fold of a cross-validation: over all folds, each case validates once.
+    """Return one fold of a cross-validation: over all folds, each case validates once.
 
-    Folds that the cases have from a datalist are these; else the cases are dealt by chance.
+    Cases with folds from a datalist keep them; otherwise they are dealt to the folds at random.
 
     Args:
         cases: as found.
-        folds: into how many parts the cases are dealt; by default 5. Their sizes differ by one at most,
-            unless patients have several cases: the largest are dealt first, each to the smallest fold.
-        fold: which part validates, from 0; the others train.
-        seed: of the shuffle before, the same for all folds.
+        folds: number of folds; by default 5. Their sizes differ by one at most, unless patients have
+            several cases: the largest are dealt first, each to the smallest fold.
+        fold: the fold that validates, from 0; the others train.
+        seed: seed of the shuffle, the same for all folds.
 
     Returns:
         The parts, each sorted by image, without groups.
 
     Raises:
         ValueError: if there are fewer cases or patients than folds, fewer than two folds, no such fold,
-            or another number of folds than in the datalist.
+            or the number of folds differs from the datalist's.
         Faults: a line for each patient who is in several folds of a datalist.
 
     Example:
@@ -178,11 +178,11 @@ def write_split(path: str | Path, split: Split) -> Path:
 
 
 def read_split(path: str | Path) -> Split:
-    """The split that a JSON datalist holds.
+    """Read the split that a JSON datalist holds.
 
     Raises:
         ValueError: if it does not have both parts, with labels.
-        Faults: a line for each file that is missing, and each case of both parts.
+        Faults: a line for each file that is missing, and each case that is in both parts.
     """
     split = _listed_split(Path(path))
     if split is None:
@@ -194,19 +194,19 @@ def read_split(path: str | Path) -> Split:
 
 
 def given_split(source: str | Path, *, group: str | None = None) -> Split | None:
-    """The split that a data set comes with: a datalist's sections `training` and `validation`.
+    """Read the split that a data set comes with: a datalist's sections `training` and `validation`.
 
     Args:
         source: as for `find_cases`.
         group: a regular expression that finds the patient in a case's name.
 
     Returns:
-        The split; or None where there is no datalist, or no labelled case in `validation`.
+        The split; None if there is no datalist, or no labelled case in `validation`.
 
     Raises:
         ValueError: if the datalist cannot be read, or its labelled cases all validate.
-        Faults: a line for each case without its label, file that is missing, and case or patient of both
-            parts.
+        Faults: a line for each case without a label, file that is missing, and case or patient that is in
+            both parts.
     """
     split = _listed_split(Path(source))
     if split is None:
@@ -223,7 +223,7 @@ def given_split(source: str | Path, *, group: str | None = None) -> Split | None
 
 
 def _listed_split(path: Path) -> Split | None:
-    """The split of a datalist's sections, with all that it says of each case."""
+    """Read the split of a datalist's sections, with all keys of each case."""
     if find_layout(path) or (path.is_dir() and not (path / "dataset.json").is_file()):
         return None
     sections = read_datalist(path)
@@ -241,7 +241,7 @@ def _listed_split(path: Path) -> Split | None:
 
 
 def _first_fold(cases: Sequence[Case]) -> int:
-    """The first of the folds that a datalist gives; a warning says that it is the one."""
+    """Return the first of the folds that a datalist gives, and warn that it validates."""
     folds = sorted({int(case["fold"]) for case in cases})
     warnings.warn(
         f"{cases[0]['image']}: its datalist gives the folds {', '.join(map(str, folds))}; fold {folds[0]} "
@@ -253,7 +253,7 @@ def _first_fold(cases: Sequence[Case]) -> int:
 
 
 def _listed_fold(cases: list[Case], folds: int | None, fold: int) -> Split:
-    """The split by a fold that a datalist gives."""
+    """Return the split by a fold that a datalist gives."""
     numbers = [int(case["fold"]) for case in cases]
     known = sorted(set(numbers))
     said = (
@@ -274,13 +274,13 @@ def _ordered(cases: Sequence[Case]) -> list[Case]:
 
 
 def _patients(cases: Sequence[Case], seed: int) -> list[list[int]]:
-    """The places of each patient's cases, the patients shuffled."""
+    """Return the indices of each patient's cases, with the patients shuffled."""
     patients = patients_of(cases)
     return [patients[i] for i in np.random.default_rng(seed).permutation(len(patients))]
 
 
 def _held_out(ordered: Sequence[Case], held_out: Sequence[int]) -> Split:
-    """The cases at these places, and the others, in the order of their images."""
+    """Split into the cases at these indices, for validation, and the others, in the given order."""
     chosen = set(held_out)
     return _files(
         {
@@ -291,7 +291,7 @@ def _held_out(ordered: Sequence[Case], held_out: Sequence[int]) -> Split:
 
 
 def _files(split: Split) -> Split:
-    """A split without the keys by which it was made: transforms and `split.json` need the files only."""
+    """Remove the keys that made the split: transforms and `split.json` need only the files."""
     return {
         part: [{key: case[key] for key in case if key not in SPLIT_KEYS} for case in cases]
         for part, cases in split.items()

@@ -1,4 +1,4 @@
-"""Tables as files: JSON for programs, CSV for spreadsheets, by the suffix of the name."""
+"""Tables as files: JSON for programs or CSV for spreadsheets, by the suffix of the name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a cell of text that a spreadsheet 
 
 
 def check_table_path(path: str | Path) -> Path:
-    """See that a table can be written there, before hours are spent; its folder is made.
+    """Check that a table can be written to a path, before hours of work, and make its folder.
 
     Raises:
         ValueError: if the name ends in neither .json nor .csv, or the folder cannot be written to.
@@ -30,13 +30,13 @@ def check_table_path(path: str | Path) -> Path:
 def write_table(
     path: str | Path, content: Any, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]
 ) -> Path:
-    """Write a table, whole or not at all; its folder is made.
+    """Write a table, whole or not at all, and make its folder.
 
     Args:
         path: ends in .json or .csv.
-        content: what JSON holds: plain values, and no NaN.
-        columns: of CSV, in order.
-        rows: of CSV. `None` becomes an empty cell; a text that a spreadsheet would take for a formula
+        content: content of JSON: plain values, and no NaN.
+        columns: columns of CSV, in order.
+        rows: rows of CSV. `None` becomes an empty cell; a text that a spreadsheet would read as a formula
             gets an apostrophe before it.
 
     Returns:
@@ -51,7 +51,7 @@ def write_table(
     else:
         text = _csv(columns, rows)
     with written_whole(path) as file:
-        file.write(text.encode(errors="backslashreplace"))  # a name that is no UTF-8
+        file.write(text.encode(errors="backslashreplace"))  # file names may not be UTF-8
     return path
 
 

@@ -1,7 +1,7 @@
 """Names that look like several scans of one patient, such as `p01_t1` and `p01_t2`.
 
-Only names can be judged here, so the rules prefer to miss a pair over seeing one among plain numbered
-cases, such as `FLARE22_Tr_0001` and `FLARE22_Tr_0002`.
+Only the names are known here, so the rules rather miss a pair than report plainly numbered cases, such as
+`FLARE22_Tr_0001` and `FLARE22_Tr_0002`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-# a patient's name, then the end that tells scans of one patient apart
+# a patient's name, then the end that distinguishes scans of one patient
 COUNTED = re.compile(  # a named number: p01_t1, 0001_z058, sub-01_ses-02, p01_m06
     r"(.+[-_ ]|.*\d)(?:(?<=[-_ ])[dmwy]|tp?|v|z|day|week|month|year|visit|ses|session|time|timepoint"
     r"|scan|study|exam|series|run|phase|part|crop|patch|slice)[-_]?\d+",
@@ -32,17 +32,17 @@ def find_visits(names: Sequence[str]) -> list[list[int]]:
     """Group names that look like scans of one patient.
 
     Args:
-        names: of the cases.
+        names: names of the cases.
 
     Returns:
-        The places of the names, for each patient with two or more; none if no names look so.
+        The indices of the names, for each patient with two or more; an empty list if there is none.
 
     Example:
         >>> find_visits(["p01_t1", "p01_t2", "p02_t1"]), find_visits(["case_001", "case_002"])
         ([[0, 1]], [])
     """
     names = _without_common_end(names)
-    if len(set(names)) < len(names):  # such as ct.nii.gz in a folder for each: they tell nothing
+    if len(set(names)) < len(names):  # such as ct.nii.gz in a folder for each case: no information
         return []
     for pattern in (COUNTED, DATED, WORDED, LETTERED, NUMBERED):
         stems: dict[str, list[int]] = {}
@@ -62,12 +62,12 @@ def find_visits(names: Sequence[str]) -> list[list[int]]:
 
 
 def _names_patient(stem: str, names: list[str], pattern: re.Pattern[str], several: bool) -> bool:
-    """Whether a stem can be a patient's name, and not that of the data set.
+    """Check whether a stem can be a patient's name, rather than that of the data set.
 
     Args:
-        stem: what the names begin with.
-        names: of its cases.
-        pattern: by which they were split.
+        stem: the common beginning of the names.
+        names: names of its cases.
+        pattern: the pattern that split them.
         several: whether there are other stems.
     """
     if pattern in (WORDED, LETTERED):
@@ -78,12 +78,12 @@ def _names_patient(stem: str, names: list[str], pattern: re.Pattern[str], severa
     if not last[-1:].isdigit() or re.fullmatch(r"(19|20)\d\d", last):  # a year
         return False
     digits = max(len(name) - len(stem) - 1 for name in names)
-    # patients of a centre have longer numbers than the centre, visits shorter ones than the patient
+    # a patient's number is longer than its centre's, and a visit's is shorter than its patient's
     return digits < len(last) if last.isdigit() else several and digits <= 2
 
 
 def _without_common_end(names: Sequence[str]) -> list[str]:
-    """Names without the ends that all share, such as `_0000` of nnU-Net or `_ct`."""
+    """Remove the ends that all names share, such as `_0000` of nnU-Net or `_ct`."""
     short = list(names)
     while len(short) > 1:
         ends = {found[0] if (found := LAST.search(name)) else "" for name in short}

@@ -1,7 +1,7 @@
-"""The one way in for a scan: a NIfTI file or a DICOM series, checked before anything else sees it.
+"""Reader of all scans: a NIfTI file or a DICOM series, checked before any other use.
 
-Space: voxel (i, j, k) lies at `affine @ (i, j, k, 1)` millimetres in RAS+ patient space. What cannot be
-trusted is refused, what is doubtful is warned about, and nothing is repaired in silence.
+Space: voxel (i, j, k) lies at `affine @ (i, j, k, 1)` millimetres in RAS+ patient space. A faulty scan is
+refused, a doubtful one gives a warning, and nothing is repaired silently.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from monai_attn.data.names import check_name
 from monai_attn.data.nifti import nifti_files, nifti_header, read_voxels
 from monai_attn.data.nifti_header import NiftiHeader
 
-AIR = -1024.0  # HU; what a voxel without a value becomes
-MOST_HOLES = 0.05  # of all voxels that may be without a value; more are a fault of the export
+AIR = -1024.0  # HU, given to a voxel without a finite value
+MOST_HOLES = 0.05  # fraction of voxels that may lack a finite value; more are a fault of the export
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Volume(Grid):
 
     @property
     def grid(self) -> Grid:
-        """Where the voxels lie, without holding on to them."""
+        """Grid of the scan, without a reference to its voxels."""
         return Grid(**{part.name: getattr(self, part.name) for part in fields(Grid)})
 
 
@@ -48,17 +48,17 @@ def read_volume(
     volume: int | None = None,
     series: str | None = None,
 ) -> Volume:
-    """Read one 3D volume and check what a segmentation relies on.
+    """Read one 3D volume and check all that a segmentation relies on.
 
-    Values become float32, in which whole numbers are exact up to 2**24. What is doubtful is a
-    `ScanWarning` that names the file.
+    Values become float32, in which whole numbers are exact up to 2**24. A doubt is a `ScanWarning` that
+    names the file.
 
     Args:
         path: a NIfTI file (.nii, .nii.gz, or .hdr and .img), NIfTI-1 or NIfTI-2, or a folder with one
             DICOM series.
-        fill: what voxels that are NaN or infinite become, with a warning; None keeps them.
-        volume: which one of a file that holds several, from 0.
-        series: the SeriesInstanceUID of one of several in a DICOM folder.
+        fill: value for voxels that are NaN or infinite, set with a warning; None keeps them.
+        volume: index of the volume in a file that holds several, from 0.
+        series: the SeriesInstanceUID, if a DICOM folder holds several series.
 
     Raises:
         ValueError: one line that names the file, the rule, what was received and the remedy.
@@ -78,10 +78,10 @@ def read_volume(
 
 
 def read_grid(path: str | Path, *, volume: int | None = None, series: str | None = None) -> Grid:
-    """Where the voxels of a scan lie, from its headers alone; the voxels are not read.
+    """Read the grid of a scan, from its headers only, without the voxels.
 
     Raises:
-        ValueError: as `read_volume`, for what the headers show.
+        ValueError: as `read_volume`, for faults of the headers.
     """
     path = Path(path)
     if path.is_dir():
@@ -93,10 +93,10 @@ def read_grid(path: str | Path, *, volume: int | None = None, series: str | None
 
 
 def scan_files(path: str | Path, *, series: str | None = None) -> list[Path]:
-    """The files a scan is stored in: one, a pair, or those of a series in the order of its slices.
+    """List the files of a scan: one, a pair, or those of a series in the order of its slices.
 
     Raises:
-        ValueError: if there is no such file, or no such series.
+        ValueError: if the file or the series does not exist.
     """
     path = Path(path)
     if path.is_dir():
@@ -111,7 +111,7 @@ def scan_files(path: str | Path, *, series: str | None = None) -> list[Path]:
 
 
 def scan_sha256(path: str | Path, *, series: str | None = None) -> str:
-    """The SHA-256 of what a scan is stored in.
+    """Return the SHA-256 of the files of a scan.
 
     Raises:
         ValueError: as `scan_files`.
@@ -120,7 +120,7 @@ def scan_sha256(path: str | Path, *, series: str | None = None) -> str:
 
 
 def _header(path: Path, volume: int | None, series: str | None) -> NiftiHeader:
-    """The header of a NIfTI scan, of which one volume is wanted."""
+    """Read the header of a NIfTI scan, and check that it has the one volume that is asked for."""
     check_name(path)
     require_regular(path)
     _refuse(path, series, "series", "a NIfTI file")
@@ -144,7 +144,7 @@ def _refuse(path: Path, option: object, name: str, kind: str) -> None:
 
 
 def _check_holes(path: Path, holes: int, voxels: int, fill: float | None) -> list[str]:
-    """Refuse many voxels without a value; what is doubtful about a few that were filled."""
+    """Refuse many voxels without a finite value, and return a doubt about a few that were filled."""
     if holes == voxels or (fill is not None and holes > MOST_HOLES * voxels):
         raise ValueError(
             f"{path}: {holes} of {voxels} voxels are NaN or infinite; at most {MOST_HOLES:.0%} "

@@ -1,4 +1,4 @@
-"""The one way out: labels and maps onto the grid of the scan they were made from, whole or not at all."""
+"""Writer of label maps and other maps, on the grid of their scan, whole or not at all."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def write_labels(
 ) -> Path:
     """Write a label map (X, Y, Z) on the grid of the scan it was made from.
 
-    The file appears whole or not at all. It has the scan's shape, with axes of one voxel behind the
-    third where the scan has them, and its sform and qform lead where the scan's do.
+    The file appears whole or not at all. It has the scan's shape, with axes of one voxel after the third if
+    the scan has them, and its sform and qform place voxels where the scan's do.
 
     Args:
         path: where to, ending in .nii.gz or .nii.
@@ -35,7 +35,7 @@ def write_labels(
 
     Raises:
         ValueError: if the shape is not the scan's, a value is no whole number or too large for the type,
-            or the target is the scan itself.
+            or `path` is the scan itself.
     """
     path = Path(path)
     labels_name(path)
@@ -67,7 +67,7 @@ def write_map(path: str | Path, stored: NDArray[np.uint8], like: Grid) -> Path:
         like: the scan's grid.
 
     Raises:
-        ValueError: if the target is the scan itself.
+        ValueError: if `path` is the scan itself.
     """
     path = Path(path)
     labels_name(path)
@@ -77,7 +77,7 @@ def write_map(path: str | Path, stored: NDArray[np.uint8], like: Grid) -> Path:
 def _write(
     path: Path, values: NDArray[Any], like: Grid, scale: tuple[float, float] = (1.0, 0.0)
 ) -> Path:
-    """Write values as they are, with a scale for the reader."""
+    """Write values as they are, with slope and intercept in the header."""
     if path.exists() and like.path.exists() and path.samefile(like.path):
         raise ValueError(f"{path}: is the scan itself; choose another output")
     header = _header(values, like)
@@ -96,14 +96,14 @@ def _write(
 
 
 def _header(values: NDArray[Any], like: Grid) -> nib.Nifti1Header:
-    """A header whose forms lead where the scan's do, for programs that follow either."""
+    """Return a header with the scan's sform and qform, for programs that use either."""
     kind = nib.Nifti1Image if max(like.shape) <= np.iinfo(np.int16).max else nib.Nifti2Image
     image = kind(values, like.affine)
     code = like.form_code
     image.set_sform(like.affine if code else None, code=code)
     image.set_qform(like.affine if code else None, code=code)
     if code and not same_grid(like.shape, image.get_qform(), like.affine):
-        image.set_qform(None, code=0)  # a qform cannot hold a shear: the sform alone is true
+        image.set_qform(None, code=0)  # a qform cannot hold a shear: only the sform is right
     if like.qform is not None:
         image.set_qform(like.qform, code=1)
     header = image.header

@@ -4,7 +4,7 @@ Space: patient space, RAS+. `x` grows to the patient's right, `y` to the front, 
 origin is the middle of the body at the height of the second lumbar vertebra. Positions are those of
 an average adult, varied by the seed; nothing is copied from a patient.
 
-A body depends on the order in which its numbers are drawn: to move a draw is to change every seed.
+A body depends on the order in which its numbers are drawn: moving one draw changes all bodies.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["FAT", "GAS", "ORGANS", "PHASES", "Anatomy", "Organ", "Tissue", "draw
 
 @dataclass(frozen=True)
 class Anatomy:
-    """Organs in painting order (a later one wins), the skin's half axes (mm) and the body's pose."""
+    """Organs in painting order (later ones win), the skin's half axes (mm) and the body's pose."""
 
     organs: tuple[Organ, ...]
     half_axes: tuple[float, float]
@@ -40,7 +40,7 @@ def draw_anatomy(rng: np.random.Generator, phase: str) -> Anatomy:
     """Draw one abdomen.
 
     Args:
-        rng: the only source of chance.
+        rng: the only source of random numbers.
         phase: contrast phase, one of `PHASES`.
     """
     body = Body(rng, phase)
@@ -56,7 +56,7 @@ def draw_anatomy(rng: np.random.Generator, phase: str) -> Anatomy:
     duodenum = duodenum_of(body)
     draw_bowel(body, cavity, pancreas, (stomach, *solid), colon, duodenum)
     draw_mesenteric_twigs(body, cavity, pancreas)
-    # Fat of uneven thickness around the gland: most of its outline can be seen, some of it can not.
+    # Fat of uneven thickness around the gland: most of its outline is visible, some of it is not.
     gap = body.ripple(50, 1.5)
     bed = grown(pancreas, lambda x, y, z: 2.5 + gap(x, y, z), 6)
     body.add("background", bed, Tissue(FAT))
@@ -67,7 +67,7 @@ def draw_anatomy(rng: np.random.Generator, phase: str) -> Anatomy:
 
 
 def _pose(rng: np.random.Generator) -> NDArray[np.float64]:
-    """Body to scanner (4, 4), mm: a patient lies a little turned about z and off the centre."""
+    """Draw the pose, body to scanner (4, 4), mm: a small turn about z and a small shift in x and y."""
     turn = rng.normal(0, 0.04)
     c, s = np.cos(turn), np.sin(turn)
     pose = np.eye(4)

@@ -1,4 +1,4 @@
-"""One body while it is drawn: its size, its grey values, and the organs painted so far."""
+"""A body under construction: its size, its grey values and the organs painted so far."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ ORGANS: dict[str, int] = {
 
 @dataclass(frozen=True)
 class Organ:
-    """A shape, its tissue and its label; `halo` mm of fat part it from what was painted before."""
+    """A shape, its tissue and its label; `halo` mm of fat separate it from the organs painted before."""
 
     label: int
     shape: Shape
@@ -45,7 +45,7 @@ class Organ:
 
 
 class Body:
-    """Scales and jitters what is drawn, and collects it in painting order."""
+    """A body that scales and jitters its organs and collects them in painting order."""
 
     def __init__(self, rng: np.random.Generator, phase: str) -> None:
         self.rng, self.phase = rng, PHASES.index(phase)
@@ -57,23 +57,23 @@ class Body:
         self.fat = float(np.clip(rng.gamma(2.6, 6.5), 6, 42))  # subcutaneous, mm at the side
         shift = float(rng.normal(0, 4))  # one enhancement offset for the whole body
         self.offsets = {name: shift + float(rng.normal(0, 1.5)) for name in HU}
-        # HU of what was drunk: water or contrast.
+        # HU of the fluid in the stomach: water or contrast medium.
         self.oral = float(rng.choice([12.0, 25.0, 240.0, 320.0], p=[0.3, 0.2, 0.3, 0.2]))
         self.organs: list[Organ] = []
 
     def hu(self, name: str) -> float:
-        """The mean of a tissue in this body and phase."""
+        """Return the mean HU of a tissue in this body and phase."""
         return HU[name][self.phase] + self.offsets[name]
 
     def at(self, *points: Sequence[float], jitter: float = 0.0) -> NDArray[np.float64]:
-        """Reference millimetres to this body's; a fourth column (a radius) scales by the mean."""
+        """Scale reference points (mm) to this body; a fourth column (a radius) scales by the mean."""
         p = np.array(points, float)
         p[:, :3] = (p[:, :3] + self.rng.normal(0, 1, (len(p), 3)) * jitter) * self.scale
         p[:, 3:] *= self.scale.mean()
         return p
 
     def vessel(self, *points: Sequence[float], jitter: float = 0.0) -> Shape:
-        """A tube through reference points (x, y, z, radius)."""
+        """Return a tube through reference points (x, y, z, radius), mm."""
         return vessel(*self.at(*points, jitter=jitter))
 
     def blob(
@@ -84,15 +84,15 @@ class Body:
         tilt: float = 0,
         jitter: float = 3,
     ) -> Shape:
-        """An ellipsoid of roughly this size, place and attitude."""
+        """Return an ellipsoid of roughly this size, position and orientation."""
         size = self.scale * self.rng.uniform(0.93, 1.08)
         angles = self.rng.normal(0, 0.06, 2) + (turn, tilt)
         return ellipsoid(self.at(centre, jitter=jitter)[0], np.array(radii) * size, *angles)
 
     def ripple(self, wavelength: float, amplitude: float) -> Distance:
-        """An irregular field, to roughen a surface: mm."""
+        """Return an irregular field in mm, to roughen a surface."""
         return ripple(wavelength, amplitude, self.rng.uniform(0, 6.28, 3))
 
     def add(self, name: str, shape: Shape, tissue: Tissue, halo: float = 0.0) -> None:
-        """Paint an organ over those before it."""
+        """Add an organ, to be painted over those added before."""
         self.organs.append(Organ(ORGANS[name], shape, tissue, halo))

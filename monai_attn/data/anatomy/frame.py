@@ -85,8 +85,8 @@ def draw_thorax(body: Body, cavity: Shape) -> Shape:
 
 
 def draw_skeleton(body: Body, cavity: Shape) -> None:
-    """Draw the muscles beside the spine, the spine, and the ribs in the wall of the cavity."""
-    bend = np.float32(body.rng.uniform(2, 5))  # of the spine, mm forward at the lumbar lordosis
+    """Draw the muscles next to the spine, the spine, and the ribs in the wall of the cavity."""
+    bend = np.float32(body.rng.uniform(2, 5))  # mm, forward bend of the spine at the lordosis
     _draw_psoas_and_crura(body)
     _draw_spine(body, bend)
     _draw_ribs(body, cavity)
@@ -115,7 +115,7 @@ def _draw_spine(body: Body, bend: np.float32) -> None:
     marrow, bone = body.hu("marrow"), body.hu("cortical")
     pitch = np.float32(35 * sz)  # from one vertebra to the next
 
-    def local(y: Array, z: Array) -> tuple[Array, Array]:  # seen from the nearest vertebra
+    def local(y: Array, z: Array) -> tuple[Array, Array]:  # relative to the nearest vertebra
         y = np.asarray(y + np.float32(48 * sy) - bend * np.cos((z + 20) / 70), np.float32)
         return y, np.asarray((z + pitch / 2) % pitch - pitch / 2, np.float32)
 

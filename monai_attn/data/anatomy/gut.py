@@ -15,7 +15,7 @@ Points = NDArray[np.float64]
 
 
 def draw_stomach(body: Body, cavity: Shape, domes: Shape, apart: Distance) -> Shape:
-    """Draw the stomach with what was drunk and gas above it, and return its shape."""
+    """Draw the stomach with fluid and gas above it, and return its shape."""
     size = body.rng.uniform(0.75, 1.15)
     line = body.at(
         (-48, -4, 92, 26 * size),
@@ -52,7 +52,7 @@ def draw_colon(body: Body, cavity: Shape, apart: Distance) -> Points:
 
 
 def duodenum_of(body: Body) -> Points:
-    """The points (x, y, z, radius) of the duodenum, a C around the head of the pancreas."""
+    """Return the points (x, y, z, radius), mm, of the duodenum, a C around the head of the pancreas."""
     return body.at(
         (38, 38, 8, 11), (52, 26, 8, 12), (61, 8, -8, 12), (62, 4, -34, 12), (50, 2, -56, 12),
         (20, -1, -62, 11), (-12, -1, -60, 11),
@@ -74,7 +74,7 @@ def draw_bowel(
     colon: Points,
     duodenum: Points,
 ) -> None:
-    """Draw up to 24 loops of small bowel where there is room, every other one a decoy.
+    """Draw up to 24 loops of small bowel where there is room; every second one resembles the pancreas.
 
     Args:
         body: gets the loops.
@@ -127,14 +127,14 @@ def _path(
     taken: Points,
     free: Callable[[Points, float], bool],
 ) -> Points:
-    """A loop's points (n, 3): it grows by 8 mm at a time, until long enough or nothing is free."""
+    """Grow the points (n, 3) of a loop in steps of 8 mm, until it is long enough or has no room left."""
     heading = rng.normal(0, (1, 0.6, 0.6))
     wish = int(rng.integers(4, 14))
     path, options = np.empty((0, 3)), start[None]
     while len(path) < wish:
-        others = np.vstack([taken, path[:-3]])  # its last three points are near by nature
+        others = np.vstack([taken, path[:-3]])  # its last three points are always near
         apart = ((options[:, None] - others) ** 2).sum(-1).min(1) > (radius + 9.5) ** 2
-        # In front of the great vessels and the spine, or beside them.
+        # In front of the great vessels and the spine, or next to them.
         options = options[apart & ((options[:, 1] > 4) | (np.abs(options[:, 0]) > 55))]
         step = next((point for point in options if free(point, radius)), None)
         if step is None:
@@ -142,7 +142,7 @@ def _path(
         if len(path):
             heading = step - path[-1]
         path = np.vstack([path, step])
-        # Straight on if possible, so the options bend more and more.
+        # Straight on is preferred, so later options bend more.
         bend = rng.normal(0, 1, (12, 3)) * np.linspace(0.25, 0.8, 12)[:, None]
         turns = heading / np.linalg.norm(heading) + bend
         options = path[-1] + 8 * turns / np.linalg.norm(turns, axis=1, keepdims=True)
@@ -150,7 +150,7 @@ def _path(
 
 
 def _content(body: Body, decoy: bool, level: float) -> tuple[str, Tissue]:
-    """Name and tissue of a loop: like the pancreas, or with fluid, oral contrast or gas."""
+    """Choose the name and tissue of a loop: like the pancreas, or with fluid, oral contrast or gas."""
     if decoy:
         return "soft_bowel", Tissue(body.hu("pancreas"), texture=6)
     kind = str(body.rng.choice(["fluid", "oral", "gas"]))

@@ -1,4 +1,4 @@
-"""The pancreas: a tube along a line from head to tail, with a hook, of the volume drawn."""
+"""The pancreas: a tube along a line from head to tail, with a hook, scaled to a random volume."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .shapes import Shape, curve, grown, tube, union
 
 
 def pancreas_of(body: Body) -> tuple[NDArray[np.float64], Shape]:
-    """The centreline, head to tail (x, y, z, radius in mm), and the gland; nothing is painted yet."""
+    """Return the centreline, head to tail (x, y, z, radius in mm), and the gland; paint nothing."""
     lift, arch = body.rng.uniform(-8, 10), body.rng.uniform(-3, 6)
     line = body.at(
         (38, 6, -16, 13),
@@ -45,19 +45,19 @@ def pancreas_of(body: Body) -> tuple[NDArray[np.float64], Shape]:
         return grown(whole, lambda x, y, z: coarse(x, y, z) + fine(x, y, z), 3.5)
 
     target, scale = body.rng.uniform(33, 114) * 1000, 1.0  # mm3
-    for _ in range(5):  # the volume grows with about the radius to the 2.1
+    for _ in range(5):  # the volume grows roughly as radius ** 2.1
         scale *= (target / _volume(gland(scale))) ** (1 / 2.1)
     return np.column_stack([line[:, :3], line[:, 3] * scale]), gland(scale)
 
 
 def _volume(shape: Shape, step: float = 2.5) -> float:
-    """Volume in cubic millimetres, by antialiased occupancy on a lattice of `step` mm."""
+    """Return the volume in cubic millimetres, by antialiased occupancy on a lattice of `step` mm."""
     x, y, z = (
         np.arange(low, high + step, step, dtype=np.float32)
         for low, high in zip(shape.low, shape.high, strict=True)
     )
     total = 0.0
-    # A few layers at a time, so that a tube can leave out its far segments.
+    # A few layers at a time, so that a tube can skip its far segments.
     for part in np.array_split(z, max(1, len(z) // 6)):
         d = shape.distance(x[None, None, :], y[None, :, None], part[:, None, None])
         total += float(np.clip(0.5 - d / step, 0, 1).sum(dtype=np.float64))

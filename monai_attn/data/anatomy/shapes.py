@@ -1,8 +1,8 @@
 """Implicit shapes: a signed distance in millimetres (negative inside) on broadcastable coordinates.
 
 The coordinates `x`, `y`, `z` are three float32 arrays that broadcast against each other, in any
-frame with millimetres. So a shape knows nothing of grids, and an axis-aligned grid costs only what
-truly varies along each axis.
+frame with millimetres. So a shape does not depend on a grid, and on an axis-aligned grid each axis is
+computed only for the terms that vary along it.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from scipy.interpolate import make_interp_spline
 
 Array = NDArray[np.float32]
 Distance = Callable[[Array, Array, Array], Array]
-FAR = 600.0  # mm; where nothing is near
+FAR = 600.0  # mm; the distance where nothing is near
 ENDLESS = 1e4  # mm; half the height of a shape without ends
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A signed distance in mm inside the box `low`..`high` (mm)."""
+    """A signed distance in mm, with the box `low`..`high` (mm) that encloses the shape."""
 
     low: NDArray[np.float64]
     high: NDArray[np.float64]
@@ -30,7 +30,7 @@ class Shape:
 
 
 def ellipsoid(centre: ArrayLike, radii: ArrayLike, turn: float = 0.0, tilt: float = 0.0) -> Shape:
-    """An ellipsoid, turned about z and then tilted about y (radians)."""
+    """Return an ellipsoid, turned about z and then tilted about y (radians)."""
     c, r = np.asarray(centre, float), np.asarray(radii, float)
     ct, st, cp, sp = np.cos(turn), np.sin(turn), np.cos(tilt), np.sin(tilt)
     axes = np.array([[ct * cp, st * cp, -sp], [-st, ct, 0], [ct * sp, st * sp, cp]])
@@ -54,7 +54,7 @@ def ellipsoid(centre: ArrayLike, radii: ArrayLike, turn: float = 0.0, tilt: floa
 def column(
     centre: tuple[float, float], half: tuple[float, float], power: float = 2.0, waist: float = 0.0
 ) -> Shape:
-    """An upright superellipse cylinder; `waist` narrows it slowly away from z = 60 mm."""
+    """Return an upright superellipse cylinder; `waist` narrows it slowly away from z = 60 mm."""
     # Python's floats: float64 scalars of NumPy would widen the arrays.
     (cx, cy), (a, b) = map(float, centre), map(float, half)
 
@@ -70,10 +70,10 @@ def column(
 
 
 def tube(points: ArrayLike, radii: ArrayLike, reach: float = 8.0) -> Shape:
-    """Rounded cones along a polyline.
+    """Return rounded cones along a polyline.
 
-    Segments further than `reach` mm from every coordinate asked for are left out: distances are
-    exact up to `reach`.
+    Segments further than `reach` mm from all given coordinates are left out: distances are exact up to
+    `reach`.
     """
     p = np.asarray(points, float)
     r = np.broadcast_to(np.asarray(radii, float), len(p)).copy()
@@ -115,7 +115,7 @@ def tube(points: ArrayLike, radii: ArrayLike, reach: float = 8.0) -> Shape:
 
 
 def union(*shapes: Shape, blend: float = 0.0) -> Shape:
-    """All of the shapes; `blend` (mm) rounds the seam of two neighbours."""
+    """Return the union of shapes; `blend` (mm) rounds the seam between two of them."""
 
     def distance(x: Array, y: Array, z: Array) -> Array:
         d = shapes[0].distance(x, y, z)
@@ -129,7 +129,7 @@ def union(*shapes: Shape, blend: float = 0.0) -> Shape:
 
 
 def within(shape: Shape, *limits: Distance, blend: float = 0.0) -> Shape:
-    """The part of the shape where every limit is negative; `blend` (mm) rounds the cut's edge."""
+    """Return the part of a shape where every limit is negative; `blend` (mm) rounds the cut's edge."""
 
     def distance(x: Array, y: Array, z: Array) -> Array:
         d = shape.distance(x, y, z)
@@ -143,7 +143,7 @@ def within(shape: Shape, *limits: Distance, blend: float = 0.0) -> Shape:
 
 
 def grown(shape: Shape, by: Distance, reach: float) -> Shape:
-    """The shape with its surface moved out by a field of at most `reach` mm."""
+    """Return the shape with its surface moved outwards by a field of at most `reach` mm."""
 
     def distance(x: Array, y: Array, z: Array) -> Array:
         d = shape.distance(x, y, z)
@@ -154,21 +154,21 @@ def grown(shape: Shape, by: Distance, reach: float) -> Shape:
 
 
 def inset(shape: Shape, by: float) -> Distance:
-    """The distance of a shape shrunk by `by` mm, to be used as a limit."""
+    """Return the distance of a shape shrunk by `by` mm, for use as a limit."""
     return lambda x, y, z: shape.distance(x, y, z) + np.float32(by)
 
 
 def clear_of(shape: Shape, by: float) -> Distance:
-    """A limit that keeps `by` mm away from a shape."""
+    """Return a limit that keeps `by` mm away from a shape."""
     return lambda x, y, z: np.float32(by) - shape.distance(x, y, z)
 
 
 def ripple(wavelength: float, amplitude: float, phase: ArrayLike) -> Distance:
-    """A smooth irregular field in mm: two products of sines, cheap on broadcast coordinates."""
+    """Return a smooth irregular field in mm: two products of sines, cheap on broadcast coordinates."""
     k, (a, b, c) = 2 * np.pi / wavelength, (float(v) for v in np.asarray(phase))
 
     def field(x: Array, y: Array, z: Array) -> Array:
-        # Askew, lest it look like a chessboard.
+        # Oblique axes, so that it does not look like a chessboard.
         u, v = x + np.float32(0.6) * y, y - np.float32(0.5) * x
         first = np.sin(k * 0.9 * u + a) * np.sin(k * 0.77 * v + b) * np.sin(k * 0.91 * z + c)
         second = np.sin(k * 0.61 * x + b) * np.sin(k * 0.7 * y + c) * np.sin(k * 0.57 * z + a)
@@ -178,7 +178,7 @@ def ripple(wavelength: float, amplitude: float, phase: ArrayLike) -> Distance:
 
 
 def curve(points: ArrayLike, step: float = 6.0) -> NDArray[np.float64]:
-    """A smooth line through the points, sampled about every `step` mm; radii are carried along."""
+    """Sample a smooth line through the points about every `step` mm, radii included."""
     p = np.asarray(points, float)
     length = np.linalg.norm(np.diff(p[:, :3], axis=0), axis=1)
     t = np.concatenate([[0.0], np.cumsum(length)])
@@ -189,6 +189,6 @@ def curve(points: ArrayLike, step: float = 6.0) -> NDArray[np.float64]:
 
 
 def vessel(*points: Sequence[float]) -> Shape:
-    """A tube through points (x, y, z, radius)."""
+    """Return a tube through points (x, y, z, radius), mm."""
     line = curve(points)
     return tube(line[:, :3], line[:, 3])

@@ -1,4 +1,4 @@
-"""What an organ is filled with, in Hounsfield units (HU)."""
+"""Tissues that fill organs, in Hounsfield units (HU)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ PHASES = ("native", "arterial", "portal")
 FAT, GAS = -102.0, -950.0
 
 # Mean HU per phase; the pancreas stays 10 to 40 HU away from the soft tissue around it. A body draws
-# an offset for each tissue in this order: another order is another body for the same seed.
+# an offset for each tissue in this order: another order gives another body for the same seed.
 HU: dict[str, tuple[float, float, float]] = {
     "pancreas": (32, 106, 92),
     "liver": (57, 78, 113),

@@ -1,4 +1,4 @@
-"""Arteries and veins: the great ones, those along the pancreas, and twigs in the mesentery."""
+"""Arteries and veins: the great vessels, those along the pancreas, and small ones in the mesentery."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .tissue import Tissue
 def draw_great_vessels(body: Body) -> None:
     """Draw aorta and vena cava with the vessels of pelvis and kidneys."""
     aorta = body.rng.uniform(8.5, 11)  # radius, mm
-    left = body.rng.uniform(5, 10)  # of the midline at the height of the kidneys, mm
+    left = body.rng.uniform(5, 10)  # mm left of the midline at the height of the kidneys
     line = body.vessel(
         (-left - 4, -22, 170, aorta + 1),
         (-left, -16, 60, aorta),
@@ -58,7 +58,7 @@ def draw_mesenteric_twigs(body: Body, cavity: Shape, pancreas: Shape) -> None:
 
 
 def draw_vessels_along(body: Body, centreline: NDArray[np.float64]) -> None:
-    """Draw mesenteric, splenic and portal vessels, placed by the pancreas they run along.
+    """Draw the mesenteric, splenic and portal vessels along the pancreas.
 
     Args:
         body: gets the vessels.

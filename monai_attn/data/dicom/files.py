@@ -1,4 +1,4 @@
-"""Which files of a folder are DICOM, and what each holds by its first bytes: its class and its syntax."""
+"""DICOM files of a folder, with the SOP class and transfer syntax that their first bytes name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-PREAMBLE = 132  # bytes: 128 that mean nothing, then "DICM"
+PREAMBLE = 132  # bytes: 128 without a meaning, then "DICM"
 META = 2**14  # bytes, more than the file meta information takes
 LONG = (b"OB", b"OW", b"UN", b"UT", b"SQ")  # value representations whose length has 4 bytes
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
@@ -15,10 +15,10 @@ DIRECTORY = "1.2.840.10008.1.3.10"
 
 @dataclass(frozen=True)
 class DicomFile:
-    """A DICOM file by its first bytes.
+    """A DICOM file, as described by its first bytes.
 
     Attributes:
-        path: where it is.
+        path: path of the file.
         kind: the SOP class UID.
         syntax: the transfer syntax UID.
         start: bytes before the data set.
@@ -31,14 +31,14 @@ class DicomFile:
 
     @property
     def name(self) -> str:
-        """Without its folder."""
+        """File name, without the folder."""
         return self.path.name
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file is DICOM, by its content: "DICM" behind the preamble.
+    """Check whether a file is DICOM, by its content: "DICM" follows the preamble.
 
-    What is no regular file, or may not be read, is not.
+    Anything but a regular file, or a file that may not be read, is not DICOM.
     """
     try:
         return _is_dicom(path)
@@ -47,12 +47,12 @@ def is_dicom(path: Path) -> bool:
 
 
 def is_segmentation(path: Path) -> bool:
-    """Whether a file is a DICOM SEG, as labels are written to."""
+    """Check whether a file is a DICOM SEG, the format in which labels can be written."""
     return is_dicom(path) and _identify(path).kind == SEGMENTATION
 
 
 def holds_dicom(folder: Path) -> bool:
-    """Whether a file in the folder itself is DICOM, and no DICOM SEG; hidden files do not count."""
+    """Check whether the folder itself holds a DICOM file other than a DICOM SEG; skip hidden files."""
     try:
         files = [path for path in folder.iterdir() if not path.name.startswith(".")]
         return any(is_dicom(path) and _identify(path).kind != SEGMENTATION for path in files)
@@ -61,7 +61,7 @@ def holds_dicom(folder: Path) -> bool:
 
 
 def list_files(folder: Path) -> list[DicomFile]:
-    """The DICOM files of a folder, by name."""
+    """List the DICOM files of a folder, sorted by name."""
     if not folder.is_dir():
         raise ValueError(f"{folder}: no folder; name one that holds the slices of a CT")
     try:
@@ -108,7 +108,7 @@ def _first(path: Path, size: int) -> bytes:
 
 
 def _identify(path: Path) -> DicomFile:
-    """SOP class and transfer syntax, from the file meta information: explicit little endian always."""
+    """Read SOP class and transfer syntax from the meta information (always explicit little endian)."""
     raw, at = _first(path, META), PREAMBLE
     found = {}
     while raw[at : at + 2] == b"\x02\x00":
@@ -121,7 +121,7 @@ def _identify(path: Path) -> DicomFile:
 
 
 def _check_name(folder: Path, file: DicomFile) -> None:
-    """Refuse a path that is no text: SimpleITK ends the whole process over one."""
+    """Refuse a path that is not valid UTF-8: SimpleITK would end the whole process."""
     try:
         str(file.path).encode()
     except UnicodeEncodeError as error:

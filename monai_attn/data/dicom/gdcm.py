@@ -1,4 +1,4 @@
-"""GDCM, by which SimpleITK reads one file: what it can decode, and what is wrong where it cannot."""
+"""GDCM, by which SimpleITK reads a file: its transfer syntaxes, and errors for unreadable files."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from monai_attn.data.dicom.words import CONVERT, plain
 
 IMPLICIT, EXPLICIT, BIG = (f"1.2.840.10008.1.2{end}" for end in ("", ".1", ".2"))
 DEFLATED = "1.2.840.10008.1.2.1.99"
-NATIVE = (IMPLICIT, EXPLICIT, BIG, DEFLATED)  # voxels as they are: their bytes can be counted
+NATIVE = (IMPLICIT, EXPLICIT, BIG, DEFLATED)  # voxels without a codec: their bytes can be counted
 JPEG = tuple(f"1.2.840.10008.1.2.4.{end}" for end in (50, 51, 57, 70, 80, 81, 90, 91))
 RLE = "1.2.840.10008.1.2.5"
 READABLE = (*NATIVE, *JPEG, RLE)
 
 
 def reader_of(file: DicomFile) -> sitk.ImageFileReader:
-    """A reader that takes the file for DICOM, whatever its name."""
+    """Return a reader that treats the file as DICOM, whatever its name."""
     reader = sitk.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
     reader.SetFileName(str(file.path))
@@ -26,7 +26,7 @@ def reader_of(file: DicomFile) -> sitk.ImageFileReader:
 
 
 def unreadable(folder: Path, file: DicomFile) -> ValueError:
-    """Why GDCM could not read a file, and the remedy."""
+    """Return an error that says why GDCM could not read a file, and the remedy."""
     if not file.path.is_file():
         return ValueError(f"{folder}: {file.name} is gone; leave the folder alone while it is read")
     if file.syntax and file.syntax not in READABLE:

@@ -1,4 +1,4 @@
-"""The tags of each file, and which files are the slices of the one CT series."""
+"""Tags of each DICOM file, and the choice of the files that are slices of one CT series."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from monai_attn.data.dicom.words import counted, plain
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 ENHANCED = tuple(f"{CT_IMAGE}.{end}" for end in (1, 2))  # all slices in one file, or several
-CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # a picture, such as a dose report, or a converted slice
-NO_IMAGE = {  # modality by how the class begins, for what is no image and cannot be asked
+CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # a picture, such as a dose report or a converted slice
+NO_IMAGE = {  # modality by the beginning of the SOP class, for files that are no images and are not read
     "1.2.840.10008.5.1.4.1.1.481.2": "RTDOSE",
     "1.2.840.10008.5.1.4.1.1.481.3": "RTSTRUCT",
     "1.2.840.10008.5.1.4.1.1.481.5": "RTPLAN",
@@ -48,7 +48,7 @@ OTHERS = (MODALITY, NUMBER_OF_FRAMES, SERIES, INSTANCE, THICKNESS, BETWEEN, SAMP
 
 @dataclass(frozen=True)
 class Header:
-    """A file's header: the text of its tags, and the size (columns, rows) of its image."""
+    """Header of a file: the text of its tags, and the size (columns, rows) of its image."""
 
     file: DicomFile
     tags: dict[str, str]
@@ -56,28 +56,28 @@ class Header:
 
     @property
     def name(self) -> str:
-        """Of its file."""
+        """Name of the file."""
         return self.file.name
 
     @property
     def series(self) -> str:
-        """Its SeriesInstanceUID, or "unknown"."""
+        """SeriesInstanceUID, or "unknown"."""
         return plain(self.tags.get(SERIES), r"[0-9.]{1,64}")
 
     @property
     def modality(self) -> str:
-        """Its Modality, or "unknown"."""
+        """Modality, or "unknown"."""
         return plain(self.tags.get(MODALITY), r"[A-Z]{2,8}")
 
 
 def read_headers(folder: Path, files: Sequence[DicomFile]) -> list[Header]:
-    """The headers of images; of what is none, the modality alone."""
+    """Read the headers of images, and only the modality of files that are no images."""
     with hushed(any(file.syntax not in NATIVE for file in files)) as said:
         return [_read_header(folder, file, said) for file in files]
 
 
 def choose(folder: Path, headers: Sequence[Header], series: str | None) -> list[Header]:
-    """The files of the one CT series, or of the one that is asked for."""
+    """Return the headers of the only CT series, or of the series that is asked for."""
     slices = [header for header in headers if header.modality == "CT" and not _is_picture(header)]
     if not slices:
         others = sorted({_what(header) for header in headers} - {"DICOMDIR"})
@@ -110,7 +110,7 @@ def _read_header(folder: Path, file: DicomFile, said: Callable[[], bytes]) -> He
                 raise unreadable(folder, file)
     except RuntimeError as error:
         if file.kind and not file.kind.startswith((CT_IMAGE, CAPTURE)):
-            return Header(file, {}, ())  # no image, or of no CT
+            return Header(file, {}, ())  # not an image, or not a CT
         raise unreadable(folder, file) from error
     tags = {
         tag: reader.GetMetaData(tag).strip(" \0")
@@ -124,7 +124,7 @@ def _read_header(folder: Path, file: DicomFile, said: Callable[[], bytes]) -> He
 
 
 def _is_picture(header: Header) -> bool:
-    """Whether it is a screenshot or a report, stored beside the slices as if it were a CT."""
+    """Check whether a file is a screenshot or a report that is stored with the slices as a CT."""
     return header.file.kind.startswith(CAPTURE) and POSITION not in header.tags
 
 

@@ -1,4 +1,4 @@
-"""Whose scan a DICOM series is, without telling it: patients are compared by a digest of their PatientID."""
+"""Digests of the PatientID, by which patients of DICOM series are compared without naming them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ PATIENT = "0010|0020"
 
 
 def patient_digest(folder: Path) -> str | None:
-    """Digest of the PatientID in a folder's first CT slice.
+    """Return a digest of the PatientID in a folder's first CT slice.
 
     Returns:
-        Hexadecimal digits; or None if the slice has no PatientID, or cannot be read, which is refused
-        where its voxels are read.
+        Hexadecimal digits; None if the slice has no PatientID or cannot be read: it is then refused when
+        its voxels are read.
     """
     try:
         file = min(list_files(folder), key=lambda file: not file.kind.startswith(CT_IMAGE))

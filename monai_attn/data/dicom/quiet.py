@@ -1,4 +1,4 @@
-"""ITK and its codecs kept off the process's stderr, where both write by themselves."""
+"""Capture of the messages that ITK and its codecs write to the process's stderr."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from contextlib import contextmanager
 
 import SimpleITK as sitk  # noqa: N813 (its own short name)
 
-_alone = threading.Lock()  # what ITK shows, and where to, is a matter of the whole process
+_alone = threading.Lock()  # ITK's warning display and stderr belong to the whole process
 
 
 @contextmanager
 def hushed(packed: bool) -> Iterator[Callable[[], bytes]]:
-    """Keep ITK, and where slices are packed their codecs, off the process's stderr.
+    """Keep messages of ITK, and of its codecs where slices are compressed, off the process's stderr.
 
-    Both write there by themselves. Yields a function that returns what was said since its last call. In
-    the end all of it is passed on, for it is another thread's, unless there was an error.
+    Both write there directly. Yields a function that returns the text written since its last call. At the
+    end the whole text is passed on, since it may be from another thread, unless there was an error.
     """
     with _alone:
         shown = sitk.ProcessObject.GetGlobalWarningDisplay()
@@ -36,12 +36,12 @@ def hushed(packed: bool) -> Iterator[Callable[[], bytes]]:
 
 @contextmanager
 def _stderr_held() -> Iterator[Callable[[], bytes]]:
-    """Let the process's stderr lead to a file for a while."""
+    """Redirect the process's stderr to a temporary file, and restore it at the end."""
     if sys.stderr is not None:
         sys.stderr.flush()
     try:
         stderr = os.dup(2)
-    except OSError:  # a process without one
+    except OSError:  # a process without stderr
         yield bytes
         return
     with tempfile.TemporaryFile() as file:

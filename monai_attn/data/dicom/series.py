@@ -1,10 +1,10 @@
-"""One CT series in a folder of DICOM files: where its voxels lie, and their HU.
+"""A CT series in a folder of DICOM files: its grid, and its voxels in HU.
 
 Space: DICOM gives the position of each slice's first voxel and the directions of its rows and columns
 in LPS+ millimetres (PS3.3 C.7.6.2.1.1); the grid leads to RAS+, so x and y change sign.
 
-SimpleITK's own series reader sorts and places slices too, but where one is missing or doubled it
-returns a volume that is too short or too long, and where the gantry was tilted a straight one.
+SimpleITK's own series reader sorts and places slices too, but it returns a volume that is too short or
+too long if a slice is missing or doubled, and an unsheared one if the gantry was tilted.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from monai_attn.data.grid import Grid
 
 
 def series_files(folder: Path, series: str | None = None) -> list[Path]:
-    """The files of the one CT series in a folder, in the order of the grid's slices.
+    """Return the files of the CT series in a folder, in the order of the grid's slices.
 
     Raises:
         ValueError: as `series_grid`.
@@ -34,26 +34,26 @@ def series_files(folder: Path, series: str | None = None) -> list[Path]:
 
 
 def series_grid(folder: Path, *, series: str | None = None) -> Grid:
-    """Where the voxels of a series lie, from the headers alone; no voxel is decoded.
+    """Return the grid of a series, from the headers only; no voxel is decoded.
 
     Args:
         folder: holds the files, one slice in each; other files, hidden ones, other modalities and
-            folders in it do not matter.
+            folders in it are ignored.
         series: its SeriesInstanceUID, where there are several.
 
     Returns:
         The grid (columns, rows, slices). Its affine is sheared where the gantry was tilted.
 
     Raises:
-        ValueError: one line that names the folder, the file at fault if it is one, and the remedy.
+        ValueError: one line that names the folder, the file if one is at fault, and the remedy.
     """
     return _plan(folder, series).grid
 
 
 def read_series(folder: Path, *, series: str | None = None) -> tuple[Grid, NDArray[np.float32]]:
-    """The grid of a series and its voxels (X, Y, Z), scaled slice by slice to HU.
+    """Read the grid of a series and its voxels (X, Y, Z), scaled slice by slice to HU.
 
-    Values without a scale are warned of.
+    If a slice has no rescale slope or intercept, 1 and 0 are used, with a `ScanWarning`.
 
     Args:
         folder: as for `series_grid`.
@@ -73,7 +73,7 @@ def read_series(folder: Path, *, series: str | None = None) -> tuple[Grid, NDArr
 
 
 def _plan(folder: Path, series: str | None) -> Stack:
-    """From the headers to the order of the slices and their grid."""
+    """Compute the order of the slices and their grid from the headers."""
     headers = choose(folder, read_headers(folder, list_files(folder)), series)
     slices = [check_slice(folder, header) for header in headers]
     check_alike(folder, slices)

@@ -1,4 +1,4 @@
-"""What a slice's header says of its geometry, checked by itself and against the other slices."""
+"""Geometry of a slice, from its header, checked by itself and against the other slices."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from monai_attn.data.dicom.headers import (
 )
 from monai_attn.data.dicom.words import AGAIN, CONVERT, by, numbers_of, plain
 
-UNIT = 1e-3  # how far directions may be from unit length and from a right angle; files round them
-ALIKE = 1e-4  # how far directions and pixel spacings of two slices may differ: 0.05 voxel over 512
+UNIT = 1e-3  # tolerance of unit length and of right angles; files round directions
+ALIKE = 1e-4  # tolerance between slices, of directions and pixel spacings: 0.05 voxel over 512
 
 
 @dataclass(frozen=True)
 class Slice:
-    """A slice whose header makes sense: lengths in mm, directions and position in LPS+."""
+    """A slice with a checked header: lengths in mm, directions and position in LPS+."""
 
     header: Header
     size: tuple[int, int]  # columns, rows
@@ -42,12 +42,12 @@ class Slice:
 
     @property
     def name(self) -> str:
-        """Of its file."""
+        """Name of the file."""
         return self.header.name
 
 
 def check_slice(folder: Path, header: Header) -> Slice:
-    """Its geometry as numbers, checked."""
+    """Check the geometry in a header, and return it as numbers."""
 
     def fault(rule: str, remedy: str = AGAIN) -> ValueError:
         return ValueError(f"{folder}: {header.name} {rule}; {remedy}")
@@ -94,7 +94,7 @@ def check_slice(folder: Path, header: Header) -> Slice:
 
 
 def check_alike(folder: Path, slices: Sequence[Slice]) -> None:
-    """Every slice has the size, the pixel spacing and the directions that most slices have."""
+    """Check that every slice has the size, pixel spacing and directions that most slices have."""
     kinds: tuple[tuple[str, Callable[[Slice], tuple[float, ...]], float], ...] = (
         ("columns and rows", lambda one: one.size, 0),
         ("mm between columns and rows", lambda one: one.spacing, ALIKE * slices[0].spacing[0]),

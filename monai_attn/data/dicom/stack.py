@@ -1,7 +1,7 @@
-"""How the slices lie: their order, their even spacing, and the grid they make.
+"""Stacking of slices: their order, the check of their even spacing, and their common grid.
 
 Slices are sorted along cross(row, column). Their distance is that of their positions: SliceThickness and
-SpacingBetweenSlices are often wrong, and count only where there is a single slice.
+SpacingBetweenSlices are often wrong, and are used only for a single slice.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from monai_attn.data.dicom.slices import Slice
 from monai_attn.data.dicom.words import AGAIN, CONVERT, counted, numbers_of
 from monai_attn.data.grid import Grid
 
-ROUNDED = 0.06  # mm a slice may stray from even spacing: half of a tenth, where tenths are written
-EVEN = 0.01  # of the spacing; the same, where slices are thick
-DOUBLED = 0.01  # mm between two slices, below which they lie at one position
+ROUNDED = 0.06  # mm off even spacing that is tolerated: half of a tenth, if files round to it
+EVEN = 0.01  # fraction of the spacing; the same tolerance for thick slices
+DOUBLED = 0.01  # mm between two slices; closer ones lie at one position
 STRAIGHT = 1e-3  # tangent between the line of the slices and their normal; a tilted gantry has more
-ASIDE = 0.15  # mm a slice may lie beside its line, or the last beside the normal; also of tenths
+ASIDE = 0.15  # mm a slice may lie off the line, or the last one off the normal; for rounding too
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True)
 class Stack:
-    """The slices in order and their grid, whose affine is sheared where the gantry was tilted."""
+    """Slices in order and their grid, whose affine is sheared if the gantry was tilted."""
 
     slices: tuple[Slice, ...]
     grid: Grid
 
 
 def pile(folder: Path, slices: Sequence[Slice]) -> Stack:
-    """The slices in order along their normal, and the grid they make."""
+    """Sort the slices along their normal, check them, and compute their grid."""
     row, column = _directions(slices[0])
     normal = np.cross(row, column)
     slices = sorted(slices, key=lambda one: (float(np.dot(one.position, normal)), one.name))
@@ -57,15 +57,15 @@ def pile(folder: Path, slices: Sequence[Slice]) -> Stack:
 
 
 def _directions(one: Slice) -> NDArray[np.float64]:
-    """Of a row and of a column, (2, 3): the nearest to the header's, which are rounded, at a right angle."""
+    """Return orthonormal directions of row and column, (2, 3): the nearest to the rounded header's."""
     left, _, right = np.linalg.svd(np.reshape(one.directions, (2, 3)), full_matrices=False)
     return left @ right
 
 
 def _step(positions: NDArray[np.float64], normal: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The way from slice to slice in mm, aslant of their normal where the gantry was tilted.
+    """Return the step from slice to slice in mm, oblique to their normal if the gantry was tilted.
 
-    Positions are rounded too: what strays from the normal by less than a tilt does counts as straight.
+    Positions are rounded too: a deviation from the normal that is smaller than a tilt counts as straight.
     """
     step = (positions[-1] - positions[0]) / (len(positions) - 1)
     along = float(step @ normal)
@@ -76,7 +76,7 @@ def _step(positions: NDArray[np.float64], normal: NDArray[np.float64]) -> NDArra
 
 
 def _thickness(folder: Path, one: Slice) -> float:
-    """Of a single slice: mm."""
+    """Return the thickness of a single slice in mm."""
     for tag in (THICKNESS, BETWEEN):
         values = numbers_of(one.header.tags.get(tag, ""))
         if len(values) == 1 and 0 < values[0] < np.inf:
@@ -87,7 +87,7 @@ def _thickness(folder: Path, one: Slice) -> float:
 
 
 def _check_single(folder: Path, slices: Sequence[Slice], along: NDArray[np.float64]) -> None:
-    """No image is there twice, and no two lie at one position."""
+    """Check that no image occurs twice, and that no two lie at one position."""
     seen: dict[str, Slice] = {}
     for slice_ in slices:
         uid = slice_.header.tags.get(INSTANCE, slice_.name)
@@ -107,9 +107,9 @@ def _check_single(folder: Path, slices: Sequence[Slice], along: NDArray[np.float
 
 
 def _check_even(folder: Path, slices: Sequence[Slice], along: NDArray[np.float64]) -> None:
-    """No slice is missing, and all are as far apart."""
+    """Check that no slice is missing and that all distances are equal."""
     gaps = np.diff(along)
-    usual = float(np.sort(gaps)[(len(gaps) - 1) // 2])  # of two gaps, that without a hole
+    usual = float(np.sort(gaps)[(len(gaps) - 1) // 2])  # lower median: it ignores a single hole
     tolerance = max(ROUNDED, EVEN * usual)
     numbers = np.arange(len(along))
     even = np.polyval(np.polyfit(numbers, along, 1), numbers)
@@ -137,7 +137,7 @@ def _check_line(
     positions: NDArray[np.float64],
     normal: NDArray[np.float64],
 ) -> None:
-    """No slice lies beside the line from the first to the last."""
+    """Check that every slice lies on the line from the first to the last."""
     aside = positions - np.linspace(positions[0], positions[-1], len(positions))
     aside -= np.outer(aside @ normal, normal)
     distances = np.linalg.norm(aside, axis=1)

@@ -1,4 +1,4 @@
-"""The voxels of a stack in HU, decoded slice by slice; none is taken that was cut short or is corrupt."""
+"""Voxels of a stack in HU, decoded slice by slice; a truncated or corrupt slice is an error."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from monai_attn.data.dicom.words import by, numbers_of
 
 WORKERS = 4  # threads that decode slices
 HEADER = 2**26  # bytes, more than all the tags of a slice take
-CORRUPT = (b"Corrupt JPEG", b"Premature end of JPEG")  # said by libjpeg, which goes on all the same
+CORRUPT = (b"Corrupt JPEG", b"Premature end of JPEG")  # libjpeg warns, but continues
 
 
 def read_voxels(folder: Path, stack: Stack) -> NDArray[np.float32]:
-    """(X, Y, Z) HU, slice by slice into one array, so that memory holds the result alone."""
+    """Read HU (X, Y, Z) slice by slice into one array, so that memory holds only the result."""
     try:
         data = np.empty(stack.grid.shape[::-1], np.float32)
     except MemoryError as error:
@@ -64,9 +64,9 @@ def _decode(folder: Path, one: Slice, plane: NDArray[np.float32]) -> None:
 
 
 def _check_length(folder: Path, one: Slice) -> None:
-    """Refuse voxels cut short, which GDCM fills up with what lies in memory.
+    """Refuse a slice with too few voxels, which GDCM would fill up with arbitrary memory.
 
-    A file cut short is seen by GDCM; this is one that was written so.
+    GDCM itself detects a file that ends early; this one was written with too few voxels.
     """
     file = one.header.file
     bits = numbers_of(one.header.tags.get(BITS, "16"))[0]
@@ -84,7 +84,7 @@ def _check_length(folder: Path, one: Slice) -> None:
     for found in re.finditer(tag + kind, raw):
         start = found.end() + 4
         length = int.from_bytes(raw[found.end() : start], order)
-        if end < start + length <= len(raw):  # an icon has the same tag, and ends before
+        if end < start + length <= len(raw):  # an icon has the same tag, but ends earlier
             end, held = start + length, length
     if held < needed:
         raise ValueError(
@@ -96,7 +96,7 @@ def _check_length(folder: Path, one: Slice) -> None:
 def _name_corrupt(
     folder: Path, stack: Stack, data: NDArray[np.float32], said: Callable[[], bytes]
 ) -> None:
-    """Decode slice by slice, to find the one that libjpeg complained about."""
+    """Decode slice by slice, to find and name the one that libjpeg complained about."""
     for one, plane in zip(stack.slices, data, strict=True):
         _decode(folder, one, plane)
         if _is_corrupt(said()):

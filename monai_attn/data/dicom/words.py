@@ -1,4 +1,4 @@
-"""Numbers and words of tags, and how messages put them."""
+"""Numbers and texts of tags, and their format in messages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ AGAIN = "export the series again"
 
 
 def numbers_of(text: str) -> tuple[float, ...]:
-    """The numbers of a tag; NaN for what is none."""
+    """Parse the numbers of a tag; a part that is no number becomes NaN."""
 
     def number(part: str) -> float:
         try:
@@ -22,15 +22,15 @@ def numbers_of(text: str) -> tuple[float, ...]:
 
 
 def plain(text: str | None, pattern: str) -> str:
-    """The text if it has the form of a code, else "unknown": a tag may hold a patient's name."""
+    """Return the text if it has the form of a code, else "unknown": a tag may hold a patient's name."""
     return text if text and re.fullmatch(pattern, text) else "unknown"
 
 
 def by(values: Sequence[float]) -> str:
-    """Sizes, as people write them."""
+    """Format sizes, such as "512 x 512 x 80"."""
     return " x ".join(f"{value:g}" for value in values)
 
 
 def counted(slices: int) -> str:
-    """So many slices."""
+    """Format a number of slices, such as "1 slice" or "2 slices"."""
     return "1 slice" if slices == 1 else f"{slices} slices"
