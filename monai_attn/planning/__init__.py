@@ -1,1 +1,1 @@
-"""From labelled cases to the values that training and inference take: what the data are, what follows."""
+"""Planning: properties of labelled cases, and the values for training and inference that follow."""

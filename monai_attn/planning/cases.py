@@ -1,4 +1,4 @@
-"""The facts of labelled cases, read one after the other."""
+"""Facts of labelled cases, read one after the other."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from monai_attn.planning.fingerprint import CaseFacts, case_facts
 def read_cases(
     cases: Sequence[Case], classes: LabelClasses, ignore: int | None = None
 ) -> Iterator[CaseFacts]:
-    """The facts of each case.
+    """Read each case, and yield its facts.
 
     Args:
-        cases: such as `check_cases` found nothing wrong with. It also says what is doubtful about them,
-            which is not said again.
-        classes: what is segmented; the HU of other labels are not sampled.
+        cases: cases without faults by `check_cases`. It has reported doubts about them, which are not
+            reported again.
+        classes: the classes to segment; the HU of other labels are not sampled.
         ignore: value of voxels that are not measured, if there is one.
 
     Raises:

@@ -1,6 +1,6 @@
-"""What a data set is like: spacings, sizes, the HU inside what is labelled, and how much of it there is.
+"""Fingerprint of a data set: spacings, sizes, and HU, volumes and extents of its structures.
 
-Axes are those of RAS+ patient space, in which the network sees every scan, however its file lies.
+Axes are those of RAS+ patient space, in which the network sees every scan, whatever the file's orientation.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ PERCENTILES = (0.5, 5.0, 50.0, 95.0, 99.5)
 
 @dataclass(frozen=True)
 class Structure:
-    """One label value in one case.
+    """The structure with one label value in one case.
 
     Attributes:
-        ml: its volume.
-        low: (3,) the first voxel of its box along each axis.
-        high: (3,) the one behind the last.
-        hu: (N,) some of its voxels.
+        ml: its volume in millilitres.
+        low: (3,) first voxel of its box along each axis.
+        high: (3,) last voxel of its box plus one.
+        hu: (N,) HU of some of its voxels.
     """
 
     ml: float
@@ -40,7 +40,7 @@ class Structure:
 
 @dataclass(frozen=True)
 class CaseFacts:
-    """What one labelled case says.
+    """Measured facts of one labelled case.
 
     Attributes:
         size: (3,) voxels.
@@ -55,15 +55,15 @@ class CaseFacts:
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What a data set is like.
+    """Properties of a data set.
 
     Attributes:
         sizes: (3,) voxels of each case.
         spacings: (3,) mm of each case.
         hu: HU inside the foreground, by percentile.
-        volumes_ml: by the name of each class that occurs, of each case that has it.
+        volumes_ml: by name of each class that occurs, one volume for each case that has it.
         extents_mm: likewise, (3,) edges of the box around it.
-        classes: what is segmented.
+        classes: the classes to segment.
         ignore: value of voxels in the label files that were not measured, if there is one: then HU, volumes
             and extents are those of the known voxels.
     """
@@ -78,21 +78,21 @@ class Fingerprint:
 
     @property
     def cases(self) -> int:
-        """How many there are."""
+        """Number of cases."""
         return len(self.sizes)
 
     @property
     def field_mm(self) -> NDArray[np.float64]:
-        """(3,) the median edges of a scan."""
+        """Median edges (3,) of a scan in mm."""
         return np.median(np.multiply(self.sizes, self.spacings), axis=0)
 
     @property
     def structure_mm(self) -> NDArray[np.float64]:
-        """(3,) the edges of a box that holds a typical case of any one class."""
+        """Edges (3,) in mm of a box that holds a typical structure of any class."""
         return np.max([np.median(boxes, axis=0) for boxes in self.extents_mm.values()], axis=0)
 
     def as_json(self) -> dict[str, Any]:
-        """The summary that a plan is stored with; least, median and most of what differs by case."""
+        """Return the summary for a stored plan, with least, median and most of values by case."""
         return {
             "cases": self.cases,
             "size_voxels": _spread(self.sizes),
@@ -124,7 +124,7 @@ def case_facts(
         labels: (X, Y, Z) integers on the same grid, 0 the background.
         affine: (4, 4), voxel to RAS+ mm.
         values: labels whose HU are sampled; all above 0 by default. The others are measured too.
-        seed: of the sample.
+        seed: seed of the sample.
 
     Example:
         >>> facts = case_facts(np.ones((4, 4, 4)), np.eye(4, dtype=int)[None].repeat(4, 0), np.eye(4))
@@ -159,11 +159,11 @@ def case_facts(
 def fingerprint(
     cases: Sequence[CaseFacts], classes: LabelClasses, ignore: int | None = None
 ) -> Fingerprint:
-    """What the cases have in common.
+    """Summarise the facts of all cases.
 
     Args:
         cases: at least one.
-        classes: what is segmented.
+        classes: the classes to segment.
         ignore: value of voxels that the facts leave out, if there is one.
 
     Raises:
@@ -204,6 +204,6 @@ def fingerprint(
 
 
 def _spread(values: Sequence[Any]) -> dict[str, Any]:
-    """The least, the median and the most of numbers, or of each axis."""
+    """Return least, median and most of numbers, or of each axis."""
     points = (("least", np.min), ("median", np.median), ("most", np.max))
     return {word: np.round(point(values, axis=0), 2).tolist() for word, point in points}

@@ -1,8 +1,8 @@
-"""A grid, a window on it and a network for that window, and the memory that training them takes.
+"""Choice of a grid, a window on it and a network for the window, and the memory for their training.
 
 The rules follow the published heuristics of nnU-Net (Isensee et al., "nnU-Net: a self-configuring method
 for deep learning-based biomedical image segmentation", Nature Methods 18, 2021); where they differ, the
-window comes before the resolution: it is to see the whole of a structure.
+window has priority over the resolution: it should hold a whole structure.
 """
 
 from __future__ import annotations
@@ -16,33 +16,33 @@ from numpy.typing import NDArray
 
 from monai_attn.planning.fingerprint import Fingerprint
 
-ANISOTROPIC = 3.0  # how many times coarser one axis is, from which its median spacing is not taken
-COARSEST = 3.0  # mm to which axes are coarsened; what is beyond blurs the borders of organs
+ANISOTROPIC = 3.0  # an axis more than this many times coarser does not take its median spacing
+COARSEST = 3.0  # mm to which axes may be coarsened; more blurs the borders of organs
 WINDOWS_PER_SCAN = (
-    16  # windows' worth of voxels in a scan; with an overlap of a half 8 times as many run
+    16  # voxels of a scan, in windows, at most; an overlap of one half runs 8 times as many windows
 )
 BOTTOM = 4  # voxels left along an axis at the coarsest level
-FIRST, WIDEST = 16, 320  # channels of the finest level, which double, and the most
+FIRST, WIDEST = 16, 320  # channels of the finest level, doubled at each further one, and the limit
 MOST_LEVELS = 6  # 16 to 320 channels
-FINER = 0.97  # from one window that is tried to the next smaller
+FINER = 0.97  # ratio of a window's size to that of the one tried before
 # Bytes of a training step, from the peak of a process on the CPU in bfloat16 autocast, deep supervision
 # and the loss included: 26 to 34 for each voxel of a window and each feature that it has on all levels
 # together (64 to 96 voxels an edge, 2 and 4 windows), 22 for each class; a weight is kept in float32 with
 # its gradient and two moments of AdamW, and in bfloat16.
 FEATURE_BYTES, CLASS_BYTES, WEIGHT_BYTES = 34, 22, 18
-CACHE_BYTES = 5  # of a voxel of a case on disk: the image as float32, the label as a byte
+CACHE_BYTES = 5  # on disk, for each voxel of a case: the image as float32, the label as a byte
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A grid, a window and a network.
+    """Grid, window and network of a plan.
 
     Attributes:
         spacing: (3,) mm of the grid.
         grid: (3,) voxels of the median scan.
         roi_size: (dims,) voxels of a window.
         strides: from each level to the next, (dims,) each.
-        coarsened: whether the grid is coarser than the scans, so that a window sees enough.
+        coarsened: whether the grid is coarser than the scans, so that a window holds enough.
     """
 
     spacing: tuple[float, ...]
@@ -53,18 +53,18 @@ class Layout:
 
     @property
     def channels(self) -> tuple[int, ...]:
-        """The features of each level, finest first."""
+        """Feature channels of each level, finest first."""
         return tuple(min(FIRST * 2**level, WIDEST) for level in range(len(self.strides) + 1))
 
     @property
     def features(self) -> float:
-        """Features for each voxel of a window, those of all levels together."""
+        """Features for each voxel of a window, summed over all levels."""
         shares = np.cumprod([1, *[1 / math.prod(stride) for stride in self.strides]])
         return float(np.dot(self.channels, shares))
 
     @property
     def weights(self) -> int:
-        """About how many the network has: those of its convolutions, without the gates' few per cent."""
+        """Approximate number of weights: those of the convolutions, without the gates' few per cent."""
         kernel = 3 ** len(self.roi_size)
         channels = self.channels
         down = sum(a * b + b * b for a, b in zip((1, *channels), channels, strict=False))
@@ -72,22 +72,22 @@ class Layout:
         return kernel * (down + up)
 
     def step_bytes(self, windows: int, classes: int) -> int:
-        """What one training step holds."""
+        """Estimate the memory of one training step in bytes."""
         voxels = windows * math.prod(self.roi_size)
         per_voxel = FEATURE_BYTES * self.features + CLASS_BYTES * classes
         return int(voxels * per_voxel) + WEIGHT_BYTES * self.weights
 
     def cache_bytes(self, cases: int) -> int:
-        """What so many preprocessed cases take on disk."""
+        """Estimate the disk space of preprocessed cases in bytes."""
         return CACHE_BYTES * cases * math.prod(self.grid)
 
 
 def layout(found: Fingerprint, voxels: int, dims: int = 3) -> Layout:
-    """The grid, the window of at most so many voxels and the network that suit a data set.
+    """Choose the grid, the window of at most `voxels` voxels and the network for a data set.
 
     Args:
-        found: the data set.
-        voxels: of a window, at most.
+        found: fingerprint of the data set.
+        voxels: the largest number of voxels of a window.
         dims: 3, or 2 for windows in axial slices.
 
     Raises:
@@ -109,7 +109,7 @@ def layout(found: Fingerprint, voxels: int, dims: int = 3) -> Layout:
     roi_size = window(spacing[:dims], box[:dims], grid[:dims], voxels, np.prod(strides, axis=0))
     held = (np.array(rough) >= box[:dims]).all()
     while held and len(strides) > 2 and (np.array(roi_size) < box[:dims]).any():
-        strides = strides[:-1]  # its multiples cost the window what it should see
+        strides = strides[:-1]  # rounding to multiples made the window too small
         roi_size = window(spacing[:dims], box[:dims], grid[:dims], voxels, np.prod(strides, axis=0))
     return Layout(
         spacing=tuple(spacing.tolist()),
@@ -121,10 +121,10 @@ def layout(found: Fingerprint, voxels: int, dims: int = 3) -> Layout:
 
 
 def target_spacing(spacings: Sequence[Sequence[float]], dims: int = 3) -> NDArray[np.float64]:
-    """(3,) the median mm along each axis; where one is far coarser than the others, its 10th percentile.
+    """Return the median spacing (3,) in mm; for a far coarser axis in 3D, take its 10th percentile.
 
-    That keeps what thin slices show, and is never finer than the other axes. In 2D slices are not
-    interpolated more than they must be: their median holds.
+    This keeps the detail of thin slices, and is never finer than the other axes. In 2D the median holds for
+    all axes, so that slices are interpolated no more than necessary.
     """
     middle = np.median(spacings, axis=0)
     coarse = int(middle.argmax())
@@ -141,9 +141,10 @@ def window(
     voxels: int,
     multiple: NDArray[np.integer],
 ) -> tuple[int, ...]:
-    """The largest window of at most so many voxels: a cube in mm, but no axis longer than the scan.
+    """Return the largest window of at most `voxels` voxels: a cube in mm, no axis longer than the scan.
 
-    It holds the box, if there are voxels enough. Sizes are multiples, of at least 4 each.
+    It holds the box, if there are enough voxels. Sizes are multiples of `multiple`, at least 4 times it along
+    axes that the network halves.
     """
     least = np.minimum(box, grid).astype(float)
     edge = float((grid * spacing).max())
@@ -154,14 +155,14 @@ def window(
             return tuple(int(n) for n in size)
         if edge > (least * spacing).min():
             edge *= FINER
-        else:  # the box alone is too large
+        else:  # the box itself is too large
             least *= FINER
 
 
 def strides_for(
     size: Sequence[int], spacing: Sequence[float] | NDArray[np.float64]
 ) -> tuple[tuple[int, ...], ...]:
-    """Halve axes level by level while 4 voxels remain, the finest first until all are within a factor 2."""
+    """Halve axes level by level while 4 voxels remain: those within a factor 2 of the finest spacing."""
     sizes, steps = list(size), list(spacing)
     strides: list[tuple[int, ...]] = []
     while len(strides) < MOST_LEVELS - 1:
@@ -181,7 +182,7 @@ def strides_for(
 def _affordable(
     target: NDArray[np.float64], found: Fingerprint, voxels: int, dims: int
 ) -> NDArray[np.float64]:
-    """The spacing at which a window holds a structure and a scan few windows; finest axes coarsen first."""
+    """Coarsen the finest axes first, until a window holds a structure and a scan few windows."""
 
     def fits(spacing: NDArray[np.float64]) -> bool:
         structure, field = (

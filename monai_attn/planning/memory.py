@@ -1,14 +1,14 @@
-"""The memory that training may take: of the GPU, if there is one, else of the machine."""
+"""Memory that training may take: of the GPU if there is one, else of the machine."""
 
 from __future__ import annotations
 
 from monai_attn.inference.plan import free_memory
 
-SHARE = 0.8  # of what is free: libraries set room aside, and fragments remain
+SHARE = 0.8  # of the free memory: libraries reserve some, and some is fragmented
 
 
 def training_memory() -> tuple[int, bool]:
-    """Bytes that training may hold here, and whether they are a GPU's."""
+    """Return the bytes that training may hold on this machine, and whether they are a GPU's."""
     import torch
 
     if torch.cuda.is_available():

@@ -1,6 +1,6 @@
-"""From what the data are to the values that training and inference take, each with its reason.
+"""Rules that turn a fingerprint into values for training and inference, each with its reason.
 
-Where the rules come from is said in `monai_attn.planning.layout`.
+The source of the rules is named in `monai_attn.planning.layout`.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from monai_attn.planning.fingerprint import Fingerprint
 from monai_attn.planning.layout import BOTTOM, FINER, WIDEST, Layout, layout
 
 MOST_VOXELS = {2: 512**2, 3: 128**3}  # of a window; more adds little
-CPU_VOXELS = 96**3  # of a window; more takes a CPU the better part of a minute a step
-LEAST_VOXELS = {2: 64**2, 3: 32**3}  # fewer show no organ
-MOST_WINDOWS = {2: 32, 3: 8}  # of a step; beyond, an epoch has too few of them
+CPU_VOXELS = 96**3  # of a window; a step with more takes a CPU nearly a minute
+LEAST_VOXELS = {2: 64**2, 3: 32**3}  # of a window; fewer show no organ
+MOST_WINDOWS = {2: 32, 3: 8}  # of a step; with more, an epoch has too few steps
 WANTED_WINDOWS = 2  # of a step: batch normalisation is unsteady with one
 MOST_SHARE = (
-    0.05  # of all voxels that a step may show, as nnU-Net has it: else cases are learnt by heart
+    0.05  # of all voxels that a step may show, as in nnU-Net: with more, cases are memorised
 )
-CONTEXT = 0.5  # of the foreground's range of HU, on either side: the fat and vessels around it
-LOWEST, HIGHEST, ROUND = -1024.0, 2000.0, 10.0  # HU: air, dense bone; what the window is rounded to
+CONTEXT = 0.5  # of the foreground's HU range, added on either side for fat and vessels around it
+LOWEST, HIGHEST, ROUND = -1024.0, 2000.0, 10.0  # HU: air, dense bone, rounding of the window
 NESTED = ("reasons", "fingerprint")  # keys of a plan that are no overrides
-NARROWEST = 100.0  # HU; less would be noise alone
+NARROWEST = 100.0  # HU; less would be only noise
 
 
 @dataclass(frozen=True)
 class Base:
-    """What a plan takes over from the bundle it is for.
+    """Values that a plan takes over from its bundle.
 
     Attributes:
-        classes: its own.
-        spatial_dims: of its network.
+        classes: the bundle's classes.
+        spatial_dims: dimensions of the network, 2 or 3.
         num_samples: windows of a case.
-        deep_supervision: coarser levels with a head of their own.
+        deep_supervision: number of coarser levels with a head of their own.
     """
 
     classes: LabelClasses
@@ -56,12 +56,12 @@ class TrainingPlan:
     """Values for a bundle's configs.
 
     Attributes:
-        overrides: by id, plain values.
-        reasons: by id, one sentence.
-        fingerprint: what they follow from.
+        overrides: plain values, by config id.
+        reasons: one sentence each, by config id.
+        fingerprint: fingerprint of the data set, from which they follow.
         labels: the choice of classes, as `choose_classes` takes it; empty for those of the bundle.
-        step_bytes: what a training step holds.
-        cache_bytes: what the preprocessed cases take on disk.
+        step_bytes: memory of a training step.
+        cache_bytes: disk space of the preprocessed cases.
     """
 
     overrides: Mapping[str, Any]
@@ -72,7 +72,7 @@ class TrainingPlan:
     cache_bytes: int
 
     def as_json(self) -> dict[str, Any]:
-        """The overlay: the overrides, and beside them `labels`, `reasons` and `fingerprint`."""
+        """Return the overlay: the overrides, with `labels`, `reasons` and `fingerprint`."""
         return {
             **self.overrides,
             **({"labels": list(self.labels)} if self.labels else {}),
@@ -82,10 +82,10 @@ class TrainingPlan:
 
 
 def base_of(bundle: Path) -> Base:
-    """What a plan takes over from a bundle's configs, read as plain JSON.
+    """Read the values that a plan takes over from a bundle's configs, as plain JSON.
 
     Raises:
-        ValueError: if there is no config, or no network or no classes in it.
+        ValueError: if a config is missing, or has no network or no classes.
     """
     configs = []
     for name in ("train", "metadata"):
@@ -124,13 +124,13 @@ def base_of(bundle: Path) -> Base:
 
 
 def make_plan(found: Fingerprint, memory: int, base: Base, *, on_cpu: bool = False) -> TrainingPlan:
-    """The values that suit a data set and a memory.
+    """Choose the values that suit a data set and the available memory.
 
     Args:
-        found: the data set.
+        found: fingerprint of the data set.
         memory: bytes that a training step may hold.
-        base: the bundle that is trained.
-        on_cpu: whether a CPU computes: windows are smaller, so that a step does not take a minute.
+        base: values of the bundle that is trained.
+        on_cpu: whether training runs on a CPU: windows are then smaller, so that a step is not too slow.
 
     Raises:
         ValueError: if the memory is too little for one step with one small window, or the scans are too
@@ -169,7 +169,7 @@ def make_plan(found: Fingerprint, memory: int, base: Base, *, on_cpu: bool = Fal
 
 
 def write_plan(plan: TrainingPlan, path: str | Path) -> Path:
-    """Write a plan as an overlay for a bundle's configs, whole or not at all; a value is a line."""
+    """Write a plan as an overlay for a bundle's configs, whole or not at all, one value a line."""
     text = _object({k: v if k in NESTED else json.dumps(v) for k, v in plan.as_json().items()})
     with written_whole(path) as file:
         file.write(f"{text}\n".encode())
@@ -177,7 +177,7 @@ def write_plan(plan: TrainingPlan, path: str | Path) -> Path:
 
 
 def _largest(found: Fingerprint, memory: int, dims: int, voxels: int) -> Layout:
-    """The layout with the largest window, of at most so many voxels, of which a step fits."""
+    """Return the layout with the largest window, up to `voxels` voxels, whose step fits the memory."""
     for chosen, windows in _candidates(found, dims, voxels):
         need = chosen.step_bytes(windows, len(found.classes.names))
         if need <= memory:
@@ -190,7 +190,7 @@ def _largest(found: Fingerprint, memory: int, dims: int, voxels: int) -> Layout:
 
 
 def _candidates(found: Fingerprint, dims: int, voxels: int) -> Iterator[tuple[Layout, int]]:
-    """Layouts with ever smaller windows, two of which shall fit; at last the smallest, alone."""
+    """Yield layouts with ever smaller windows, and how many must fit: two, or one of the smallest."""
     while voxels > LEAST_VOXELS[dims]:
         yield layout(found, voxels, dims), WANTED_WINDOWS
         voxels = int(voxels * FINER)
@@ -198,7 +198,7 @@ def _candidates(found: Fingerprint, dims: int, voxels: int) -> Iterator[tuple[La
 
 
 def _windows(chosen: Layout, found: Fingerprint, memory: int) -> int:
-    """How many windows a step can and should have, at least one."""
+    """Return the number of windows in a step, at least one, by memory and size of the data set."""
     dims, size = len(chosen.roi_size), math.prod(chosen.roi_size)
     seen = MOST_SHARE * found.cases * math.prod(chosen.grid) / size
     fixed, one = (chosen.step_bytes(count, len(found.classes.names)) for count in (0, 1))
@@ -223,14 +223,14 @@ def _grid(chosen: Layout, found: Fingerprint, slow: bool) -> dict[str, tuple[Any
 
 
 def _intensity_range(found: Fingerprint) -> tuple[list[float], str]:
-    """The HU of the foreground from the 0.5th to the 99.5th percentile, half as much again on either side."""
+    """Return the 0.5th to 99.5th percentile of the foreground's HU, widened by half on either side."""
     low, high = found.hu[0.5], found.hu[99.5]
     margin = max(CONTEXT * (high - low), (NARROWEST - (high - low)) / 2)
     window = [
         max(LOWEST, math.floor((low - margin) / ROUND) * ROUND),
         min(HIGHEST, math.ceil((high + margin) / ROUND) * ROUND),
     ]
-    if window[1] - window[0] < NARROWEST:  # the foreground lies outside of what a CT shows
+    if window[1] - window[0] < NARROWEST:  # the foreground lies outside the range of CT
         window = [min(window[0], HIGHEST - NARROWEST), max(window[1], LOWEST + NARROWEST)]
     return (
         window,
@@ -272,14 +272,14 @@ def _classes(classes: LabelClasses) -> dict[str, tuple[Any, str]]:
 
 
 def _choice(classes: LabelClasses) -> tuple[str, ...]:
-    """The choice that gives these classes, in their order."""
+    """Return the choice, as for `choose_classes`, that gives these classes in their order."""
     values = sorted(classes.label_map, key=lambda value: (classes.label_map[value], value))
     names = {value: classes.names[classes.label_map[value]] for value in values}
     return tuple(f"{value}={names[value]}" for value in values if classes.label_map[value])
 
 
 def _object(entries: Mapping[str, Any], indent: str = "    ") -> str:
-    """JSON of values that are JSON already, or objects of which each entry is to be a line."""
+    """Format JSON of values that are JSON already, or of objects, with each entry on a line."""
     lines = []
     for name, value in entries.items():
         if not isinstance(value, str):
