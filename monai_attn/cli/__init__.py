@@ -1,4 +1,4 @@
-"""The command line: each command a few lines that call the package, and torch imported late."""
+"""Command line: each command is a few lines that call the package, and torch is imported late."""
 
 from monai_attn.cli.app import app, main
 

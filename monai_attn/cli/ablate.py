@@ -80,7 +80,7 @@ def _ablate(
     classes: dict[int, int] | None,
     ignore: int | None,
 ) -> tuple[list[OpenedLabel], int]:
-    """The rows of all scans, and how many failed: what goes wrong with one does not stop the others."""
+    """Return the rows of all scans and the number that failed; a failure does not stop the others."""
     from monai_attn.data.errors import case_error, noted_doubts
 
     rows: list[OpenedLabel] = []
@@ -94,6 +94,6 @@ def _ablate(
                 failed += 1
                 complain("error", case_error(scan, error))
                 continue
-            for doubt in dict.fromkeys(doubts):  # once for all that segmented it
+            for doubt in dict.fromkeys(doubts):  # each opening of the gates may note the same doubt
                 complain("warning", doubt)
     return rows, failed

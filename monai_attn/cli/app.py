@@ -1,4 +1,4 @@
-"""The commands together, and what their end means: exit codes, and a line for every fault."""
+"""The program with all its commands: its exit codes, and a line for each fault."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ def _terminate(*_: object) -> None:
 
 
 def main() -> None:
-    """Run the command line; what a user can mend ends in a line for each fault and exit code 2."""
+    """Run the command line; errors that a user can fix end in a line for each fault and exit code 2."""
     warnings.showwarning = lambda message, *_, **__: complain("warning", message)
-    warnings.filterwarnings("ignore", category=FutureWarning)  # of the libraries, to their callers
+    warnings.filterwarnings("ignore", category=FutureWarning)  # meant for developers
     warnings.filterwarnings("ignore", category=DeprecationWarning)
-    for stream in (sys.stdout, sys.stderr):  # a name that cannot be shown as it is ends no run
+    for stream in (sys.stdout, sys.stderr):  # a name that cannot be encoded must not end a run
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     signal.signal(signal.SIGTERM, _terminate)
@@ -70,7 +70,7 @@ def main() -> None:
             complain("error", line)
         sys.exit(code)
     except SystemExit as stop:
-        if stop.code in (INTERRUPTED, TERMINATED):  # typer's answer to Ctrl-C says nothing
+        if stop.code in (INTERRUPTED, TERMINATED):  # typer ends on Ctrl-C without a message
             word = "interrupted" if stop.code == INTERRUPTED else "terminated"
             resumable = sys.argv[1:2] in (["segment"], ["train"])
             kept = "; complete files are kept, and --resume goes on from there" if resumable else ""

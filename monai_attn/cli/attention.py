@@ -61,12 +61,12 @@ def attention(
 
 
 def _own_names(run: Path) -> dict[int, str]:
-    """What a run calls its labels, as far as it says."""
+    """Return the names that a run gives its labels; empty if its records cannot be read."""
     from monai_attn.report.records import read_run
 
     try:
         records = read_run(run if run.is_dir() else run.parent).records
-    except ValueError:  # the numbers are whole without names
+    except ValueError:  # the numbers are complete without names
         return {}
     return {label: name for record in records for label, name in record.label_names.items()}
 

@@ -73,7 +73,7 @@ def calibrate(
 
 
 def show(opened: Bundle, found: Calibration) -> None:
-    """What was found, as a table and a line for each interval."""
+    """Print a calibration: a table, and a line for the interval of each label."""
     from monai_attn.calibration import at_edge
     from monai_attn.intervals import LEAST_CASES, RATE
 

@@ -60,7 +60,7 @@ def evaluate(
 
 
 def _doubts(scores: list[CaseScore], classes: dict[int, int] | None) -> Iterator[str]:
-    """Whether the references look as if they were labelled with other values than the predictions."""
+    """Yield a warning if the references seem to be labelled with other values than the predictions."""
     labels = {score.label for score in scores}
     expected = {score.label for score in scores if score.reference_ml}
     predicted = {score.label for score in scores if score.predicted_ml}

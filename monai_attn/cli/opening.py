@@ -27,7 +27,7 @@ def open_with_spinner(
 
 
 def note_code(bundle: str) -> None:
-    """Say of a bundle that is none of ours, if it is one, what opening it means."""
+    """Print a note that a bundle's config is code that will run, unless it is a shipped bundle."""
     from monai_attn.bundle import find_bundle, is_shipped
 
     find_bundle(bundle)
@@ -37,10 +37,10 @@ def note_code(bundle: str) -> None:
 
 @contextmanager
 def without_collection() -> Iterator[None]:
-    """No search for garbage among what stays.
+    """Disable garbage collection in a block, and exempt from it the objects that exist afterwards.
 
-    torch and MONAI are a million objects. Looking through them while they are imported, and again when
-    the program ends, takes two seconds.
+    torch and MONAI create a million objects. Searching them for garbage during the import, and again
+    when the program ends, takes two seconds.
     """
     gc.disable()
     try:

@@ -10,7 +10,7 @@ import typer
 
 
 def path_of(text: str) -> Path:
-    """A path; an empty one would stand for the folder one is in."""
+    """Parse a path; refuse an empty one, which would stand for the current folder."""
     if not text:
         raise typer.BadParameter("an empty path; is a variable unset?")
     return Path(text)
@@ -85,10 +85,10 @@ SeriesOption = Annotated[
 
 
 def labels_by_value(texts: list[str] | None) -> dict[int, int] | None:
-    """What `--map` was given: the label of each value, or None where it was not given.
+    """Parse the texts of `--map` to the label of each value; return None if there are none.
 
     Raises:
-        ValueError: for a text that is no pair of whole numbers.
+        ValueError: if a text is not a pair of whole numbers.
     """
     found = {}
     for text in texts or []:

@@ -75,7 +75,7 @@ def plan(
 
 
 def _measured(data: Path, chosen: list[str], ignore: int | None, base: Base) -> Fingerprint:
-    """What the cases are like, after the checks that a training of them begins with."""
+    """Measure the cases, after the checks that a training with them begins with."""
     from monai_attn.data.cases import find_cases
     from monai_attn.data.ignore import check_ignore, find_ignore
     from monai_attn.data.label_classes import choose_classes, declared_labels
@@ -106,7 +106,7 @@ def _measured(data: Path, chosen: list[str], ignore: int | None, base: Base) -> 
 
 
 def _show(found: Fingerprint, made: TrainingPlan) -> None:
-    """The data, then the values and their reasons, in tables that fit 80 characters."""
+    """Print the data, then the values and their reasons, in tables that fit 80 characters."""
     summary = found.as_json()
     cases = f"{found.cases} case{'s' if found.cases > 1 else ''}"
     data = Table(cases, *WORDS, box=SIMPLE_HEAD, pad_edge=False)
@@ -131,13 +131,13 @@ def _show(found: Fingerprint, made: TrainingPlan) -> None:
 
 
 def _sizes(values: float | list[float]) -> str:
-    """One number, or one for each axis, with as many digits as matter."""
+    """Format one number, or one for each axis, with as many digits as matter."""
     several = values if isinstance(values, list) else [values]
     return " x ".join(f"{n:.0f}" if abs(n) >= 20 else f"{n:.3g}" for n in several)
 
 
 def _text(value: object) -> str:
-    """A value in a few characters; of a label map, what is not background."""
+    """Format a value in a few characters; of a label map, list the values that are not background."""
     if isinstance(value, dict):
         kept = ", ".join(f"{label} to {to}" for label, to in value.items() if to)
         return (

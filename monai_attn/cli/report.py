@@ -59,7 +59,7 @@ def make_report(
     classes: dict[int, int] | None = None,
     ignore: int | None = None,
 ) -> None:
-    """Write the report of a folder, with a bar, and say where it is."""
+    """Write the report of a folder, with a progress bar, and print its path."""
     from monai_attn.report.page import write_report
 
     check_page(folder, output)
@@ -78,7 +78,7 @@ def make_report(
 
 
 def check_page(folder: Path, output: Path | None = None) -> None:
-    """See that a report can be written, before the work; another file of its name would be lost."""
+    """Check before the work that a report can be written and would not replace another file."""
     from monai_attn.data.names import REPORT
     from monai_attn.report.page import check_replaceable
 
@@ -88,7 +88,7 @@ def check_page(folder: Path, output: Path | None = None) -> None:
 def _references(
     folder: Path, reference: Path | None, classes: dict[int, int] | None, ignore: int | None
 ) -> References:
-    """What the cases are compared with: label maps that are scored now, or else the folder's scores."""
+    """Return the references of the cases: label maps, which are scored now, or the folder's scores."""
     from monai_attn.data.errors import noted_doubts
     from monai_attn.data.pairs import references_among
     from monai_attn.evaluation import evaluate_pairs
@@ -127,18 +127,18 @@ def _references(
                 )
             for doubt in doubts:
                 complain("warning", doubt)
-        except ValueError as error:  # the other cases have theirs
+        except ValueError as error:  # the other cases keep their references
             faults[file] = f"{error} (the reference is not shown)"
             del files[file]
     return References(tuple(scores), files, classes, faults, ignore)
 
 
 def _own_scores(path: Path) -> tuple[CaseScore, ...]:
-    """The scores that lie in the folder, if there are any."""
+    """Read the scores of the folder, if it has any that can be read."""
     from monai_attn.scores import read_scores
 
     try:
         return tuple(read_scores(path)) if path.exists() else ()
-    except ValueError as error:  # the report is whole without them
+    except ValueError as error:  # the report is complete without them
         complain("warning", error)
         return ()

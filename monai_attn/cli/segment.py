@@ -141,7 +141,7 @@ def segment(
         failed = _segment(opened, targets, folder, team, **options)
         if (
             report and targets and team.first and (folder or not failed)
-        ):  # one that failed alone leaves nothing
+        ):  # a single scan that failed leaves nothing to report
             make_report(folder or next(iter(targets.values())).parent)
         out.print(f"bundle: {opened.root}", highlight=False, soft_wrap=True)
         out.print(opened.notice, style="yellow")
@@ -152,7 +152,7 @@ def segment(
 def _segment(
     opened: Bundle, targets: dict[Path, Path], folder: Path | None, team: Team, **options: Any
 ) -> int:
-    """Segment the scans, with a bar, a table and, in a folder, a summary; how many failed."""
+    """Segment the scans, print a table, write a folder's summary, and return how many scans failed."""
     from monai_attn.inference.batch import CaseResult, segment_files
     from monai_attn.inference.summary import CSV, Summary
 
@@ -207,7 +207,7 @@ def _segment(
 
 
 def _basis(opened: Bundle) -> str:
-    """What the intervals rest on."""
+    """Return a line that says what the intervals of the volumes are based on."""
     from monai_attn.intervals import RATE
 
     views, factors = 1 + len(opened.segmenter.views), opened.segmenter.confidence.factors
@@ -248,7 +248,7 @@ def _volume(result: CaseResult, label: int) -> str:
 
 
 def _outlooks(opened: Bundle, scans: list[Path], strict: bool) -> None:
-    """What each scan would take, as a table of its own."""
+    """Print a table for each scan of the windows, memory and time that its segmentation would take."""
     from monai_attn.data.errors import case_error, noted_doubts
     from monai_attn.inference.plan import format_memory
 

@@ -1,4 +1,4 @@
-"""A command that several ranks run as one."""
+"""Commands that several ranks run as one."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from monai_attn.team import Ended, RankError, Team, join
 
 @contextmanager
 def together(patience: float | None = None) -> Iterator[Team]:
-    """The ranks that torchrun started: the first alone speaks, and all end with one exit code.
+    """Join the ranks that torchrun started: only the first prints, and all end with one exit code.
 
-    An error of any rank ends all of them. A process that is alone is left as it is.
+    An error of any rank ends all of them. A single process is left as it is.
 
     Args:
-        patience: seconds that a rank which failed gives the first to say so. Then it says so itself and
-            exits, upon which torchrun ends the others: they may wait for it in a collective operation.
+        patience: seconds that a failed rank waits for the first rank to report its error. Then it
+            reports the error itself and exits, so that torchrun ends the others, which may wait for it
+            in a collective operation.
     """
     ranks = find_ranks()
     if ranks.size == 1:
@@ -52,5 +53,5 @@ def together(patience: float | None = None) -> Iterator[Team]:
         for line in lines:
             complain("error", f"rank {ranks.rank}: {line}")
         os._exit(code)
-    out.quiet = err.quiet = True  # torchrun ends all when the first of them does: no news
+    out.quiet = err.quiet = True  # torchrun ends all ranks when one ends: print nothing of it
     raise typer.Exit(code)

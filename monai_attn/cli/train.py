@@ -20,7 +20,7 @@ from monai_attn.cli.options import (
 from monai_attn.cli.together import together
 
 GATES = {"soft": "soft", "none": None}
-OVERLAYS = ("hard", "reinforce")  # gates that need more than their name
+OVERLAYS = ("hard", "reinforce")  # gates that need more settings than their name
 
 
 def train(
@@ -122,7 +122,7 @@ def train(
         given = {"epochs": epochs, "seed": seed, "ignore": ignore}
         settings |= {name: value for name, value in given.items() if value is not None}
         settings |= parse_settings(setting or [])
-        if bundle is None:  # by the name alone: when a training goes on, it may be gone
+        if bundle is None:  # only the name decides: on --resume the file may be gone
             bundle = start if start and not names_file(start) else DEFAULT_BUNDLE
         request = Request(
             bundle=bundle,
@@ -173,7 +173,7 @@ def _calibrate(output: Path, device: str) -> None:
                 device=device,
                 on_case=lambda done, total: progress.update(task, completed=done, total=total),
             )
-        except ValueError as error:  # the training and its scores stand without it
+        except ValueError as error:  # the training and its scores are complete without it
             complain("warning", f"not calibrated: {error}")
             return
     show(*found)
