@@ -1,1 +1,1 @@
-"""What a person reads after a run: pictures and pages, made from arrays and tables."""
+"""Pictures and pages to check a run by, made from arrays and tables."""

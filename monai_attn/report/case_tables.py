@@ -1,4 +1,4 @@
-"""The numbers of one case as tables of texts: what is not known is left out."""
+"""Tables of text with the numbers of one case; a table without known numbers is left out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Dict = dict[str, Any]
 
 
 def case_tables(record: Record, scores: list[CaseScore]) -> Iterator[Dict]:
-    """A table each of the attention, the confidence, the scores and the time, of what is known."""
+    """Yield a table each of the attention, the confidence, the scores and the time, where known."""
     if record.attention:
         yield _attention_table(record)
     if record.intervals_ml:

@@ -1,4 +1,4 @@
-"""A training in pictures: the loss going down, the metric going up, and what the gates make of it."""
+"""Curves of a training as pictures: its loss, its metric, and the attention of its gates."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from matplotlib.ticker import MaxNLocator
 
 from monai_attn.data.files import written_whole
 
-FRACTION = (-0.02, 1.02)  # what lies at 0 or 1 is seen beside the frame
+FRACTION = (-0.02, 1.02)  # the frame does not hide a curve at 0 or 1
 LOSS_COLOUR, METRIC_COLOUR = "#555555", "#00897b"
 
 
 class EpochRow(Protocol):
-    """What is drawn of an epoch."""
+    """Values of an epoch that are drawn."""
 
     @property
     def epoch(self) -> int:
-        """Its number, from 1."""
+        """Number of the epoch, from 1."""
 
     @property
     def loss(self) -> float:
@@ -29,15 +29,15 @@ class EpochRow(Protocol):
 
     @property
     def metric(self) -> float | None:
-        """The validation metric, if it was taken."""
+        """The validation metric, or None if the epoch was not validated."""
 
 
 class GateRow(Protocol):
-    """What is drawn of a gate in an epoch."""
+    """Values of a gate in an epoch that are drawn."""
 
     @property
     def epoch(self) -> int:
-        """Its number, from 1."""
+        """Number of the epoch, from 1."""
 
     @property
     def gate(self) -> int:
@@ -45,20 +45,20 @@ class GateRow(Protocol):
 
     @property
     def inside(self) -> float | None:
-        """Mean of alpha in any label, if there was one."""
+        """Mean of alpha inside the labels, or None if there were none."""
 
     @property
     def outside(self) -> float | None:
-        """Mean of alpha elsewhere."""
+        """Mean of alpha outside the labels."""
 
 
 def write_curves(epochs: Sequence[EpochRow], metric_name: str, path: str | Path) -> Path:
-    """Draw the loss of each epoch, and the metric of those after which it was taken, as a PNG.
+    """Draw the loss of each epoch, and the metric of those that were validated, as a PNG.
 
     Args:
         epochs: in order; at least one.
-        metric_name: what the metric is called.
-        path: where the picture goes.
+        metric_name: name of the metric.
+        path: the picture to write.
 
     Returns:
         The path written.
@@ -91,7 +91,7 @@ def write_gate_curves(rows: Sequence[GateRow], path: str | Path) -> Path:
 
     Args:
         rows: of any number of gates, the epochs in order; at least one.
-        path: where the picture goes.
+        path: the picture to write.
 
     Returns:
         The path written.

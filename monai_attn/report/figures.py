@@ -43,7 +43,7 @@ WIDTH = 15.0  # inches, as are the next four: around, between, above and below t
 SIDE, GAP, HEAD, FOOT = 0.3, 0.25, 0.9, 0.45
 MIN_ROW, MAX_ROW = 2.0, 7.0  # inches: room for the marks; a long, narrow scan fits a screen
 DPI = 128  # 1920 pixels wide
-LEGEND_ENTRIES = 4  # what fits in one line beside the reference
+LEGEND_ENTRIES = 4  # as many as fit in one line next to the reference
 TITLE_LENGTH = 70  # characters that leave room for the volumes
 SCALE_BARS_MM = (50, 20, 10, 5, 2, 1)
 
@@ -59,19 +59,19 @@ class Case:
 
     @cached_property
     def marked(self) -> Marked:
-        """What the planes go through: the labels, or else the reference."""
+        """Voxels that the planes go through: the labels, or else the reference."""
         mask = self.labels > 0
         if self.reference is not None and not mask.any():
             mask = self.reference > 0
         return Marked(mask, self.affine)
 
     def slice(self, array: np.ndarray, plane: Plane) -> np.ndarray:
-        """Voxels of the plane, shape (up, across)."""
+        """Return the voxels of the plane, shape (up, across)."""
         section: np.ndarray = array.take(self.marked.centre[plane.through], axis=plane.through).T
         return section
 
     def millilitres(self, voxels: int) -> float:
-        """Volume of so many voxels."""
+        """Return the volume of a number of voxels, ml."""
         return voxels * voxel_ml(self.affine)
 
 
@@ -95,9 +95,9 @@ def case_figure(
         image: HU, shape (X, Y, Z).
         labels: integers, shape (X, Y, Z); drawn as solid contours, a colour per label.
         affine: voxel index to RAS mm of all arrays, shape (4, 4).
-        title: such as the case name.
+        title: text at the top, such as the case name.
         reference: integers, shape (X, Y, Z); drawn as dashed contours in one colour.
-        names: what the labels are called; "label 1" by default.
+        names: name of each label; "label 1" by default.
         window: HU drawn black and HU drawn white.
 
     Returns:
@@ -250,7 +250,7 @@ def _draw_contour(
 
 
 def _draw_cuts(axes: Axes, plane: Plane, case: Case) -> None:
-    """Ticks around the panel where the other two planes cut it."""
+    """Draw ticks around the panel where the other two planes cut it."""
     axes.set_xticks(
         [case.marked.centre[plane.across] * case.marked.spacing[plane.across]], labels=[""]
     )

@@ -1,10 +1,10 @@
-"""Volumes made small enough for a page: whole blocks of voxels to one, values to bytes, bytes to text.
+"""Volumes packed for a page: blocks of voxels become one voxel, values become bytes, and bytes text.
 
-A scan's voxel is then the mean of those it stands for, a label's the label that most of them have, and a
-map's the mean of those that were looked at.
+A voxel of the scan is then the mean of its block, a voxel of the labels has the label that most of the
+block has, and a voxel of a map is the mean of those voxels of the block that were looked at.
 
 HU become 256 steps, finest in the middle of the window that the network sees and wider away from it (an
-inverse hyperbolic sine): any window can be chosen in the page, and soft tissue loses nothing that shows.
+inverse hyperbolic sine): any window can be chosen in the page, and soft tissue loses nothing visible.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from scipy.ndimage import find_objects
 from monai_attn.data.fraction_bytes import SLOPE, UNSEEN
 
 Bytes = NDArray[np.uint8]
-BEND = 0.5  # of the window's width: at its ends a step is 1.4 times that in its middle
+BEND = 0.5  # of the window's width: a step at its ends is 1.4 times as wide as in its middle
 REACH = 8.0  # windows on either side of the middle, beyond which values are cut: metal
 MAP_STEPS = 50  # a map's values are shown to 0.02
 
@@ -29,7 +29,7 @@ MAP_STEPS = 50  # a map's values are shown to 0.02
 def choose_factors(
     shape: tuple[int, ...], spacing: tuple[float, ...], most: int
 ) -> tuple[int, int, int]:
-    """How many voxels along each axis become one, the finest axes first, until so many are left.
+    """Choose how many voxels become one along each axis, finest first, until at most `most` are left.
 
     Example:
         >>> choose_factors((512, 512, 200), (0.8, 0.8, 2.5), 16_000_000)
@@ -37,7 +37,7 @@ def choose_factors(
     """
     factors = [1, 1, 1]
     while math.prod(-(-n // f) for n, f in zip(shape, factors, strict=True)) > max(most, 1):
-        # an axis that is one voxel already cannot become less
+        # an axis of one voxel cannot shrink further
         sizes = [
             s * f if f < n else math.inf for s, f, n in zip(spacing, factors, shape, strict=True)
         ]
@@ -48,7 +48,7 @@ def choose_factors(
 
 
 def shrink(values: NDArray[Any], factors: tuple[int, int, int]) -> NDArray[np.float32]:
-    """The mean of each block of voxels; the last ones may be smaller."""
+    """Return the mean of each block of voxels; the last blocks may be smaller."""
     x, y, z = factors
     starts = range(0, values.shape[2], z)
     # a few slices at a time: they stay in the processor's cache
@@ -58,7 +58,7 @@ def shrink(values: NDArray[Any], factors: tuple[int, int, int]) -> NDArray[np.fl
 
 
 def shrink_labels(labels: Bytes, factors: tuple[int, int, int]) -> Bytes:
-    """The label that most voxels of each block have, if at least half of them have any."""
+    """Return the label that most voxels of each block have, or 0 if fewer than half have any."""
     if max(factors) == 1:
         return labels
     shape = [-(-n // f) for n, f in zip(labels.shape, factors, strict=True)]
@@ -80,7 +80,7 @@ def shrink_labels(labels: Bytes, factors: tuple[int, int, int]) -> Bytes:
 
 
 def shrink_map(stored: Bytes, factors: tuple[int, int, int]) -> Bytes:
-    """The mean of what was looked at in each block, as 1 to 51; 0 where most of it was not."""
+    """Return each block's mean over the voxels looked at, as 1 to 51; 0 if most were not looked at."""
     seen = shrink(stored != UNSEEN, factors)
     values = shrink(stored, factors) / np.maximum(seen, 1e-6)  # unseen voxels add nothing
     steps = 1 + np.rint((values - 1) * SLOPE * MAP_STEPS)
@@ -88,7 +88,7 @@ def shrink_map(stored: Bytes, factors: tuple[int, int, int]) -> Bytes:
 
 
 def hu_levels(low: float, high: float, window: tuple[float, float]) -> tuple[float, ...]:
-    """The value of each of 256 bytes between two ends, finest in the middle of a window.
+    """Return the HU of each of 256 bytes between two ends, finest in the middle of a window.
 
     Example:
         >>> levels = hu_levels(-1024, 3071, (-150, 250))
@@ -102,7 +102,7 @@ def hu_levels(low: float, high: float, window: tuple[float, float]) -> tuple[flo
 
 
 def encode(values: Bytes) -> str:
-    """Bytes (X, Y, Z), x fastest, each less the one in the slice below, deflated, as base64 text.
+    """Encode bytes (X, Y, Z), x fastest, as base64 text of their deflated differences along z.
 
     Differences of slices take about a fifth less than the bytes themselves, where there is most to pack.
     """
@@ -111,14 +111,14 @@ def encode(values: Bytes) -> str:
 
 
 def levels_of(image: NDArray[np.float32], window: tuple[float, float]) -> tuple[float, ...]:
-    """The value of each of 256 bytes for an image in HU; the window always lies within them."""
+    """Return the HU of each of 256 bytes for an image; the window always lies within them."""
     middle, reach = sum(window) / 2, REACH * (window[1] - window[0])
     low, high = max(float(image.min()), middle - reach), min(float(image.max()), middle + reach)
     return hu_levels(min(low, window[0]), max(high, window[1]), window)
 
 
 def to_bytes(image: NDArray[np.float32], levels: tuple[float, ...]) -> Bytes:
-    """The byte of the level nearest to each value."""
+    """Map each value to the byte of the nearest level."""
     edges = (np.array(levels[1:], np.float32) + np.array(levels[:-1], np.float32)) / 2
     coded = np.empty(image.shape, np.uint8)
     for layer, small in zip(np.moveaxis(image, -1, 0), np.moveaxis(coded, -1, 0), strict=True):
@@ -127,7 +127,7 @@ def to_bytes(image: NDArray[np.float32], levels: tuple[float, ...]) -> Bytes:
 
 
 def _block_mean(values: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
-    """The mean of so many rows each."""
+    """Return the mean of each block of `factor` rows; the last block may be smaller."""
     if factor == 1:
         return values
     means = values[::factor].copy()

@@ -34,7 +34,7 @@ from monai_attn.scores import CaseScore
 
 MARK = "monai-attn report"
 PAGE_LIMIT = 200_000_000  # characters of all cases together: browsers cannot hold 500 million
-LEAST = 1_000_000  # and of one, however many there are
+LEAST = 1_000_000  # and at least this many for one case, however many there are
 TEMPLATES = files("monai_attn.report") / "templates"
 SCRIPTS = ("contours.js", "colours.js", "viewer.js", "page.js")
 MAP_COLOURS = {"attention": "viridis", "entropy": "inferno"}
@@ -43,13 +43,13 @@ Dict = dict[str, Any]
 
 @dataclass(frozen=True)
 class References:
-    """What the labels of a run are compared with.
+    """References that the labels of a run are compared with, and their scores.
 
     Attributes:
-        scores: of the cases, by name.
+        scores: scores of the cases, which they name.
         files: a reference for each label map, by the label map's file name.
         classes: the label that each value of the references stands for; the values themselves by default.
-        faults: why a case has none, by the label map's file name.
+        faults: the reason why a case has no reference, by the label map's file name.
         ignore: the value in the references of voxels that count nowhere, if there is one.
     """
 
@@ -72,10 +72,10 @@ def write_report(
     The same files give the same report: its date is that of the run's summary.
 
     Args:
-        folder: what `segment` wrote to.
+        folder: the folder that `segment` wrote to.
         path: the page, which ends in .html; `report.html` in the folder by default.
-        references: to compare with, if there are any.
-        on_case: called after each case with how many are done, and of how many.
+        references: references to compare with, if there are any.
+        on_case: called after each case with the number of cases done and the total.
 
     Returns:
         The path written.
@@ -94,13 +94,13 @@ def write_report(
     template = _environment().get_template("report.html")
     with written_whole(path) as file:
         for part in template.generate(content):
-            # a name that is no UTF-8 is shown as far as it is
+            # bytes of a name that are not UTF-8 are shown escaped
             file.write(part.encode(errors="backslashreplace"))
     return path
 
 
 def check_replaceable(path: Path) -> None:
-    """See that where a report goes there is nothing, or an older report.
+    """Check that a report can be written to a path: it holds no file, or an older report.
 
     Raises:
         ValueError: if there is another file, which would be lost, or the name ends in another suffix.
@@ -165,7 +165,7 @@ def _content(run: Run, references: References, on_case: Callable[[int, int], Non
 
 
 def _page_data() -> Dict:
-    """What the script needs of all cases."""
+    """Return the data that the script needs for all cases."""
     return {
         "planes": [
             {
@@ -188,7 +188,7 @@ def _page_data() -> Dict:
 
 
 def _scores_by_record(run: Run, scores: Iterable[CaseScore]) -> dict[str, list[CaseScore]]:
-    """The scores of each case, by the name of its label map's file."""
+    """Group the scores by case, under the file name of its label map."""
     by_case: dict[str, list[CaseScore]] = {}
     for score in scores:
         by_case.setdefault(score.case, []).append(score)
@@ -210,7 +210,7 @@ def _cases(
     ids: Mapping[str, str],
     on_case: Callable[[int, int], None],
 ) -> Iterator[Dict]:
-    """The cases with a label map, one at a time: a scan is let go before the next is read."""
+    """Yield the cases with a label map one at a time: a scan is freed before the next is read."""
     limit = min(LIMIT, max(LEAST, PAGE_LIMIT // max(len(records), 1)))
     for done, record in enumerate(records, 1):
         file = record.labels.name
@@ -273,7 +273,7 @@ def _viewed(view: View | None, record: Record) -> Dict:
 
 
 def _shown(view: View) -> Iterator[str]:
-    """What was done to show the case."""
+    """Yield sentences on how the case is shown: voxel size, grey values and oblique planes."""
     if max(view.factors) == 1:
         yield f"Shown at the scan's own {_sizes(view.spacing)} mm."
     else:
@@ -318,7 +318,7 @@ def _bundle(settings: Dict) -> str:
 
 
 def _settings(settings: Dict) -> Iterator[tuple[str, str]]:
-    """What there is to say of the run, a line each; what was left out of it says nothing."""
+    """Yield the name and the value of each setting of the run; empty and false ones are left out."""
     for name, value in settings.items():
         if name in ("bundle", "intended_use") or value is None or value is False or value == "":
             continue

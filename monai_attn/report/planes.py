@@ -1,8 +1,8 @@
-"""The three planes that a case is shown in, and the order its voxels are brought to before.
+"""The three planes in which a case is shown, and the order of its voxels for them.
 
 Arrays are indexed (X, Y, Z), with an affine from voxel index to RAS mm as nibabel gives it. Every
-grid is first flipped and permuted to its closest RAS order, so that what is shown depends on the
-patient and not on how the file was stored.
+grid is first flipped and permuted to its closest RAS order, so that the planes depend on the patient
+and not on how the file was stored.
 
 Panels follow the radiological convention: the patient's right at the left of the axial and the
 coronal plane, anterior at the left of the sagittal plane, anterior or superior up.
@@ -36,7 +36,7 @@ class Plane:
 
     @property
     def letters(self) -> str:
-        """What lies at its left, right, top and bottom edge."""
+        """Letters of the directions at its left, right, top and bottom edge."""
         a, u = self.across, self.up
         return POSITIVE[a] + NEGATIVE[a] + POSITIVE[u] + NEGATIVE[u]
 
@@ -46,10 +46,10 @@ PLANES = (Plane("axial", 2, 0, 1), Plane("coronal", 1, 0, 2), Plane("sagittal", 
 
 @dataclass(frozen=True)
 class Marked:
-    """What the planes go through, in closest RAS order.
+    """Voxels that the planes go through, in closest RAS order.
 
     Attributes:
-        mask: (X, Y, Z) the voxels of interest, of which there may be none.
+        mask: (X, Y, Z) the voxels of interest; there may be none.
         affine: (4, 4) voxel to RAS mm.
     """
 
@@ -63,7 +63,7 @@ class Marked:
 
     @cached_property
     def centre(self) -> tuple[int, int, int]:
-        """Voxel that the three planes meet in: a marked one, in the axial slice with the most of them."""
+        """Voxel in which the planes meet: a marked one, in the axial slice with most marked voxels."""
         if not self._areas[2].any():
             x, y, z = (size // 2 for size in self.mask.shape)
             return x, y, z
@@ -78,7 +78,7 @@ class Marked:
 
     @cached_property
     def _areas(self) -> list[np.ndarray]:
-        """The marked voxels of each slice, through each axis."""
+        """Number of marked voxels in each slice, for each axis."""
         pairs = ((1, 2), (0, 2), (0, 1))
         return [np.count_nonzero(self.mask, axis=others) for others in pairs]
 
@@ -96,29 +96,29 @@ class Marked:
 
 
 def to_ras(array: np.ndarray, affine: np.ndarray) -> np.ndarray:
-    """The voxels (X, Y, Z) in closest RAS order, as a view."""
+    """Return the voxels (X, Y, Z) in closest RAS order, as a view."""
     turned: np.ndarray = apply_orientation(array, io_orientation(affine))
     return turned
 
 
 def ras_affine(affine: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """The affine (4, 4) of what `to_ras` gives of an array of this shape."""
+    """Return the affine (4, 4) of the result of `to_ras` for an array of this shape."""
     turned: np.ndarray = affine @ inv_ornt_aff(io_orientation(affine), shape)
     return turned
 
 
 def tilt(affine: np.ndarray) -> float:
-    """By how many degrees the planes are off the patient's axes, at most."""
+    """Return the largest angle between the planes and the patient's axes, in degrees."""
     return float(np.degrees(obliquity(affine).max()))
 
 
 def label_colour(label: int) -> str:
-    """One label has one colour in every picture."""
+    """Return the colour of a label, which is the same in every picture."""
     return LABEL_COLOURS[(label - 1) % len(LABEL_COLOURS)]
 
 
 def _middle(areas: np.ndarray) -> int:
-    """Index of the marked slice nearest to the centre of mass, which may fall in a gap."""
+    """Return the index of the marked slice nearest to the centre of mass, which may fall in a gap."""
     marked = np.flatnonzero(areas)
     centre = np.average(np.arange(len(areas)), weights=areas)
     return int(marked[np.argmin(np.abs(marked - centre))])

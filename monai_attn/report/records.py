@@ -1,7 +1,7 @@
-"""What the files of an output folder say of each case: its summary, and the manifest beside each label map.
+"""Records of the cases in an output folder, from its summary and the manifest of each label map.
 
-They may have been written by any program, or be damaged: what is not of the kind that is expected counts
-as absent.
+The files may have been written by any program, or be damaged: a value of an unexpected kind counts as
+absent.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ class Record:
     """One case of a run.
 
     Attributes:
-        name: of the case.
+        name: name of the case.
         status: `segmented`, `check`, `kept`, `failed` or `not run`.
-        labels: its label map, which is there if it was made.
-        scan: what was segmented, as far as that is known.
+        labels: path of its label map, which exists if it was made.
+        scan: the scan that was segmented, if it is known.
         volumes_ml: the volume of each label by its name.
         seconds: how long it took.
-        warnings: what is doubtful about the scan.
+        warnings: doubts about the scan.
         reason: why it failed, what is to be checked, why all windows ran, or that nothing was found.
         manifest: how the label map was made; empty without one.
-        fault: what is wrong with the manifest, in one line.
+        fault: the fault in the manifest, in one line.
     """
 
     name: str
@@ -54,12 +54,12 @@ class Record:
 
     @property
     def made(self) -> bool:
-        """Whether there is a label map to show."""
+        """True if there is a label map to show."""
         return self.status in MADE
 
     @cached_property
     def settings(self) -> Json:
-        """Of the bundle, the backend and the options."""
+        """Settings of the bundle, the backend and the options."""
         return _dict(self.manifest.get("settings"))
 
     @cached_property
@@ -69,17 +69,17 @@ class Record:
 
     @property
     def mode(self) -> str:
-        """Whether all windows of the body ran (`full`), or those the locator points to (`focus`)."""
+        """Mode: `full` if all windows of the body ran, `focus` for only those the locator points to."""
         return _text(self.manifest.get("mode")) or _text(self.settings.get("mode"))
 
     @property
     def fallback(self) -> str:
-        """Why a run in focus mode became a full one, or nothing."""
+        """Reason why a run in focus mode became a full one, or an empty text."""
         return _text(self.manifest.get("fallback"))
 
     @cached_property
     def windows(self) -> str:
-        """How many windows ran, of how many."""
+        """Number of windows that ran and in all, such as `9 of 40`, or an empty text."""
         windows = _dict(self.manifest.get("windows"))
         run, total = number(windows.get("run")), number(windows.get("in_all"))
         return "" if run is None or total is None else f"{run:.0f} of {total:.0f}"
@@ -109,7 +109,7 @@ class Record:
 
     @cached_property
     def rates(self) -> dict[str, float]:
-        """The part of the true volumes that the intervals of a label hold, by its name, where it is known."""
+        """Part of the true volumes that the intervals of a label hold, by its name, where known."""
         rates = _numbers(_dict(self.manifest.get("confidence")).get("rate"))
         return {self.named(label): rate for label, rate in rates.items()}
 
@@ -125,7 +125,7 @@ class Record:
         return {name: _text(digest) for name, digest in files.items()}
 
     def named(self, label: int | str) -> str:
-        """What a label is called."""
+        """Return the name of a label."""
         try:
             return self.label_names.get(int(label), f"label {label}")
         except ValueError:
@@ -134,12 +134,12 @@ class Record:
 
 @dataclass(frozen=True)
 class Run:
-    """All that a folder holds of what was segmented into it.
+    """All cases that were segmented into a folder.
 
     Attributes:
-        folder: where the label maps lie.
-        date: when the summary was written, or nothing.
-        settings: of the bundle, the backend and the options of the last run.
+        folder: the folder of the label maps.
+        date: date of the summary, or empty.
+        settings: settings of the bundle, the backend and the options of the last run.
         records: the cases.
     """
 
@@ -150,7 +150,7 @@ class Run:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many cases have each status."""
+        """Number of cases with each status."""
         found: dict[str, int] = {}
         for record in self.records:
             found[record.status] = found.get(record.status, 0) + 1
@@ -158,13 +158,13 @@ class Run:
 
     @property
     def volume_names(self) -> list[str]:
-        """The labels that any case has a volume of."""
+        """Names of the run's labels, and of any others that a case has a volume of."""
         names = [*label_names(self.settings).values()]
         return [*dict.fromkeys(names + [n for record in self.records for n in record.volumes_ml])]
 
 
 def read_run(folder: str | Path) -> Run:
-    """Read the summary of a folder and the manifests in it; a label map has one, or no record.
+    """Read a folder's summary and manifests; a label map that is in neither has no record.
 
     Raises:
         ValueError: if nothing was segmented into the folder, or its summary is damaged.
@@ -190,7 +190,7 @@ def read_run(folder: str | Path) -> Run:
 
 
 def label_names(settings: Mapping[str, Any]) -> dict[int, str]:
-    """The names of the labels that the settings of a run hold."""
+    """Return the name of each label in the settings of a run."""
     names = _dict(settings.get("labels"))
     return {
         int(label): str(name)
@@ -200,7 +200,7 @@ def label_names(settings: Mapping[str, Any]) -> dict[int, str]:
 
 
 def number(value: Any) -> float | None:
-    """A finite number, or nothing."""
+    """Return a value as a finite float, or None if it is no finite number."""
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         return None
     try:
@@ -223,7 +223,7 @@ def _read_summary(path: Path) -> Json:
 
 
 def _row(row: Any) -> Json | None:
-    """A row of the summary, if it is one; a label map lies in the folder, by its name alone."""
+    """Return a row of the summary, or None if it is not valid: a label map has a name without folder."""
     row = _dict(row)
     labels = _text(row.get("labels"))
     known = all(_text(row.get(key)) for key in ("case", "status")) and labels.endswith(LABELS)
@@ -250,7 +250,7 @@ def _of_row(folder: Path, row: Json) -> Record:
 
 
 def _of_manifest(target: Path) -> Record:
-    """The record of a label map that no summary lists: it was given a name of its own."""
+    """Return the record of a label map that is in no summary: the user gave the path of the file."""
     manifest, fault = _read_manifest(target)
     scan = _text(manifest.get("scan"))
     names = label_names(_dict(manifest.get("settings")))
@@ -272,7 +272,7 @@ def _of_manifest(target: Path) -> Record:
 
 
 def _read_manifest(target: Path) -> tuple[Json, str]:
-    """The manifest of a label map, or what is wrong with it."""
+    """Return the manifest of a label map and an empty text, or an empty manifest and its fault."""
     path = manifest_path(target)
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
@@ -285,7 +285,7 @@ def _read_manifest(target: Path) -> tuple[Json, str]:
 
 
 def _label_map(manifest: Path) -> Path | None:
-    """The label map that a manifest lies beside, if it is there."""
+    """Return the label map next to a manifest, if it exists."""
     stem = manifest.name.removesuffix(MANIFEST)
     paths = (manifest.with_name(stem + end) for end in LABELS)
     return next((path for path in paths if path.is_file()), None)

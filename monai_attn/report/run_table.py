@@ -1,4 +1,4 @@
-"""The table of all cases of a run, as texts and the numbers that they are sorted by."""
+"""Table of all cases of a run, as texts and the numbers that they are sorted by."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Dict = dict[str, Any]
 
 
 def columns(run: Run, scores: Mapping[str, list[CaseScore]]) -> list[Dict]:
-    """The heads of the table, for the scores of each case by the name of its label map's file."""
+    """Return the column heads; `scores` holds the scores of each case by its label map's file name."""
     return [
         _column("Case"),
         _column("Status"),
@@ -33,7 +33,7 @@ def _column(title: str, unit: str = "", *, number: bool = False) -> Dict:
 def row(
     run: Run, record: Record, scores: Mapping[str, list[CaseScore]], ids: Mapping[str, str]
 ) -> list[Dict]:
-    """The cells of a case below `columns`; a link leads to its place in the page, by `ids`."""
+    """Return the cells of a case, in the order of `columns`; `ids` holds its place in the page."""
     link = ids[record.labels.name] if record.made else ""
     dice = {record.named(s.label): s.dice for s in scores.get(record.labels.name, ())}
     mode = f"{record.mode} (fallback)" if record.fallback else record.mode
@@ -67,7 +67,7 @@ def _number_cell(value: float | None, form: str, more: str = "") -> Dict:
 
 
 def _absent(record: Record) -> str:
-    """What of a case that was made is no longer there; to see only after it is opened is too late."""
+    """Return a remark if a file of the case is missing: the user reads it before opening the case."""
     if record.made and not record.labels.exists():
         return "the label map is no longer there"
     if record.made and record.scan and not record.scan.exists():
@@ -76,13 +76,13 @@ def _absent(record: Record) -> str:
 
 
 def said_interval(record: Record, name: str) -> str:
-    """The interval around a label's volume in ml, or nothing."""
+    """Return the interval around a label's volume in ml as text, or an empty text."""
     ends = record.intervals_ml.get(name)
     return f"{ends[0]:.1f} to {ends[1]:.1f}" if ends else ""
 
 
 def _scored(run: Run, scores: Mapping[str, list[CaseScore]]) -> list[str]:
-    """The labels with scores, by name; nameless if there is one."""
+    """Return the names of the labels with scores; an empty name if there is only one."""
     names = [
         record.named(score.label)
         for record in run.records
@@ -97,6 +97,6 @@ def _only(values: Mapping[str, float]) -> str:
 
 
 def without_scan(line: str, record: Record) -> str:
-    """A line without the path that the case stands for, absolute or as it was given."""
+    """Return a line without the path of the scan at its start, absolute or as it was given."""
     path, found, rest = line.partition(": ")
     return rest if found and record.scan and Path(path).name == record.scan.name else line

@@ -1,8 +1,8 @@
-"""What a page holds of one case to show it slice by slice: bytes on one grid, packed as text.
+"""Data with which a page shows one case slice by slice: bytes on one grid, packed as text.
 
-The scan, its labels, a reference and the maps beside the labels are brought to closest RAS order and
+The scan, its labels, a reference and the maps next to the labels are brought to closest RAS order and
 shrunk by whole numbers of voxels, each axis by its own, until their text fits a limit. Contours are drawn
-around the labels as they are shown. Beside labels and reference one array is held at a time.
+around the labels as they are shown. Besides labels and reference only one array is held at a time.
 """
 
 from __future__ import annotations
@@ -46,18 +46,18 @@ from monai_attn.report.records import Record, number
 LIMIT = 14_800_000  # characters of one case: with its numbers less than 15 MB
 MOST_VOXELS = 16_000_000  # shown of one volume: a browser holds half a dozen of them
 SOFT_TISSUE = (-160.0, 240.0)  # HU, where the bundle names no range
-MOST_LABELS = 255  # numbers of a byte
+MOST_LABELS = 255  # the numbers of a byte, without 0
 LIBRARIES = (EOFError, TypeError, zlib.error, ImageFileError, HeaderDataError)
 UNREADABLE = (OSError, ValueError, *LIBRARIES)
 
 
 @dataclass(frozen=True)
 class Overlay:
-    """A map over the scan.
+    """A map that is shown over the scan.
 
     Attributes:
-        key: of its volume.
-        title: what it is.
+        key: key of its volume.
+        title: its name in the page.
         kind: `attention` or `entropy`.
     """
 
@@ -73,8 +73,8 @@ class View:
     Attributes:
         affine: (4, 4) shown voxel to RAS mm.
         shape: (X, Y, Z) shown voxels.
-        factors: how many of the scan's voxels a shown one stands for, along each axis.
-        spacing: of the scan, mm.
+        factors: number of the scan's voxels that a shown voxel stands for, along each axis.
+        spacing: voxel size of the scan, mm.
         centre: the shown voxel to begin with.
         ranges: (3, 2) the range to begin with, mm from the centre of shown voxel 0.
         window: HU shown black and HU shown white, to begin with.
@@ -82,7 +82,7 @@ class View:
         labels: number, name, colour and millilitres of each label that is there; byte 1 is the first.
         overlays: the maps.
         volumes: deflated bytes as base64 text, by key: `image`, `labels`, `reference` and the maps'.
-        notes: what could not be shown, and why.
+        notes: the parts that could not be shown, and why.
     """
 
     affine: NDArray[np.float64]
@@ -100,12 +100,12 @@ class View:
 
     @property
     def tilt(self) -> float:
-        """By how many degrees its planes are off the patient's axes."""
+        """Largest angle between its planes and the patient's axes, in degrees."""
         return tilt(self.affine)
 
     @property
     def steps(self) -> tuple[float, float]:
-        """The width of a step of the scan's values in the middle of the window, and the widest, HU."""
+        """Width of a step of the grey values in the middle of the window, and of the widest step, HU."""
         widths = np.diff(self.levels)
         nearest = np.abs(np.array(self.levels[1:]) - sum(self.window) / 2).argmin()
         return float(widths[nearest]), float(widths.max())
@@ -119,19 +119,19 @@ def view_case(
     ignore: int | None = None,
     limit: int = LIMIT,
 ) -> View:
-    """Read what there is of a case and bring it to one grid that fits the limit.
+    """Read the files of a case and bring them to one grid that fits the limit.
 
     Args:
-        record: of a case whose label map was made.
+        record: the record of a case whose label map was made.
         reference: a label map on the same grid, to compare with. Where the case has no label, the view
-            begins at the reference: what was missed is to be seen.
+            begins at the reference, which shows what was missed.
         classes: the label that each value of the reference stands for; a value that is not named is
             background. By default the values themselves.
         ignore: the value in the reference of voxels that count nowhere; they are shown as background.
-        limit: the most characters that its volumes may take.
+        limit: largest number of characters of its volumes.
 
     Returns:
-        The view; what is missing, was changed or cannot be read is left out, with a note.
+        The view. A file that is missing, was changed or cannot be read is left out, with a note.
 
     Raises:
         ValueError: one line, if the label map itself cannot be read.
@@ -157,7 +157,7 @@ def view_case(
 
 @dataclass(frozen=True)
 class _Labels:
-    """A label map in closest RAS order: byte 1 is the first of `numbers`, of which there are `ml`."""
+    """A label map in closest RAS order: byte 1 is the first of `numbers`, and `ml` their volumes."""
 
     grid: Grid
     bytes: Bytes
@@ -173,7 +173,7 @@ def _view(
     factors: tuple[int, int, int],
     known: Sequence[str],
 ) -> View:
-    """The case at one size; what is known of it already comes first in its notes."""
+    """Return the case at one size; the notes that are `known` before come first."""
     grid, window = labels.grid, _window(record)
     notes = [*known]
     levels: tuple[float, ...] = ()
@@ -214,7 +214,7 @@ def _view(
 
 
 def _doubts(record: Record) -> Iterator[str]:
-    """What is doubtful about the files beside each other."""
+    """Yield doubts about the manifest and the label map."""
     if record.fault:
         yield record.fault
     digest = record.digests.get(record.labels.name)
@@ -224,7 +224,7 @@ def _doubts(record: Record) -> Iterator[str]:
 
 @contextmanager
 def _noted(notes: list[str], path: Path, outcome: str) -> Iterator[None]:
-    """Note what cannot be shown, and why, and go on without it."""
+    """Note that a file cannot be shown, and why, and go on without it."""
     try:
         yield
     except UNREADABLE as error:
@@ -243,7 +243,7 @@ def _read_labels(
     counts: dict[int, int] = {}
     for layer in np.moveaxis(
         values, -1, 0
-    ):  # sorted layer by layer, where there is any: a few voxels
+    ):  # sort layer by layer, and only the few voxels with a label
         found = np.unique(layer[layer > 0], return_counts=True)
         for label, count in zip(*found, strict=True):
             counts[int(label)] = counts.get(int(label), 0) + int(count)
@@ -261,7 +261,7 @@ def _read_labels(
 
 
 def _read_scan(record: Record, grid: Grid) -> NDArray[np.float32]:
-    """The scan in closest RAS order, if it is the one that was segmented."""
+    """Read the scan in closest RAS order, if it is the one that was segmented."""
     scan, settings = record.scan, record.settings
     if scan is None:
         raise ValueError(
@@ -273,14 +273,14 @@ def _read_scan(record: Record, grid: Grid) -> NDArray[np.float32]:
     digest = record.manifest.get("scan_sha256")
     if digest and scan_sha256(scan, series=series) != digest:
         raise ValueError(f"{scan}: the scan was changed since the run; segment it again")
-    with noted_doubts():  # they are in the manifest
+    with noted_doubts():  # its doubts are in the manifest
         image = read_volume(scan, volume=volume, series=series)
     _require_grid(image, grid)
     return to_ras(image.data, image.affine)
 
 
 def _maps(record: Record) -> Iterator[tuple[Overlay, Path]]:
-    """The maps that the run wrote beside the label map."""
+    """Yield the maps that the run wrote next to the label map, and their paths."""
     entropy = entropy_path(record.labels)
     begin = re.escape(entropy.name.rpartition("entropy")[0])
     for name in sorted(record.digests, key=lambda name: (len(name), name)):
@@ -293,7 +293,7 @@ def _maps(record: Record) -> Iterator[tuple[Overlay, Path]]:
 
 
 def _read_map(path: Path, grid: Grid, digest: str) -> Bytes:
-    """The stored bytes in closest RAS order, if they are those that the run wrote."""
+    """Read the stored bytes in closest RAS order, if they are those that the run wrote."""
     if not path.exists():
         raise ValueError(f"{path}: the map is no longer there; segment the scan again")
     if sha256_of(path) != digest:
@@ -315,7 +315,7 @@ def _require_grid(found: Grid, grid: Grid) -> None:
 
 
 def _window(record: Record) -> tuple[float, float]:
-    """The range that the bundle's network sees, or one for soft tissue."""
+    """Return the HU range that the bundle's network sees, or one for soft tissue."""
     ends = record.settings.get("intensity_range")
     if isinstance(ends, list) and len(ends) == 2:
         low, high = map(number, ends)
@@ -325,6 +325,6 @@ def _window(record: Record) -> tuple[float, float]:
 
 
 def _ranges(whole: Marked, factors: tuple[int, int, int]) -> tuple[tuple[float, float], ...]:
-    """The range to begin with, mm from the centre of shown voxel 0 along each axis."""
+    """Return the range to begin with, mm from the centre of shown voxel 0 along each axis."""
     shifts = [size * (f - 1) / 2 for size, f in zip(whole.spacing, factors, strict=True)]
     return tuple((a - by, b - by) for (a, b), by in zip(whole.fields, shifts, strict=True))
