@@ -1,1 +1,1 @@
-"""What training adds to MONAI's engines: a cache, checkpoints, curves, runs that go on where they ended."""
+"""Training with MONAI's engines, plus a cache, checkpoints, curves, and runs that can be resumed."""

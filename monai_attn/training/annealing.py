@@ -1,4 +1,4 @@
-"""The temperature of hard gates: high while much is to be learned, low where choices are to be true."""
+"""Annealing of hard gates: a high temperature at first, and a low one with truer gradients later."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from monai_attn.networks.gates import hard_gates
 
 
 class AnnealTemperature:
-    """A handler for the trainer: lowers the temperature of hard gates from epoch to epoch, by one factor.
+    """A handler for the trainer that lowers the temperature of hard gates by one factor each epoch.
 
     Args:
-        network: whose gates are meant.
-        epochs: of the training.
+        network: the network with the gates.
+        epochs: number of epochs of the training.
         start: temperature of the first epoch.
-        end: temperature of the last.
+        end: temperature of the last epoch.
 
     Raises:
         ValueError: if a temperature is not above 0.
@@ -33,11 +33,11 @@ class AnnealTemperature:
         self.end = end
 
     def attach(self, engine: Trainer) -> None:
-        """Anneal during a training."""
+        """Set the temperature at the start of each epoch of a trainer."""
         engine.add_event_handler(Events.EPOCH_STARTED, self)
 
     def __call__(self, trainer: Trainer) -> None:
-        """Set the temperature of an epoch; it depends on nothing else."""
+        """Set the temperature of an epoch; it depends only on the number of the epoch."""
         done = (trainer.state.epoch - 1) / max(1, self.epochs - 1)
         for gate in self.gates:
             gate.temperature = self.start * (self.end / self.start) ** done

@@ -1,4 +1,4 @@
-"""The average of the weights over the latest steps: it is validated and kept instead of the weights."""
+"""Average of the weights over the latest steps, which is validated and kept instead of the weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WARM_UP = 20  # factor by which the average follows the weights faster at first
 
 
 class WeightAverage:
-    """Average the weights during training, and validate with the average.
+    """Average of the weights during training, with which the validator runs.
 
     ignite's `EMAHandler` as a handler of the trainer that survives a resume. The average is exponential,
     updated after every step, over the weights and the statistics of batch normalisation. During the first
@@ -54,14 +54,14 @@ class WeightAverage:
             self._warm_up = self.handler.momentum_scheduler
 
     def state_dict(self) -> dict[str, Any]:
-        """The average, and how closely it follows."""
+        """Return the average and the number of its updates."""
         if not self.handler:
             return {}
         weights = self.handler.ema_model.state_dict()
         return {"weights": weights, "updates": self._warm_up.event_index}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from an average; after `attach`."""
+        """Restore an average; call this after `attach`."""
         if self.handler:
             self.handler.ema_model.load_state_dict(state["weights"])
             self._warm_up.event_index = int(state["updates"])

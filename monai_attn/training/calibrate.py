@@ -1,4 +1,4 @@
-"""How far a bundle's probabilities and volumes can be believed, measured on cases that did not train it."""
+"""Calibration of a bundle's probabilities and volumes, on cases that did not train it."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ from monai_attn.intervals import RATE, fit_factor, held, interval
 from monai_attn.training.run_folder import SPLIT
 from monai_attn.training.voxel_draw import VoxelDraw
 
-LOGITS = 2**24  # numbers kept of all cases together: 64 MiB
+LOGITS = 2**24  # numbers kept for all cases together: 64 MiB
 SEED = 0
-HARMLESS = 1.5  # times the plain view's mean volume error that a mirror image's may be
+HARMLESS = 1.5  # largest mean volume error of a mirror image, in multiples of the plain view's
 OnCase = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What was seen of labelled cases.
+    """Measurements of labelled cases.
 
     Attributes:
         cases: their names.
-        sample: of the voxels that a window saw, on the network's grid.
-        voxels: how many those are.
+        sample: a sample of the voxels that a window saw, on the network's grid.
+        voxels: number of the voxels that a window saw.
         truths_ml: for each case the volume in ml of each label in the reference.
         views_ml: for each case, and each view of it, the volume of each label that was found; empty
             without intervals.
-        modes: in which the cases were segmented: "focus", "full".
+        modes: the modes in which the cases were segmented: "focus", "full".
         partly: the names of cases whose reference has ignored voxels: their volumes above are those of the
             known voxels, and not the true ones.
     """
@@ -66,11 +66,11 @@ class Measured:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What a bundle's confidence is, and how well it does on the cases that were measured.
+    """Confidence of a bundle, and the measured cases that show how good it is.
 
     Attributes:
-        confidence: fitted on them, or the bundle's own.
-        measured: the cases.
+        confidence: the one fitted on the measured cases, or the bundle's own.
+        measured: measurements of the cases.
     """
 
     confidence: Confidence
@@ -88,7 +88,7 @@ class Calibration:
         }
 
     def held(self, label: int) -> tuple[int, int] | None:
-        """How many intervals hold the true volume, and of how many; None without a factor."""
+        """Count the intervals that hold the true volume, and all intervals; None without a factor."""
         factor = self.confidence.factors.get(label)
         if factor is None or not self.measured.views_ml:
             return None
@@ -107,7 +107,7 @@ def calibrate(
     check: bool = False,
     on_case: OnCase = lambda done, total: None,
 ) -> tuple[Bundle, Calibration]:
-    """Fit a bundle's temperature, and what its intervals need, on labelled cases; write both into it.
+    """Fit a bundle's temperature and intervals on labelled cases, and write them into the bundle.
 
     `configs/inference.json` gets the values, `configs/metadata.json` what they were fitted on. No label
     depends on them.
@@ -120,9 +120,9 @@ def calibrate(
         ignore: the value in the label files of voxels that count nowhere. By default the one that `data`
             declares, or else, without `classes`, the one that the bundle was trained with.
         device: as for `open_bundle`.
-        intervals: whether intervals are wanted too: every scan is seen in 7 or 8 views.
+        intervals: fit the intervals too: every scan is segmented in 7 or 8 views.
         check: measure how well the bundle's own values do, and write nothing.
-        on_case: called after each case with how many are done, and of how many.
+        on_case: called after each case with the number of cases done and the total.
 
     Raises:
         ValueError: if a shipped bundle is named and not found by its path, its configs cannot be written,
@@ -164,14 +164,14 @@ def measure(
     intervals: bool = False,
     on_case: OnCase = lambda done, total: None,
 ) -> Measured:
-    """Segment cases, as the bundle does by default, and note what its logits and volumes were.
+    """Segment cases, as the bundle does by default, and collect its logits and volumes.
 
-    Of each case as many voxels are drawn, from a fixed seed, as its share of 64 MiB allows: half of them
-    doubtful ones, see `VoxelSample.doubtful`, half others. Windows that were skipped are background by
-    definition, and left out, as are voxels with the `ignore` value.
+    From each case as many voxels are drawn, with a fixed seed, as its share of 64 MiB allows: half of
+    them doubtful ones, see `VoxelSample.doubtful`, half others. Windows that were skipped are background
+    by definition, and left out, as are voxels with the `ignore` value.
 
     Raises:
-        ValueError: as `calibrate`; of grids before the first case.
+        ValueError: as `calibrate`; for wrong grids before the first case is segmented.
     """
     _check_grids(cases)
     dims = len(opened.metadata["network_data_format"]["inputs"]["image"]["spatial_shape"])
@@ -204,7 +204,7 @@ def measure(
 
 
 def fit(measured: Measured, opened: Bundle) -> Confidence:
-    """The confidence that suits what was measured; without intervals what the bundle has of them stays."""
+    """Fit the confidence to measurements; without intervals, flips and factors stay the bundle's own."""
     temperature = fit_temperature(measured.sample)
     if not measured.views_ml:
         return replace(opened.segmenter.confidence, temperature=temperature)
@@ -222,7 +222,7 @@ def fit(measured: Measured, opened: Bundle) -> Confidence:
 def volumes_of(
     label: int, measured: Measured, flips: Sequence[int]
 ) -> tuple[list[float], list[list[float]]]:
-    """A label's true volume and that of each view, in the cases where it is or was found.
+    """Return a label's true volume and that of each view, in the cases where it is or was found.
 
     Cases whose reference has ignored voxels are left out: nobody knows their true volumes.
 
@@ -245,7 +245,7 @@ def volumes_of(
 
 
 def _harmless(axis: int, label: int, measured: Measured) -> bool:
-    """Whether a mirror image is about as good as the scan."""
+    """Return True if the volumes of a mirror image are about as good as those of the scan."""
     truths, views = volumes_of(label, measured, [axis])
     errors = np.abs(np.array(views) - np.array(truths)[:, None]) if truths else np.zeros((1, 2))
     return bool(errors[:, -1].mean() <= HARMLESS * errors[:, 0].mean())
@@ -267,7 +267,7 @@ def _cases(root: Path, data: str | Path | None) -> list[Case]:
 
 
 def _check_grids(cases: Sequence[Case]) -> None:
-    """See by their headers that all label maps lie on their scans, before hours of work."""
+    """Check by the headers, before hours of work, that all label maps lie on their scans."""
     faults = []
     for case in cases:
         try:
@@ -279,7 +279,7 @@ def _check_grids(cases: Sequence[Case]) -> None:
 
 
 def _check(measured: Measured, opened: Bundle, data: str | Path | None) -> None:
-    """See that something can be learned from what was measured."""
+    """Check that the measured logits are finite and that a case holds a label."""
     if not np.isfinite(measured.sample.logits).all():
         raise ValueError(
             f"{opened.root}: its network says what is no number; finite logits expected: train it again"
@@ -293,7 +293,7 @@ def _check(measured: Measured, opened: Bundle, data: str | Path | None) -> None:
 
 
 def _write(root: Path, fitted: Calibration, weights_sha256: str) -> None:
-    """Into the bundle's configs: the values, and what they were fitted on."""
+    """Write the values, and the facts of the fit, into the bundle's configs."""
     confidence, measured = fitted.confidence, fitted.measured
     path = root / "configs" / "inference.json"
     config = json.loads(path.read_text(encoding="utf-8"))

@@ -1,8 +1,8 @@
-"""Labelled cases whose steady preprocessing is done once and kept on disk, and read from there by need.
+"""Labelled cases whose deterministic preprocessing is done once and kept on disk.
 
 MONAI's `CacheDataset` holds every volume in memory, in each process; its `PersistentDataset` reads a
-whole volume to cut a window. Here the files are mapped into memory: what a window needs is read, the
-system keeps what it has room for, and all processes share that.
+whole volume to cut a window. Here the files are mapped into memory: only the part that a window
+needs is read, the system keeps as much as it has room for, and all processes share it.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from monai_attn.data.nifti import nifti_files
 
 
 class CachedCases(Dataset):
-    """MONAI's data set with a cache on disk for all that comes before the first random transform.
+    """MONAI's `Dataset` with a cache on disk for all transforms before the first random one.
 
     An entry belongs to the files of its case as they are (path, size, time), to the transforms with
-    their arguments, and to the versions of what computes them: after any change it is made anew.
+    their arguments, and to the versions of the packages: after any change it is made anew.
 
     The random part is drawn from `seed`, the epoch and the index of the case: it is the same whatever
     the number of workers and of processes, and whether the run was interrupted.
 
     Args:
         data: cases, which name their files under `image` and `label`.
-        transform: a `Compose`; what comes before its first random transform must give plain tensors.
+        transform: a `Compose`; the transforms before its first random one must give plain tensors.
         cache_dir: folder for the cache, which several runs may share. It is made when needed.
-        seed: of the random part.
+        seed: seed of the random part.
 
     Raises:
         ValueError: if a case has no such file.
@@ -63,24 +63,24 @@ class CachedCases(Dataset):
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 
     def set_epoch(self, epoch: int) -> None:
-        """Say which epoch begins, from 1."""
+        """Set the number of the epoch that begins, from 1."""
         self._epoch.fill_(epoch)
 
     def entry(self, index: int) -> Path:
-        """The file that holds, or will hold, what is steady about a case."""
+        """Return the file that holds, or will hold, a case before the first random transform."""
         files = [_identity(Path(self.data[index][key])) for key in ("image", "label")]
         key = sha256(json.dumps([self._recipe, files]).encode()).hexdigest()[:24]
         return self.cache_dir / f"{key}.pt"
 
     def _transform(self, index: int) -> Any:
-        """A case, or a list of windows of it."""
+        """Return a case after all transforms, or a list of windows of it."""
         steady = self._steady(index)
         entropy = (self.seed, int(self._epoch), index)
         self.transform.set_random_state(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
         return self.transform(steady, start=self.first_random)
 
     def _steady(self, index: int) -> dict[str, torch.Tensor]:
-        """The case before the first random transform; changes to its tensors do not reach the cache."""
+        """Return a case before the first random transform; changes to it do not reach the cache."""
         entry = self.entry(index)
         if entry.is_file():
             with suppress(RuntimeError, UnpicklingError, EOFError):  # damaged: it is made again
@@ -92,7 +92,7 @@ class CachedCases(Dataset):
 
 
 def _identity(path: Path) -> list[tuple[str, int, int]]:
-    """What a scan's files are: of a DICOM folder those in it, of a pair its header and its image."""
+    """Return path, size and time of a scan's files: all in a DICOM folder, or both of a pair."""
     try:
         inside = sorted(path.iterdir()) if path.is_dir() else nifti_files(path)
         found = [(file, file.stat()) for file in dict.fromkeys((path, *inside))]
@@ -104,13 +104,13 @@ def _identity(path: Path) -> list[tuple[str, int, int]]:
 
 
 def _recipe(steps: Sequence[Any]) -> str:
-    """Stands for the transforms, their arguments, and the code behind them."""
+    """Return a digest of the transforms, their arguments, and the code behind them."""
     versions = [monai_attn.__version__, *(version(name) for name in ("monai", "torch"))]
     return sha256(json.dumps([_plain(steps), versions]).encode()).hexdigest()
 
 
 def _plain(value: Any, depth: int = 8) -> Any:
-    """What `json` can write, the same for equal values: an object is its class and what it holds."""
+    """Convert a value for `json`, the same for equal values: an object to its class and attributes."""
     if isinstance(value, (str, int, float, type(None))):
         return value
     if isinstance(value, (np.ndarray, torch.Tensor)):

@@ -1,10 +1,10 @@
 """The best weights and the state of a training, in files that are whole at any moment.
 
 The best weights so far are what a bundle loads. `last.pt` holds all that training needs to go on after
-its last epoch, `previous.pt` the same an epoch before.
+its last epoch, `previous.pt` the same for the epoch before.
 
-MONAI's `CheckpointSaver` writes into the file that is to be, so that a full disk or a kill leaves half
-of one, and knows neither the best metric nor the epochs that were waited.
+MONAI's `CheckpointSaver` writes directly into the final file, so that a full disk or a kill leaves half
+of it, and knows neither the best metric nor the epochs that early stopping has waited.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ log = logging.getLogger(__name__)
 
 
 class Stateful(Protocol):
-    """What can be saved and go on: an optimizer, a scheduler, a handler."""
+    """An object whose state can be saved and restored: an optimizer, a scheduler, a handler."""
 
     def state_dict(self) -> dict[str, Any]:
-        """All it needs to go on."""
+        """Return all that it needs to go on."""
 
     def load_state_dict(self, state: dict[str, Any]) -> Any:
-        """Go on from there."""
+        """Restore a state."""
 
 
 class Checkpoints:
-    """A handler for MONAI's trainer that writes checkpoints, and goes on from the last one.
+    """A handler for MONAI's trainer that writes checkpoints, and resumes from the last one.
 
     Random numbers need no saving: those of an epoch follow from the seed and its number.
 
     Args:
-        folder: where `last.pt` and `previous.pt` are.
+        folder: the folder of `last.pt` and `previous.pt`.
         best: the file for the best weights.
         network: in every process alike; the first process writes.
         parts: optimizer, scheduler, handlers, under the names they are saved by.
@@ -73,7 +73,7 @@ class Checkpoints:
         self.resume = resume
 
     def attach(self, engine: Trainer) -> None:
-        """Watch over a trainer, and over the validator; after all handlers that change what is saved."""
+        """Attach to a trainer and to the validator, after all handlers that change the saved state."""
         if self.resume:
             engine.add_event_handler(Events.STARTED, self._restore)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._save_last)
@@ -85,7 +85,7 @@ class Checkpoints:
             self._write_best()
 
     def _ensure_best(self, _: Trainer) -> None:
-        """A training without any validation keeps its last weights."""
+        """Keep the last weights of a training without any validation."""
         if self.validator.state.best_metric_epoch < 0:
             self._write_best()
 
@@ -109,7 +109,7 @@ class Checkpoints:
             return
         with written_whole(path) as file:
             torch.save(state, file)
-            file.flush()  # a full disk is met here, and the last state keeps its name
+            file.flush()  # a full disk raises here, before the last state is renamed
             if path.name == LAST and path.is_file():
                 path.replace(path.with_name(PREVIOUS))
 
@@ -140,18 +140,18 @@ def unwrapped(network: nn.Module) -> nn.Module:
 
 
 def read_state(folder: Path) -> dict[str, Any] | None:
-    """The last state that can be read, on the CPU, or None if none was written.
+    """Read the last state that can be read, onto the CPU; return None if none was written.
 
-    A damaged `last.pt` is warned of, and `previous.pt` taken.
+    If `last.pt` is damaged, it warns and reads `previous.pt`.
 
     Raises:
-        ValueError: if there are some, and none can be read.
+        ValueError: if states were written, but none can be read.
     """
     files = [folder / name for name in (LAST, PREVIOUS) if (folder / name).is_file()]
     faults = []
     for file in files:
         try:
-            with warnings.catch_warnings():  # torch guesses at what it is about to refuse
+            with warnings.catch_warnings():  # torch warns about a file that it then refuses
                 warnings.simplefilter("ignore")
                 state = torch.load(file, map_location="cpu", weights_only=True)
             int(state["epoch"])

@@ -1,4 +1,4 @@
-"""Ends a training that has ceased to improve."""
+"""Early end of a training that has ceased to improve."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ class EarlyStop:
         self._stopping: EarlyStopping | None = None
 
     def attach(self, engine: Trainer) -> None:
-        """Watch over a trainer."""
+        """Attach to a trainer."""
         self._stopping = EarlyStopping(self.patience, self._score, engine)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._stopping)
 
     def state_dict(self) -> dict[str, Any]:
-        """Epochs waited, the metric that is to be beaten, and the epochs of the whole training."""
+        """Return the epochs waited, the metric to beat, and the epochs of the whole training."""
         stopping = self._attached()
         total = stopping.trainer.state.max_epochs
         return {"counter": stopping.counter, "best_score": stopping.best_score, "epochs": total}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on waiting; anew, if the training is to have another number of epochs than before."""
+        """Restore a state; wait anew if the training now has another number of epochs than before."""
         stopping = self._attached()
         stopping.counter, stopping.best_score = state["counter"], state["best_score"]
         total = stopping.trainer.state.max_epochs
-        if state.get("epochs", total) != total:  # a state without it is of an earlier version
+        if state.get("epochs", total) != total:  # a state without it is from an earlier version
             stopping.counter = 0
         if stopping.counter >= self.patience:  # it had ended, and is not trained further
             stopping.trainer.terminate()

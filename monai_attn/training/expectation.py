@@ -1,4 +1,4 @@
-"""What is expected of a bundle's labels, from the label maps it was trained with."""
+"""Expectations of a bundle's labels, from the label maps that it was trained with."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from monai_attn.data.volume import read_volume
 from monai_attn.inference.label_measures import LabelMeasures, measure_labels
 from monai_attn.inference.result_checks import Expected
 
-# Margins around what the training cases hold: half and twice the volumes, half and one and a half times
+# Margins around values of the training cases: half and twice the volumes, half and one and a half times
 # the extents.
 LEAST, MOST_VOLUME, MOST_EXTENT = 0.5, 2.0, 1.5
 
@@ -30,8 +30,8 @@ def measure_cases(
     A case with ignored voxels is left out: how much of a class they hide is not known.
 
     Args:
-        cases: such as `check_cases` found nothing wrong with.
-        classes: value in a label file to class.
+        cases: cases in which `check_cases` found no fault.
+        classes: the class of each value in a label file.
         ignore: value of voxels that count nowhere.
         on_case: called after each case, in order.
     """
@@ -55,10 +55,10 @@ def measure_cases(
 def expected_labels(
     measures: Collection[Mapping[int, LabelMeasures]], labels: Iterable[int]
 ) -> dict[int, Expected]:
-    """What is expected of further cases: what these hold, with margins.
+    """Return the expectations of further cases: the range of the measures, with margins.
 
     A label that a case lacks may be missing. One that touches a face in half of the cases, such as a spine,
-    is not expected to lie inside; of any other, the cases that cut it off do not count.
+    is not expected to lie inside; for any other, the cases that cut it off do not count.
 
     Args:
         measures: of each case, by label.

@@ -1,4 +1,4 @@
-"""What the gates do while they are trained: a table, curves, events, and a word when one dies."""
+"""Record of the gates during training: a table, curves, events, and a warning when one dies."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SAID = {
 
 @dataclass(frozen=True)
 class GateEpoch:
-    """What one gate did with the last batch of an epoch; `GateNumbers` says what the numbers are.
+    """Numbers of one gate for the last batch of an epoch, as `GateNumbers` defines them.
 
     Ignored voxels count in none of them.
 
@@ -64,7 +64,7 @@ class GateEpoch:
 
     @property
     def fault(self) -> str:
-        """Why the gate chooses nothing, in a word, or empty."""
+        """Fault of a gate that makes no choice: `closed` or `open`; empty if it makes one."""
         return CLOSED if self.dead == 1 else OPEN if self.saturated == 1 else ""
 
 
@@ -72,21 +72,21 @@ MEASURES = tuple(field.name for field in fields(GateEpoch))[2:]
 
 
 class GateWatch:
-    """A handler for MONAI's trainer: `attention.csv`, `attention.png` and events for TensorBoard.
+    """A handler for MONAI's trainer that writes `attention.csv`, `attention.png` and TensorBoard events.
 
     After the last step of each epoch the network sees its batch once more, in eval mode and without
-    gradients: nothing that training depends on changes, random numbers included. A gate that lets
-    nothing through any more, or everything, is warned of once, and so is its return. The first of
-    several processes does this with its share of the batch; no other takes part. With a network that
+    gradients: nothing that training depends on changes, random numbers included. It warns once
+    of a gate that lets nothing through any more, or everything, and once of its return. The first of
+    several processes does this with its share of the batch; the others take no part. With a network that
     has no gates, or no `forward_with_attention`, nothing happens.
 
     Args:
-        history: of the same training; its folder and its events are used.
-        network: in every process alike.
+        history: history of the same training; its folder and its events are used.
+        network: the network that is trained, in every process alike.
         interval: epochs between two drawings of the curves.
 
     Attributes:
-        epochs: what the gates did so far, finest gate first.
+        epochs: the numbers of the gates so far, finest gate first.
     """
 
     def __init__(self, history: History, network: nn.Module, interval: int = 1) -> None:
@@ -96,19 +96,19 @@ class GateWatch:
         self.epochs: list[GateEpoch] = []
 
     def attach(self, engine: Trainer) -> None:
-        """Watch over a trainer, if its network has gates."""
+        """Attach to a trainer, if its network has gates."""
         if not (self._levels and hasattr(self.network, "forward_with_attention")):
             return
-        # before the end of the epoch, when what is known of it is saved
+        # before the end of the epoch, when the checkpoint is saved
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._look)
         engine.add_event_handler(Events.COMPLETED, self._end)
 
     def state_dict(self) -> dict[str, Any]:
-        """What the gates did so far."""
+        """Return the numbers of the gates so far."""
         return {"epochs": [asdict(row) for row in self.epochs]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on after these epochs."""
+        """Restore the numbers of earlier epochs."""
         self.epochs = [GateEpoch(**row) for row in state["epochs"]]
 
     @property
@@ -131,7 +131,7 @@ class GateWatch:
         before = {row.gate: row.fault for row in self.epochs[-len(rows) :]}
         for row in rows:
             if row.fault == before.get(row.gate, "") or (row.fault == OPEN and not before):
-                continue  # a new hard gate is open: that is how it begins
+                continue  # a new hard gate starts open
             self._warn(row)
         self.epochs += rows
         self._write(rows)
@@ -139,7 +139,7 @@ class GateWatch:
             self._draw(trainer)
 
     def _maps(self, trainer: Trainer, images: Tensor) -> list[Tensor]:
-        """The attention (B, 1, *coarser) of each gate for windows (B, C, *spatial)."""
+        """Return the attention (B, 1, *coarser) of each gate for windows (B, C, *spatial)."""
         devices = [images.device] if images.device.type == "cuda" else []
         with torch.random.fork_rng(devices), eval_mode(self.network):
             _, *maps = trainer.inferer(images, WithAttention(self.network))
@@ -157,7 +157,7 @@ class GateWatch:
                     events.add_scalar(f"gate_{row.gate}/{name}", value, row.epoch)
 
     def _end(self, trainer: Trainer) -> None:
-        """Say of gates that were open from the beginning on that they are so still."""
+        """Warn of gates that have been open in all epochs, and draw the curves."""
         for last in self.epochs[-len(self._levels) :] if idist.get_rank() == 0 else ():
             if all(row.fault == OPEN for row in self.epochs if row.gate == last.gate):
                 self._warn(last)
@@ -173,8 +173,8 @@ class GateWatch:
 
 
 def _row(epoch: int, level: int, attention: Tensor, labels: Tensor) -> GateEpoch:
-    """The numbers of a map (B, 1, *coarser) against labels (B, 1, *spatial)."""
-    # each place of the map stands for the voxels that it covers: no value appears that no gate gave
+    """Compute the numbers of a map (B, 1, *coarser) against labels (B, 1, *spatial)."""
+    # each place of the map stands for the voxels that it covers: no new values appear in between
     full = F.interpolate(attention.float(), size=labels.shape[2:], mode="nearest-exact")
     stored = torch.nan_to_num(to_steps(full), nan=UNSEEN).to(torch.uint8)
     ignored = labels == IGNORED  # counts as if nothing had been looked at there
@@ -187,5 +187,5 @@ def _row(epoch: int, level: int, attention: Tensor, labels: Tensor) -> GateEpoch
 
 
 def _array(tensor: Tensor) -> NDArray[Any]:
-    """A tensor (B, 1, *spatial) as an array (B, *spatial)."""
+    """Convert a tensor (B, 1, *spatial) to an array (B, *spatial)."""
     return np.asarray(tensor[:, 0].cpu())

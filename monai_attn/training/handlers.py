@@ -8,7 +8,7 @@ from ignite.engine import Engine
 
 
 class Handler(Protocol):
-    """Anything that MONAI's engines attach."""
+    """An object that can be attached to MONAI's engines."""
 
     def attach(self, engine: Engine) -> None:
         """Add the handler's event handlers to an engine."""

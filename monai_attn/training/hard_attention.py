@@ -1,4 +1,4 @@
-"""The loss of a network with hard gates: of the labels, and of the choices that led to them."""
+"""Loss of a network with hard gates, for the labels and for the choices that led to them."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from monai_attn.networks.gates import hard_gates
 
 
 class HardAttentionLoss(nn.Module):
-    """A segmentation loss, and what it says of the choices that hard gates drew to come to it.
+    """A segmentation loss, plus terms for the choices that the hard gates drew.
 
     With the loss L_b of each case b of a batch, its choices a_b of all gates, and their probabilities p,
 
     total = mean_b L_b + score_weight * mean_b (L_b - baseline) * log p(a_b)
             + budget_weight * sum_gates (mean p - budget)^2 - entropy_bonus * mean_gates H(p)
 
-    where L_b - baseline counts as a number. The second term is there for the gates of the estimator
+    where L_b - baseline counts as a constant. The second term is there for the gates of the estimator
     "reinforce": the expectation of its gradient is the gradient of the expected loss by the choices
     (Williams 1992, doi:10.1007/BF00992696) with a `score_weight` of 1; less gives up exactness for less
-    noise. That holds where a case's loss depends on its own choices alone: batch normalisation lets those
-    of the others in, which are then left out. The baseline, a moving average of the losses of earlier
-    steps, takes off noise and adds no bias; the first step, which has none, leaves the term out. The third
+    noise. That holds where a case's loss depends only on its own choices: batch normalisation adds those
+    of other cases, which are left out here. The baseline, a moving average of the losses of earlier
+    steps, reduces noise and adds no bias; the first step, which has none, leaves the term out. The third
     term is there for gates with a budget, its mean over all processes; the fourth for all.
 
     Args:
         loss: from logits (B, C, *spatial), or a list of them, and a label (B, 1, *spatial) to a number.
-        network: whose gates are meant.
-        score_weight: of the score function estimate.
-        entropy_bonus: what an undecided gate is worth, for each nat.
-        budget_weight: what a budget that is missed costs.
-        momentum: of the moving average, 0 to 1; near 1 it is long.
-        ignore: the ignore value in the label files, if there is one. A case of which every voxel is ignored
-            then has no part in the second term and in the baseline: its loss of 0 is no success. The third
-            and the fourth term depend on no label.
+        network: the network with the gates.
+        score_weight: weight of the score function estimate.
+        entropy_bonus: reward for undecided gates, for each nat of their entropy.
+        budget_weight: cost of missing a budget.
+        momentum: momentum of the moving average, 0 to 1; near 1 it is long.
+        ignore: the ignore value in the label files, if there is one. A case with all voxels ignored then
+            has no part in the second term and in the baseline: its loss of 0 is no success. The third
+            and the fourth term do not depend on labels.
 
     Raises:
         ValueError: if the network has no hard gate, or momentum is out of range.
@@ -78,7 +78,7 @@ class HardAttentionLoss(nn.Module):
         return self.total / (1 - self.momentum ** self.steps.clamp(min=1))
 
     def forward(self, logits: Any, label: Tensor) -> Tensor:
-        """The total for what the network said of a batch in its last forward pass.
+        """Compute the total for a batch, from the logits of the network's last forward pass.
 
         Raises:
             RuntimeError: if the gates drew nothing for this batch.
@@ -98,7 +98,7 @@ class HardAttentionLoss(nn.Module):
             if gate.budget is not None:
                 selected = draw.selected.mean()
                 missed = _mean_of_all(selected) - gate.budget
-                # a square of all processes, whose gradient each has its share of
+                # the square of all processes; each has its share of the gradient
                 square = missed**2 + 2 * missed * (selected - selected.detach())
                 total = total + self.budget_weight * square
             total = total - self.entropy_bonus / len(drawn) * draw.entropy.mean()
@@ -108,23 +108,23 @@ class HardAttentionLoss(nn.Module):
         return total
 
     def _count(self, loss: float) -> None:
-        """Move the average."""
+        """Update the moving average."""
         self.total.mul_(self.momentum).add_((1 - self.momentum) * loss)
         self.steps += 1
 
 
 def _any_known(label: Tensor) -> Tensor:
-    """For each case (B,) 1 if any of its voxels is known, else 0."""
+    """Return for each case (B,) 1 if any of its voxels is known, else 0."""
     return (label != IGNORED).flatten(1).any(dim=1).float()
 
 
 def _mean_of_all(value: Tensor) -> float:
-    """The mean of a number over all processes, without its gradient."""
+    """Return the mean of a number over all processes, without its gradient."""
     return float(idist.all_reduce(value.detach())) / idist.get_world_size()
 
 
 def _case(logits: Any, i: int) -> Any:
-    """The logits of one case, as a batch of one."""
+    """Return the logits of one case, as a batch of one."""
     if isinstance(logits, Tensor):
         return logits[i : i + 1]
     return [level[i : i + 1] for level in logits]

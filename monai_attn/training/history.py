@@ -1,4 +1,4 @@
-"""What a training writes down of each epoch: as a table, as curves, for TensorBoard."""
+"""Record of each epoch of a training: as a table, as curves, and for TensorBoard."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Epoch:
         epoch: its number, from 1.
         loss: mean over its steps and all processes.
         metric: the validator's metric, if it validated.
-        learning_rate: of its steps.
+        learning_rate: learning rate of its steps.
         windows: windows that the network saw, in all processes.
-        seconds: that its steps took, without validation.
+        seconds: time that its steps took, without validation.
     """
 
     epoch: int
@@ -40,14 +40,14 @@ class Epoch:
 
 
 class History:
-    """A handler for MONAI's trainer: `progress.csv`, `curves.png` and events for TensorBoard.
+    """A handler for MONAI's trainer that writes `progress.csv`, `curves.png` and TensorBoard events.
 
     Args:
-        folder: where they go.
+        folder: the folder to write them to.
         validator: the evaluator whose key metric is followed.
 
     Attributes:
-        epochs: what happened so far.
+        epochs: the epochs so far.
     """
 
     def __init__(self, folder: str | Path, validator: Evaluator) -> None:
@@ -62,18 +62,18 @@ class History:
         return str(self.validator.state.key_metric_name)
 
     def attach(self, engine: Trainer) -> None:
-        """Watch over a trainer; after its validation handler."""
+        """Attach to a trainer, after its validation handler."""
         engine.add_event_handler(Events.EPOCH_STARTED, self._begin)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._count)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
         engine.add_event_handler(Events.COMPLETED, self._close)
 
     def state_dict(self) -> dict[str, Any]:
-        """The epochs so far."""
+        """Return the epochs so far."""
         return {"epochs": [asdict(epoch) for epoch in self.epochs]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on after these epochs."""
+        """Restore earlier epochs."""
         self.epochs = [Epoch(**epoch) for epoch in state["epochs"]]
 
     def _begin(self, trainer: Trainer) -> None:
@@ -117,8 +117,8 @@ class History:
         )
 
     def events(self, epoch: int) -> SummaryWriter:
-        """Where events of an epoch go, for TensorBoard; in the first process alone."""
-        if self._events is None:  # what an interrupted run wrote of this epoch and later is hidden
+        """Return the writer of TensorBoard events for an epoch; call it only in the first process."""
+        if self._events is None:  # hides events that an interrupted run wrote from here on
             self._events = SummaryWriter(str(self.folder), purge_step=epoch)
         return self._events
 

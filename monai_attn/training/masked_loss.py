@@ -1,7 +1,7 @@
 """Dice and cross-entropy over the voxels that are known.
 
 MONAI's `DiceLoss` and torch's `CrossEntropyLoss` both take an `ignore_index`; MONAI's `DiceCELoss`, their
-sum, hands it to neither (1.6), and the cross-entropy of no voxel at all is NaN. This loss is for that.
+sum, passes it to neither (1.6), and the cross-entropy of no voxel at all is NaN. Hence this loss.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from monai_attn.data.ignore import IGNORED
 class MaskedDiceCELoss(DiceCELoss):
     """MONAI's `DiceCELoss`, in which voxels labelled `IGNORED` count nowhere.
 
-    What the network says of such a voxel changes neither the value nor any other gradient, and its own
-    gradient is 0. The Dice of each window is that of its known voxels, and the cross-entropy is the mean
+    The logits of such a voxel change neither the value nor any other gradient, and their own gradient
+    is 0. The Dice of each window is that of its known voxels, and the cross-entropy is the mean
     over all known voxels of the batch; a window without any adds 0 to both.
 
     Args:
@@ -40,14 +40,14 @@ class MaskedDiceCELoss(DiceCELoss):
             self.dice.ignore_index = self.cross_entropy.ignore_index = IGNORED
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """The loss of logits (B, C, *spatial) against labels (B, 1, *spatial)."""
+        """Return the loss of logits (B, C, *spatial) against labels (B, 1, *spatial)."""
         if self.ignore is not None:
-            # also where the network says what is no number, which a product with 0 would let through
+            # also where a logit is NaN or infinite, which a product with 0 would let through
             input = torch.where(target == IGNORED, 0, input)
         return super().forward(input, target)
 
     def ce(self, input: Tensor, target: Tensor) -> Tensor:
-        """The cross-entropy of logits and labels, 0 if no voxel is known."""
+        """Return the cross-entropy of logits and labels, 0 if no voxel is known."""
         loss = super().ce(input, target)
         if self.ignore is None:
             return loss

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-REMARKS = ("labels", "reasons", "fingerprint")  # what a plan file holds beside its values
+REMARKS = ("labels", "reasons", "fingerprint")  # entries of a plan file besides its values
 FROM_LABELS = ("num_classes", "label_map")
 Config = dict[str, Any]
 
@@ -16,7 +16,7 @@ def parse_settings(texts: Sequence[str]) -> dict[str, Any]:
     """Read `id=value` texts, such as "epochs=50" or "network_def#channels=[8, 16, 32]".
 
     Args:
-        texts: the value of each is JSON, or else itself a text.
+        texts: texts whose value is JSON, or else is taken as a string.
 
     Raises:
         ValueError: if there is no id or no value, or the value is code.
@@ -39,10 +39,10 @@ def parse_settings(texts: Sequence[str]) -> dict[str, Any]:
 
 
 def read_plan(path: str | Path) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The values in a plan file, and the labels that it was made for.
+    """Read the values in a plan file, and the labels that it was made for.
 
     Returns:
-        id to value, without what follows from the labels; and the labels, as `choose_classes` takes
+        id to value, without those that follow from the labels; and the labels, as `choose_classes` takes
         them: none, if they are the bundle's.
 
     Raises:
@@ -75,7 +75,7 @@ def override(configs: Sequence[Config], settings: Mapping[str, Any]) -> None:
             default can be set too.
 
     Raises:
-        ValueError: if no config has an id, or a value is no number where one is.
+        ValueError: if no config has an id, or a value is not a number where the config has one.
     """
     for name, value in settings.items():
         places = [place for config in configs if (place := _place(config, name.split("#")))]
@@ -88,7 +88,7 @@ def override(configs: Sequence[Config], settings: Mapping[str, Any]) -> None:
 
 
 def _place(config: Config, parts: list[str]) -> tuple[Any, Any] | None:
-    """The section that an id's last part is in, or may be put in."""
+    """Find the section that holds, or may hold, the last part of an id; return both."""
     section: Any = config
     for part in parts[:-1]:
         key = int(part) if isinstance(section, list) and part.isdecimal() else part

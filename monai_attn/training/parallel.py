@@ -1,4 +1,4 @@
-"""What several processes need to train as one would: a share of the batch, and its statistics."""
+"""Means to train in several processes as in one: shares of a batch, and its common statistics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 def batch_share(batch_size: int) -> int:
-    """How many cases of a batch each process takes.
+    """Return how many cases of a batch each process takes.
 
     Raises:
         ValueError: if they cannot be shared evenly.
@@ -27,9 +27,9 @@ def batch_share(batch_size: int) -> int:
 
 
 def synchronized(network: nn.Module, device: torch.device) -> nn.Module:
-    """The network with batch normalisation over all processes; its weights keep their names.
+    """Return the network with batch normalisation over all processes; its weights keep their names.
 
-    On GPUs that is torch's own, which a CPU lacks.
+    On GPUs it is torch's `SyncBatchNorm`, which does not run on a CPU.
     """
     if device.type == "cuda":
         return nn.SyncBatchNorm.convert_sync_batchnorm(network)
@@ -44,11 +44,11 @@ def synchronized(network: nn.Module, device: torch.device) -> nn.Module:
 class SharedBatchNorm(_BatchNorm):
     """`BatchNorm` whose mean and variance in training are those of all processes together.
 
-    Mean and variance are of float32, and so is what comes out, as in torch under autocast.
+    Mean and variance are computed in float32; the output has the type of the input.
     """
 
     def _check_input_dim(self, input: Tensor) -> None:
-        """Any number of spatial dimensions will do."""
+        """Accept any number of spatial dimensions."""
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise (B, C, *spatial); every process must call it."""
@@ -71,7 +71,7 @@ class SharedBatchNorm(_BatchNorm):
         return out.to(input.dtype)
 
     def _follow(self, mean: Tensor, variance: Tensor) -> None:
-        """Move the running mean and variance, as torch does."""
+        """Update the running mean and variance, as torch does."""
         if (
             self.running_mean is None
             or self.running_var is None
@@ -93,7 +93,7 @@ def _shared(norm: _BatchNorm) -> SharedBatchNorm:
 
 
 class _SumOverAll(torch.autograd.Function):
-    """The sum over all processes, of the gradient too."""
+    """Sum over all processes, of a value and of its gradient."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Fit:
-    """How far the weights in a file fit a network.
+    """Comparison of the weights in a file with a network.
 
     Attributes:
         loaded: number of tensors with the same name and shape in both.
@@ -54,7 +54,7 @@ class Fit:
         return self.loaded + len(self.reshaped) + len(self.missing)
 
     def describe(self, source: str) -> str:
-        """One line: what was loaded from a source, what was not, and why."""
+        """Describe in one line what was loaded from a source, what was not, and why."""
         parts = [f"{self.loaded} of {self.total} tensors from {source}"]
         shapes = [f"{name} ({said})" for name, said in self.reshaped.items()]
         for said, names in (
@@ -72,9 +72,9 @@ class Start:
     """The weights that a new training starts from.
 
     Attributes:
-        source: bundle, run or file, as asked for.
+        source: bundle, run or file, as it was requested.
         file: the file of weights.
-        sha256: of the file.
+        sha256: digest of the file.
         state: its tensors.
     """
 
@@ -89,12 +89,12 @@ class Start:
         return self.source if names_file(self.source) else f"{self.source} ({MODEL.as_posix()})"
 
     def record(self, fit: Fit) -> dict[str, Any]:
-        """The entry of a run's `run.json`."""
+        """Return the entry for a run's `run.json`."""
         return {"from": self.name, "sha256": self.sha256, "fit": asdict(fit)}
 
 
 def names_file(source: str) -> bool:
-    """Whether a source of weights is the name of a file, and not of a bundle or a run."""
+    """Return True if a source of weights is the name of a file, and not of a bundle or a run."""
     return Path(source).suffix in SUFFIXES
 
 
@@ -168,7 +168,7 @@ def check_fit(fit: Fit, source: str, target: str) -> None:
         target: name of the network.
 
     Raises:
-        ValueError: naming both.
+        ValueError: if they do not; it names both.
     """
     if fit.share >= LEAST:
         return
@@ -197,8 +197,8 @@ def load_pretrained(
     Args:
         network: changed in place.
         path: the file of weights; None for the network's own random start.
-        folder: of the training's checkpoints.
-        resume: whether the training goes on from its checkpoint, if there is one.
+        folder: the folder of the training's checkpoints.
+        resume: resume the training from its checkpoint, if there is one.
 
     Returns:
         The network.
@@ -227,12 +227,12 @@ def load_pretrained(
 
 
 def has_checkpoint(folder: Path) -> bool:
-    """Whether a training has written a checkpoint."""
+    """Return True if a training has written a checkpoint."""
     return any((folder / name).is_file() for name in (LAST, PREVIOUS))
 
 
 def _listed(names: Iterable[str]) -> str:
-    """The first few names, and how many more there are."""
+    """List the first few names, and say how many more there are."""
     names = list(names)
     more = len(names) - NAMED
     return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")

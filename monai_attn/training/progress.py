@@ -1,4 +1,4 @@
-"""A bar for a terminal, or a line for a log: how far a training is, and when it will be done."""
+"""Progress of a training on stderr: a bar on a terminal, and a line for each epoch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ProgressBar:
     """A handler for MONAI's trainer that shows its steps, and a line after each epoch, on stderr.
 
     Args:
-        history: what it says of an epoch; attached before it.
+        history: source of the line for each epoch; attached before it.
     """
 
     def __init__(self, history: History) -> None:
@@ -34,7 +34,7 @@ class ProgressBar:
         )
 
     def attach(self, engine: Trainer) -> None:
-        """Watch over a trainer; in the first process alone."""
+        """Attach to a trainer, only in the first process."""
         if idist.get_rank() > 0:
             return
         engine.add_event_handler(Events.STARTED, self._begin)
@@ -66,7 +66,7 @@ class ProgressBar:
 
 
 def epoch_line(done: list[Epoch], epochs: int, metric_name: str) -> str:
-    """What there is to say of the last epoch, and how long the rest will take."""
+    """Return a line on the last epoch, and on the time that the remaining epochs will take."""
     last = done[-1]
     parts = [f"epoch {last.epoch}/{epochs}", f"loss {last.loss:.4f}"]
     if last.metric is not None:

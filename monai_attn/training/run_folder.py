@@ -1,4 +1,4 @@
-"""The folder of a training: a bundle of its own from the beginning, with all that made it written down.
+"""Folder of a training: a bundle of its own from the start, with a record of how it was made.
 
 | path | what |
 |---|---|
@@ -34,7 +34,7 @@ from monai_attn.training.checkpoints import read_state
 from monai_attn.training.overrides import Config, override
 from monai_attn.training.pretrained import MODEL, Fit, Start
 
-# overlays: a training is of one of these kinds of gates, and makes no locator
+# overlays of the template: a training has at most one of these merged, and trains no locator
 TEMPLATE_ONLY = ("baseline", "hard", "reinforce", "locator")
 RUN, SPLIT, TRAINING = "run.json", "split.json", "training"
 PRETRAINED = f"{TRAINING}/pretrained.pt"
@@ -47,7 +47,7 @@ PURPOSE = "Trained by its user; nothing is known of its quality beyond eval/scor
 
 @dataclass(frozen=True)
 class Request:
-    """What a training was asked for; one that goes on is asked for the same.
+    """Options of a training; when it is resumed, only the number of epochs may differ.
 
     Attributes:
         bundle: name or folder of the bundle that it is made from.
@@ -88,13 +88,13 @@ def begin(
     """Make the folder of a new training. `run.json` is written last: a folder that has it is complete.
 
     Args:
-        run: where it goes; made if needed, and empty so far.
-        request: what was asked for.
+        run: the folder; made if needed, and empty so far.
+        request: options of the training.
         split: its cases.
-        classes: chosen; None for those of the bundle.
-        weights: that it starts from, and how far they fit its network; copied into the folder.
+        classes: the chosen classes; None for those of the bundle.
+        weights: weights that it starts from, and how far they fit its network; copied into the folder.
         ignore: value of voxels in the label files that count nowhere; None for that of the bundle.
-        expected: of the labels it will write, by class; nothing by default.
+        expected: expectations of the labels it will write, by class; none by default.
 
     Raises:
         ValueError: if the folder holds anything or cannot be written to, or a setting fits no config.
@@ -136,7 +136,7 @@ def begin(
 
 
 def read_configs(request: Request) -> dict[str, Config]:
-    """The configs of the bundle that a training is made from, with the settings asked for.
+    """Read the configs of the bundle that a training is made from, with the requested settings.
 
     Raises:
         ValueError: if there is no such bundle or overlay, or a setting fits none of its configs.
@@ -151,7 +151,7 @@ def read_configs(request: Request) -> dict[str, Config]:
 
 
 def _lay_over(configs: dict[str, Config], path: Path) -> None:
-    """Merge a training's overlay by MONAI's rules; what it says of the network, inference learns too."""
+    """Merge an overlay into train.json by MONAI's rules, and the shared ids into inference.json too."""
     if not path.is_file():
         raise ValueError(f"{path}: the bundle has no such overlay; take another --gate or --bundle")
     overlay = _read(path)
@@ -164,10 +164,10 @@ def _lay_over(configs: dict[str, Config], path: Path) -> None:
 
 
 def check_empty(run: Path) -> None:
-    """See that there is room for a new training.
+    """Check that the folder of a new training is empty or does not exist.
 
     Raises:
-        ValueError: if there is not.
+        ValueError: if it holds anything, or is a file.
     """
     if run.exists() and (not run.is_dir() or any(run.iterdir())):
         raise ValueError(
@@ -176,15 +176,15 @@ def check_empty(run: Path) -> None:
 
 
 def go_on(run: Path, request: Request) -> dict[str, str]:
-    """Check that a training was asked for what it began with; take another number of epochs.
+    """Check that a training is resumed with its own options, and apply another number of epochs.
 
     Returns:
-        Lines for the user: under "weights" the weights that it goes on from, under "epochs" what follows
-        from another number of epochs.
+        Lines for the user: under "weights" the weights that it goes on from, under "epochs" the effect
+        of another number of epochs.
 
     Raises:
         ValueError: if the folder holds no training, no checkpoint can be read, more epochs are done than
-            asked for, or naming what else differs.
+            asked for, or another option differs; it names the option.
     """
     try:
         begun = json.loads((run / RUN).read_text(encoding="utf-8"))
@@ -197,7 +197,7 @@ def go_on(run: Path, request: Request) -> dict[str, str]:
         ) from error
     asked = json.loads(json.dumps(asdict(request)))
     new = {**asked.pop("settings"), **asked}
-    for said in (old, new):  # the default used to be written down
+    for said in (old, new):  # earlier versions stored the default
         said["folds"] = said.get("folds") or FOLDS
     for name in sorted(old.keys() | new.keys()):
         if name == "epochs" and name in new:
@@ -207,7 +207,7 @@ def go_on(run: Path, request: Request) -> dict[str, str]:
                 f"{run}: was begun with {name} {_said(old, name)}, not {_said(new, name)}; resume it "
                 "with the same options, or begin in another folder"
             )
-    with warnings.catch_warnings():  # training reads it again, and says what is damaged
+    with warnings.catch_warnings():  # training reads it again, and warns then
         warnings.simplefilter("ignore")
         state = read_state(run / TRAINING)
     train = _read(run / "configs" / "train.json")
@@ -231,7 +231,7 @@ def go_on(run: Path, request: Request) -> dict[str, str]:
 
 
 def _set_epochs(run: Path, train: Config, epochs: int, done: int) -> str:
-    """Give a training another number of epochs, and say what follows from it."""
+    """Set another number of epochs for a training, and describe the effect in one line."""
     before = train["epochs"]
     override([train], {"epochs": epochs})
     if epochs < max(1, done):
@@ -263,7 +263,7 @@ def _set_epochs(run: Path, train: Config, epochs: int, done: int) -> str:
 
 
 def describe_weights(run: Path) -> str:
-    """One line: which weights the first epoch of a training starts from."""
+    """Describe in one line the weights that the first epoch of a training starts from."""
     begun = _read(run / RUN)
     record = begun.get("weights")
     if record:
@@ -280,7 +280,7 @@ def describe_weights(run: Path) -> str:
 
 
 def note_scores(run: Path, means: Mapping[str, float]) -> None:
-    """Write into a trained bundle's metadata how well it did."""
+    """Write the mean scores of a trained bundle into its metadata."""
     path = run / "configs" / "metadata.json"
     _write(path, {**_read(path), "eval_metrics": dict(means)})
 
@@ -290,7 +290,7 @@ def _said(values: Mapping[str, Any], name: str) -> str:
 
 
 def _copy_weights(start: Start, path: Path) -> None:
-    """Copy the weights that a training starts from: the source may be gone when it goes on."""
+    """Copy the weights that a training starts from: the source may be gone when it is resumed."""
     with written_whole(path) as file, start.file.open("rb") as source:
         shutil.copyfileobj(source, file)
     if sha256_of(path) != start.sha256:
@@ -300,7 +300,7 @@ def _copy_weights(start: Start, path: Path) -> None:
 
 
 def _leave_out_locator(inference: Config) -> None:
-    """The template's locator was made for the template's weights."""
+    """Remove the template's locator, which was made for the template's weights."""
     if "locator" in inference:
         inference["locator"] = None
         inference.pop("locator_def", None)
@@ -313,13 +313,13 @@ def _expect(
     classes: LabelClasses | None,
     expected: Mapping[int, Expected],
 ) -> None:
-    """What the training cases say of the labels, in configs that ask for it, unless the request does."""
+    """Set what is expected of the labels in configs that have these ids, unless the request sets it."""
     values: Config = {
         "expected": {str(label): one.content() for label, one in expected.items()},
         "keep_largest": [label for label, one in expected.items() if one.pieces == 1],
     }
     if classes:
-        values["fill_holes"] = []  # what is hollow is not known of them
+        values["fill_holes"] = []  # it is not known which of them are hollow
     for config in configs:
         config |= {
             name: value
@@ -336,7 +336,7 @@ def _describe(
     classes: LabelClasses | None,
     start: Start | None,
 ) -> None:
-    """Say in the metadata what this bundle is, and no longer what its template was."""
+    """Describe this bundle in the metadata, instead of its template."""
     cases = {part: len(cases) for part, cases in split.items()}
     metadata["description"] = (
         f"Trained on {cases['training']} cases of {Path(request.data).name} and chosen on "

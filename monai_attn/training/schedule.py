@@ -18,7 +18,7 @@ class WarmupCosine(WarmupCosineSchedule):
     """
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from the step of a state."""
+        """Restore the step of a state, and set the learning rate of that step."""
         super().load_state_dict(
             {name: value for name, value in state_dict.items() if name not in LENGTH}
         )

@@ -1,4 +1,4 @@
-"""How well a trained bundle does on the cases that it was not trained on."""
+"""Scores of a trained bundle on its validation cases."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def score_run(
     Args:
         run: the folder of a training that has ended.
         device: as for `open_bundle`.
-        on_case: called after each case with how many are segmented, and of how many.
+        on_case: called after each case with the number of cases segmented and the total.
 
     Returns:
         The scores, on the scans' own grids.
@@ -41,7 +41,7 @@ def score_run(
         on_case(done, len(cases))
     labels = [Path(case["label"]) for case in cases]
     names = [case_name(label) for label in labels]
-    if len(set(names)) < len(names):  # each in a folder of its own, all of one name
+    if len(set(names)) < len(names):  # label maps of one name in several folders
         names = [case_name(scan) for scan in targets]
     pairs = [*zip(names, targets.values(), labels, strict=True)]
     numbers = opened.label_names

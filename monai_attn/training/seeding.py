@@ -1,4 +1,4 @@
-"""Random numbers that depend on the seed and the epoch alone, so that a resumed run draws them again."""
+"""Random numbers that depend only on seed, epoch and process, so that a resumed run draws the same."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from monai_attn.training.case_cache import CachedCases
 
 
 class EpochSeed:
-    """A handler for the trainer: seeds what an epoch draws, in the data and in the network.
+    """A handler for the trainer that seeds the random numbers of each epoch, in data and network.
 
     Args:
-        seed: of the whole training.
-        dataset: whose random part begins anew.
+        seed: seed of the whole training.
+        dataset: the data set whose random part begins anew.
     """
 
     def __init__(self, seed: int, dataset: CachedCases) -> None:
@@ -30,7 +30,7 @@ class EpochSeed:
         engine.add_event_handler(Events.EPOCH_STARTED, self)
 
     def __call__(self, trainer: Trainer) -> None:
-        """Begin an epoch."""
+        """Seed an epoch."""
         self.dataset.set_epoch(trainer.state.epoch)
         entropy = (self.seed, trainer.state.epoch, idist.get_rank())
         number = int(np.random.SeedSequence(entropy).generate_state(1)[0])

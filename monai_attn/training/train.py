@@ -1,4 +1,4 @@
-"""From a folder of labelled scans to a trained bundle, through MONAI's own engines."""
+"""Training of a bundle on labelled scans, through MONAI's own engines."""
 
 from __future__ import annotations
 
@@ -51,15 +51,15 @@ def prepare(
 
     Args:
         run: the training's folder.
-        request: what is asked for.
-        on_case: called with the number of readings before the first, and after each: every case is read,
-            and then the label maps that train once more.
+        request: options of the training.
+        on_case: called with the number of all readings, before the first one and after each: every case
+            is read, and then the label maps of the training cases once more.
 
     Returns:
-        What is doubtful about the cases, a line each.
+        Doubts about the cases, a line each.
 
     Raises:
-        ValueError: naming the file and the remedy.
+        ValueError: if the training cannot begin; it names the file and the remedy.
         Faults: a line for each fault of the data set.
     """
     check_empty(run)
@@ -79,7 +79,7 @@ def prepare(
             group=request.group,
         )
     cases = [*split["training"], *split["validation"]]
-    # two of one name are met before hours are spent
+    # finds two cases of one name before hours are spent
     output_paths([Path(case["image"]) for case in split["validation"]], run / "eval")
     declared = declared_labels(data)
     ignore = find_ignore(train.get("ignore"), data)
@@ -120,7 +120,7 @@ def prepare(
 
 
 def check_processes(run: Path) -> None:
-    """See that a training can go on in as many processes as there are now.
+    """Check that a training can be resumed in the current number of processes.
 
     Raises:
         ValueError: if it cannot.
@@ -130,7 +130,7 @@ def check_processes(run: Path) -> None:
 
 
 def train_run(run: Path, *, resume: bool = False, device: str = "auto") -> None:
-    """Train what `prepare` made; in every process, if there are several.
+    """Run the training that `prepare` made; call it in every process, if there are several.
 
     Args:
         run: the training's folder.
@@ -138,7 +138,7 @@ def train_run(run: Path, *, resume: bool = False, device: str = "auto") -> None:
         device: "auto" for a GPU if there is one, else "cpu" or "cuda".
 
     Raises:
-        ValueError: if a checkpoint does not fit, memory does not suffice, or the loss is no number.
+        ValueError: if a checkpoint does not fit, memory does not suffice, or the loss is not finite.
     """
     configs = [run / "configs" / "train.json"]
     several = find_ranks().size > 1
@@ -147,7 +147,7 @@ def train_run(run: Path, *, resume: bool = False, device: str = "auto") -> None:
     options: dict[str, Any] = {}
     if device != "auto" and not (several and device.startswith("cuda")):  # each has its own GPU
         options = {"device": f"$torch.device('{device}')"}
-    # they would say that there is no logging file, and errors twice
+    # they would complain of a missing logging file, and report errors twice
     logging.getLogger("monai.bundle.workflows").setLevel(logging.ERROR)
     logging.getLogger("ignite").setLevel(logging.CRITICAL)
     workflow = ConfigWorkflow(
@@ -163,7 +163,7 @@ def train_run(run: Path, *, resume: bool = False, device: str = "auto") -> None:
         workflow.initialize()
         workflow.run()
         workflow.finalize()
-    except Exception as error:  # the config's expressions wrap what goes wrong in them
+    except Exception as error:  # MONAI wraps errors in the config's expressions
         for said in causes_of(error):
             if isinstance(said, torch.OutOfMemoryError):
                 raise ValueError(
@@ -181,7 +181,7 @@ def drop_cache(run: Path) -> None:
 
 
 def _open_start(request: Request, train: Config) -> Start | None:
-    """Read the weights to start from, if any, and see that the training's configs load them."""
+    """Read the weights to start from, if any, and check that the training's configs load them."""
     if "pretrained" in request.settings:
         raise ValueError("pretrained: weights to start from are no setting. Name them by --from.")
     if request.pretrained is None:
@@ -219,7 +219,7 @@ def _check_network(train: Config) -> nn.Module:
 
 
 def _unlearned(checked: CheckedCases, split: Split, known: Mapping[int, int]) -> list[str]:
-    """A line for each class that validation cases alone hold, which names one of them."""
+    """Return a line for each class that only validation cases hold; it names one of them."""
     holders: dict[str, dict[int, str]] = {"training": {}, "validation": {}}
     for part, holds in holders.items():
         for found in checked.cases:
@@ -233,7 +233,7 @@ def _unlearned(checked: CheckedCases, split: Split, known: Mapping[int, int]) ->
 
 
 def _check_values(train: Mapping[str, Any]) -> None:
-    """Refuse what would fail, or be taken for something else, when training begins."""
+    """Refuse values that would fail, or be misread, when training begins."""
     for name, least in LEAST.items():
         if train[name] < least:
             raise ValueError(f"{name} (={train[name]}) must be {least} or more")
@@ -243,7 +243,7 @@ def _check_values(train: Mapping[str, Any]) -> None:
 
 
 def _check_sizes(split: Split, batch_size: int, data: Path) -> None:
-    """See that each process has a case in every batch, and one to validate."""
+    """Check that each process has a case in every batch, and one to validate."""
     processes = find_ranks().size
     if batch_size % processes:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Voxels drawn from a segmented case, so that what many cases say fits into memory."""
+"""Voxels drawn from a segmented case, so that the logits of many cases fit into memory."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from monai_attn.scan_grid import Slab
 
 
 class VoxelDraw:
-    """Called with each slab of a case, it draws known voxels that a window saw: doubtful ones, and others.
+    """Random sample of the known voxels of a case that a window saw: doubtful ones, and others.
 
-    Each voxel gets a lot from the seed, and those with the lowest lots stay: of each kind every voxel has
-    the same chance, however many slabs there are.
+    Called with each slab, it gives each voxel a random number and keeps the lowest ones: within each
+    kind every voxel has the same chance, however many slabs there are.
 
     Args:
-        segmenter: that will segment the case.
+        segmenter: the segmenter that will segment the case.
         scan: the grid of the case.
-        reference: (X, Y, Z) its labels there; a voxel that holds `IGNORED` is not drawn.
-        size: how many voxels of each kind stay.
-        seed: of the lots.
+        reference: (X, Y, Z) reference labels on that grid; a voxel that holds `IGNORED` is not drawn.
+        size: largest number of voxels of each kind to keep.
+        seed: seed of the random numbers.
 
     Attributes:
-        truth_ml: the volume of each label in the reference, in ml; of its known voxels.
-        whole: whether all voxels of the reference are known, so that this is the true volume.
+        truth_ml: the volume of each label among the known voxels of the reference, in ml.
+        whole: True if all voxels of the reference are known, so that this is the true volume.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class VoxelDraw:
         self.kinds = {True: _Drawn(), False: _Drawn()}
 
     def __call__(self, slab: Slab) -> None:
-        """Draw from a slab."""
+        """Draw voxels from a slab."""
         logits, labels = slab.logits.flatten(1), self.reference[slab.box].ravel()
         foreground = 1 - logits.float().softmax(dim=0)[0]
         doubtful = ((foreground >= DOUBTFUL[0]) & (foreground <= DOUBTFUL[1])).cpu().numpy()
@@ -74,12 +74,12 @@ class VoxelDraw:
 
     @property
     def voxels(self) -> int:
-        """How many were seen."""
+        """Number of known voxels that a window saw."""
         return sum(kind.count for kind in self.kinds.values())
 
     @property
     def sample(self) -> VoxelSample:
-        """What was drawn, each voxel with the number of those it stands for."""
+        """The voxels that were drawn, each with the number of voxels that it stands for."""
         kinds = [*self.kinds.values()]
         return VoxelSample(
             np.concatenate([kind.logits for kind in kinds]),
@@ -92,7 +92,7 @@ class VoxelDraw:
 
 @dataclass
 class _Drawn:
-    """Voxels that were drawn so far, and of how many."""
+    """Voxels that were drawn so far, and the number that they were drawn from."""
 
     logits: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     labels: NDArray[np.integer] = field(default_factory=lambda: np.zeros(0, np.uint8))
