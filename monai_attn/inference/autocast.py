@@ -1,4 +1,4 @@
-"""Mixed precision on any device, as a MONAI inferer."""
+"""A MONAI inferer for mixed precision on any device."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from monai_attn.inference.backends.eager import has_bfloat16
 
 
 class AutocastInferer(Inferer):
-    """Runs another inferer under autocast and hands its logits back as float32.
+    """A wrapper that runs another inferer under autocast and returns its logits as float32.
 
-    MONAI's engines know autocast on CUDA only; on a CPU with bfloat16 units it is two to three times
-    faster too. bfloat16 has the range of float32, so no gradient scaler is needed.
+    MONAI's engines support autocast only on CUDA; on a CPU with bfloat16 units it is also two to three
+    times faster. bfloat16 has the range of float32, so no gradient scaler is needed.
 
     Args:
         inferer: the inferer to run, such as `SimpleInferer` or `SlidingWindowInferer`.
-        dtype: name of the torch dtype to compute in; "auto" is bfloat16 where the device multiplies in
-            it itself, else float32.
+        dtype: name of the torch dtype to compute in; "auto" is bfloat16 if the device has units for it,
+            else float32.
 
     Raises:
         ValueError: if torch has no floating dtype of that name.
@@ -38,7 +38,7 @@ class AutocastInferer(Inferer):
     def __call__(
         self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any
     ) -> Any:
-        """The network's logits for inputs (B, C, *spatial); a list stays a list."""
+        """Return the network's logits for inputs (B, C, *spatial); several are returned as a list."""
         dtype = self.dtype or (torch.bfloat16 if has_bfloat16(inputs.device) else torch.float32)
         with torch.autocast(inputs.device.type, dtype, enabled=dtype != torch.float32):
             logits = self.inferer(inputs, network, *args, **kwargs)

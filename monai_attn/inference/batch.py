@@ -1,4 +1,4 @@
-"""Many scans, one after the other: what goes wrong with one does not stop the others."""
+"""Segmentation of many scans, one after the other; an error in one does not stop the others."""
 
 from __future__ import annotations
 
@@ -29,26 +29,25 @@ from monai_attn.inference.manifest import find_kept, manifest_begun, write_manif
 from monai_attn.inference.result_checks import check_words
 from monai_attn.inference.segment import OnWindow, Segmentation, Segmenter
 
-Case = tuple[Path, Path]  # a scan, and where its labels go
+Case = tuple[Path, Path]  # a scan, and the path of its label map
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class CaseResult:
-    """What became of one scan.
+    """The result of segmenting one scan.
 
     Attributes:
         scan: the file, or the DICOM folder.
-        target: its label map. It and its manifest, which is written last, are there unless there is an
-            `error`.
+        target: its label map. It exists, with its manifest, which is written last, unless `error` is set.
         volumes_ml: the volume of each label found in it, in ml.
-        fallback: why a run in focus mode became a full one, or empty.
-        warnings: what is doubtful about the scan, a line each that names it.
-        error: one line that says why there is no label map, or empty.
-        kept: whether the label map was there, whole and up to date, and was left as it was.
-        seconds: how long it took.
-        intervals_ml: the lowest and the highest plausible volume of each label, if they were asked for.
-        check: what is not as expected of its labels, in one line, or empty.
+        fallback: reason why a run in focus mode became a full run, or empty.
+        warnings: the doubts about the scan, one line each that names it.
+        error: reason why there is no label map, in one line, or empty.
+        kept: whether an existing label map was complete and up to date, and was not made again.
+        seconds: duration.
+        intervals_ml: the lowest and the highest plausible volume of each label, if requested.
+        check: the failed checks of its labels, in one line, or empty.
     """
 
     scan: Path
@@ -69,18 +68,18 @@ class CaseResult:
 
     @property
     def status(self) -> str:
-        """What became of it, in a word."""
+        """The result in one word: failed, check, kept or segmented."""
         if self.error:
             return "failed"
         return "check" if self.check else "kept" if self.kept else "segmented"
 
     def packed(self) -> str:
-        """The result as JSON, for another rank."""
+        """Return the result as JSON, for another rank."""
         return json.dumps(asdict(self), default=str)
 
     @classmethod
     def unpacked(cls, text: str) -> CaseResult:
-        """The result that `packed` made the text of."""
+        """Return the result from the JSON text of `packed`."""
         fields = json.loads(text)
         return cls(
             **{
@@ -107,21 +106,21 @@ def segment_files(
     dicom_seg: Mapping[int, str] | None = None,
     take: Callable[[Sequence[Case]], Iterator[Case]] = iter,
 ) -> Iterator[CaseResult]:
-    """Segment each scan and write its labels, yielding each result when it is there.
+    """Segment each scan and write its labels; yield each result as soon as it is complete.
 
-    Beside each label map lies a manifest, a JSON file of its name: how the map was made; and the
-    attention of each gate and the entropy, if the segmenter gives them: 0 to 1, below 0 where nothing was
-    looked at.
+    Next to each label map a manifest is written, a JSON file that records how the map was made, and maps
+    of the attention of each gate and of the entropy, if the segmenter returns them: 0 to 1, below 0 where
+    no window ran.
 
     Args:
-        segmenter: what makes labels of a scan.
-        targets: the scans, and where the labels of each go.
+        segmenter: the segmenter that labels a scan.
+        targets: the scans, and the path of the label map of each.
         on_window: as for `Segmenter`.
-        settings: what the manifests say of the bundle, the backend and the options.
-        resume: keep a label map that was made of the same scan with the same settings, and is unharmed.
-        strict: refuse a scan about which anything is doubtful. Labels that are to be checked are no reason.
-        dicom_seg: the names of the labels, to write them as DICOM SEG too; for DICOM series alone.
-        take: which of the cases are this process's, and when; all of them by default.
+        settings: settings of the bundle, the backend and the options, for the manifests.
+        resume: keep an intact label map that was made of the same scan with the same settings.
+        strict: treat doubts about a scan as errors. Failed checks of labels are not errors.
+        dicom_seg: the names of the labels, to write them as DICOM SEG too; for DICOM series only.
+        take: iterator over the cases of this process; all cases by default.
     """
     if dicom_seg:
         check_installed()
@@ -148,7 +147,7 @@ def segment_files(
         try:
             with noted_doubts(strict) as doubts:
                 result = run(scan, target, doubts)
-        except Exception as error:  # a case, or a bundle's code, can raise anything
+        except Exception as error:  # a scan or a bundle's code can raise anything
             log.debug("%s", scan, exc_info=True)
             why = case_error(scan, error)
             if target.exists():
@@ -159,7 +158,7 @@ def segment_files(
 
 @dataclass(frozen=True)
 class _Run:
-    """What does not change from case to case."""
+    """The settings that all cases of a run share."""
 
     segmenter: Segmenter
     on_window: OnWindow | None
@@ -169,11 +168,11 @@ class _Run:
     dicom_seg: Mapping[int, str]
 
     def __call__(self, scan: Path, target: Path, doubts: list[str]) -> CaseResult:
-        """Segment a scan and write what there is to write, or keep what is there."""
+        """Segment a scan and write its files, or keep a label map that is up to date."""
         self._check(scan, target)
         digest = scan_sha256(scan, series=self.segmenter.series)
         kept = find_kept(target, self.settings, digest) if self.resume else None
-        if kept and not (self.strict and kept.warnings):  # then it is refused as in a first run
+        if kept and not (self.strict and kept.warnings):  # else refused as in a first run
             return CaseResult(
                 scan,
                 target,
@@ -189,7 +188,7 @@ class _Run:
         names = {int(label): name for label, name in self.settings.get("labels", {}).items()}
         check = check_words(made.failed_checks, names)
         start = time.perf_counter()
-        # alone, or files of another run could come under this one's manifest
+        # locked: otherwise this manifest could vouch for files of another run
         with alone_in(target.parent), manifest_begun(target, scan):
             files = list(self._write(scan, target, made))
             made.seconds["write"] = time.perf_counter() - start
@@ -212,7 +211,7 @@ class _Run:
         )
 
     def _check(self, scan: Path, target: Path) -> None:
-        """See that what is to be written can be, before the work."""
+        """Check that all files can be written, before the work starts."""
         check_length(target, self.segmenter.levels, entropy=self.segmenter.uncertainty)
         check_manifest(target)
         if self.dicom_seg:
@@ -223,7 +222,7 @@ class _Run:
                 )
 
     def _write(self, scan: Path, target: Path, made: Segmentation) -> Iterator[Path]:
-        """Write the files one after the other, the labels last; which they are."""
+        """Write the files one after the other, the labels last; yield their paths."""
         if self.dicom_seg:
             slices = scan_files(scan, series=self.segmenter.series)
             path, version = dicom_seg_path(target), str(self.settings.get("monai_attn", "unknown"))

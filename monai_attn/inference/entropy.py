@@ -1,4 +1,4 @@
-"""How unsure a network is, voxel by voxel: the entropy of its probabilities."""
+"""The uncertainty of a network in each voxel: the entropy of its probabilities."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from monai_attn.scan_grid import Slab
 
 
 def entropy(logits: Tensor, temperature: float = 1.0) -> Tensor:
-    """The entropy of softmax(logits / temperature), as a part of the most there can be.
+    """Compute the entropy of softmax(logits / temperature), as a fraction of the largest possible value.
 
     Args:
         logits: (K, *spatial), at least two classes.
@@ -27,14 +27,14 @@ def entropy(logits: Tensor, temperature: float = 1.0) -> Tensor:
         tensor([[1., 0.]])
     """
     out = torch.empty(logits.shape[1:], dtype=torch.float32, device=logits.device)
-    for i in range(logits.shape[1]):  # layer by layer, so that nothing large is held beside them
+    for i in range(logits.shape[1]):  # layer by layer, to hold no large array besides the logits
         probabilities = (logits[:, i].float() / temperature).softmax(dim=0)
         out[i] = torch.special.entr(probabilities).sum(dim=0)
     return (out / math.log(len(logits))).clamp_(0, 1)[None]
 
 
 def with_entropy(slabs: Iterable[Slab], temperature: float) -> Iterator[Slab]:
-    """Slabs with their entropy as the last of their maps, NaN where the network was not asked."""
+    """Yield the slabs with their entropy as the last of their maps, NaN where no window ran."""
     for slab in slabs:
         own = entropy(slab.logits, temperature)
         if slab.seen is not None:

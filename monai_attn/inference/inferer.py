@@ -1,4 +1,4 @@
-"""MONAI's sliding window with two additions: it skips what cannot matter, and stitches slab by slab."""
+"""MONAI's sliding window with two additions: it skips irrelevant windows and stitches slab by slab."""
 
 from __future__ import annotations
 
@@ -29,29 +29,29 @@ from monai_attn.inference.windows import (
 from monai_attn.scan_grid import BACKGROUND, Slab, within
 
 OUTSIDE_BODY, OUTSIDE_REGION = "outside the body", "outside the region"
-# Arguments of a call that only MONAI's own loop knows.
+# Arguments of a call that only MONAI's own loop supports.
 MONAI_ONLY = {"process_fn", "condition", "roi_weight_map", "device", "buffer_steps", "buffer_dim"}
 
 
 class AttentionWindowInferer(SlidingWindowInferer):
-    """Sliding window inference that looks only where there is something to see.
+    """Sliding window inference that runs only the relevant windows.
 
-    It takes the place of `monai.inferers.SlidingWindowInferer` in any bundle config, with any network:
-    the same arguments mean the same, and without the new ones the result is the same up to rounding.
-    Windows that a mask or a locator rules out are background by definition. Outputs are summed slab by
-    slab, whatever `buffer_steps` says, and `progress` counts slabs. Of several outputs all are brought to
-    the window's grid.
+    It replaces `monai.inferers.SlidingWindowInferer` in any bundle config, with any network: the same
+    arguments have the same meaning, and without the new ones the result is the same up to rounding.
+    Windows that a mask or a locator excludes are background by definition. Outputs are summed slab by
+    slab, whatever the value of `buffer_steps`, and `progress` counts slabs. If there are several outputs,
+    all are resampled to the window's grid.
 
     Args:
         roi_size: voxels of a window; an entry below 1 stands for the whole axis.
         sw_batch_size: windows that run at once.
         overlap: fraction of a window that it shares with the next.
-        body_mask: from an image (1, C, *spatial) to a mask (*spatial, or coarser) of where it shows
-            something; windows that touch none of it are skipped.
-        locator: from an image (1, C, *spatial) to the `Region` that holds what is looked for.
-        focus: whether the locator is used. Where it finds nothing plausible all windows run.
+        body_mask: function from an image (1, C, *spatial) to a mask (*spatial, or coarser) of the body;
+            windows that do not touch it are skipped.
+        locator: function from an image (1, C, *spatial) to the `Region` that contains the target.
+        focus: whether the locator is used. If it finds no plausible region, all windows run.
         budget: memory that stitching and one batch of windows may take, in bytes or as "4GiB"; smaller
-            batches are tried first.
+            batches are tried before an error.
         options: the further arguments of `SlidingWindowInferer`.
 
     Raises:
@@ -85,11 +85,11 @@ class AttentionWindowInferer(SlidingWindowInferer):
         self.budget = parse_memory(budget) if isinstance(budget, str) else budget
 
     def plan(self, image: Tensor, channels: int = 2) -> Plan:
-        """The windows that will run for an image (1, C, *spatial), and why others will not.
+        """Plan the windows that run for an image (1, C, *spatial), with the reasons for skipping others.
 
         Args:
-            image: as the network takes it.
-            channels: channels that are stitched, of all outputs together.
+            image: input of the network.
+            channels: number of channels to stitch, of all outputs together.
 
         Raises:
             ValueError: if not even one window at a time fits the budget.
@@ -131,7 +131,7 @@ class AttentionWindowInferer(SlidingWindowInferer):
         return self._within_budget(plan)
 
     def on_windows(self, network: Callable[..., Any]) -> Callable[..., Any]:
-        """The network as one that takes windows (B, C, *roi_size)."""
+        """Return the network as a function of windows (B, C, *roi_size)."""
         return network
 
     def slabs(self, image: Tensor, network: Callable[[Tensor], Any], plan: Plan) -> Iterator[Slab]:
@@ -141,7 +141,7 @@ class AttentionWindowInferer(SlidingWindowInferer):
         if any(pads):
             mode = PytorchPadMode(self.padding_mode)
             image = F.pad(image[None], pads, mode=mode, value=self.cval)[0]
-        image = image.contiguous()  # windows are cut from it again and again
+        image = image.contiguous()  # many windows are cut from it
         weight = compute_importance_map(
             plan.roi_size, self.mode, self.sigma_scale, device=image.device, dtype=image.dtype
         )
@@ -161,9 +161,9 @@ class AttentionWindowInferer(SlidingWindowInferer):
     def __call__(
         self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any
     ) -> Any:
-        """What the network says of inputs (B, C, *spatial), stitched: (B, K, *spatial).
+        """Return the network's stitched output (B, K, *spatial) for inputs (B, C, *spatial).
 
-        A network with several outputs gives several, in a tuple or under their names.
+        Several outputs are returned as a tuple, or as a dict if the network names them.
         """
         if self.with_coord or MONAI_ONLY & kwargs.keys():
             return super().__call__(inputs, self.on_windows(network), *args, **kwargs)
@@ -188,7 +188,7 @@ class AttentionWindowInferer(SlidingWindowInferer):
         return outputs[0] if isinstance(structure, Tensor) else tuple(outputs)
 
     def _whole(self, image: Tensor, network: Callable[[Tensor], list[Tensor]]) -> list[Tensor]:
-        """The slabs of one image (C, *spatial) put together, background where there is none."""
+        """Join the slabs of one image (C, *spatial); voxels without a slab are background."""
         whole: list[Tensor] = []
         plan = self.plan(image[None])
         if plan.fallback:
@@ -205,7 +205,7 @@ class AttentionWindowInferer(SlidingWindowInferer):
         return whole
 
     def _within_budget(self, plan: Plan) -> Plan:
-        """The plan with the largest batch that the budget allows."""
+        """Return the plan with the largest batch that the budget allows."""
         if self.budget is None:
             return plan
         plan = plan.fitting(self.budget)
@@ -221,7 +221,7 @@ class AttentionWindowInferer(SlidingWindowInferer):
 def _located(locator: Callable[[Tensor], Region], image: Tensor) -> Region:
     try:
         region = locator(image)
-    except Exception as error:  # it may be any network
+    except Exception as error:  # it may be any network, and raise anything
         raise RuntimeError(f"the locator failed ({reason(error)}); use mode full") from error
     if region.mask is not None and not region.mask.any():
         return Region(None, "the locator found nothing")
@@ -229,7 +229,7 @@ def _located(locator: Callable[[Tensor], Region], image: Tensor) -> Region:
 
 
 def _box(mask: Tensor, grid: tuple[int, ...], padding: tuple[int, ...]) -> Window:
-    """The box of a mask on the padded grid; the mask may be coarser than the grid."""
+    """Return the box of a mask on the padded grid; the mask may be coarser than the grid."""
     box = []
     for found, n, m, pad in zip(torch.nonzero(mask).T, grid, mask.shape, padding, strict=True):
         low, high = int(found.min()), int(found.max()) + 1

@@ -1,4 +1,4 @@
-"""Measure the intensity of labels in a scan: it shows a contrast phase that the network has not seen."""
+"""The intensity of labels in a scan, which shows a contrast phase that the network has not seen."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 from torch import Tensor
 
-MOST = 20_000  # voxels of a label that are looked at; more move its median by less than 1 HU
+MOST = 20_000  # voxels of a label that are used; more change its median by less than 1 HU
 
 
 def median_intensities(
@@ -26,7 +26,7 @@ def median_intensities(
         affine: (4, 4), voxel of the scan to RAS+ mm.
         image: (*spatial) the network's input, scaled to 0..1.
         image_affine: (4, 4), voxel of the image to RAS+ mm.
-        intensity_range: the HU that became 0 and 1; what lies outside counts as these.
+        intensity_range: the HU that became 0 and 1; values outside were clipped to these.
     """
     low, high = intensity_range
     to_image = np.linalg.inv(image_affine) @ affine
@@ -35,7 +35,7 @@ def median_intensities(
         if box is None:
             continue
         voxels = np.argwhere(labels[box] == label) + [part.start for part in box]
-        if len(voxels) > MOST:  # by chance: every n-th voxel may lie on a few columns
+        if len(voxels) > MOST:  # at random: every n-th voxel may lie on a few columns
             voxels = voxels[np.random.default_rng(0).integers(len(voxels), size=MOST)]
         places = np.rint(voxels @ to_image[:3, :3].T + to_image[:3, 3]).astype(int)
         places = places.clip(0, np.array(image.shape) - 1)

@@ -1,4 +1,4 @@
-"""What is measured of a label: volume, extent, pieces, and the faces of the scan that it touches."""
+"""Measures of a label: volume, extent, pieces, and the faces of the scan that it touches."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Pieces:
     """The connected components of a label.
 
     Attributes:
-        in_all: how many there are.
-        sizeable: how many have at least a tenth of the voxels of the largest.
+        in_all: number of components.
+        sizeable: number of components with at least a tenth of the voxels of the largest.
     """
 
     in_all: int
@@ -42,10 +42,10 @@ class LabelMeasures:
 
     Attributes:
         volume_ml: its volume.
-        extent_mm: edges of the box around it along the patient's axes: left to right, back to front, foot
-            to head.
+        extent_mm: edge lengths of its bounding box along the patient's axes: left to right, back to
+            front, foot to head.
         pieces: its components.
-        faces: the faces of the scan that it touches, in words such as "last slice" or "left edge".
+        faces: names of the scan's faces that it touches, such as "last slice" or "left edge".
     """
 
     volume_ml: float
@@ -55,7 +55,7 @@ class LabelMeasures:
 
 
 def count_pieces(labels: NDArray[np.integer]) -> dict[int, Pieces]:
-    """The components of each label (X, Y, Z) that occurs."""
+    """Count the components of each label that occurs in labels (X, Y, Z)."""
     found = find_components(labels)
     return {label: _pieces(found, label) for label in _occurring(found)}
 
@@ -68,7 +68,7 @@ def measure_labels(
     Args:
         labels: (X, Y, Z).
         affine: (4, 4), voxel to RAS+ mm.
-        content: the box of the scan that is no padding, see `content_box`; the whole scan by default.
+        content: the box of the scan without padding, see `content_box`; the whole scan by default.
     """
     found = find_components(labels)
     boxes, content = found.boxes(), content or tuple(slice(0, n) for n in labels.shape)
@@ -87,7 +87,7 @@ def measure_labels(
 
 
 def content_box(image: NDArray[np.floating]) -> Box:
-    """The box of an image (X, Y, Z) without the layers of a single value at its faces: padding."""
+    """Return the box of an image (X, Y, Z) without padding: layers of a single value at its faces."""
     box: list[slice] = []
     for axis in range(image.ndim):
         layers = np.moveaxis(image[tuple(box)], axis, 0)
@@ -114,7 +114,7 @@ def _pieces(found: Components, label: int) -> Pieces:
 
 
 def _extent(runs: NDArray[np.int64], affine: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Along the patient's axes, from the ends of runs: nothing of a run lies beyond them."""
+    """Return the extent along the patient's axes, from the ends of runs, which are their extremes."""
     first, last = runs[:, 2::-1], runs[:, [3, 1, 0]] - [1, 0, 0]
     places = np.concatenate([first, last]) @ affine[:3, :3].T
     voxel = np.abs(affine[:3, :3]).sum(axis=1)

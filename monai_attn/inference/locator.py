@@ -1,4 +1,4 @@
-"""Hard attention over windows: a coarse look at the whole volume decides where to look closely."""
+"""Hard attention over windows: a coarse network on the whole volume selects the region to segment."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from monai_attn.data.files import sha256_of
 from monai_attn.resample import Axis, resample
 from monai_attn.weights import load_weights
 
-# Bytes for each voxel of the coarse grid, as `plan.ACTIVATIONS`, of a network with 8 channels.
+# Bytes for each voxel of the coarse grid, like `plan.ACTIVATIONS`, for a network with 8 channels.
 LOCATING = 350
 
 
 @dataclass(frozen=True)
 class Region:
-    """Where to look closely.
+    """The region of an image to segment at full resolution.
 
     Attributes:
-        mask: (*spatial) bool, coarser than the image; None where the answer cannot be relied on.
-        fault: why it cannot, or empty.
-        volume_ml: volume of what was found, before the margin.
-        extent_mm: edges of the box around it.
+        mask: (*spatial) bool, coarser than the image; None if the result is not reliable.
+        fault: reason why it is not reliable, or empty.
+        volume_ml: volume of the found foreground, before the margin is added.
+        extent_mm: edge lengths of its bounding box.
     """
 
     mask: Tensor | None
@@ -38,20 +38,20 @@ class Region:
 
 
 class Locator:
-    """A small network that sees the whole volume at once and says roughly where the foreground is.
+    """A small network that sees the whole volume at once and finds the rough position of the foreground.
 
     Args:
-        network: from (1, C, *coarse) to logits (1, K, *coarse), class 0 the background.
-        weights: file of the network's weights, read at the first call. Where it is missing, as in an
-            archive that carries one file, nothing is located.
-        partner: file of the weights that look closely, and its SHA-256 when the locator was made for
-            them. With others, which may look for another organ, nothing is located.
-        image_spacing: mm of the images it will be given.
-        spacing: mm of the grid it was trained on.
-        threshold: foreground probability from which a voxel is found.
-        margin: mm by which what was found is dilated.
-        volume_range: ml; a volume out of it is not plausible.
-        extent_range: mm along each axis, of the box around what was found.
+        network: from (1, C, *coarse) to logits (1, K, *coarse); class 0 is the background.
+        weights: file of the network's weights, read at the first call. If it is missing, as in an archive
+            with only one file, nothing is located.
+        partner: file of the segmentation network's weights, and its SHA-256 when the locator was trained.
+            With other weights, which may be for another organ, nothing is located.
+        image_spacing: spacing of the input images, mm.
+        spacing: spacing of the coarse grid that it was trained on, mm.
+        threshold: lowest probability of a foreground voxel.
+        margin: dilation of the found foreground, mm.
+        volume_range: range of plausible volumes, ml.
+        extent_range: range of plausible edge lengths of the bounding box along each axis, mm.
 
     Raises:
         ValueError: if the weights cannot be read or do not fit.
@@ -81,7 +81,7 @@ class Locator:
         self.extent_range = extent_range
 
     def __call__(self, image: Tensor) -> Region:
-        """The region of an image (1, C, *spatial), scaled as the network was trained."""
+        """Return the region of an image (1, C, *spatial), whose intensities are scaled as in training."""
         fault = self.fault
         if fault:
             return Region(None, fault)
@@ -91,7 +91,7 @@ class Locator:
 
     @property
     def fault(self) -> str:
-        """Why the locator cannot be used whatever the image, or empty."""
+        """The reason why the locator cannot be used with any image, or empty."""
         if self.weights is not None and not Path(self.weights).is_file():
             return f"the locator's weights {self.weights} are missing"
         if self.partner is not None:
@@ -101,7 +101,7 @@ class Locator:
         return ""
 
     def probability(self, image: Tensor) -> Tensor:
-        """The foreground probability (*coarse) of an image (1, C, *spatial)."""
+        """Return the foreground probability (*coarse) of an image (1, C, *spatial)."""
         if self.weights is not None:
             load_weights(self.network, Path(self.weights), image.device)
             self.weights = None
@@ -115,21 +115,21 @@ class Locator:
         coarse = resample(image[0], axes)[None]
         layout = (
             torch.channels_last_3d if image.ndim == 5 else torch.channels_last
-        )  # a third quicker
+        )  # a third faster
         logits = self.network.to(image.device).to(memory_format=layout)(coarse)  # type: ignore[call-overload]
         return 1 - logits[0].softmax(dim=0)[0]
 
     def memory(self, grid: Sequence[int]) -> int:
-        """Bytes that locating takes in an image of this many voxels."""
+        """Return the bytes that locating takes in an image with this many voxels along each axis."""
         steps = [
             fine / coarse for fine, coarse in zip(self.spacing, self.image_spacing, strict=True)
         ]
         return int(LOCATING * np.prod(np.divide(grid, steps)))
 
     def region(self, found: Tensor) -> Region:
-        """What was found and lies together, with its margin, if it is plausible.
+        """Return the largest found part with its margin, if it is plausible.
 
-        Parts that the margin does not join are apart; the one in which most was found counts.
+        Parts that the margin does not join are separate; the part with most found voxels is used.
         """
         if not found.any():
             return Region(None, "the locator found nothing")
@@ -148,9 +148,9 @@ class Locator:
         return Region(torch.from_numpy(main), "", volume, extent)
 
     def _dilated(self, mask: Tensor) -> Tensor:
-        """The mask with its margin, box-shaped as windows are."""
+        """Return the mask dilated by the margin, with the shape of a box, like windows."""
         grown = mask.float()
-        for axis, mm in enumerate(self.spacing):  # one axis after the other makes the same box
+        for axis, mm in enumerate(self.spacing):  # one axis after the other gives the same box
             reach = round(self.margin / mm)
             lines = grown.movedim(axis, -1)
             pooled = F.max_pool1d(

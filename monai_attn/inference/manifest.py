@@ -1,4 +1,4 @@
-"""The record beside a label map: from what and how it was made, and whether that still holds."""
+"""The manifest of a label map: its origin and settings, and the check that it is up to date."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from monai_attn.intervals import RATE
 
 @dataclass(frozen=True)
 class Kept:
-    """What a manifest says of a label map that need not be made again.
+    """The content of a manifest whose label map is up to date.
 
     Attributes:
         volumes_ml: the volume of each label found in it, in ml.
-        fallback: why a run in focus mode became a full one, or empty.
-        warnings: what was doubtful about the scan.
-        intervals_ml: the lowest and the highest plausible volume of each label, if they were asked for.
-        check: what is not as expected of it, or empty.
+        fallback: reason why a run in focus mode became a full run, or empty.
+        warnings: the doubts about the scan.
+        intervals_ml: the lowest and the highest plausible volume of each label, if requested.
+        check: the failed checks of its labels, or empty.
     """
 
     volumes_ml: dict[int, float]
@@ -46,16 +46,16 @@ def write_manifest(
     warnings: Iterable[str] = (),
     check: str = "",
 ) -> Path:
-    """Write the manifest of a label map, whole or not at all.
+    """Write the manifest of a label map, completely or not at all.
 
     Args:
         target: the label map.
-        result: what was written there.
-        settings: what there is to say of the bundle, the backend and the options.
-        scan_sha256: of what was segmented.
-        files: the label map and what was written beside it.
-        warnings: what is doubtful about the scan.
-        check: what is not as expected of the labels, in one line.
+        result: the segmentation in the label map.
+        settings: settings of the bundle, the backend and the options.
+        scan_sha256: SHA-256 of the scan.
+        files: the label map and the files written next to it.
+        warnings: the doubts about the scan.
+        check: the failed checks of the labels, in one line.
     """
     content = {
         "scan": str(result.scan.path.absolute()),
@@ -80,11 +80,11 @@ def write_manifest(
 
 @contextmanager
 def manifest_begun(target: Path, scan: Path) -> Iterator[None]:
-    """Write a label map inside, and its manifest at the end of it.
+    """Enclose the writing of a label map, and of its manifest as the last file.
 
-    Meanwhile a manifest that vouches for nothing lies in the place of an older one: what a killed run
-    leaves is known for a label map, and is not kept. What else the older one vouches for, maps and a DICOM
-    SEG, is deleted: it would be taken for the new labels' own.
+    Meanwhile a manifest without checksums replaces an older one: a label map that a killed run leaves is
+    recognised as one, and is not kept. Maps and a DICOM SEG that the older manifest lists are deleted, since
+    they would be mistaken for those of the new labels.
     """
     path = manifest_path(target)
     earlier = _beside(target)
@@ -103,7 +103,7 @@ def manifest_begun(target: Path, scan: Path) -> Iterator[None]:
 
 
 def _beside(target: Path) -> list[Path]:
-    """The maps and the DICOM SEG beside a label map that its manifest vouches for."""
+    """Return the unchanged maps and DICOM SEG next to a label map that its manifest lists."""
     seg = dicom_seg_path(target).name
     try:
         files = json.loads(manifest_path(target).read_text(encoding="utf-8"))["files_sha256"]
@@ -114,14 +114,14 @@ def _beside(target: Path) -> list[Path]:
         }
         return [file for file in beside if file.is_file() and sha256_of(file) == beside[file]]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return []  # there is none, or it is damaged
+        return []  # the manifest is missing or damaged
 
 
 def check_replaceable(target: Path) -> None:
-    """See that where a label map's manifest goes there is nothing, or an older manifest.
+    """Check that the path of a label map's manifest is free, or holds an older manifest.
 
     Raises:
-        ValueError: if there is another file, which would be lost.
+        ValueError: if there is another file, which would be overwritten.
     """
     path = manifest_path(target)
     try:
@@ -135,7 +135,7 @@ def check_replaceable(target: Path) -> None:
 
 
 def find_kept(target: Path, settings: Mapping[str, Any], scan_sha256: str) -> Kept | None:
-    """What is known of a label map, if it was made of this scan with these settings and is unharmed.
+    """Return a manifest's content if its label map is intact and of this scan with these settings.
 
     Args:
         target: the label map.
@@ -159,12 +159,12 @@ def find_kept(target: Path, settings: Mapping[str, Any], scan_sha256: str) -> Ke
         fallback, warnings = str(content.get("fallback", "")), tuple(content["warnings"])
         kept = Kept(volumes, fallback, warnings, intervals, str(content.get("check", "")))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None  # there is none, or it is damaged
+        return None  # the manifest is missing or damaged
     return kept if same else None
 
 
 def _attention(result: Segmentation) -> dict[str, Any]:
-    """What each gate did, against the labels that were made."""
+    """Summarise the attention of each gate, compared with the labels."""
     return {
         str(level): gate_numbers(stored, result.labels).summary()
         for level, stored in result.attention.items()
@@ -172,7 +172,7 @@ def _attention(result: Segmentation) -> dict[str, Any]:
 
 
 def _confidence(result: Segmentation) -> dict[str, Any]:
-    """What entropy and intervals rest on, if there are any."""
+    """Return the calibration behind entropy and intervals, if there are any, and the intervals."""
     found: dict[str, Any] = {"temperature": result.confidence.temperature}
     if result.views_ml:
         factors, intervals = result.confidence.factors, result.intervals_ml

@@ -1,4 +1,4 @@
-"""What a run will do and need, before anything runs."""
+"""The plan of a run and the memory that it needs, computed before anything runs."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from monai_attn.inference.windows import Window
 
 MIB = 2**20
 UNITS = {"": 1, "KIB": 2**10, "MIB": MIB, "GIB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
-# Bytes a network holds for each voxel of a window while it runs. The largest layer of 16 channels
-# takes 64 as float32, and its neighbours and what a library reserves a multiple of that.
+# Bytes that a running network holds for each voxel of a window. The largest layer of 16 channels takes
+# 64 as float32; its neighbours and the memory that a library reserves take a multiple of that.
 ACTIVATIONS = 700
 CGROUP = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The windows of one volume, in which order they run, and the memory they take.
+    """The windows of one volume, the order in which they run, and the memory that they take.
 
     Attributes:
         grid: voxels of the network's grid.
-        padding: voxels added before the volume along each axis, where it is smaller than a window.
+        padding: voxels added before the volume along each axis, if it is smaller than a window.
         roi_size: voxels of a window.
         windows: the windows that run, on the padded grid.
-        total: the windows there are in all.
-        skipped: how many do not run, by reason.
+        total: number of windows, including skipped ones.
+        skipped: number of skipped windows, by reason.
         mode: "full" or "focus".
-        fallback: why a run in focus mode became a full one, or empty.
+        fallback: reason why a run in focus mode became a full run, or empty.
         batch: windows that run at once.
         channels: channels that are stitched, attention maps included.
-        axis: the axis along which slab follows slab.
+        axis: the axis along which the slabs follow each other.
     """
 
     grid: tuple[int, ...]
@@ -52,7 +52,7 @@ class Plan:
 
     @property
     def box(self) -> Window:
-        """The part of the padded grid that the windows cover, and one layer more where there is one."""
+        """The part of the padded grid that the windows cover, with one more layer if there is one."""
         return tuple(
             slice(
                 max(0, min(w[i].start for w in self.windows) - 1),
@@ -68,7 +68,7 @@ class Plan:
 
     @property
     def stitch_bytes(self) -> int:
-        """The sums of one slab, its weights, and what is handed on of it."""
+        """The bytes of one slab's sums and weights, and of the finished slab."""
         if not self.windows:
             return 0
         layer = math.prod(s.stop - s.start for i, s in enumerate(self.box) if i != self.axis)
@@ -76,16 +76,16 @@ class Plan:
 
     @property
     def window_bytes(self) -> int:
-        """What the network holds while a batch runs."""
+        """The bytes that the network holds while a batch runs."""
         return self.batch * ACTIVATIONS * math.prod(self.roi_size)
 
     @property
     def device_bytes(self) -> int:
-        """What a GPU holds: the image, one slab and the network."""
+        """The bytes that a GPU holds: the image, one slab and the network."""
         return 4 * math.prod(self.grid) + self.stitch_bytes + self.window_bytes
 
     def fitting(self, limit: int) -> Plan:
-        """The plan with the largest batch for which stitching and network stay within bytes, or with 1."""
+        """Return the plan with the largest batch that fits into `limit` bytes, at least 1."""
         for batch in range(self.batch, 1, -1):
             plan = replace(self, batch=batch)
             if plan.stitch_bytes + plan.window_bytes <= limit:
@@ -93,14 +93,14 @@ class Plan:
         return replace(self, batch=1)
 
     def on_thickest_axis(self) -> Plan:
-        """The same plan with its slabs along the axis that makes them smallest."""
+        """Return the same plan with its slabs along the axis that makes them smallest."""
         plans = [replace(self, axis=axis) for axis in range(len(self.grid))]
         return min(plans, key=lambda plan: plan.stitch_bytes)
 
 
 @dataclass(frozen=True)
 class Need:
-    """The memory that one scan takes, stage by stage, on top of what the process holds already: bytes."""
+    """The bytes that each stage of one scan adds to the memory of the process."""
 
     read: int
     prepare: int
@@ -108,21 +108,21 @@ class Need:
 
     @property
     def peak(self) -> int:
-        """The most at any time."""
+        """The largest of the stages, in bytes."""
         return max(self.read, self.prepare, self.windows)
 
 
 def memory_need(
     scan: Sequence[int], grid: Sequence[int], plan: Plan, *, volumes: int = 1, whole: int = 0
 ) -> Need:
-    """The memory of a run on the CPU.
+    """Estimate the memory of a run on the CPU.
 
     Args:
         scan: voxels of the scan.
         grid: voxels of the network's grid.
         plan: the windows and the slabs.
-        volumes: bytes kept for each voxel of the scan: one of the labels, one of each attention map.
-        whole: floats kept for each voxel of the network's grid: those of a sheared scan.
+        volumes: bytes kept for each voxel of the scan: one for the labels, one for each map.
+        whole: floats kept for each voxel of the network's grid, if the scan is sheared.
     """
     voxels, image = 4 * math.prod(scan), 4 * math.prod(grid)  # float32
     padded = 4 * math.prod(max(n, r) for n, r in zip(grid, plan.roi_size, strict=True))
@@ -132,10 +132,10 @@ def memory_need(
 
 
 def parse_memory(text: str) -> int:
-    """Bytes of "4GiB", "500 MiB" or "2000000000".
+    """Convert "4GiB", "500 MiB" or "2000000000" to bytes.
 
     Raises:
-        ValueError: if it is no amount of memory.
+        ValueError: if the text is not an amount of memory.
     """
     found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", text)
     if not found or found[2].upper() not in UNITS or float(found[1]) <= 0:
@@ -144,7 +144,7 @@ def parse_memory(text: str) -> int:
 
 
 def format_memory(count: float) -> str:
-    """Bytes for people: "1.9 GiB", "310 MiB" or "10 KiB"."""
+    """Format bytes for people: "1.9 GiB", "310 MiB" or "10 KiB"."""
     for unit, size in (("GiB", 2**30), ("MiB", MIB)):
         if count >= size:
             return f"{count / size:.1f} {unit}" if unit == "GiB" else f"{count / size:.0f} {unit}"
@@ -152,7 +152,7 @@ def format_memory(count: float) -> str:
 
 
 def free_memory() -> int:
-    """Bytes this process may still claim: of the machine, or of the container it runs in."""
+    """Return the bytes that this process may still claim, of the machine or of its container."""
     free = psutil.virtual_memory().available
     try:
         limit = (CGROUP / "memory.max").read_text().strip()
@@ -160,10 +160,10 @@ def free_memory() -> int:
         stat = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
     except (OSError, ValueError):
         return free
-    used -= int(stat.get("inactive_file", 0))  # cached files, given back on demand
+    used -= int(stat.get("inactive_file", 0))  # cached files, freed on demand
     return free if limit == "max" else min(free, max(0, int(limit) - used))
 
 
 def used_memory() -> int:
-    """Bytes this process holds now."""
+    """Return the bytes that this process holds now."""
     return psutil.Process().memory_info().rss

@@ -1,7 +1,8 @@
-"""Whether labels are what is expected of them: their volume, extent, pieces, and place in the scan.
+"""Checks of labels against expected values: volume, extent, pieces, intensity, and place in the scan.
 
-A network that fails often fails visibly: it labels too little or too much, in pieces, or an organ that the
-scan cuts off. These checks find that and say it in words; they do not see a wrong label of the right size.
+A failure of a network is often visible: it labels too little or too much, in pieces, or an organ that the
+scan cuts off. These checks find that and report it in words; they cannot find a wrong label of the right
+size.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ KEYS = ("volume_ml", "extent_mm", "pieces", "inside", "intensity_hu")
 
 @dataclass(frozen=True)
 class Expected:
-    """What is expected of one label; None where nothing is known.
+    """The expected measures of one label; None if nothing is known.
 
     Attributes:
-        volume_ml: its lowest and highest volume; a lowest above 0 says that it must be there.
-        extent_mm: lowest and highest edge of the box around it along each of the patient's axes.
-        pieces: the highest number of sizeable components, before all but the largest are dropped.
-        inside: whether it lies inside a scan; a spine never does.
+        volume_ml: its lowest and highest volume; if the lowest is above 0, the label must occur.
+        extent_mm: lowest and highest edge of its bounding box along each of the patient's axes.
+        pieces: the highest number of sizeable components, before smaller ones are dropped.
+        inside: whether it lies completely inside a scan; a spine never does.
         intensity_hu: lowest and highest median intensity, as the network sees the scan. With the range of n
-            training cases, one in (n + 1) / 2 cases like them is flagged without a reason.
+            training cases, one in (n + 1) / 2 similar cases is flagged by chance.
     """
 
     volume_ml: Range | None = None
@@ -38,7 +39,7 @@ class Expected:
     intensity_hu: Range | None = None
 
     def content(self) -> dict[str, Any]:
-        """The plain values of `inference.json`."""
+        """Return the plain values for `inference.json`."""
         return {key: value for key, value in asdict(self).items() if value is not None}
 
 
@@ -47,7 +48,7 @@ class FailedCheck:
     """One check that a label did not pass.
 
     Attributes:
-        label: its number.
+        label: number of the label.
         rule: "nothing found", "volume", "extent", "pieces", "faces" or "intensity".
         measured: ml; mm along the three axes; sizeable components; the names of faces; HU.
         expected: the ranges or the number, as in `Expected`; None for faces.
@@ -60,14 +61,14 @@ class FailedCheck:
 
 
 def read_expected(content: Any, num_classes: int) -> dict[int, Expected]:
-    """The expectations in `expected` of a bundle's `inference.json`, by label.
+    """Read `expected` of a bundle's `inference.json`: the expected measures of each label.
 
     Args:
-        content: label, as a text, to the values of `Expected`.
-        num_classes: background included.
+        content: the values of `Expected`, by the label as a string.
+        num_classes: number of classes, background included.
 
     Raises:
-        ValueError: one line, if an entry is no class or not of this form.
+        ValueError: one line, if an entry is not a class or not of this form.
 
     Example:
         >>> read_expected({"1": {"volume_ml": [35, 320]}}, 2)[1].volume_ml
@@ -92,13 +93,13 @@ def failed_checks(
     pieces: Mapping[int, Pieces],
     intensities: Mapping[int, float] | None = None,
 ) -> tuple[FailedCheck, ...]:
-    """Compare labels with what is expected of them.
+    """Compare the measures of labels with the expected ones, and return the failed checks.
 
     Args:
-        measures: of each label that occurs, as it is written.
-        expected: by label. One without an entry is only checked for the faces it touches.
-        pieces: of each label, before all but the largest were dropped.
-        intensities: median HU of each label that occurs, where it was measured.
+        measures: measures of each label that occurs, after cleaning.
+        expected: by label. A label without an entry is only checked for the faces that it touches.
+        pieces: components of each label, before smaller ones were dropped.
+        intensities: median HU of each label that occurs, if it was measured.
     """
     failed: list[FailedCheck] = []
     for label in sorted(measures.keys() | expected.keys()):
@@ -115,7 +116,7 @@ def failed_checks(
 
 
 def check_words(failed: Sequence[FailedCheck], names: Mapping[int, str]) -> str:
-    """The failed checks in one line, or nothing.
+    """Describe the failed checks in one line; empty without any.
 
     Example:
         >>> check_words([FailedCheck(1, "volume", 0.7, (35.0, 320.0))], {1: "pancreas"})
@@ -148,7 +149,7 @@ def _failed(
 
 
 def _lines(name: str, rules: Mapping[str, FailedCheck]) -> list[str]:
-    """What a label failed; with a wrong volume, a wrong extent says nothing more."""
+    """Describe the failed checks of a label; a wrong extent adds nothing to a wrong volume."""
     lines = []
     if missing := rules.get("nothing found"):
         lines.append(f"{name}: nothing found; expected {_range(missing.expected)} ml")
@@ -189,7 +190,7 @@ def _ml(volume: float) -> str:
 
 
 def _expected(values: Mapping[str, Any]) -> Expected:
-    """An entry of the config; ValueError or TypeError if it is none."""
+    """Read an entry of the config; raise ValueError or TypeError if it is not valid."""
     if values.keys() - set(KEYS):
         raise ValueError("an unknown key")
     volume, extent = values.get("volume_ml"), values.get("extent_mm")

@@ -1,4 +1,4 @@
-"""One scan to its labels, by the parts that a bundle names."""
+"""Segmentation of one scan with the parts that a bundle defines."""
 
 from __future__ import annotations
 
@@ -59,20 +59,20 @@ OnSlab = Callable[[Slab], None]
 
 @dataclass(frozen=True)
 class Segmentation:
-    """Labels (X, Y, Z) on the grid of the scan they were made from.
+    """Labels (X, Y, Z) on the grid of their scan.
 
     Attributes:
         scan: the scan's grid and file.
         labels: uint8, or uint16 for more than 256 classes.
-        attention: for each level with a gate its attention (X, Y, Z), if the segmenter was asked for it:
-            0 where nothing was looked at, else 1 to 255 for 0 to 1.
-        plan: the windows that ran, where the inferer plans them.
-        seconds: how long each stage took.
-        entropy: (X, Y, Z) of the probabilities, if the segmenter was asked for it, stored as attention is.
+        attention: the attention (X, Y, Z) of each level with a gate, if requested: 0 where no window ran,
+            else 1 to 255 for 0 to 1.
+        plan: the windows that ran, if the inferer plans them.
+        seconds: duration of each stage.
+        entropy: entropy (X, Y, Z) of the probabilities, if requested, stored like attention.
         views_ml: the volume in ml of each label in each view, the plain one first, if there are several.
-        confidence: what intervals and entropy rest on.
+        confidence: the calibration behind intervals and entropy.
         pieces: the components of each label before the bundle's postprocessing dropped some.
-        failed_checks: what is not as expected of the labels.
+        failed_checks: the checks that the labels did not pass.
     """
 
     scan: Grid
@@ -100,19 +100,19 @@ class Segmentation:
 
     @property
     def volumes_ml(self) -> dict[int, float]:
-        """The volume in millilitres of each label that occurs, background left out."""
+        """The volume in millilitres of each label that occurs, without the background."""
         return volumes_ml(self.labels, voxel_ml(self.scan.affine))
 
 
 @dataclass(frozen=True)
 class Outlook:
-    """What segmenting a scan would take.
+    """The windows, memory and time that segmenting a scan would take.
 
     Attributes:
         scan: the scan's grid and file.
         plan: the windows that would run.
-        memory: bytes at the peak, of the whole process.
-        seconds: of the windows, from the time that one took.
+        memory: peak memory of the whole process, in bytes.
+        seconds: duration of all windows, estimated from one.
     """
 
     scan: Grid
@@ -123,7 +123,7 @@ class Outlook:
 
 @dataclass(frozen=True)
 class Segmenter:
-    """Runs preprocessing, windows and postprocessing on one scan after the other.
+    """The preprocessing, windows and postprocessing that segment one scan after the other.
 
     Args:
         preprocessing: from `image` to the network's input; transforms that load are left out, since
@@ -134,17 +134,17 @@ class Segmenter:
             for each of `levels`.
         postprocessing: from logits under `pred` to labels on the scan's grid; transforms that save are
             left out.
-        device: where the network lives.
-        channels: channels of the logits.
+        device: device of the network.
+        channels: number of channels of the logits.
         levels: the levels whose attention the network returns.
-        uncertainty: whether the entropy of the probabilities is wanted.
-        views: beside the plain one; each takes as long again.
-        confidence: what calibration found of the network.
-        expected: what is expected of each label.
-        memory: bytes the whole process may hold; by default what the machine has, or of that an equal
-            share for each rank that torchrun started on it.
-        volume: which volume of a scan that holds several, from 0.
-        series: the SeriesInstanceUID of one of several in a DICOM folder.
+        uncertainty: whether to compute the entropy of the probabilities.
+        views: views to run in addition to the plain one; each takes the same time again.
+        confidence: result of calibrating the network.
+        expected: expected measures of each label.
+        memory: bytes that the whole process may hold; by default the memory of the machine, shared
+            equally between the ranks that torchrun started on it.
+        volume: index of the volume, from 0, in a scan that holds several.
+        series: the SeriesInstanceUID of the series, in a DICOM folder that holds several.
     """
 
     preprocessing: Compose
@@ -173,8 +173,8 @@ class Segmenter:
             on_slab: called with each slab of logits on the network's grid.
 
         Raises:
-            ValueError: one line that names the file, if it cannot be read, would take more memory than
-                there is, or its labels do not return to its grid.
+            ValueError: one line that names the file, if it cannot be read, needs more memory than is
+                allowed, or its labels are not on its grid.
         """
         clock = _Clock()
         scan, data, content = self._prepare(path, clock)
@@ -220,29 +220,29 @@ class Segmenter:
     def _intensities(
         self, labels: NDArray[np.integer], scan: Grid, image: MetaTensor
     ) -> dict[int, float]:
-        """The median HU of each label, if any is expected to have one."""
+        """Return the median HU of each label, if an expected intensity is known for any label."""
         scales = [step for step in self.preprocessing.transforms if isinstance(step, ScaleInPlaced)]
         if not scales or not any(one.intensity_hu for one in self.expected.values()):
             return {}
         affine = np.asarray(image.affine, dtype=np.float64)
-        seen = _plain(image)[len(image) // 2]  # of several slices the middle one
+        seen = _plain(image)[len(image) // 2]  # the middle one of several slices
         return median_intensities(
             labels, scan.affine, seen, affine, (scales[0].low, scales[0].high)
         )
 
     def check(self, path: str | Path) -> Grid:
-        """All that comes before the network: what would be refused is raised, what is doubtful warned of.
+        """Run all steps before the network: they raise an error, or warn about doubts, as in a call.
 
         Raises:
-            ValueError: as a call.
+            ValueError: as in a call.
         """
         return self._prepare(path, _Clock())[0]
 
     def outlook(self, path: str | Path) -> Outlook:
-        """What segmenting one NIfTI scan would take; one window runs to be timed.
+        """Estimate what segmenting one NIfTI scan would take, from the time of one window.
 
         Raises:
-            ValueError: as a call; and if the bundle's inferer makes no plan.
+            ValueError: as in a call; and if the bundle's inferer makes no plan.
         """
         if not isinstance(self.inferer, AttentionWindowInferer):
             raise ValueError(f"{path}: the bundle's inferer makes no plan; run it to see")
@@ -253,7 +253,7 @@ class Segmenter:
             plan = self._plan(scan, image)
             window = torch.zeros((1, len(image), *plan.roi_size), device=self.device)
             network = self.inferer.on_windows(self.network)
-            network(window)  # what a backend does once does not count
+            network(window)  # the first run of a backend is slower and not timed
             self._wait()
             start = time.perf_counter()
             network(window)
@@ -263,7 +263,7 @@ class Segmenter:
         return Outlook(scan, plan, held + self._need(scan, plan), seconds)
 
     def network_grid(self, scan: Grid) -> tuple[tuple[int, ...], NDArray[np.float64]]:
-        """The shape and the affine of the grid that the network sees a scan on."""
+        """Return the shape and the affine of the network's grid for a scan."""
         for step in self.preprocessing.transforms:
             if isinstance(step, ResampleRASd):
                 return ras_grid(scan.shape, scan.affine, step.spacing)
@@ -271,18 +271,18 @@ class Segmenter:
 
     @property
     def _stitched(self) -> int:
-        """The channels that are stitched."""
+        """The number of channels that are stitched."""
         return self.channels + len(self.levels) + self.uncertainty
 
     @property
     def _kept(self) -> int:
-        """The bytes that are kept for each voxel of the scan: labels, those of a view, maps."""
+        """The bytes kept for each voxel of the scan: labels, the labels of a view, and maps."""
         return 1 + bool(self.views) + len(self.levels) + self.uncertainty
 
     def _prepare(self, path: str | Path, clock: _Clock) -> tuple[Grid, dict[str, Any], Box]:
-        """The scan's grid, the network's input under `image`, and the box of the scan that is no padding.
+        """Return the scan's grid, the input under `image`, and the box of the scan without padding.
 
-        The scan's voxels are let go.
+        The scan's own voxels are not kept.
         """
         self._check_memory(path)
         with clock("read"):
@@ -291,14 +291,14 @@ class Segmenter:
         with clock("prepare"):
             prepare = without(self.preprocessing, "LoadImage")
             image = as_tensor(scan)
-            if self.device.type == "cuda":  # resampling and scaling then run there
+            if self.device.type == "cuda":  # then resampling and scaling run on the GPU
                 image = image.pin_memory().to(self.device, non_blocking=True)
             data = prepare({"image": image})
             data["image"] = data["image"].to(self.device)
         return scan.grid, data, content
 
     def _check_memory(self, path: str | Path) -> None:
-        """Refuse a scan that would not fit, from its header alone."""
+        """Refuse a scan that would not fit into memory; only its header is read."""
         if not isinstance(self.inferer, AttentionWindowInferer):
             return
         scan = read_grid(path, volume=self.volume, series=self.series)
@@ -321,7 +321,7 @@ class Segmenter:
             )
 
     def _plan(self, scan: Grid, image: Tensor) -> Plan:
-        """The windows of an image (C, *spatial), in batches for which there is memory."""
+        """Plan the windows of an image (C, *spatial), in batches that fit into memory."""
         plan = self.inferer.plan(_plain(image)[None], self._stitched)
         if self.device.type == "cuda":
             return plan
@@ -329,9 +329,9 @@ class Segmenter:
         return plan.fitting(self._allowed() - used_memory() - kept)
 
     def _need(self, scan: Grid, plan: Plan) -> int:
-        """Bytes of host memory that a scan takes at the peak, on top of what the process holds."""
+        """Return the bytes of host memory that a scan adds to those of the process at the peak."""
         volumes = self._kept
-        if self.device.type == "cuda":  # the scan, its pinned copy; then what comes back
+        if self.device.type == "cuda":  # first the scan and its pinned copy, then the results
             return max(8, volumes) * math.prod(scan.shape)
         _, affine = self.network_grid(scan)
         straight = parallel_axes(np.linalg.inv(affine) @ scan.affine, scan.shape) is not None
@@ -348,13 +348,13 @@ class Segmenter:
         return used_memory() + free_memory() // find_ranks().local_size
 
     def _wait(self) -> None:
-        """Until the GPU has done what it was told."""
+        """Wait until the GPU has finished its work."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
     @property
     def _steps(self) -> tuple[list[Any], list[Any]]:
-        """The postprocessing up to labels on the scan's grid, and what cleans them."""
+        """The postprocessing steps up to labels on the scan's grid, and those that clean the labels."""
         steps = [*without(self.postprocessing, "SaveImage").transforms]
         first = 1 if steps and isinstance(steps[0], LabelsOnScanGridd) else len(steps)
         return steps[:first], steps[first:]
@@ -367,7 +367,7 @@ class Segmenter:
         maps: list[NDArray[np.uint8]] | None = None,
         on_slab: OnSlab | None = None,
     ) -> MetaTensor:
-        """The labels (1, X, Y, Z) as the network gives them, before they are cleaned; and the maps."""
+        """Return the labels (1, X, Y, Z) before they are cleaned, and append the stored maps to `maps`."""
         image = data["image"]
         steps, _ = self._steps
         if plan is not None and len(steps) == 1 and isinstance(steps[0], LabelsOnScanGridd):
@@ -389,7 +389,7 @@ class Segmenter:
         return Compose(steps)({**data, "pred": pred})["pred"]
 
     def _cleaned(self, labels: MetaTensor, data: dict[str, Any]) -> NDArray[np.integer] | None:
-        """The labels (X, Y, Z) as they are written, or None if they are not on the scan's grid."""
+        """Return the cleaned labels (X, Y, Z) to write, or None if they are not on the scan's grid."""
         _, steps = self._steps
         labels = Compose(steps)({**data, "pred": labels})["pred"]
         image = data["image"]
@@ -407,7 +407,7 @@ class Segmenter:
         scan: Grid,
         plain: NDArray[np.integer],
     ) -> tuple[dict[int, float], ...]:
-        """The volumes of each view, the plain one first; none where there is no other."""
+        """Return the volumes of each view, the plain one first; empty if there is no other view."""
         found = [volumes_ml(plain, voxel_ml(scan.affine))] if self.views else []
         for view in self.views:
             labels = self._cleaned(self._labels(data, plan, view(network)), data)
@@ -417,12 +417,12 @@ class Segmenter:
     def _counted(
         self, image: Tensor, plan: Plan | None, clock: _Clock, on_window: OnWindow | None
     ) -> Callable[[Tensor], Any]:
-        """The network, timed, and reporting each window it has seen."""
+        """Wrap the network so that it is timed and reports each window."""
         total = None
         if plan is not None:
             total = len(plan.windows) * (1 + len(self.views))
         elif isinstance(self.inferer, SliceInferer):
-            total = None  # until it is called, it has no windows in three dimensions
+            total = None  # its windows in three dimensions are only known during a call
         elif isinstance(self.inferer, SlidingWindowInferer):
             total = len(window_grid(image.shape[1:], self.inferer.roi_size, self.inferer.overlap))
             total *= 1 + len(self.views)
@@ -433,7 +433,7 @@ class Segmenter:
 
         def network(windows: Tensor) -> Any:
             nonlocal done
-            # a GPU is not waited for, so that its time falls under labels
+            # this does not wait for a GPU, so that its time counts as labels
             with clock("network"):
                 logits = self.network(windows)
             done += windows.shape[0]
@@ -445,7 +445,7 @@ class Segmenter:
 
 
 class _Clock:
-    """Seconds of each stage, added up."""
+    """The seconds of each stage, added up."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -464,7 +464,7 @@ def _finite(slabs: Iterator[Slab]) -> Iterator[Slab]:
 
 
 def _check_finite(logits: Tensor) -> None:
-    """Refuse logits that are no numbers: their labels would look like a scan in which nothing was found."""
+    """Refuse logits that are not finite: their labels would look like a scan with nothing found."""
     if not bool(torch.isfinite(logits).all()):
         raise ValueError(
             "the network's logits are no numbers (NaN or infinite); finite ones expected: "

@@ -1,4 +1,4 @@
-"""A 2D network, slice by slice through a volume."""
+"""Inference of a 2D network slice by slice through a volume."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from monai_attn.inference.stitch import tensors
 class SliceWindowInferer(AttentionWindowInferer):
     """Sliding windows of one slice, for a 2D network on volumes.
 
-    It takes the place of `monai.inferers.SliceInferer`: the same arguments mean the same, and without
-    those that `AttentionWindowInferer` adds the result is the same up to rounding. A window is one slice
-    thick, so that plan, body mask, batches and slabs are those of any volume; the network sees it
-    without that axis. A batch may hold windows of several slices.
+    It replaces `monai.inferers.SliceInferer`: the same arguments have the same meaning, and without those
+    that `AttentionWindowInferer` adds the result is the same up to rounding. A window is one slice thick,
+    so that plan, body mask, batches and slabs work as for any volume; the network sees it without that
+    axis. A batch may hold windows of several slices.
 
     Args:
         roi_size: voxels of a window in the slice, one number or two; an entry below 1 stands for the
             whole axis.
         sw_batch_size: windows that run at once.
         overlap: fraction of a window that it shares with the next in its slice, one number or two.
-        spatial_dim: the axis along which slice follows slice: 2 of a volume in RAS order is axial.
+        spatial_dim: the axis along which the slices follow each other; in RAS order 2 gives axial slices.
         options: the further arguments of `AttentionWindowInferer`.
 
     Raises:
@@ -62,7 +62,7 @@ class SliceWindowInferer(AttentionWindowInferer):
         )
 
     def on_windows(self, network: Callable[..., Any]) -> Callable[..., Any]:
-        """A 2D network as one that takes windows (B, C, *roi_size) and gives a list of tensors like them."""
+        """Wrap a 2D network: from windows (B, C, *roi_size) to a list of tensors with the same axes."""
         dim = 2 + self.spatial_dim
 
         def run(windows: Tensor, *args: Any, **kwargs: Any) -> list[Tensor]:
@@ -72,5 +72,5 @@ class SliceWindowInferer(AttentionWindowInferer):
         return run
 
     def _with_axis(self, pair: Sequence[Any], entry: Any) -> tuple[Any, ...]:
-        """What is said of a slice's two axes, and of the third."""
+        """Insert an entry for the slice axis."""
         return (*pair[: self.spatial_dim], entry, *pair[self.spatial_dim :])

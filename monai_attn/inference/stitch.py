@@ -1,4 +1,4 @@
-"""Windows to slabs: weighted means of what a network says, as soon as no window can change them."""
+"""Stitching of windows to slabs: weighted means, complete when no further window can change them."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def stitch(
 ) -> Iterator[Slab]:
     """Run the windows and yield one slab after the other along `plan.axis`.
 
-    Memory follows the slab: the sums hold one window's depth. Where no window was there is background,
-    and NaN in the outputs after the first.
+    Memory follows the slab: the sums have the depth of one window. Where no window ran, the first output
+    is background and the others are NaN.
 
     Args:
         image: (C, *padded grid).
-        network: from (B, C, *roi) to logits (B, K, *roi); or to a list of tensors, logits first, the
-            others brought to the window's grid where they are coarser.
+        network: from (B, C, *roi) to logits (B, K, *roi); or to a list of tensors, logits first; coarser
+            ones are resampled to the window's grid.
         plan: the windows, their order and batches.
-        weight: (*roi) of a window's voxels.
-        window_device: where the windows run; the image's by default.
-        device: where the slabs are summed; the image's by default.
+        weight: (*roi) weights of a window's voxels.
+        window_device: device on which the windows run; that of the image by default.
+        device: device on which the slabs are summed; that of the image by default.
     """
     sums = _Sums(plan, weight, device or image.device)
     run = _OneRetry(network, sums)
@@ -53,7 +53,7 @@ def _batches(windows: list[Window], size: int) -> Iterator[list[Window]]:
 
 
 class _OneRetry:
-    """A network that, once out of memory, goes on window by window with its sums on the CPU."""
+    """A network that runs window by window, with its sums on the CPU, after it ran out of memory."""
 
     def __init__(self, network: Callable[[Tensor], Any], sums: _Sums) -> None:
         self.network = network
@@ -61,7 +61,7 @@ class _OneRetry:
         self.small = False
 
     def __call__(self, inputs: Tensor) -> list[list[Tensor]]:
-        """For each window of (B, C, *roi) the list of its outputs (K, *roi)."""
+        """Return the list of outputs (K, *roi) of each window in (B, C, *roi)."""
         if self.small:
             return [outputs for one in inputs.split(1) for outputs in self._run(one)]
         try:
@@ -69,7 +69,7 @@ class _OneRetry:
         except torch.OutOfMemoryError:
             self.small = True
         self.sums.to(torch.device("cpu"))
-        torch.cuda.empty_cache()  # only now is what the network held let go
+        torch.cuda.empty_cache()  # only now the memory of the network is free
         return self(inputs)
 
     def _run(self, inputs: Tensor) -> list[list[Tensor]]:
@@ -80,7 +80,7 @@ class _OneRetry:
 
 
 def tensors(outputs: Any) -> list[Tensor]:
-    """The tensors of what a network returns: one, or some in a tuple, a list, nested, or a dict."""
+    """Return a flat list of a network's output tensors: one, or a nested tuple, list or dict of them."""
     if isinstance(outputs, Tensor):
         return [outputs]
     parts = outputs.values() if isinstance(outputs, dict) else outputs
@@ -88,7 +88,7 @@ def tensors(outputs: Any) -> list[Tensor]:
 
 
 def _like(output: Tensor, roi: Sequence[int]) -> Tensor:
-    """An output (K, *coarser) on the window's grid, with half-pixel centres."""
+    """Resample an output (K, *coarser) to the window's grid, with half-pixel centres."""
     if output.shape[1:] == tuple(roi):
         return output
     mode = "trilinear" if len(roi) == 3 else "bilinear"
@@ -103,7 +103,7 @@ class _Sums:
         self.plan = plan
         self.axis = plan.axis
         self.box = plan.box
-        self.front = self.box[self.axis].start  # the first layer that was not given out
+        self.front = self.box[self.axis].start  # the first layer that was not yielded
         self.depth = plan.roi_size[self.axis] + 1  # a window, and the layer before the first one
         self.weight = weight.to(device)
         self.device = device
@@ -117,7 +117,7 @@ class _Sums:
             self.count = self.count.to(device)
 
     def add(self, window: Window, outputs: list[Tensor]) -> None:
-        """Add what the network said of a window; it lies behind the front."""
+        """Add the outputs of a window, which does not reach before the front."""
         if self.count is None:
             self.count = self._layers(1, self.depth)
             self.outputs = [self._layers(len(output), self.depth) for output in outputs]
@@ -131,12 +131,12 @@ class _Sums:
             total[within(at)].addcmul_(output.to(self.device, total.dtype), self.weight)
 
     def before(self, layer: int) -> Iterator[Slab]:
-        """What lies before a layer, which no later window touches."""
+        """Yield the slab before a layer, which no later window touches."""
         depth = layer - self.front
         if self.count is None or depth <= 0:
             return
         dim = 1 + self.axis
-        if depth > self.depth:  # a stretch without windows
+        if depth > self.depth:  # some layers have no windows
             self.count = self._longer(self.count, depth - self.depth)
             self.outputs = [self._longer(output, depth - self.depth) for output in self.outputs]
         count = self.count.narrow(dim, 0, depth)
@@ -156,7 +156,7 @@ class _Sums:
             yield slab
 
     def _inside(self, box: Sequence[slice], outputs: list[Tensor], seen: Tensor) -> Slab | None:
-        """The slab without the padding around the volume."""
+        """Return the slab without the padding around the volume; None if nothing remains."""
         kept, where = [], []
         for part, pad, size in zip(box, self.plan.padding, self.plan.grid, strict=True):
             low, high = max(part.start, pad), min(part.stop, pad + size)
@@ -176,7 +176,7 @@ class _Sums:
         return torch.cat([total, self._layers(len(total), missing)], dim=1 + self.axis)
 
     def _rest(self, total: Tensor, depth: int) -> Tensor:
-        """The layers behind those that were given out, and empty ones behind them."""
+        """Return the layers after those that were yielded, followed by empty ones."""
         rest, kept = self._layers(len(total), self.depth), total.shape[1 + self.axis] - depth
         dim = 1 + self.axis
         if kept > 0:

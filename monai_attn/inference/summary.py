@@ -1,4 +1,4 @@
-"""A folder's summary: every case with its status, its volumes and its reason, for programs and tables."""
+"""The summary of an output folder: status, volumes and reason of every case, as JSON and CSV."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from monai_attn.data.names import case_name
 from monai_attn.inference.batch import CaseResult
 
 JSON, CSV = "summary.json", "summary.csv"
-PAUSE = 20  # times as long as writing took, until it is written again
+PAUSE = 20  # pause before the next writing, as a multiple of the duration of the last
 HEAD = ("case", "status", "scan", "labels")
 MADE = ("segmented", "check", "kept")
 TYPED = ("volumes_ml", "intervals_ml", "warnings")
@@ -25,21 +25,21 @@ Row = dict[str, Any]
 
 
 class Summary:
-    """`summary.json` and `summary.csv` of a folder that label maps are written to.
+    """The files `summary.json` and `summary.csv` of a folder with label maps.
 
-    They list every case from the first moment on, so that a run that is killed has its summary. Cases of
-    other runs into the folder stay listed while their scan is there. Use it as a context: both files are
-    written as it begins, from time to time, and as it ends.
+    They list every case from the start, so that a killed run has a summary too. Cases of other runs into
+    the folder stay listed while their scan exists. Use it as a context: both files are written at the
+    start, from time to time, and at the end.
 
     Args:
-        folder: where they lie.
-        targets: the scans, and where the labels of each go.
+        folder: folder of both files.
+        targets: the scans, and the path of the label map of each.
         names: the name of each label.
-        settings: what there is to say of the bundle, the backend and the options.
-        resume: whether what an earlier run made counts until this one comes to it.
+        settings: settings of the bundle, the backend and the options.
+        resume: whether results of an earlier run are listed until this run reaches their cases.
 
     Raises:
-        ValueError: if a file of these names is there and is no summary: it would be lost.
+        ValueError: if a file of one of these names is not a summary: it would be overwritten.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Summary:
         self._write()
 
     def add(self, result: CaseResult) -> None:
-        """Note what became of a case."""
+        """Add the result of a case."""
         row = _row(result.scan, result.target, result.status)
         if not result.error:
             row["volumes_ml"] = {
@@ -88,7 +88,7 @@ class Summary:
         row["seconds"] = round(result.seconds, 2)
         row["warnings"] = list(result.warnings)
         nothing = "" if result.volumes_ml else "nothing was found"
-        # where labels are to be checked, a locator that was unsure of the same scan adds nothing
+        # failed checks are reason enough; a locator that was unsure about the same scan adds nothing
         row["reason"] = (
             result.error or result.check or ", ".join(filter(None, [result.fallback, nothing]))
         )
@@ -110,7 +110,7 @@ class Summary:
             with written_whole(self.folder / JSON) as file:
                 file.write((json.dumps(content, indent=2) + "\n").encode())
             with written_whole(self.folder / CSV) as file:
-                # a name that is no UTF-8 is shown as far as it is, and stops no other case
+                # a name that is not valid UTF-8 is escaped, and does not stop other cases
                 file.write(_table(ordered, self.names.values()).encode(errors="backslashreplace"))
         end = time.monotonic()
         self.due = end + PAUSE * (end - start)
@@ -142,7 +142,7 @@ def _check_replaceable(folder: Path) -> None:
 
 
 def _others(path: Path) -> dict[str, Row]:
-    """The rows of an earlier summary, if it is one, whose scans are still there."""
+    """Read the rows of an earlier summary whose scans still exist; empty if there is no valid summary."""
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["cases"]
         empty = _row(Path("a"), Path("a"), "")
@@ -164,7 +164,7 @@ def _counts(rows: Iterable[Row]) -> dict[str, int]:
 
 
 def _table(rows: list[Row], labels: Iterable[str]) -> str:
-    """The rows as CSV, with a column for the volume of each label; labels are named where they were made."""
+    """Return the rows as CSV, with a volume column for each label; only existing label maps are named."""
     others = [name for row in rows for name in row["volumes_ml"]]
     names = list(dict.fromkeys([*labels, *others]))
     text = io.StringIO()

@@ -1,4 +1,4 @@
-"""The same scan in several views: how much volumes change when nothing about the organ has changed."""
+"""Several views of one scan, to measure how volumes vary although the organ is the same."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from monai_attn.inference.stitch import tensors
 
 @dataclass(frozen=True)
 class View:
-    """A change of the network's input that leaves the organ as it is; where it moves, it is undone.
+    """A change of the network's input that leaves the organ as it is; flips are undone in the output.
 
     Attributes:
-        gain: what the input is multiplied by.
-        offset: what is added to it then.
+        gain: factor of the input.
+        offset: value that is added after the multiplication.
         flip: the spatial axes of a window along which it is mirrored.
     """
 
@@ -26,7 +26,7 @@ class View:
     flip: tuple[int, ...] = ()
 
     def __call__(self, network: Callable[[Tensor], Any]) -> Callable[[Tensor], Tensor]:
-        """A network of windows (B, C, *spatial) that sees this view.
+        """Wrap a network of windows (B, C, *spatial) so that it sees this view.
 
         Further outputs, such as attention, are left out.
         """
@@ -39,11 +39,11 @@ class View:
         return run
 
 
-# As far as the intensities of training vary (`monai_attn.augmentation`): by 5 % of the network's range,
-# which is 12.5 HU for a window of 250, and by a tenth of the contrast.
+# Within the variation of intensities in training (`monai_attn.augmentation`): 5 % of the network's range,
+# which is 12.5 HU for a window of 250, and a tenth of the contrast.
 GREY = (View(offset=-0.05), View(offset=0.05), View(gain=0.9), View(gain=1.1))
 
 
 def further_views(flip_axes: Iterable[int] = ()) -> tuple[View, ...]:
-    """The views beside the plain one: four of the grey values, and a mirror image for each axis."""
+    """Return the views besides the plain one: four with other grey values, and a mirror image per axis."""
     return (*GREY, *(View(flip=(axis,)) for axis in flip_axes))

@@ -1,4 +1,4 @@
-"""The windows that slide over a volume, and which of them touch a mask."""
+"""The windows that slide over a volume, and the selection of those that touch a mask."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Window = tuple[slice, ...]
 def window_grid(
     size: Sequence[int], roi_size: Sequence[int] | int, overlap: Sequence[float] | float
 ) -> list[Window]:
-    """The windows that `SlidingWindowInferer` visits, in its order.
+    """Return the windows that `SlidingWindowInferer` visits, in its order.
 
     Args:
-        size: voxels of the volume along each axis; one smaller than the window is padded to it.
+        size: voxels of the volume along each axis; an axis shorter than the window is padded to it.
         roi_size: voxels of a window; an entry below 1 stands for the whole axis.
         overlap: fraction of a window that it shares with the next, 0 to below 1.
 
@@ -36,10 +36,10 @@ def window_grid(
 
 
 def checked_overlap(overlap: Sequence[float] | float) -> Sequence[float] | float:
-    """The overlap, if it is in range.
+    """Return the overlap if it is in range.
 
     Raises:
-        ValueError: if it is not.
+        ValueError: if the overlap is out of range.
     """
     shares = overlap if isinstance(overlap, Sequence) else [overlap]
     if not all(0 <= share < 1 for share in shares):
@@ -53,10 +53,10 @@ def windows_over(
     roi_size: Sequence[int] | int,
     overlap: Sequence[float] | float,
 ) -> list[Window]:
-    """Windows that cover a box of the volume, laid out over the box and not over the volume.
+    """Return windows that cover a box of the volume, laid out over the box and not over the volume.
 
-    Along an axis on which the box fits into one window, that window is centred on it as far as the
-    volume allows.
+    If the box fits into one window along an axis, that window is centred on it as far as the volume
+    allows.
 
     Args:
         box: a slice for each axis.
@@ -83,18 +83,18 @@ def windows_over(
 def touching(
     windows: Iterable[Window], mask: Tensor, size: Sequence[int], offset: Sequence[int]
 ) -> list[Window]:
-    """The windows in which the mask has a True, one of its voxels more on each side.
+    """Return the windows in which the mask has a True, with a margin of one of its voxels.
 
     Args:
         windows: windows of the padded volume.
         mask: (*spatial) bool on the volume's grid or a coarser one over the same extent. The last voxel
-            of a coarser one may reach beyond the volume, which the voxel more makes up for.
+            of a coarser one may reach beyond the volume; the margin compensates for that.
         size: voxels of the volume.
         offset: voxels of padding before the volume.
     """
 
     def part(window: Window) -> Window:
-        """The mask's voxels under the window."""
+        """Return the mask's voxels under the window."""
         return tuple(
             slice(max(0, (s.start - o) * m // n - 1), max(0, ceil((s.stop - o) * m / n) + 1))
             for s, o, m, n in zip(window, offset, mask.shape, size, strict=True)

@@ -1,4 +1,4 @@
-"""What computes a network's logits: torch, or a compiled form of it that agrees with torch."""
+"""Backends that compute a network's outputs: torch, or a compiled form that agrees with torch."""
 
 from monai_attn.inference.backends.backend import (
     BACKENDS,

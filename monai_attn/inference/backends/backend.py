@@ -1,4 +1,4 @@
-"""Choosing a backend: the fastest that is there and agrees with torch."""
+"""Selection of a backend: the fastest that is installed and agrees with torch."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ ORDER = {
         ("eager", "float32"),
     ),
 }
-DEVICES = {"openvino": ("cpu",), "tensorrt": ("cuda",)}  # the others run on each
+DEVICES = {"openvino": ("cpu",), "tensorrt": ("cuda",)}  # the others run on both
 FLOAT32_ONLY = ("onnxruntime",)
 PACKAGES = {
     "openvino": ("openvino",),
@@ -58,12 +58,12 @@ INSTALL = {
 
 @dataclass(frozen=True)
 class Backend:
-    """What computes a network's outputs.
+    """A network that is ready to run.
 
     Attributes:
         name: one of `BACKENDS`, not `auto`.
-        precision: `float32` or `bfloat16`, what it computes in; its outputs are float32.
-        run: from windows (B, C, *roi) to what the network returns.
+        precision: `float32` or `bfloat16` for the computation; the outputs are float32.
+        run: function from windows (B, C, *roi) to the network's outputs.
     """
 
     name: str
@@ -71,20 +71,20 @@ class Backend:
     run: Run
 
     def __call__(self, windows: Tensor) -> Outputs:
-        """The network's outputs in float32, without gradients, on the device of the windows.
+        """Return the network's outputs in float32, without gradients, on the device of the windows.
 
         Args:
-            windows: a batch of any size (B, C, *roi); roi is that of `load_backend`.
+            windows: a batch of any size (B, C, *roi), with the roi of `load_backend`.
 
         Returns:
-            The logits (B, out_channels, *roi), or a tuple of them and what else the network returns.
-            They are the caller's: a later call does not change them.
+            The logits (B, out_channels, *roi), or a tuple of them and the network's further outputs. A
+            later call does not change them.
         """
         return self.run(windows)
 
 
 def installed_backends() -> list[str]:
-    """The backends whose packages are there."""
+    """Return the backends whose packages are installed."""
     named = [name for name in BACKENDS if name != "auto"]
     return [name for name in named if all(map(_found, PACKAGES.get(name, ())))]
 
@@ -98,12 +98,12 @@ def load_backend(
     device: torch.device = torch.device("cpu"),  # noqa: B008  a constant
     cache: Path | None = None,
 ) -> Backend:
-    """Make a network ready to run, compiled where that is faster.
+    """Make a network ready to run, compiled if that is faster.
 
     `auto` takes the first of `ORDER` that is installed and agrees with eager float32 on a synthetic
-    window, and warns of each that does not. For a name, `precision="auto"` is bfloat16 where the device
-    has units for it and the result agrees, else float32. What was compiled, and whether it agreed, is
-    kept for the next time: then neither is done again.
+    window, and warns about each that fails. For a name, `precision="auto"` is bfloat16 if the device has
+    units for it and the result agrees, else float32. The compiled network and the result of the
+    comparison are cached: neither is computed again.
 
     Args:
         network: on the device, in eval mode; from (B, C, *roi) to logits, or to a tuple or list of
@@ -111,8 +111,8 @@ def load_backend(
         window: (C, *roi), the channels and voxels of one window.
         name: one of `BACKENDS`.
         precision: one of `PRECISIONS`.
-        device: where the windows are.
-        cache: the folder for compiled networks, made with access for the user alone; by default the
+        device: device of the windows.
+        cache: the folder for compiled networks, made with access for the user only; by default the
             user's cache folder. Delete it to free its space.
 
     Raises:
@@ -150,14 +150,14 @@ def load_backend(
 def plan(
     name: str, precision: str, device: str, *, installed: Collection[str], bfloat16: bool
 ) -> list[tuple[str, str]]:
-    """The backends to try and the precision of each, in order.
+    """Return the backends to try and the precision of each, in order.
 
     Args:
         name: one of `BACKENDS`.
         precision: one of `PRECISIONS`.
         device: a torch device type.
-        installed: the backends there are.
-        bfloat16: whether the device has units for it.
+        installed: the installed backends.
+        bfloat16: whether the device has bfloat16 units.
 
     Raises:
         ValueError: if nothing is left to try.
@@ -195,7 +195,7 @@ def plan(
 
 
 class _Loader:
-    """Makes one backend of a network after the other, keeping what they have in common."""
+    """A loader of several backends of one network, which computes their common parts once."""
 
     def __init__(
         self, network: nn.Module, window: tuple[int, ...], device: torch.device, folder: Path | None
@@ -219,12 +219,12 @@ class _Loader:
         return eager.eager(self.network, "float32", self.device)(self.example)
 
     def load(self, name: str, precision: str) -> Backend:
-        """The backend, from the cache if it is there.
+        """Load the backend, from the cache if possible.
 
         Raises:
             ValueError: if it does not agree with eager float32.
         """
-        if (name, precision) == ("eager", "float32"):  # it is what the others are compared with
+        if (name, precision) == ("eager", "float32"):  # the others are compared with it
             return Backend(name, precision, eager.eager(self.network, precision, self.device))
         key = self.key(name, precision)
         entry = self.cache.read(key)
@@ -232,7 +232,7 @@ class _Loader:
         if entry is not None and entry.parity.agrees(precision):
             try:
                 run = self.start(name, precision, entry.blob, single=entry.single)
-            except Exception:  # of another library than its version says: build it again
+            except Exception:  # the library changed without its version: build it again
                 entry = None
         if entry is None:
             blob, single = self.export(name, precision), isinstance(self.reference, Tensor)
@@ -245,7 +245,7 @@ class _Loader:
         return Backend(name, precision, run)
 
     def export(self, name: str, precision: str) -> bytes:
-        """What the backend keeps in the cache."""
+        """Return the compiled network for the cache; empty if there is nothing to store."""
         if name == "openvino":
             return openvino.export(self.network, self.window, precision)
         if name == "onnxruntime":
@@ -253,7 +253,7 @@ class _Loader:
         return b""
 
     def start(self, name: str, precision: str, blob: bytes, *, single: bool) -> Run:
-        """The backend, ready to run."""
+        """Return the backend, ready to run."""
         if name == "openvino":
             return openvino.load(blob, self.window, precision, single=single)
         if name == "onnxruntime":
@@ -266,7 +266,7 @@ class _Loader:
         return torches[name](self.network, precision, self.device)
 
     def key(self, name: str, precision: str) -> str:
-        """A file name that changes with everything that the compiled network depends on."""
+        """Return a file name that changes with everything on which the compiled network depends."""
         parts = [
             self.fingerprint,
             self.window,
@@ -291,5 +291,5 @@ def _found(package: str) -> bool:
 def _version(package: str) -> str:
     try:
         return version(package)
-    except PackageNotFoundError:  # onnxruntime-gpu, for one, is imported by another name
+    except PackageNotFoundError:  # onnxruntime-gpu, for example, is imported by another name
         return ""

@@ -1,4 +1,4 @@
-"""Compiled networks in a folder that belongs to the user alone."""
+"""A cache of compiled networks in a folder that belongs to the user only."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Entry:
     """One compiled network.
 
     Attributes:
-        blob: what the backend's `load` takes; empty where there is nothing to keep but the parity.
-        single: the network returns one tensor, and no tuple.
-        parity: how far it is from eager float32.
+        blob: bytes for the backend's `load`; empty if there is nothing to store except the parity.
+        single: whether the network returns one tensor and not a tuple.
+        parity: its difference from eager float32.
     """
 
     blob: bytes
@@ -35,12 +35,11 @@ class Entry:
 class Cache:
     """A folder of entries, each a file: a checksum, one line of JSON, the blob.
 
-    What it holds is compiled code, so a folder that others own or can write to is not used. Whatever
-    goes wrong with it costs time and never a result. Nothing is ever removed from it; to free its
-    space delete the folder.
+    It holds compiled code, so a folder that others own or can write to is not used. Errors of the cache
+    cost time, but never a result. Nothing is ever removed from it; to free its space delete the folder.
 
     Args:
-        folder: made if it is missing, with access for the user alone; by default the user's cache
+        folder: made if it is missing, with access for the user only; by default the user's cache
             folder.
     """
 
@@ -52,7 +51,7 @@ class Cache:
             warnings.warn(f"{self.folder}: no cache, {why}", RuntimeWarning, stacklevel=3)
 
     def read(self, key: str) -> Entry | None:
-        """The entry, or None if it is missing or damaged."""
+        """Read an entry; None if it is missing or damaged."""
         if not self.usable:
             return None
         try:
@@ -66,7 +65,7 @@ class Cache:
             return None
 
     def write(self, key: str, entry: Entry) -> None:
-        """Keep an entry, or warn that it could not be kept."""
+        """Store an entry, or warn that it could not be stored."""
         if not self.usable:
             return
         header = json.dumps({"single": entry.single, "parity": asdict(entry.parity)})
@@ -79,7 +78,7 @@ class Cache:
 
 
 def _unusable(folder: Path) -> str:
-    """Why the folder cannot be trusted or made, or an empty line."""
+    """Make the folder; return the reason why it cannot be made or trusted, or an empty string."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = folder.stat()

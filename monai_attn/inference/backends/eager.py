@@ -1,4 +1,4 @@
-"""torch itself: op by op, or through `torch.compile`."""
+"""Backends of torch itself: op by op, or through `torch.compile`."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}  # by the dimensio
 
 
 def cpu_flags() -> dict[str, Any]:
-    """What the CPU can do, by name; empty where torch is too old to tell."""
+    """Return the capabilities of the CPU, by name; empty if torch is too old to report them."""
     return dict(getattr(torch.cpu, "get_capabilities", dict)())
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies in bfloat16 itself, so that it is faster there than float32.
+    """Return whether the device has bfloat16 units, so that bfloat16 is faster there than float32.
 
-    Of the CPUs only x86 is asked: nothing was measured on others. An old torch does not know: no.
+    Among CPUs this is only True for x86, since nothing was measured on others, and False with an old
+    torch, which does not report it.
     """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -35,7 +36,7 @@ def has_bfloat16(device: torch.device) -> bool:
 
 
 def eager(network: nn.Module, precision: str, device: torch.device) -> Run:
-    """The network under `inference_mode`, channels last, in autocast for bfloat16.
+    """Run the network under `inference_mode`, channels last, in autocast for bfloat16.
 
     The order of the network's weights in memory is changed to channels last, which changes no value.
     """
@@ -43,20 +44,20 @@ def eager(network: nn.Module, precision: str, device: torch.device) -> Run:
 
 
 def compiled(network: nn.Module, precision: str, device: torch.device) -> Run:
-    """The network through `torch.compile`, which needs a C++ compiler and up to minutes at first.
+    """Compile the network with `torch.compile`, which needs a C++ compiler and up to minutes at first.
 
-    It is compiled anew for each size of a batch: torch 2.13 fails at gates of unknown size. torch keeps
-    what it compiled in its own cache folder.
+    It is compiled again for each batch size: torch 2.13 fails at gates of unknown size. torch stores
+    the compiled code in its own cache folder.
     """
     return _runner(torch.compile(_channels_last(network), dynamic=False), precision, device)
 
 
 def tensorrt(network: nn.Module, precision: str, device: torch.device) -> Run:
-    """The network through `torch.compile` and Torch-TensorRT.
+    """Compile the network with `torch.compile` and Torch-TensorRT.
 
-    Not tested by this project: its machines have no GPU. The parity check stands before its first use.
+    The project's tests do not run it. It is only used after the parity check.
     """
-    import_module("torch_tensorrt")  # makes itself known to torch.compile
+    import_module("torch_tensorrt")  # registers itself with torch.compile
     return _runner(torch.compile(network, backend="tensorrt"), precision, device)
 
 

@@ -1,4 +1,4 @@
-"""What says that a network has changed, without running it."""
+"""A fingerprint that shows a change of a network without running it."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ PLAIN = (bool, int, float, str, type(None))
 
 
 def fingerprint(network: nn.Module) -> str:
-    """A digest of all that decides a network's outputs.
+    """Compute a digest of everything that determines a network's outputs.
 
-    That is the source of its modules' classes, the plain settings they hold, such as a stride or an
-    epsilon, and every weight and statistic; not how these lie in memory.
+    It covers the source of its modules' classes, their plain settings, such as a stride or an epsilon,
+    and every weight and statistic, but not their layout in memory.
     """
     found = sha256()
     sources: set[str] = set()
     for name, module in network.named_modules():
         kind = type(module)
-        with suppress(TypeError, OSError):  # a class that was typed in has no file
+        with suppress(TypeError, OSError):  # a class defined interactively has no file
             sources.add(inspect.getsourcefile(kind) or "")
         found.update(
             f"{name} {kind.__module__}.{kind.__qualname__} {sorted(_settings(module))}".encode()

@@ -1,4 +1,4 @@
-"""ONNX Runtime in float32, without its telemetry."""
+"""A backend of ONNX Runtime in float32, without its telemetry."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ OPSET = 18
 
 
 def library() -> ModuleType:
-    """ONNX Runtime, imported without its telemetry.
+    """Import ONNX Runtime without its telemetry.
 
-    Its official builds send events by themselves from the import on and keep an identifier in the
-    home folder. This variable, read once at the import, is the only full opt-out (its Privacy.md);
-    it is put back afterwards. Where the program has imported onnxruntime before, only the events
-    to come can be stopped.
+    Its official builds send events from the import on and store an identifier in the home folder. An
+    environment variable, read once at the import, is the only full opt-out (its Privacy.md); its former
+    value is restored afterwards. If the program has imported onnxruntime before, only later events can
+    be stopped.
     """
     name = "ORT_DISABLE_TELEMETRY"
     before = {name: os.environ[name]} if name in os.environ else {}
@@ -37,13 +37,13 @@ def library() -> ModuleType:
 
 
 def export(network: nn.Module, window: tuple[int, ...], device: torch.device) -> bytes:
-    """The network for one window (C, *roi) as an ONNX model."""
-    chatty = logging.getLogger("torch.onnx")  # tells of packages that this needs not
+    """Export the network for one window (C, *roi) as an ONNX model."""
+    chatty = logging.getLogger("torch.onnx")  # reports packages that are not needed here
     level = chatty.level
     chatty.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the exporter about its own parts
+            warnings.simplefilter("ignore")  # from the exporter about its own parts
             program = torch.onnx.export(
                 AsTuple(network),
                 (torch.zeros(1, *window, device=device),),
@@ -59,11 +59,11 @@ def export(network: nn.Module, window: tuple[int, ...], device: torch.device) ->
 
 
 def load(blob: bytes, window: tuple[int, ...], device: torch.device, *, single: bool) -> Run:
-    """What `export` made, ready to run."""
+    """Load the result of `export`, ready to run."""
     onnxruntime = library()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3  # errors
+    options.log_severity_level = 3  # only errors
     providers: list[Any] = ["CPUExecutionProvider"]
     if device.type == "cuda" and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         providers.insert(0, ("CUDAExecutionProvider", {"device_id": device.index or 0}))

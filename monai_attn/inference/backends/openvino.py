@@ -1,7 +1,7 @@
-"""OpenVINO on the CPU, converted from a trace and without its telemetry.
+"""A backend of OpenVINO on the CPU, converted from a trace and without its telemetry.
 
-Version 2026.4.1 resizes 2 voxels to 3 otherwise than torch does. A network that does so, which takes a
-window that shrinks to 2 voxels, is refused by the parity check.
+Version 2026.4.1 resizes 2 voxels to 3 differently from torch. The parity check refuses a network in which
+this happens, because a window shrinks to 2 voxels.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
 
 def library() -> ModuleType:
-    """OpenVINO, imported without its telemetry.
+    """Import OpenVINO without its telemetry.
 
     `import openvino` sends an event and writes to the home folder, unless `openvino_telemetry` cannot
-    be imported: then it uses its own empty stand-in. Where the program has imported openvino before,
-    this comes too late and changes nothing.
+    be imported: then it uses its own empty stand-in. If the program has imported openvino before, this
+    is too late and changes nothing.
     """
     name = "openvino_telemetry"
     before = {name: sys.modules[name]} if name in sys.modules else {}
-    sys.modules[name] = None  # type: ignore[assignment]  # how Python says: not to be imported
+    sys.modules[name] = None  # type: ignore[assignment]  # this makes Python refuse the import
     try:
         import openvino
     finally:
@@ -42,20 +42,20 @@ def library() -> ModuleType:
 
 @cache
 def core() -> Any:
-    """The one `openvino.Core` of this process.
+    """Return the only `openvino.Core` of this process.
 
-    The CPU plugin of each Core sets a stack for signals of its own, and when it ends puts back the one that
-    it found (2026.4.1). Of two that do not end in reverse order the second puts back the freed stack of the
-    first, and the next signal, a child's end or Ctrl-C, kills the process without a word.
+    The CPU plugin of each Core sets its own signal stack, and restores the previous one when it ends
+    (2026.4.1). If two Cores do not end in reverse order, the second restores the freed stack of the first,
+    and the next signal, such as the end of a child process or Ctrl-C, kills the process without a message.
     """
     return library().Core()
 
 
 def export(network: nn.Module, window: tuple[int, ...], precision: str) -> bytes:
-    """The network compiled for one window (C, *roi) of this CPU, as `load` takes it.
+    """Compile the network for one window (C, *roi) on this CPU, as input for `load`.
 
-    `openvino.convert_model` does more than is needed here and starts the telemetry; the parts of
-    it that matter are a trace and the PyTorch frontend.
+    `openvino.convert_model` does more than is needed here and starts the telemetry; only a trace and
+    the PyTorch frontend are needed.
     """
     library()
     from openvino.frontend import FrontEndManager
@@ -70,9 +70,9 @@ def export(network: nn.Module, window: tuple[int, ...], precision: str) -> bytes
 
 
 def load(blob: bytes, window: tuple[int, ...], precision: str, *, single: bool) -> Run:
-    """What `export` made, ready to run; not for several threads at once."""
+    """Load the result of `export`, ready to run, but not by several threads at once."""
     openvino = library()
-    # Without the settings it would be compiled for the CPU's favourite precision, whatever it was made for.
+    # Without the settings it would be compiled for the CPU's preferred precision instead of its own.
     model = core().import_model(blob, "CPU", _settings(precision))
     request = model.create_infer_request()
 

@@ -1,4 +1,4 @@
-"""What a network returns, in one form."""
+"""The outputs of a network in one form."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Run = Callable[[Tensor], Outputs]
 
 
 def as_tuple(outputs: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """One tensor or several, as a tuple."""
+    """Return one tensor or several as a tuple."""
     return (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
 
 
 class AsTuple(nn.Module):
-    """A network that always returns a tuple: exporters know those, and not lists."""
+    """A network that always returns a tuple: exporters support tuples, but not lists."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -26,19 +26,19 @@ class AsTuple(nn.Module):
         self.train(network.training)
 
     def forward(self, windows: Tensor) -> tuple[Tensor, ...]:
-        """The network's outputs for windows (B, C, *roi)."""
+        """Return the network's outputs for windows (B, C, *roi)."""
         return as_tuple(self.network(windows))
 
 
 def one_by_one(
     infer: Callable[[NDArray], Sequence[NDArray]], window: tuple[int, ...], *, single: bool
 ) -> Run:
-    """A batch of any size through `infer`, which knows one window.
+    """Run a batch of any size through `infer`, which accepts one window.
 
     Args:
-        infer: from a float32 array (1, C, *roi) to its outputs; it may write the next ones over them.
+        infer: from a float32 array (1, C, *roi) to its outputs; the next call may overwrite them.
         window: (C, *roi).
-        single: the network returns one tensor, and no tuple.
+        single: whether the network returns one tensor and not a tuple.
     """
 
     def run(windows: Tensor) -> Outputs:

@@ -1,4 +1,4 @@
-"""Whether a backend computes what torch computes, seen on one window."""
+"""Comparison of a backend's outputs with those of torch on one window."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ BLOB = 16  # voxels from one bright or dark patch of the window to the next, abo
 NOISE = 0.02  # about 8 HU in a range of 400 HU
 MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
-# What is allowed: the error of the logits, and the share of voxels with another label.
+# Limits: the error of the logits, and the share of voxels with another label.
 #
-# float32: 2e-7 was measured with OpenVINO and ONNX Runtime. 1e-3 lets TF32 pass, which GPUs multiply
-# in by default and which rounds to 5e-4.
+# float32: 2e-7 was measured with OpenVINO and ONNX Runtime. 1e-3 allows TF32, in which GPUs multiply by
+# default and which rounds to 5e-4.
 # bfloat16 rounds to 4e-3. With the pancreas bundle the logits were off by up to 8e-3, on this window and
 # on real and phantom CT, and at most 2e-5 of the voxels changed. A resize with aligned corners, where
 # the network has none, was off by 6e-2. The labels allow for a network before its training: its logits
@@ -27,23 +27,23 @@ BOUNDS = {"float32": (1e-3, 1e-4), "bfloat16": (2e-2, 1e-2)}
 
 @dataclass(frozen=True)
 class Parity:
-    """How far outputs are from those of eager float32.
+    """The difference of outputs from those of eager float32.
 
     Attributes:
-        error: norm of the difference over the norm of the reference, of the worst output.
-        labels: share of the voxels (0 to 1) whose label is another.
+        error: norm of the difference over the norm of the reference, for the worst output.
+        labels: share of the voxels (0 to 1) whose label differs.
     """
 
     error: float
     labels: float
 
     def agrees(self, precision: str) -> bool:
-        """Whether this is rounding, for what computes in this precision."""
+        """Return whether the difference is only rounding in this precision."""
         error, labels = BOUNDS[precision]
         return self.error <= error and self.labels <= labels  # false for NaN
 
     def describe(self, precision: str) -> str:
-        """The figures beside what is allowed."""
+        """Describe the difference and its limits in one line."""
         error, labels = BOUNDS[precision]
         return (
             f"differs from eager float32 on a test window: outputs by {self.error:.2g} ({error:g} allowed),"
@@ -52,7 +52,7 @@ class Parity:
 
 
 def compare(outputs: Sequence[Tensor], reference: Sequence[Tensor]) -> Parity:
-    """How far outputs, logits (B, C, *spatial) first, are from the reference.
+    """Measure the difference of outputs, logits (B, C, *spatial) first, from the reference.
 
     With one channel the label is the sign of the logit.
     """
@@ -69,7 +69,7 @@ def _labels(logits: Tensor) -> Tensor:
 
 
 def synthetic_window(window: tuple[int, ...]) -> Tensor:
-    """A window (1, C, *roi) in 0 to 1, always the same: smooth patches and some noise, as in a scan."""
+    """Return a window (1, C, *roi) in 0 to 1, always the same: smooth patches and noise, as in a scan."""
     channels, *roi = window
     generator = torch.Generator().manual_seed(0)
     coarse = [-(-n // BLOB) + 1 for n in roi]

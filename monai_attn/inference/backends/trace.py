@@ -1,4 +1,4 @@
-"""A network as a graph of operations: what converters start from."""
+"""The graph of a network's operations, from which converters start."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ SMALL = 32  # voxels: five halvings
 
 
 def trace(network: nn.Module, window: tuple[int, ...]) -> torch.jit.ScriptModule:
-    """The operations that the network runs, on its own device.
+    """Record the operations that the network runs, on its own device.
 
-    They are recorded on a smaller window (C, *roi), which is quicker than a whole one, of the same
-    remainder by 32: what a network does at odd sizes it does here too. Whether the graph holds for the
-    whole window is what the parity check sees.
+    The recording uses a smaller window than (C, *roi), which is faster, with the same remainder by 32, so
+    that the network treats odd sizes in the same way. The parity check tests the graph on the whole window.
     """
     channels, *roi = window
     small = [n if n < 2 * SMALL else SMALL + n % SMALL for n in roi]
