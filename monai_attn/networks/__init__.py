@@ -1,4 +1,4 @@
-"""Attention U-Net and its gates: torch and MONAI layers, nothing else."""
+"""Attention U-Net and its gates, made of torch and MONAI layers only."""
 
 from monai_attn.networks.gates import HardGate, SoftGate
 from monai_attn.networks.unet import AttentionUNet

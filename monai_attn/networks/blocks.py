@@ -1,4 +1,4 @@
-"""The parts of the networks: a resize, a pair of convolutions, the checks of their arguments."""
+"""Parts of the networks: resizing, a pair of convolutions, and checks of arguments."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ Axes = int | Sequence[int]
 def resize(x: Tensor, like: Tensor) -> Tensor:
     """Resample `x` (B, C, *spatial) to the spatial size of `like`, bi- or trilinear with half-pixel centres.
 
-    Called also where the sizes already agree: it is then an exact identity, and a traced or exported
-    network has no branch that would tie it to one input size.
+    It is also called if the sizes already agree: then it is an exact identity, and a traced or exported
+    network has no branch that would bind it to one input size.
     """
     mode = "bilinear" if x.dim() == 4 else "trilinear"
     return F.interpolate(x, size=like.shape[2:], mode=mode, align_corners=False)
@@ -26,7 +26,7 @@ def resize(x: Tensor, like: Tensor) -> Tensor:
 def pad_to(x: Tensor, size: list[int]) -> Tensor:
     """Repeat the last voxel of `x` (B, C, *spatial) along the axes that are shorter than `size`.
 
-    A traced network keeps the sizes it was traced with, so there the question does not arise.
+    A traced network keeps the sizes with which it was traced, so tracing needs no padding.
     """
     if torch.jit.is_tracing():
         return x
@@ -37,7 +37,7 @@ def pad_to(x: Tensor, size: list[int]) -> Tensor:
 
 
 def per_axis(name: str, value: Axes, spatial_dims: int) -> tuple[int, ...]:
-    """`value` as one positive integer for each spatial axis.
+    """Return `value` as one positive integer for each spatial axis.
 
     Raises:
         ValueError: if a number is below 1 or their count is not `spatial_dims`.
@@ -53,7 +53,7 @@ def per_axis(name: str, value: Axes, spatial_dims: int) -> tuple[int, ...]:
 
 
 def positive(name: str, value: int) -> int:
-    """`value` if it is an integer above 0, else a ValueError that names it."""
+    """Return `value` if it is an integer above 0; raise a ValueError with its name otherwise."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{name} (={value!r}) must be a positive integer")
     return value

@@ -1,4 +1,4 @@
-"""Attention gates: where in the skip to look, decided by the coarser gating signal.
+"""Attention gates, which weight the voxels of a skip with the help of the coarser gating signal.
 
 A gate takes the skip x of the contracting path and the gating signal g of the expanding path and
 returns `(gated, attention)`: one coefficient alpha in 0..1 for each voxel, and skip * alpha.
@@ -24,7 +24,7 @@ ESTIMATORS = ("straight_through", "reinforce")
 
 
 class AdditiveGate(nn.Module):
-    """What soft and hard gates share: the attention logits q = psi(relu(W_x(skip) + W_g(gating))).
+    """The common base of soft and hard gates: attention logits q = psi(relu(W_x(skip) + W_g(gating))).
 
     On `grid="gating"` W_x is strided down to the gating grid, alpha is computed there and resampled to
     the skip (grid attention, as in the paper; 8 times fewer voxels in 3D). On `grid="skip"` W_g is
@@ -72,7 +72,7 @@ class AdditiveGate(nn.Module):
         nn.init.constant_(self.psi.bias, PASS_THROUGH_BIAS)
 
     def logits(self, skip: Tensor, gating: Tensor) -> Tensor:
-        """The attention logits (B, 1, *grid) of the skip and the gating."""
+        """Return the attention logits (B, 1, *grid) of the skip and the gating."""
         theta = self.W_x(pad_to(skip, self.step))  # (B, F_int, *grid)
         phi = resize(self.W_g(gating), like=theta)  # (B, F_int, *grid)
         return self.psi(torch.relu(theta + phi))
@@ -94,7 +94,7 @@ class SoftGate(AdditiveGate):
         """Gate the skip (B, skip_channels, *spatial) by the gating (B, gating_channels, *coarser).
 
         Returns:
-            gated, of the skip's shape, and attention (B, 1, *spatial) in 0..1.
+            The gated skip, with the shape of the skip, and the attention (B, 1, *spatial) in 0..1.
         """
         attention = torch.sigmoid(self.logits(skip, gating))  # (B, 1, *grid)
         if self.on_gating_grid:
@@ -103,12 +103,12 @@ class SoftGate(AdditiveGate):
 
 
 class Draw(NamedTuple):
-    """What a hard gate drew in training: for each case (B,) of a batch.
+    """The sample of a hard gate in training: values for each case (B,) of a batch.
 
     Attributes:
-        log_probability: of the choices together, natural logarithm.
+        log_probability: natural logarithm of the joint probability of the choices.
         selected: mean probability of being selected.
-        entropy: mean over the choices, in nats.
+        entropy: mean entropy of the choices, in nats.
     """
 
     log_probability: Tensor
@@ -120,25 +120,26 @@ class HardGate(AdditiveGate):
     """Additive hard attention: each place is selected or not, alpha is 0 or 1.
 
     With p = sigmoid(psi(relu(W_x(skip) + W_g(gating)))), training draws alpha from Bernoulli(p) at each
-    place of the grid; eval selects where p > 1/2, the same in every run. On the gating grid a place decides
-    for the skip voxels that it covers; of a skip whose size is no multiple of the ratio each voxel follows
-    the nearest place. Two ways to train a choice, which has no gradient of its own:
+    place of the grid; eval selects the places with p > 1/2, the same in every run. On the gating grid a
+    place decides for the skip voxels that it covers; if the size of a skip is not a multiple of the ratio,
+    each voxel follows the nearest place. There are two ways to train a choice, which has no gradient itself:
 
-    - "straight_through": the draw goes forward; backward goes the gradient of the binary concrete
-      distribution with `temperature`, from which the same random numbers make it. Low temperatures are
-      truer and noisier (Maddison et al. 2017, arXiv:1611.00712; Jang et al. 2017, arXiv:1611.01144).
-    - "reinforce": nothing goes backward through the draw. `drawn` holds its log-probability, by which
-      `monai_attn.training.hard_attention.HardAttentionLoss` makes good draws likelier (Williams 1992,
+    - "straight_through": the forward pass uses the draw; the backward pass uses the gradient of a sample
+      of the binary concrete distribution with `temperature`, made from the same random numbers. A low
+      temperature makes the gradient more exact, but noisier (Maddison et al. 2017, arXiv:1611.00712; Jang
+      et al. 2017, arXiv:1611.01144).
+    - "reinforce": no gradient passes through the draw. `drawn` holds its log-probability, with which
+      `monai_attn.training.hard_attention.HardAttentionLoss` makes good draws more likely (Williams 1992,
       doi:10.1007/BF00992696; for attention Xu et al. 2015, arXiv:1502.03044).
 
     Args:
         spatial_dims, skip_channels, gating_channels, inter_channels, grid, ratio: as for `AdditiveGate`.
         estimator: "straight_through" or "reinforce".
-        temperature: of the binary concrete distribution, above 0.
-        budget: fraction of places that should be selected, which the loss then aims at; any by default.
+        temperature: temperature of the binary concrete distribution, above 0.
+        budget: fraction of places that the loss aims to select; no limit by default.
 
     Attributes:
-        drawn: what the last forward pass in training drew; None in eval.
+        drawn: sample of the last forward pass in training; None in eval.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -181,18 +182,18 @@ class HardGate(AdditiveGate):
         """Gate the skip (B, skip_channels, *spatial) by the gating (B, gating_channels, *coarser).
 
         Returns:
-            gated, of the skip's shape, and attention (B, 1, *spatial), 0 or 1.
+            The gated skip, with the shape of the skip, and the attention (B, 1, *spatial), 0 or 1.
         """
         logits = self.logits(skip, gating)  # (B, 1, *grid)
         attention = (logits > 0).to(skip.dtype)
-        if not torch.jit.is_scripting() and self.training:  # what is exported selects
+        if not torch.jit.is_scripting() and self.training:  # an exported network always selects
             attention = self.draw(logits).to(skip.dtype)
         if self.on_gating_grid:
             attention = F.interpolate(attention, size=skip.shape[2:], mode="nearest")
         return skip * attention, attention
 
     def draw(self, logits: Tensor) -> Tensor:
-        """Draw alpha (B, 1, *grid) for training, and note what was drawn."""
+        """Draw alpha (B, 1, *grid) for training, and store the sample in `drawn`."""
         places = tuple(range(1, logits.dim()))
         logits = logits.float()
         drawn = logits + logistic_like(logits)  # above 0 with probability sigmoid(logits)
@@ -209,17 +210,17 @@ class HardGate(AdditiveGate):
         return attention
 
     def train(self, mode: bool = True) -> HardGate:
-        """Switch between training and eval; what was drawn is let go."""
+        """Switch between training and eval, and discard the last sample."""
         self.drawn = None
         return super().train(mode)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Of a copy: what was drawn belongs to the graph of a forward pass, and stays there."""
+        """Return the state for a copy, without the last sample, which belongs to a forward pass's graph."""
         return {**self.__dict__, "drawn": None}
 
 
 def logistic_like(logits: Tensor) -> Tensor:
-    """Noise from the standard logistic distribution, of the same shape."""
+    """Draw noise of the same shape from the standard logistic distribution."""
     uniform = clamp_probs(torch.rand_like(logits))
     return uniform.log() - torch.log1p(-uniform)
 
@@ -228,7 +229,7 @@ GATES: dict[str, type[AdditiveGate]] = {"soft": SoftGate, "hard": HardGate}
 
 
 def hard_gates(network: nn.Module) -> list[HardGate]:
-    """The hard gates in a network."""
+    """Return the hard gates in a network."""
     return [part for part in network.modules() if isinstance(part, HardGate)]
 
 
@@ -239,12 +240,12 @@ def build_gate(
     gating_channels: int,
     ratio: tuple[int, ...],
 ) -> nn.Module:
-    """The gate a network names: `"soft"`, or `("hard", {"estimator": "reinforce", "grid": "skip"})`.
+    """Build a gate by name, `"soft"`, or with options, `("hard", {"estimator": "reinforce"})`.
 
-    F_int is half of the skip's channels unless the options say otherwise.
+    F_int is half of the skip's channels unless the options set it.
 
     Raises:
-        ValueError: if no gate has that name, or it does not take an option.
+        ValueError: if no gate has this name, or the gate does not accept an option.
     """
     name, options = split_args(gate)
     if name not in GATES:

@@ -1,4 +1,4 @@
-"""A network with some of its gates taken out of action, to see what they are good for."""
+"""Networks with some gates held open, to measure the effect of these gates."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from torch import Tensor, nn
 
 
 class OpenGate(nn.Module):
-    """A gate that is held open: alpha is 1 everywhere, whatever it sees.
+    """A gate that is held open: alpha is 1 everywhere for any input.
 
     The skip passes unchanged, as in a U-Net without this gate. But the rest of the network was trained
-    with the gate at work and is not trained again: what is lost is what this network loses, and not
-    what a network that never had the gate would lack.
+    with the gate at work and is not trained again: the loss in accuracy is that of this network, not
+    that of a network which was trained without the gate.
     """
 
     def forward(self, skip: Tensor, gating: Tensor) -> tuple[Tensor, Tensor]:
-        """The skip (B, C, *spatial) itself, and ones (B, 1, *spatial)."""
+        """Return the skip (B, C, *spatial) itself, and ones (B, 1, *spatial)."""
         return skip, torch.ones_like(skip[:, :1])
 
 
 def open_gates(network: nn.Module, levels: Sequence[int]) -> nn.Module:
-    """A copy of an `AttentionUNet` whose gates at some levels are open; the network stays as it is.
+    """Copy an `AttentionUNet` and open the copy's gates at some levels; the original does not change.
 
     Raises:
         ValueError: if there is no gate at a level.

@@ -46,7 +46,7 @@ class Decoder(nn.Module):
         )
 
     def forward(self, gating: Tensor, skip: Tensor) -> Tuple[Tensor, List[Tensor]]:  # noqa: UP006
-        """The features (B, skip_channels, *skip spatial), and a list of the attention map if gated."""
+        """Return the features (B, skip_channels, *skip spatial), and the attention map, if any, in a list."""
         maps: List[Tensor] = []  # noqa: UP006
         up = resize(self.up(gating), like=skip)  # the 1x1 first: it is cheaper on the coarse grid
         if self.gate is not None:
@@ -121,7 +121,7 @@ class AttentionUNet(nn.Module):
         steps = [per_axis("strides", stride, spatial_dims) for stride in strides]
         kernels = _kernels(kernel_size, levels, spatial_dims)
         gated = _gated_levels(gate, gated_levels, levels)
-        self.gated_levels = sorted(gated)  # of the maps, in their order
+        self.gated_levels = sorted(gated)  # levels of the maps, in the order of the maps
         if isinstance(dropout, (int, float)) and not 0 <= dropout < 1:
             raise ValueError(f"dropout (={dropout}) must be at least 0 and below 1")
         if deep_supervision not in range(levels - 1):
@@ -137,7 +137,7 @@ class AttentionUNet(nn.Module):
                 [in_channels, *channels], channels, [ones, *steps], kernels, strict=False
             )
         )
-        self.decoder = nn.ModuleList(  # coarsest first, the order in which it runs
+        self.decoder = nn.ModuleList(  # coarsest first, the order in which they run
             Decoder(
                 spatial_dims,
                 channels[level + 1],
@@ -158,21 +158,21 @@ class AttentionUNet(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Union[Tensor, List[Tensor]]:  # noqa: UP006, UP007
-        """The logits (B, out_channels, *spatial) of x (B, in_channels, *spatial).
+        """Return the logits (B, out_channels, *spatial) of x (B, in_channels, *spatial).
 
-        In train mode with deep supervision: a list of logits, finest first, each at its level's own
-        resolution, the form `monai.losses.DeepSupervisionLoss` takes.
+        In train mode with deep supervision it returns a list of logits, finest first, each at the
+        resolution of its level, as `monai.losses.DeepSupervisionLoss` expects.
         """
         features, _ = self.decode(self.encode(x))
         return self.predict(features)
 
     def forward_with_attention(self, x: Tensor) -> tuple[Tensor | list[Tensor], list[Tensor]]:
-        """What `forward` returns, and the attention maps, finest first, each (B, 1, *skip spatial)."""
+        """Return the output of `forward`, and the maps (B, 1, *skip spatial), finest first."""
         features, maps = self.decode(self.encode(x))
         return self.predict(features), maps
 
     def encode(self, x: Tensor) -> List[Tensor]:  # noqa: UP006
-        """The features of each level, finest first."""
+        """Return the features of each level, finest first."""
         skips: List[Tensor] = []  # noqa: UP006
         for level in self.encoder:
             x = level(x)  # (B, channels[level], *spatial / strides so far)
@@ -180,7 +180,7 @@ class AttentionUNet(nn.Module):
         return skips
 
     def decode(self, skips: List[Tensor]) -> Tuple[List[Tensor], List[Tensor]]:  # noqa: UP006
-        """The features of the expanding path and the attention maps, both finest first."""
+        """Return the features of the expanding path and the attention maps, both finest first."""
         x = skips[-1]
         features: List[Tensor] = []  # noqa: UP006
         maps: List[Tensor] = []  # noqa: UP006
@@ -191,7 +191,7 @@ class AttentionUNet(nn.Module):
         return features, maps
 
     def predict(self, features: List[Tensor]) -> Union[Tensor, List[Tensor]]:  # noqa: UP006, UP007
-        """The logits of each level that has a head, or of the finest alone."""
+        """Return the logits of each level with a head in training, and only of the finest in eval."""
         logits: List[Tensor] = []  # noqa: UP006
         for i, head in enumerate(self.heads):
             if self.training or i == 0:
@@ -204,7 +204,7 @@ class AttentionUNet(nn.Module):
 def _kernels(
     kernel_size: int | Sequence[Axes], levels: int, spatial_dims: int
 ) -> list[tuple[int, ...]]:
-    """One kernel for each level, checked to be odd: an even one would shift the features by half a voxel."""
+    """Return an odd kernel for each level; an even one would shift the features by half a voxel."""
     entries = [kernel_size] * levels if isinstance(kernel_size, int) else list(kernel_size)
     if len(entries) != levels:
         raise ValueError(
@@ -217,7 +217,7 @@ def _kernels(
 
 
 def _gated_levels(gate: object, gated_levels: Sequence[int] | None, levels: int) -> set[int]:
-    """The skips that are gated, checked against the skips there are."""
+    """Return the levels whose skips are gated; check that these skips exist."""
     skips = range(levels - 1)
     if gate is None:
         if gated_levels:

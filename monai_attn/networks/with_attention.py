@@ -1,4 +1,4 @@
-"""A network whose attention maps come out beside its logits, for what runs windows."""
+"""A wrapper that returns a network's attention maps together with its logits, for inferers."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from torch import Tensor, nn
 
 
 class WithAttention(nn.Module):
-    """A network that returns its attention maps too, from a plain call.
+    """A network that also returns its attention maps from a plain call.
 
-    What stitches windows takes any callable, and brings all that it returns to one grid. A bundle's
-    config can name it, see `configs/attention.json`.
+    The stitching of windows accepts any callable and resamples all its outputs to one grid. A bundle's
+    config can use this class, see `configs/attention.json`.
 
     Args:
-        network: one with `forward_with_attention`, such as `AttentionUNet`; in the mode that it is in.
+        network: a network with `forward_with_attention`, such as `AttentionUNet`; its mode is kept.
 
     Example:
         >>> net = WithAttention(AttentionUNet(3, in_channels=1, out_channels=2).eval())
@@ -26,6 +26,6 @@ class WithAttention(nn.Module):
         self.train(network.training)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """The logits (B, K, *spatial) of x, and the map (B, 1, *coarser) of each gate, finest first."""
+        """Return the logits (B, K, *spatial) of x, and each gate's map (B, 1, *coarser), finest first."""
         logits, maps = self.network.forward_with_attention(x)  # type: ignore[operator]
         return (logits, *maps)
