@@ -14,7 +14,7 @@ __all__ = ["DEFAULT_BUNDLE", "AttentionUNet", "HardGate", "SoftGate", "__version
 
 
 def __getattr__(name: str) -> Any:
-    """Import the networks, and torch with them, only when they are asked for."""
+    """Import the networks, and torch with them, on first use only."""
     if name in ("AttentionUNet", "HardGate", "SoftGate"):
         return getattr(import_module("monai_attn.networks"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""`python -m monai_attn`."""
+"""Entry point of `python -m monai_attn`."""
 
 from monai_attn.cli import main
 

@@ -1,9 +1,9 @@
-"""What a gate is good for: the labels with it, and those with it held open.
+"""Ablation of gates: comparison of the labels with a gate at work and with it held open.
 
-An attention map shows where a gate lets the skip pass, and not whether that matters. Held open, alpha = 1
-everywhere, the gate decides nothing any more: what then changes in the labels is what it decided. The
-rest of the network is not trained again, and focus mode runs the same windows, since the locator is left
-as it is.
+An attention map shows where a gate lets the skip pass, but not whether that matters. A gate that is held
+open (alpha = 1 everywhere) decides nothing any more: the change in the labels is the effect of the gate.
+The rest of the network is not trained again, and focus mode runs the same windows, since the locator
+does not change.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ COLUMNS = ("case", "open", "label", *MEASURES, *AGAINST_REFERENCE)
 
 @dataclass(frozen=True)
 class OpenedLabel:
-    """What became of one label of one case when a gate was held open.
+    """Change of one label of one case when a gate is held open.
 
     Attributes:
         case: the case's name.
         open: the gate's level, or "all".
-        label: its number.
-        dice: of the label with the gate open against the label as it was; 1 if both are empty.
-        plain_ml: its volume as it was, in ml.
-        open_ml: its volume with the gate open, in ml.
-        plain_reference_dice: of the label as it was against the reference, if there is one.
-        open_reference_dice: of the label with the gate open against the reference.
+        label: the number of the label.
+        dice: Dice of the label with the gate open against the plain label; 1 if both are empty.
+        plain_ml: volume of the plain label, in ml.
+        open_ml: volume with the gate open, in ml.
+        plain_reference_dice: Dice of the plain label against the reference, if there is one.
+        open_reference_dice: Dice of the label with the gate open against the reference.
     """
 
     case: str
@@ -62,29 +62,29 @@ class OpenedLabel:
 
     @property
     def change_ml(self) -> float:
-        """The change in volume, in ml: above 0 where the gate kept something out."""
+        """The change in volume, in ml: above 0 if the gate kept something out."""
         return self.open_ml - self.plain_ml
 
     @property
     def reference_dice_change(self) -> float | None:
-        """The change in Dice against the reference: below 0 where the gate was of use."""
+        """The change in Dice against the reference: below 0 if the gate was useful."""
         if self.plain_reference_dice is None or self.open_reference_dice is None:
             return None
         return self.open_reference_dice - self.plain_reference_dice
 
     def row(self) -> dict[str, Any]:
-        """Everything as plain values."""
+        """Return the fields and both changes as plain values."""
         changes = {"change_ml": self.change_ml, "reference_dice_change": self.reference_dice_change}
         return {**asdict(self), **changes}
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """A bundle as it is, and with gates held open.
+    """An unchanged bundle, and the same bundle with gates held open.
 
     Attributes:
-        plain: as it is.
-        opened: for each gate by its level, and for "all" of several, the bundle with it open.
+        plain: the unchanged bundle.
+        opened: the bundle with one gate open, by the gate's level; if there are several gates, also "all".
     """
 
     plain: Bundle
@@ -97,19 +97,19 @@ class Ablation:
         classes: Mapping[int, int] | None = None,
         ignore: int | None = None,
     ) -> list[OpenedLabel]:
-        """Segment a scan with each, and compare the labels; memory holds those of one case.
+        """Segment a scan with each bundle and compare the labels; memory holds the labels of one case.
 
         Args:
             scan: a NIfTI file, or a DICOM folder.
             reference: a label map on its grid.
-            classes: the label of each value in the reference, where they are not those that the bundle was
-                trained with.
-            ignore: the value in the reference of voxels that count nowhere. By default, without `classes`,
+            classes: the label of each value in the reference, if the values differ from those that the
+                bundle was trained with.
+            ignore: the value that marks ignored voxels in the reference. By default, without `classes`,
                 the one that the bundle was trained with.
 
         Raises:
             ValueError: one line that names the file, if it cannot be segmented, or the reference does
-                not lie on its grid or holds a value that stands for no label.
+                not lie on its grid or holds a value without a label.
         """
         expected = None
         if reference is not None:
@@ -144,14 +144,14 @@ class Ablation:
 
 
 def open_ablation(name_or_dir: str | Path, device: str = "auto", **options: Any) -> Ablation:
-    """Open a bundle as it is, and once for each gate, and for all of several, with them held open.
+    """Open a bundle unchanged, once with each gate held open, and, if there are several, with all open.
 
-    All of them compute in float32 and by the same backend, so that no difference is one of rounding.
+    All of them compute in float32 with the same backend, so that no difference is due to rounding.
 
     Args:
         name_or_dir: as for `open_bundle`.
         device: as for `open_bundle`.
-        options: as for `open_bundle`, but for the precision.
+        options: as for `open_bundle`, except the precision.
 
     Raises:
         ValueError: as `open_bundle`, and if its network has no gates.
@@ -175,7 +175,7 @@ def open_ablation(name_or_dir: str | Path, device: str = "auto", **options: Any)
 
 
 def mean_rows(rows: Sequence[OpenedLabel]) -> list[dict[str, Any]]:
-    """The means over cases: a row for each gate and label, with the number of cases `n`."""
+    """Return the means over cases: a row for each gate and label, with the number of cases `n`."""
     groups = {(row.open, row.label): [] for row in rows}  # type: dict[tuple[str, int], list[dict]]
     for row in rows:
         groups[row.open, row.label].append(row.row())
@@ -191,7 +191,7 @@ def mean_rows(rows: Sequence[OpenedLabel]) -> list[dict[str, Any]]:
 
 
 def write_ablation(rows: Sequence[OpenedLabel], path: str | Path, settings: dict[str, Any]) -> Path:
-    """Write the rows, as JSON with their means and what made them, or as CSV, by the path's suffix.
+    """Write the rows as JSON, with their means and the settings, or as CSV, by the suffix of the path.
 
     Raises:
         ValueError: if the file name ends in neither .json nor .csv.
@@ -202,10 +202,10 @@ def write_ablation(rows: Sequence[OpenedLabel], path: str | Path, settings: dict
 
 
 def ablation_table(rows: Sequence[OpenedLabel], names: dict[int, str]) -> Table:
-    """For the terminal: a row for each case, gate and label, then the means over cases."""
+    """Lay out rows for the terminal: one for each case, gate and label, then the means over cases."""
     referenced = any(row.open_reference_dice is not None for row in rows)
     table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    table.add_column("case", overflow="fold")  # a name that is cut short may be another's
+    table.add_column("case", overflow="fold")  # a shortened name could be that of another case
     table.add_column("open", justify="right")
     table.add_column("label", overflow="fold")
     for heading in ("Dice\nto plain", "plain\nml", "change\nml"):
@@ -230,7 +230,7 @@ def ablation_table(rows: Sequence[OpenedLabel], names: dict[int, str]) -> Table:
 def _dices(
     labels: NDArray[np.integer], others: NDArray[np.integer], numbers: Iterable[int]
 ) -> dict[int, float]:
-    """The Dice of each label in two label maps, where the second is known."""
+    """Return the Dice of each label in two label maps, over the voxels that the second does not ignore."""
     dices = {}
     known = others != IGNORED
     for number in numbers:
@@ -241,7 +241,7 @@ def _dices(
 
 
 def _signed(value: float, digits: int) -> str:
-    return f"{round(value, digits) + 0:+.{digits}f}"  # + 0: no minus before a zero
+    return f"{round(value, digits) + 0:+.{digits}f}"  # + 0 removes the minus of a zero
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

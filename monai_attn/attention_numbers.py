@@ -1,21 +1,21 @@
-"""What a gate did with a scan, in numbers that can be checked against labels.
+"""Numbers that describe the attention of a gate in a scan, compared with labels.
 
-They are computed from the attention map as it is stored (one byte for each voxel: 0 where nothing was
-looked at, 1 to 255 for alpha = 0 to 1) and a label map on the same grid. How many voxels of each label
-hold each byte says all that is needed, so that memory follows one layer of the scan and the numbers are
-those of the stored map to the last digit.
+They are computed from the attention map as it is stored (one byte for each voxel: 0 where the network did
+not run, 1 to 255 for alpha = 0 to 1) and a label map on the same grid. Counts of each byte in each label
+are enough for all numbers, so that memory follows one layer of the scan and the numbers are those of the
+stored map to the last digit.
 
-With the sums over the voxels that were looked at, N of them:
+All sums are over the N voxels on which the network ran ("seen"):
 
 | number | formula |
 |---|---|
 | seen | N / voxels of the scan |
 | mean | sum(alpha) / N |
-| dead | part of the N with alpha < 0.01 |
-| saturated | part of the N with alpha > 0.99 |
+| dead | fraction of the N with alpha < 0.01 |
+| saturated | fraction of the N with alpha > 0.99 |
 | entropy | sum(-alpha log2 alpha - (1 - alpha) log2(1 - alpha)) / N, in bits: 1 at 0.5, 0 at 0 and 1 |
-| inside | mean alpha where there is any label |
-| outside | mean alpha where there is none |
+| inside | mean alpha in voxels with a label |
+| outside | mean alpha in voxels without a label |
 | share of a label | sum(alpha in the label) / sum(alpha) |
 | volume share of a label | voxels of the label / N |
 | enrichment of a label | share / volume share, which is mean alpha in the label / mean alpha |
@@ -31,28 +31,28 @@ from numpy.typing import NDArray
 
 from monai_attn.data.fraction_bytes import FRACTIONS
 
-DEAD, SATURATED = 0.01, 0.99  # below, and above, which a coefficient decides nothing
+DEAD, SATURATED = 0.01, 0.99  # alpha below or above these counts as dead or saturated
 BYTES = len(FRACTIONS)
-ROUNDED = 6  # digits that a manifest has
+ROUNDED = 6  # decimals in a manifest
 
 
 @dataclass(frozen=True)
 class GateNumbers:
-    """The numbers of one gate in one scan; the module says how they are computed.
+    """The numbers of one gate in one scan; the module's docstring has the formulas.
 
-    A number that does not exist is None: without a voxel that was looked at all but `seen`, without a
-    label `inside`, and the shares of a sum that is zero.
+    A number that does not exist is None: all except `seen` if no voxel was seen, `inside` if there is no
+    label, and the shares if the sum of alpha is zero.
 
     Attributes:
         mean: mean of alpha.
-        seen: fraction of the scan's voxels that were looked at.
-        dead: fraction of those with alpha < 0.01.
-        saturated: fraction of those with alpha > 0.99.
+        seen: fraction of the scan's voxels on which the network ran.
+        dead: fraction of the seen voxels with alpha < 0.01.
+        saturated: fraction of the seen voxels with alpha > 0.99.
         entropy: mean binary entropy of alpha, bits.
         inside: mean of alpha in any label.
         outside: mean of alpha elsewhere.
-        shares: part of the sum of alpha in each label that occurs; 0 is where there is none.
-        volume_shares: part of the voxels in each.
+        shares: fraction of the sum of alpha in each label that occurs; 0 stands for voxels without a label.
+        volume_shares: fraction of the seen voxels in each label.
     """
 
     mean: float | None
@@ -66,12 +66,12 @@ class GateNumbers:
     volume_shares: dict[int, float | None]
 
     def enrichment(self, label: int) -> float | None:
-        """How many times more of the attention a label has than its volume would by chance."""
+        """Return the share of a label in the attention divided by its share of the volume."""
         share, volume = self.shares[label], self.volume_shares[label]
         return share / volume if share is not None and volume else None
 
     def summary(self) -> dict[str, Any]:
-        """What a manifest says of it: the numbers, and the share of each label by its number."""
+        """Return the values for a manifest: the numbers, rounded, and the share of each label."""
         numbers = {name: _rounded(getattr(self, name)) for name in NUMBERS}
         shares = {str(label): _rounded(part) for label, part in self.shares.items() if label > 0}
         return {**numbers, "shares": shares}
@@ -81,10 +81,10 @@ NUMBERS = ("mean", "seen", "dead", "saturated", "entropy", "inside", "outside")
 
 
 def gate_numbers(stored: NDArray[np.uint8], labels: NDArray[np.integer]) -> GateNumbers:
-    """The numbers of a stored attention map against a label map.
+    """Compute the numbers of a stored attention map, compared with a label map.
 
     Args:
-        stored: (X, Y, Z) bytes: 0 where nothing was looked at, else 1 to 255 for 0 to 1.
+        stored: (X, Y, Z) bytes: 0 where the network did not run, else 1 to 255 for 0 to 1.
         labels: (X, Y, Z) whole numbers from 0 on.
 
     Raises:
@@ -122,7 +122,7 @@ def gate_numbers(stored: NDArray[np.uint8], labels: NDArray[np.integer]) -> Gate
 def _joint_histogram(
     stored: NDArray[np.uint8], labels: NDArray[np.integer]
 ) -> dict[int, NDArray[np.int64]]:
-    """For 0 and each label that occurs, how many of its voxels hold each byte."""
+    """Count the voxels of each byte in label 0 and in each label that occurs."""
     occurs = np.zeros(int(labels.max(initial=0)) + 1, bool)
     occurs[0] = True
     layers = [*zip(np.moveaxis(stored, -1, 0), np.moveaxis(labels, -1, 0), strict=True)]
@@ -131,7 +131,7 @@ def _joint_histogram(
     row = np.cumsum(occurs) - 1
     counts = np.zeros((int(row[-1]) + 1, BYTES), np.int64)
     for values, layer in layers:
-        # most voxels have no label: all are counted at once, and those that have one apart
+        # most voxels have no label: count all of them at once, then those with a label again
         labelled = layer > 0
         pairs = row[layer[labelled]] * BYTES + values[labelled]
         found = np.bincount(pairs, minlength=counts.size).reshape(counts.shape)
@@ -141,7 +141,7 @@ def _joint_histogram(
 
 
 def _entropy(alpha: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The binary entropy in bits; 0 log 0 is 0."""
+    """Return the binary entropy in bits; 0 log 0 is 0."""
     parts = np.stack([alpha, 1 - alpha])
     return -(parts * np.log2(parts, out=np.zeros_like(parts), where=parts > 0)).sum(axis=0)
 

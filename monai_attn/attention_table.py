@@ -1,7 +1,7 @@
-"""Where the gates of a run looked: the numbers of its attention maps, against its labels or others.
+"""Numbers of the attention maps of a run, compared with its own labels or with other label maps.
 
-`monai-attn segment --attention` writes the maps. Any label map on the same grid can be held against
-them: the labels of the run, a reference, or the organs that another program found.
+`monai-attn segment --attention` writes the maps. They can be compared with any label map on the same
+grid: the labels of the run, a reference, or the organs that another program found.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from monai_attn.data.reference import check_on_grid
 from monai_attn.data.tables import write_table
 from monai_attn.data.volume import Volume, read_volume
 
-LEVELS = range(16)  # a scan that is halved so often is one voxel
+LEVELS = range(16)  # a scan that is halved that often is one voxel
 ELSEWHERE = "no label"
 COLUMNS = ("case", "gate", *NUMBERS, "label", "name", "share", "volume_share", "enrichment")
 
@@ -38,8 +38,8 @@ class GateInCase:
 
     Attributes:
         case: the case's name.
-        level: the gate's, 0 is the finest.
-        numbers: what it did.
+        level: level of the gate; 0 is the finest.
+        numbers: its numbers.
     """
 
     case: str
@@ -53,17 +53,17 @@ def attention_of_run(
     *,
     on_case: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[GateInCase]:
-    """The numbers of every gate in every case of a run.
+    """Compute the numbers of every gate in every case of a run.
 
     Args:
         run: the folder that `segment --attention` wrote to, or one label map in it.
-        labels: what the maps are held against: a folder of label maps, found by the cases' names as
-            `references_among` does, or for one label map a file; by default the labels of the run.
-        on_case: called after each case with how many are done, and of how many.
+        labels: label maps to compare with: a folder, in which `references_among` finds them by the cases'
+            names, or one file if there is one case; by default the labels of the run.
+        on_case: called after each case with the number of cases done and the number of all cases.
 
     Raises:
-        ValueError: one line that names the file, if a map or a label map is missing, is none, or two
-            lie on different grids.
+        ValueError: one line that names the file, if a map or a label map is missing or not valid, or
+            two of them lie on different grids.
     """
     cases = _cases(Path(run), labels)
     found: list[GateInCase] = []
@@ -74,7 +74,7 @@ def attention_of_run(
 
 
 def read_map(path: Path) -> tuple[Volume, NDArray[np.uint8]]:
-    """A map of fractions as it is stored: its grid, and a byte for each voxel.
+    """Read a map of fractions as it is stored: its volume, and a byte for each voxel.
 
     Raises:
         ValueError: if it cannot be read, or holds anything but -1/254 and 0 to 1 in steps of 1/254.
@@ -95,15 +95,15 @@ def read_map(path: Path) -> tuple[Volume, NDArray[np.uint8]]:
 def attention_rows(
     gates: Iterable[GateInCase], names: Mapping[int, str] | None = None
 ) -> list[dict[str, Any]]:
-    """A row for each case, gate and label, those with the most attention first.
+    """Return a row for each case, gate and label; in each gate the label with most attention first.
 
     Args:
-        gates: of any number of cases.
-        names: what the labels are called; a number stands for itself.
+        gates: the numbers of gates, of any number of cases.
+        names: the names of the labels; a label without a name is shown by its number.
 
     Returns:
-        The numbers of the gate and of the label, plain values ready for JSON. Label 0 is where there is
-        no label.
+        The numbers of the gate and of the label, as plain values for JSON. Label 0 stands for the voxels
+        without a label.
     """
     called = {0: ELSEWHERE, **(names or {})}
     return [
@@ -137,9 +137,9 @@ def write_attention(
 def attention_table(
     gates: Sequence[GateInCase], names: Mapping[int, str] | None = None
 ) -> tuple[Table, Table]:
-    """For the terminal: the numbers of each gate, and where each looks."""
+    """Lay out two tables for the terminal: the numbers of each gate, and its attention by label."""
     numbers = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    numbers.add_column("case", overflow="fold")  # a name that is cut short may be another's
+    numbers.add_column("case", overflow="fold")  # a shortened name could be that of another case
     numbers.add_column("gate", justify="right")
     for name in NUMBERS:
         heading = {"entropy": "entropy\nbits", "saturated": "satu-\nrated"}.get(name, name)
@@ -163,7 +163,7 @@ def attention_table(
 
 
 def _cases(run: Path, labels: str | Path | None) -> list[tuple[str, Path, Path]]:
-    """Each case's name, its label map in the run, and the labels it is held against."""
+    """Return each case's name, its label map in the run, and the label map to compare with."""
     if not run.exists():
         raise ValueError(
             f"{run}: no such file or folder; the output of segment --attention expected: check the path"
@@ -212,7 +212,7 @@ def _ordered(numbers: GateNumbers) -> list[int]:
 
 
 def _percent(value: float | None) -> str:
-    """One digit after the point, and of what is smaller the first two that are not zero."""
+    """Format a fraction as per cent: one decimal, or two significant digits below 0.1 %."""
     if value is not None and 0 < value < 0.001:
         return f"{100 * value:.2g}%"
     return _cell(value, ".1%")

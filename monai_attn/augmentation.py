@@ -1,4 +1,4 @@
-"""What makes one labelled scan into many: as scans vary, and far beyond."""
+"""Random augmentation of labelled scans: as strong as the variation of real scans, or far stronger."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LINEAR = {2: "bilinear", 3: "trilinear"}  # by spatial dimensions
 def scan_variation(
     keys: Sequence[str], modes: Sequence[str], spatial_dims: int = 3
 ) -> list[T.Transform]:
-    """Return changes as large as those between patients, scanners and contrast phases."""
+    """Return augmentation as strong as the variation of patients, scanners and contrast phases."""
     return [
         T.RandAffined(
             keys,
@@ -22,7 +22,7 @@ def scan_variation(
             mode=modes,
             padding_mode="border",
         ),
-        # an unenhanced pancreas has 40 HU where one in the portal-venous phase has 100
+        # a pancreas has 40 HU without contrast agent, and 100 HU in the portal-venous phase
         T.RandScaleIntensityd("image", factors=(-0.6, 0.25), prob=0.5),
         T.RandShiftIntensityd("image", offsets=0.1, prob=0.5),  # 25 HU of a window of 250
         T.RandAdjustContrastd("image", gamma=(0.7, 1.5), prob=0.25),
@@ -39,7 +39,7 @@ def scan_variation(
 def beyond_scans(
     keys: Sequence[str], modes: Sequence[str], spatial_dims: int = 3
 ) -> list[T.Transform]:
-    """Changes larger than between scans: of the body, of clutter, contrast phase, sharpness, noise."""
+    """Return augmentation far stronger than real variation: shape, clutter, contrast, sharpness, noise."""
     return [
         T.RandAffined(
             keys,

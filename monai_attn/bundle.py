@@ -1,4 +1,4 @@
-"""Find a MONAI bundle, open it, build what segmenting a scan needs."""
+"""Finding and opening of MONAI bundles, and all parts that segmenting a scan needs."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ class Bundle:
     """An opened bundle.
 
     Attributes:
-        root: its folder.
+        root: folder of the bundle.
         metadata: the content of `configs/metadata.json`.
-        network: with its weights.
-        segmenter: the network as a backend runs it, with what comes before and after.
-        settings: what a manifest says of them.
+        network: the network with its weights.
+        segmenter: the network as a backend runs it, with preprocessing and postprocessing.
+        settings: the settings that a manifest records.
     """
 
     root: Path
@@ -63,16 +63,16 @@ class Bundle:
 
     @property
     def label_names(self) -> dict[int, str]:
-        """The names of the labels it writes, background left out."""
+        """The names of the labels that the bundle writes, without the background."""
         channels = self.metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
         return {int(index): name for index, name in channels.items() if int(index) > 0}
 
     @property
     def classes(self) -> dict[int, int]:
-        """The label that each value of the label files it was trained with became, as far as it is known.
+        """The label of each value in the label files of the training, as far as it is known.
 
         Raises:
-            ValueError: if `label_map` in `configs/train.json` is no such table.
+            ValueError: if `label_map` in `configs/train.json` does not map values to labels.
         """
         path, label_map = self._train_json, self._train.get("label_map", {})
         try:
@@ -84,10 +84,10 @@ class Bundle:
 
     @property
     def ignore(self) -> int | None:
-        """The value in the label files it was trained with of voxels that counted nowhere, if there was one.
+        """The value that marked ignored voxels in the label files of the training, if there was one.
 
         Raises:
-            ValueError: if `ignore` in `configs/train.json` is no value, or also a label.
+            ValueError: if `ignore` in `configs/train.json` is not a valid value, or also a label.
         """
         ignore = self._train.get("ignore")
         try:
@@ -107,18 +107,18 @@ class Bundle:
 
     @property
     def notice(self) -> str:
-        """What the bundle says it is for."""
+        """The intended use, as the bundle's metadata states it."""
         return str(self.metadata.get("intended_use", ""))
 
 
 def find_bundle(name_or_dir: str | Path) -> Path:
-    """The folder of a bundle: one shipped with the package, by name, or any, by its path.
+    """Find the folder of a bundle: a shipped bundle by its name, or any bundle by its path.
 
-    A bare name stands for the shipped bundle, also where a folder here has that name: write `./NAME`
-    for the folder.
+    A bare name means the shipped bundle, even if a folder in the working directory has the same name:
+    write `./NAME` for the folder.
 
     Raises:
-        ValueError: if there is none, naming those that are shipped.
+        ValueError: if there is no bundle; the error lists the shipped ones.
     """
     is_name = isinstance(name_or_dir, str) and Path(name_or_dir).name == name_or_dir
     folders = [folder / name_or_dir for folder in SHIPPED] if is_name else []
@@ -133,17 +133,17 @@ def find_bundle(name_or_dir: str | Path) -> Path:
 
 
 def is_shipped(name_or_dir: str | Path) -> bool:
-    """Whether a bundle is one of the package's own, named and not found by its path."""
+    """Return whether this is the bare name of a bundle shipped with the package; False for a path."""
     if Path(name_or_dir).name != str(name_or_dir):
         return False
     return any((folder / name_or_dir / "configs").is_dir() for folder in SHIPPED)
 
 
 def find_device(name: str) -> torch.device:
-    """`auto` is the GPU if there is one, else the CPU; of several GPUs the one torch uses, as for `cuda`.
+    """Find a device by its name: `auto` is the current GPU of torch if there is one, else the CPU.
 
     Raises:
-        ValueError: if the device is unknown or not there.
+        ValueError: if the device is unknown or not available.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -178,28 +178,28 @@ def open_bundle(
     volume: int | None = None,
     series: str | None = None,
 ) -> Bundle:
-    """Open a bundle by its own `configs/inference.json` and load `models/model.pt`.
+    """Open a bundle with its `configs/inference.json` and load its `models/model.pt`.
 
-    A bundle's config is code: open only bundles you trust.
+    A config can run code: only open bundles that you trust.
 
     Args:
         name_or_dir: as for `find_bundle`.
         device: as for `find_device`.
-        mode: "full" runs every window of the body, "focus" those that the bundle's locator points to;
-            the bundle's own choice by default.
+        mode: "full" runs every window of the body, "focus" only those that the bundle's locator selects;
+            by default the mode set in the bundle.
         backend: as for `load_backend`.
         precision: as for `load_backend`.
-        memory: bytes that the process may hold; what the machine has by default.
-        attention: whether the segmenter gives the attention of the network's gates too.
-        open_levels: levels whose gate is held open, as `open_gates` does; the locator's are not.
-        uncertainty: whether it gives the entropy of the probabilities too.
-        interval: whether it sees each scan in several views, for an interval around each volume.
-        volume: which volume of a scan that holds several, from 0.
-        series: the SeriesInstanceUID of one of several in a DICOM folder.
+        memory: bytes that the process may use; by default the memory of the machine.
+        attention: whether the segmenter also returns the attention of the network's gates.
+        open_levels: levels whose gate is held open, as in `open_gates`; the locator is not changed.
+        uncertainty: whether the segmenter also returns the entropy of the probabilities.
+        interval: whether the segmenter runs several views of each scan, for an interval of each volume.
+        volume: index of the volume, from 0, in a scan that holds several.
+        series: the SeriesInstanceUID of the series, in a DICOM folder that holds several.
 
     Raises:
         ValueError: if the bundle, a file of it, the device or the backend is missing, the weights do not
-            fit, or a shipped bundle's weights are not those it was shipped with.
+            fit, or the weights of a shipped bundle have been changed.
     """
     root, where = find_bundle(name_or_dir), find_device(device)
     if is_shipped(name_or_dir):
@@ -216,7 +216,7 @@ def open_bundle(
         image = metadata["network_data_format"]["inputs"]["image"]
         channels, dims = image["num_channels"], len(image["spatial_shape"])
         labels = metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
-    except Exception as error:  # a config is code: it can raise anything
+    except Exception as error:  # a config can run code, and code can raise anything
         raise ValueError(f"{root}: its configs do not make a bundle ({reason(error)})") from error
     network, preprocessing, inferer, postprocessing = parts
     weights = root / "models" / "model.pt"
@@ -269,7 +269,7 @@ def open_bundle(
         "intensity_range": parser.get("intensity_range"),
         "bundle_sha256": sha256_of(*sorted(_parts(root))),
         "weights_sha256": sha256_of(weights),
-        "device": where.type,  # whichever of several GPUs made it, the labels are the same
+        "device": where.type,  # the labels do not depend on which of several GPUs is used
         **used,
         "mode": "focus" if focus else "full",
         "attention": attention,
@@ -283,7 +283,7 @@ def open_bundle(
 
 
 def _confidence(root: Path, parser: ConfigParser, classes: int, dims: int) -> Confidence:
-    """What `monai-attn calibrate` wrote into a bundle's config."""
+    """Read the temperature and the intervals that `monai-attn calibrate` wrote into a bundle's config."""
     temperature, found = parser.get("temperature", 1.0), parser.get("interval") or {}
     try:
         factors = {int(label): float(factor) for label, factor in found.get("factors", {}).items()}
@@ -304,7 +304,7 @@ def _confidence(root: Path, parser: ConfigParser, classes: int, dims: int) -> Co
 
 
 def _expected(root: Path, parser: ConfigParser, classes: int) -> dict[int, Expected]:
-    """What a bundle's config expects of its labels."""
+    """Read the expected measures of each label from a bundle's config."""
     try:
         return read_expected(parser.get("expected", {}), classes)
     except ValueError as error:
@@ -312,7 +312,7 @@ def _expected(root: Path, parser: ConfigParser, classes: int) -> dict[int, Expec
 
 
 def check_confidence(root: Path, metadata: dict[str, Any]) -> None:
-    """Warn if a bundle's temperature and intervals are not for the weights that it has."""
+    """Warn if a bundle's temperature and intervals were fitted for other weights."""
     weights = root / "models" / "model.pt"
     if not _is_for(weights, metadata):
         warnings.warn(
@@ -323,14 +323,14 @@ def check_confidence(root: Path, metadata: dict[str, Any]) -> None:
 
 
 def _is_for(weights: Path, metadata: dict[str, Any]) -> bool:
-    """Whether the confidence was fitted for these weights, as far as the metadata says for which."""
+    """Return whether the calibration is for these weights; True if the metadata does not name any."""
     calibration = metadata.get("calibration")
     fitted = calibration.get("weights_sha256") if isinstance(calibration, dict) else None
     return fitted is None or not weights.is_file() or sha256_of(weights) == fitted
 
 
 def _parts(root: Path) -> set[Path]:
-    """The files of a bundle that its labels can depend on."""
+    """Return the files of a bundle on which its labels can depend."""
     patterns = ("configs/*.json", "models/*.pt", "**/*.py")
     return {file for pattern in patterns for file in root.glob(pattern)}
 
@@ -343,10 +343,10 @@ def _gated_levels(root: Path, network: torch.nn.Module) -> tuple[int, ...]:
 
 
 def check_shipped(root: Path) -> None:
-    """Refuse weights of a shipped bundle that are not those it was shipped with, before they are opened.
+    """Refuse changed weights of a shipped bundle, before they are opened.
 
     Raises:
-        ValueError: naming the file.
+        ValueError: if a file was changed; the error names it.
     """
     for name, digest in SHIPPED_WEIGHTS.items():
         file = root.parent / name

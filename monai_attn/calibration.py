@@ -1,9 +1,9 @@
-"""Whether probabilities are what they say, and the temperature that brings them nearer to it.
+"""Calibration of probabilities: its measures, and the temperature that improves it.
 
-Of the voxels to which a calibrated network gives a probability of 0.8, four in five are what it says.
+If a calibrated network gives some voxels a probability of 0.8, four in five of them are labelled right.
 Temperature scaling (Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv:1706.04599)
-divides all logits by one number T, fitted on cases that did not train. It changes no label: the largest
-logit stays the largest.
+divides all logits by one number T, fitted on cases that were not used for training. It changes no label:
+the largest logit stays the largest.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp, softmax
 
-RANGE = (0.1, 10.0)  # of temperatures; networks that train to their end lie within 0.5 and 4
+RANGE = (0.1, 10.0)  # of temperatures; fully trained networks lie between 0.5 and 4
 BINS = 15  # as in Guo et al.
 DOUBTFUL = (0.01, 0.99)  # foreground probabilities that count as doubtful
 Array = NDArray[np.floating]
@@ -25,12 +25,12 @@ Array = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Confidence:
-    """What calibration found of a network.
+    """The result of calibrating a network.
 
     Attributes:
-        temperature: by which its logits are divided; 1 changes nothing.
+        temperature: divisor of the logits; 1 changes nothing.
         flip_axes: the spatial axes of a window along which it can be mirrored.
-        factors: for each label how many spreads its interval reaches, see `monai_attn.intervals`.
+        factors: half-width of the interval of each label, in spreads; see `monai_attn.intervals`.
     """
 
     temperature: float = 1.0
@@ -40,11 +40,11 @@ class Confidence:
 
 @dataclass(frozen=True)
 class VoxelSample:
-    """Voxels drawn from scans, and how many each stands for.
+    """Voxels drawn from scans, and the number of voxels that each represents.
 
     Attributes:
         logits: (N, K) float32.
-        labels: (N,) the class that each voxel is.
+        labels: (N,) the true class of each voxel.
         weights: (N,) above 0.
     """
 
@@ -54,10 +54,10 @@ class VoxelSample:
 
     @property
     def doubtful(self) -> VoxelSample:
-        """Those whose foreground probability, unscaled, lies from 0.01 to 0.99.
+        """The voxels whose foreground probability, before scaling, lies between 0.01 and 0.99.
 
-        Nearly all of a scan is background that nobody doubts. The part is chosen by what the network
-        says, not by the reference: of a part chosen by the reference even true probabilities look wrong.
+        Nearly all of a scan is clear background. The voxels are selected by the network's output, not by
+        the reference: on voxels selected by the reference even correct probabilities look wrong.
         """
         foreground = 1 - softmax(self.logits.astype(np.float64), axis=1)[:, 0]
         part = (foreground >= DOUBTFUL[0]) & (foreground <= DOUBTFUL[1])
@@ -65,7 +65,7 @@ class VoxelSample:
 
 
 def nll(sample: VoxelSample, temperature: float = 1.0) -> float:
-    """The mean negative log-likelihood of the labels, in nats; 0 for no voxels.
+    """Return the mean negative log-likelihood of the labels, in nats; 0 for no voxels.
 
     Example:
         >>> even = VoxelSample(np.zeros((1, 2), np.float32), np.array([1]), np.ones(1))
@@ -80,14 +80,14 @@ def nll(sample: VoxelSample, temperature: float = 1.0) -> float:
 
 
 def fit_temperature(sample: VoxelSample) -> float:
-    """The temperature with the least negative log-likelihood.
+    """Return the temperature with the smallest negative log-likelihood.
 
     Args:
-        sample: from cases that did not train.
+        sample: voxels of cases that were not used for training.
 
     Returns:
-        Within 0.1 and 10, to four digits; 1 where no voxel is labelled wrong, which would make any
-        probability look too small, and where nothing is better than 1.
+        Between 0.1 and 10, to four decimals; 1 if no voxel is labelled wrong, since then every
+        probability would look too small, or if no temperature is better than 1.
     """
     if (sample.logits.argmax(axis=1) == sample.labels).all():
         return 1.0
@@ -100,7 +100,7 @@ def fit_temperature(sample: VoxelSample) -> float:
 
 
 def at_edge(temperature: float) -> bool:
-    """Whether a fitted temperature lies at an end of its range, where the fit stops short of it.
+    """Return whether a fitted temperature lies at an end of the range, where the fit was cut off.
 
     Example:
         >>> at_edge(9.9999), at_edge(1.2)
@@ -111,12 +111,12 @@ def at_edge(temperature: float) -> bool:
 
 @dataclass(frozen=True)
 class Reliability:
-    """What was said and what was so, in bins of the probability of the label that was given.
+    """Predicted probability and accuracy, in bins of the probability of the predicted label.
 
     Attributes:
-        confidence: (bins,) the mean probability in each; 0 in an empty one.
-        accuracy: (bins,) the part of the voxels that is labelled right.
-        share: (bins,) the part of all voxels that is in each.
+        confidence: (bins,) the mean probability in each bin; 0 in an empty bin.
+        accuracy: (bins,) the fraction of the voxels in the bin that is labelled right.
+        share: (bins,) the fraction of all voxels that lies in the bin.
     """
 
     confidence: Array
@@ -125,7 +125,7 @@ class Reliability:
 
     @property
     def ece(self) -> float:
-        """The expected calibration error: the mean gap between the two, over all voxels."""
+        """The expected calibration error: the mean gap between confidence and accuracy, over all voxels."""
         return float((self.share * np.abs(self.confidence - self.accuracy)).sum())
 
 
@@ -134,8 +134,8 @@ def reliability(sample: VoxelSample, temperature: float = 1.0, bins: int = BINS)
 
     Args:
         sample: the voxels.
-        temperature: by which their logits are divided.
-        bins: of equal width, in 0..1.
+        temperature: divisor of their logits.
+        bins: number of bins of equal width in 0..1.
 
     Example:
         >>> sure = VoxelSample(np.array([[9, 0], [9, 0]], np.float32), np.array([0, 1]), np.ones(2))

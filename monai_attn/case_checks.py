@@ -1,4 +1,4 @@
-"""Whether a scan, and a label beside it, are what a network is trained and run on; as MONAI transforms."""
+"""Checks of scans and label maps before training and inference, as MONAI transforms."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from monai_attn.data.label_classes import mapped_labels
 
 
 class CheckScand(T.MapTransform):
-    """Warns of what makes a scan doubtful: no CT in HU, thin, or with axes that are not straight.
+    """A check that warns about a doubtful scan: not a CT in HU, wrong extent, or sheared axes.
 
     Args:
-        keys: scans as they were read.
+        keys: scans in the state in which they were read.
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Look at each key's scan (1, X, Y, Z) and give it on as it is; a `ScanWarning` for each doubt."""
+        """Check each key's scan (1, X, Y, Z) and return it unchanged; each doubt is a `ScanWarning`."""
         for key in self.key_iterator(dict(data)):
             scan, affine = data[key], np.asarray(data[key].affine, dtype=np.float64)
             name = scan.meta.get("filename_or_obj", key)
@@ -36,12 +36,12 @@ class CheckScand(T.MapTransform):
 
 
 class CheckLabeld(T.MapTransform):
-    """Checks a label against its image and maps its values to classes.
+    """A check of a label map against its image, which also maps its values to classes.
 
     Args:
-        num_classes: classes, background included.
-        label_map: value in the file to class; values not named stay. Keys may be strings, as in JSON.
-        ignore: value in the file of voxels that count nowhere; they become `IGNORED`.
+        num_classes: number of classes, background included.
+        label_map: class of each value in the file; other values stay. Keys may be strings, as in JSON.
+        ignore: value that marks ignored voxels in the file; they become `IGNORED`.
 
     Raises:
         ValueError: if the ignore value is also a class.
@@ -64,7 +64,7 @@ class CheckLabeld(T.MapTransform):
         """Check and map `label` (1, X, Y, Z), which lies on the grid of `image`.
 
         Raises:
-            ValueError: if the two are not on one grid, a value is no class, or every voxel is ignored.
+            ValueError: if the grids differ, a value is not a class, or every voxel is ignored.
         """
         image, label = data["image"], data["label"]
         names = [str(volume.meta.get("filename_or_obj", "label")) for volume in (label, image)]
@@ -94,14 +94,14 @@ class CheckLabeld(T.MapTransform):
 
 
 class CheckKnownd(T.MapTransform):
-    """Checks that resampling has left a known voxel of each label, on which a window can be centred.
+    """A check that a label map still has a known voxel after resampling, so that a window can be centred.
 
     Args:
-        keys: labels in which `IGNORED` voxels count nowhere.
+        keys: label maps in which `IGNORED` marks ignored voxels.
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Look at each key's label and give it on as it is.
+        """Check each key's label map and return it unchanged.
 
         Raises:
             ValueError: if every voxel is ignored.

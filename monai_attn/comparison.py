@@ -1,8 +1,8 @@
-"""Whether B scores better than A on the same cases: paired differences, and how sure one can be.
+"""Comparison of two models on the same cases: paired differences with intervals and p-values.
 
-A and B are two models, or two ways to train one. Each side is one run, or several that differ by chance
-alone, such as their seed: then the scores of a case are averaged over the runs of its side first, so
-that every case counts once.
+A and B are two models, or two ways to train one model. Each side is one run, or several runs that differ
+only by chance, such as their seed: then the scores of a case are first averaged over the runs of its side,
+so that every case counts once.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from scipy.stats import bootstrap, wilcoxon
 from monai_attn.data.tables import write_table
 from monai_attn.scores import CaseScore, read_scores
 
-# what is compared, and whether more is better (1) or less (-1)
+# the metrics, and whether a higher (1) or a lower (-1) value is better
 METRICS = {
     "dice": 1,
     "precision": 1,
@@ -44,7 +44,7 @@ SHORT = {  # name in the table, digits
     "absolute_volume_error_ml": ("|error| ml", 1),
 }
 CONFIDENCE, RESAMPLES, SEED = 0.95, 9999, 0
-DIGITS = 12  # of a difference: where a mean of equal scores is off in the last one, nothing differs
+DIGITS = 12  # decimals of a difference: rounding in a mean of equal scores is no difference
 SAME_ML = 1e-6  # relative; two references of one case have the same volume
 NAMED = 5  # cases that an error names
 
@@ -54,19 +54,19 @@ Key = tuple[str, int]
 
 @dataclass(frozen=True)
 class Difference:
-    """How much B differs from A in one metric of one label, over the cases in which both have it.
+    """The difference of B from A in one metric of one label, over the cases in which both have a value.
 
     Attributes:
         label: the label.
         metric: a key of `METRICS`.
-        n: cases in which both sides have a value; the rest is `None` below two.
-        mean_a: mean of A over these.
-        mean_b: mean of B over these.
+        n: number of cases in which both sides have a value; below two, the other numbers are `None`.
+        mean_a: mean of A over these cases.
+        mean_b: mean of B over these cases.
         difference: mean of B - A.
         low: lower end of its 95 % bootstrap interval.
         high: upper end.
-        p: of Wilcoxon's signed-rank test, two-sided.
-        n_better: cases in which B is better: above A, or below it for distances and errors.
+        p: p-value of the two-sided Wilcoxon signed-rank test.
+        n_better: number of cases in which B is better: above A, or below A for distances and errors.
     """
 
     label: int
@@ -87,22 +87,22 @@ def compare_scores(
     """Compare the scores of two sides, case by case.
 
     A distance counts only in the cases in which every run of both sides has one. The interval is the BCa
-    bootstrap's over cases, with 9999 resamples from a fixed seed; of equal differences, their value.
-    Wilcoxon's p is exact for up to 50 cases without ties or 13 with them, else by the normal
-    approximation; cases that do not differ are left out of it, and p is 1 where none differs.
+    bootstrap over cases, with 9999 resamples from a fixed seed; if all differences are equal, it is their
+    value. Wilcoxon's p is exact for up to 50 cases without ties or 13 with ties, otherwise the normal
+    approximation; cases without a difference are left out, and p is 1 if no case differs.
 
     Args:
-        a: the runs of one side, by name: the scores of each, from the same cases, as of several seeds;
-            or from cases of which no two runs share one, as of folds, which count as one run.
-        b: the runs of the other.
+        a: the scores of the runs of one side, by name. All runs have the same cases, such as several
+            seeds, or no two runs have a case in common, such as folds: folds count as one run.
+        b: the runs of the other side.
         metrics: keys of `METRICS`.
 
     Returns:
         A row per label and metric.
 
     Raises:
-        ValueError: if the runs have not the same cases and labels, their references differ, a label has
-            fewer than two cases, or there is no such metric.
+        ValueError: if the runs do not have the same cases and labels, their references differ, a label
+            has fewer than two cases, or a metric is unknown.
 
     Example:
         >>> scores = [CaseScore(case, 1, 0.8, 0.8, 0.8, 1.0, 3.0, 0.9, 80.0, 80.0) for case in "xyz"]
@@ -131,7 +131,7 @@ def read_runs(paths: Iterable[str | Path]) -> dict[str, list[CaseScore]]:
             `eval/scores.json` in it.
 
     Raises:
-        ValueError: if there are no scores at one, or it is given twice.
+        ValueError: if a path holds no scores, or is given twice.
     """
     runs: dict[str, list[CaseScore]] = {}
     for path in paths:
@@ -153,10 +153,10 @@ def write_comparison(
     """Write differences as JSON or CSV, by the suffix of the path.
 
     Args:
-        differences: of `compare_scores`.
-        path: ends in .json or .csv.
+        differences: result of `compare_scores`.
+        path: file name that ends in .json or .csv.
         a: names of the runs of one side, for JSON.
-        b: names of the runs of the other.
+        b: names of the runs of the other side.
 
     Raises:
         ValueError: if the file name ends in neither .json nor .csv.
@@ -189,7 +189,7 @@ def _by_key(scores: Iterable[CaseScore]) -> dict[Key, CaseScore]:
 
 
 def _pooled(runs: list[tuple[str, dict[Key, CaseScore]]]) -> list[tuple[str, dict[Key, CaseScore]]]:
-    """The runs of a side; those of folds, which have no case in common, as one."""
+    """Return the runs of a side; runs without a common case, such as folds, become one run."""
     cases = [case for _, scores in runs for case in {case for case, _ in scores}]
     if len(runs) < 2 or len(set(cases)) < len(cases):
         return runs
@@ -239,7 +239,7 @@ def _listed(keys: Iterable[Key]) -> str:
 def _means(
     side: list[tuple[str, dict[Key, CaseScore]]], label: int, metric: str
 ) -> dict[str, float]:
-    """A metric of each case, averaged over the runs of a side; left out where one run has none."""
+    """Average a metric of each case over the runs of a side; leave out cases in which a run has none."""
     values = {
         case: [getattr(scores[case, label], metric) for _, scores in side]
         for case, of in sorted(side[0][1])
@@ -270,19 +270,19 @@ def _difference(label: int, metric: str, a: dict[str, float], b: dict[str, float
 
 
 def _interval(differences: NDArray[np.float64]) -> tuple[float, float]:
-    """The bootstrap interval of the mean: of equal differences, where BCa gives NaN, their value."""
+    """Return the bootstrap interval of the mean; of equal differences, where BCa is NaN, their value."""
     ends = _bootstrap(differences, "BCa")
     return ends if np.isfinite(ends).all() else _bootstrap(differences, "percentile")
 
 
 def _bootstrap(differences: NDArray[np.float64], method: str) -> tuple[float, float]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of equal differences
+        warnings.simplefilter("ignore")  # about equal differences
         found = bootstrap(
             (differences,),
             np.mean,
             n_resamples=RESAMPLES,
-            batch=500,  # bounds the memory where there are thousands of cases
+            batch=500,  # limits the memory with thousands of cases
             confidence_level=CONFIDENCE,
             method=method,
             rng=np.random.default_rng(SEED),

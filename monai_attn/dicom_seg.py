@@ -1,8 +1,8 @@
-"""A label map as DICOM Segmentation (PS3.3 A.51), which refers to the CT series it was made from.
+"""Writing of label maps as DICOM Segmentation (PS3.3 A.51) that refers to the CT series.
 
 Each label becomes one binary segment, so that a viewer or an archive shows it over the slices. Patient
-and study are copied from the slices; the place of each frame is that of its slice. It is written by
-highdicom, which is an extra: `pip install "monai-attn[dicom]"`.
+and study are copied from the slices; each frame has the position of its slice. highdicom writes the file;
+it is an optional package: `pip install "monai-attn[dicom]"`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 MAKER = "monai-attn"
-SERIES_NUMBER = 1000  # behind what scanners count
+SERIES_NUMBER = 1000  # above the numbers that scanners use
 SIDES = ("left", "right")
 STRUCTURE, TISSUE = ("91723000", "Anatomical Structure"), ("85756007", "Tissue")
 ORGANS = {  # SNOMED CT, as in DICOM's context groups
@@ -45,7 +45,7 @@ ORGANS = {  # SNOMED CT, as in DICOM's context groups
     "spleen": ("78961009", "Spleen"),
     "stomach": ("69695003", "Stomach"),
 }
-EXPECTED = (  # DICOM wants these in a slice, and allows them to be empty; who removes names leaves them out
+EXPECTED = (  # required in a slice, but may be empty; anonymised slices often lack them
     "PatientID",
     "PatientName",
     "PatientBirthDate",
@@ -59,10 +59,10 @@ EXPECTED = (  # DICOM wants these in a slice, and allows them to be empty; who r
 
 
 def check_installed() -> None:
-    """See that what writes DICOM SEG is there, before hours are spent.
+    """Check that highdicom, which writes DICOM SEG, is installed, before a long run starts.
 
     Raises:
-        ValueError: if it is not.
+        ValueError: if it is not installed.
     """
     try:
         import highdicom  # noqa: F401
@@ -71,10 +71,10 @@ def check_installed() -> None:
 
 
 def check_replaceable(path: Path) -> None:
-    """See that where a DICOM SEG goes there is nothing, or an older one.
+    """Check that the path of a DICOM SEG is free, or holds an older DICOM SEG.
 
     Raises:
-        ValueError: if there is another file, such as a slice, which would be lost.
+        ValueError: if there is another file, such as a slice, which would be overwritten.
     """
     if path.exists() and not is_segmentation(path):
         raise ValueError(f"{path}: is no DICOM SEG, and one would replace it; move it away")
@@ -89,15 +89,15 @@ def write_dicom_seg(
     *,
     version: str,
 ) -> Path:
-    """Write a label map as DICOM SEG, whole or not at all.
+    """Write a label map as DICOM SEG, completely or not at all.
 
     Args:
-        path: where to, ending in .dcm.
+        path: file to write, with a name that ends in .dcm.
         labels: (X, Y, Z) whole numbers on the grid of the series; 0 is background.
-        like: the grid of the series, by `read_series`.
-        files: its files in the order of the grid's slices, by `series_files`.
-        names: the name of each label. Each becomes a segment, also where no voxel has it; 0 does not.
-        version: of what made the labels.
+        like: the grid of the series, from `read_series`.
+        files: its files in the order of the grid's slices, from `series_files`.
+        names: the name of each label. Each label except 0 becomes a segment, even if it has no voxel.
+        version: version of the program that made the labels.
 
     Raises:
         ValueError: if highdicom is not installed, or the labels, the names or the slices do not fit.
@@ -122,7 +122,7 @@ def write_dicom_seg(
     segments = [
         hd.seg.SegmentDescription(
             segment_number=number,
-            segment_label=name[:64],  # as long as DICOM allows
+            segment_label=name[:64],  # the longest that DICOM allows
             segmented_property_category=code(_concept(name)[0]),
             segmented_property_type=code(_concept(name)[1]),
             algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
@@ -168,7 +168,7 @@ def _check(
     files: Sequence[Path],
     wanted: Mapping[int, str],
 ) -> None:
-    """Refuse what cannot become a segmentation of these slices."""
+    """Refuse labels that cannot become a segmentation of these slices."""
     if path.suffix.lower() != ".dcm":
         raise ValueError(f"{path}: a DICOM SEG ends in .dcm; name it so")
     check_replaceable(path)
@@ -179,7 +179,7 @@ def _check(
         )
     if not wanted:
         raise ValueError(f"{path}: no label has a name; name what is to be a segment")
-    # layer by layer: a scan has more voxels than there should be of anything larger than a byte
+    # layer by layer: an array of more than one byte for each voxel of a scan would be too large
     found = {int(label) for layer in np.moveaxis(labels, -1, 0) for label in np.unique(layer)}
     nameless = sorted(found - {0, *wanted})
     if nameless:
@@ -189,7 +189,7 @@ def _check(
 
 
 def _header(path: Path, file: Path, thickness: float) -> Dataset:
-    """A slice without its voxels, with what DICOM allows to be empty filled in."""
+    """Read the header of a slice, and add empty values for missing fields that may be empty."""
     import pydicom
 
     try:
@@ -207,7 +207,7 @@ def _header(path: Path, file: Path, thickness: float) -> Dataset:
 
 
 def _frames(labels: NDArray[np.integer], wanted: Sequence[int]) -> NDArray[np.integer]:
-    """(Z, Y, X) segment numbers, which count from 1 in the order of the labels."""
+    """Return segment numbers (Z, Y, X), which count from 1 in the order of the labels."""
     kind = np.uint8 if len(wanted) < 256 else np.uint16
     frames = np.zeros(labels.shape[::-1], kind)
     for number, label in enumerate(wanted, start=1):
@@ -216,7 +216,7 @@ def _frames(labels: NDArray[np.integer], wanted: Sequence[int]) -> NDArray[np.in
 
 
 def _concept(name: str) -> tuple[tuple[str, str], tuple[str, str]]:
-    """Category and type by SNOMED CT. The side of an organ is told by its name alone."""
+    """Return the SNOMED CT category and type of a label; the side of an organ is only in its name."""
     words = name.lower().replace("_", " ").split()
     organ = " ".join(word for word in words if word not in SIDES)
     return (STRUCTURE, ORGANS[organ]) if organ in ORGANS else (TISSUE, TISSUE)

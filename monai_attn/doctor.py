@@ -1,4 +1,4 @@
-"""What would be warned about or refused, before hours are spent: of this machine, a bundle, scans."""
+"""Checks of the machine, a bundle and scans that show warnings and errors before a long run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from monai_attn.inference.locator import Locator
 from monai_attn.inference.plan import format_memory, free_memory
 
 LIBRARIES = ("torch", "monai", "nibabel", "numpy", "SimpleITK", "isal")
-EXPECTED = (  # of a bundle, by its clients
+EXPECTED = (  # files of a bundle that its clients expect
     "LICENSE",
     "configs/inference.json",
     "configs/logging.conf",
@@ -46,13 +46,13 @@ EXPECTED = (  # of a bundle, by its clients
 
 @dataclass(frozen=True)
 class Finding:
-    """What there is to say of a scan or a bundle.
+    """The result of checking a scan or a bundle.
 
     Attributes:
-        subject: which.
-        facts: what it is, in a few words.
-        doubts: what is doubtful, a line each.
-        refused: one line that says why it cannot be used, or empty.
+        subject: the scan or the bundle.
+        facts: a short description.
+        doubts: the doubts about it, one line each.
+        refused: the reason why it cannot be used, in one line, or empty.
     """
 
     subject: str
@@ -62,12 +62,12 @@ class Finding:
 
     @property
     def verdict(self) -> str:
-        """In a word."""
+        """The result in one word."""
         return "refused" if self.refused else "doubtful" if self.doubts else "sound"
 
 
 def machine_facts() -> dict[str, str]:
-    """Versions, devices, backends, memory and the cache of this machine."""
+    """Return the versions, devices, backends, memory and cache of this machine."""
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     bfloat16 = "with" if has_bfloat16(torch.device("cpu")) else "without"
     total = psutil.virtual_memory().total
@@ -86,12 +86,12 @@ def machine_facts() -> dict[str, str]:
 
 
 def check_bundle(name_or_dir: str | Path, device: str = "auto") -> Finding:
-    """Whether a bundle is whole and opens, and a shipped one holds what was shipped."""
+    """Check that a bundle is complete and opens, and that the weights of a shipped one are unchanged."""
     subject = str(name_or_dir)
     try:
         root = find_bundle(name_or_dir)
         opened = open_bundle(name_or_dir, device, backend="eager", precision="float32")
-    except Exception as error:  # a bundle's config is code: it can raise anything
+    except Exception as error:  # a bundle's config can run code, and code can raise anything
         return Finding(subject, refused=one_line(error))
     doubts = [f"{root / name}: is missing" for name in EXPECTED if not (root / name).is_file()]
     inferer = opened.segmenter.inferer
@@ -106,16 +106,16 @@ def check_bundle(name_or_dir: str | Path, device: str = "auto") -> Finding:
 def check_data(
     source: str | Path, bundle: Bundle, *, ignore: int | None = None
 ) -> Iterator[Finding]:
-    """What segmenting each scan with a bundle would warn of or refuse; and of labels, whether they fit.
+    """Check each scan as segmenting it with a bundle would, and that label maps fit their scans.
 
     Args:
-        source: a scan, a folder of scans, a data set or a datalist. Of the last two every section
-            counts, and labels where there are any.
-        bundle: opened.
-        ignore: value of voxels in label maps that count nowhere; by default what the data set declares.
+        source: a scan, a folder of scans, a data set or a datalist. All sections of the last two are
+            checked, with their label maps if they have any.
+        bundle: the opened bundle.
+        ignore: value that marks ignored voxels in label maps; by default the one the data set declares.
 
     Raises:
-        ValueError: if there is no scan at all, or the ignore value is also a label.
+        ValueError: if there is no scan, or the ignore value is also a label.
     """
     ignore = find_ignore(ignore, source)
     for case in _cases(Path(source)):
@@ -141,7 +141,7 @@ def _check_case(case: Case, bundle: Bundle, ignore: int | None) -> Finding:
             if "label" in case:
                 subject = Path(case["label"])
                 facts += f"; {_labels_in(subject, grid, ignore)}"
-    except Exception as error:  # as in a run: the others are checked
+    except Exception as error:  # as in a run, the other cases are still checked
         return Finding(str(subject), doubts=tuple(doubts), refused=case_error(subject, error))
     return Finding(case["image"], facts, tuple(doubts))
 
@@ -153,7 +153,7 @@ def _facts(grid: Grid) -> str:
 
 
 def _labels_in(path: Path, grid: Grid, ignore: int | None) -> str:
-    """Which labels a label map holds, if it is one and lies on the scan's grid."""
+    """Describe the labels in a label map; raise an error if it is not one on the scan's grid."""
     voxels, ignored = count_labels(path, grid, ignore)
     found = [value for value in voxels if value > 0]
     labels = f"labels {', '.join(map(str, found[:20]))}" if found else "no voxel is labelled"

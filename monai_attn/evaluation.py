@@ -1,11 +1,11 @@
-"""How well predicted labels match reference labels: scores per case and label.
+"""Scores of predicted labels against reference labels, per case and label.
 
-Both label maps lie on one grid: voxel for voxel the same place in the patient. Arrays are taken to
-be so; files are checked. Volumes are in millilitres, from the voxel spacing in mm.
+Both label maps must lie on one grid, so that a voxel is the same place in the patient. This is assumed
+for arrays and checked for files. Volumes are in millilitres, from the voxel spacing in mm.
 
 Overlaps count voxels, as `monai.metrics.compute_dice` does; the tests compare the two. Surfaces are
-measured by MONAI. This module exists for what MONAI leaves out: a rule for every empty label (MONAI
-gives NaN or infinity), and files that are paired and checked first.
+measured by MONAI. This module adds what MONAI lacks: a rule for empty labels (MONAI returns NaN or
+infinity), and the pairing and checking of files.
 """
 
 from __future__ import annotations
@@ -48,24 +48,23 @@ def score_labels(
     | only in the prediction | 0                            | `None`    |
     | only in the reference  | 0                            | `None`    |
 
-    Voxels whose reference is the `ignore` value count nowhere, whatever the prediction says: overlaps and
-    volumes are of the others. Where there are any, distances and NSD are `None`: a surface that passes
-    through unknown voxels is known in parts only.
+    Voxels whose reference is the `ignore` value are left out of overlaps and volumes. If there are any,
+    distances and NSD are `None`: a surface that passes through unknown voxels is only partly known.
 
     Args:
         prediction: integer labels, shape (X, Y, Z).
         reference: integer labels, shape (X, Y, Z).
         spacing: voxel size along each axis, mm.
-        case: name to carry in the scores.
+        case: name of the case in the scores.
         labels: labels to score, all above 0; by default every label above 0 in either map.
-        ignore: value in the reference of voxels that count nowhere, if there is one.
+        ignore: value that marks ignored voxels in the reference, if there is one.
 
     Returns:
         One score per label, ascending.
 
     Raises:
         ValueError: if the shapes differ or are not 3D, the values are not integers, a spacing or a label
-            is not above 0, or the ignore value is a label or all there is.
+            is not above 0, or the ignore value is also a label or the only value.
 
     Example:
         >>> reference = np.zeros((4, 4, 4), np.uint8)
@@ -95,26 +94,26 @@ def evaluate_files(
     """Score a predicted NIfTI label map, or a folder of them, against the reference.
 
     Folders are paired by case name, see `pair_cases`. Labels are whole numbers up to 2**24 - 1. The
-    volume of a voxel comes from the affine, so that it is right for a sheared grid too. Distances on a
-    sheared grid (a tilted gantry) are measured as if its axes were at right angles: the spacing counts,
-    the shear does not.
+    volume of a voxel comes from the affine, so that it is also right on a sheared grid. Distances on a
+    sheared grid (a tilted gantry) are measured as if its axes were at right angles: they use the spacing
+    and ignore the shear.
 
     Args:
         prediction: a label map file, or a folder of them.
         reference: the same kind, on the same grids.
         labels: labels to score; by default every label above 0 that occurs in any of the cases. A
             case that lacks a label in both maps scores 1 for it: each mean is over all cases.
-        classes: the label that each value of the references stands for, where they were labelled with
-            other values than the predictions; a value that is not named is background.
-        ignore: value in the references of voxels that count nowhere, if there is one: see `score_labels`.
-        on_case: called after each case with how many are done, and of how many.
+        classes: the label of each value in the references, if they use other values than the
+            predictions; any other value is background.
+        ignore: value that marks ignored voxels in the references, if there is one: see `score_labels`.
+        on_case: called after each case with the number of cases done and the number of all cases.
 
     Returns:
         One score per case and label, sorted by case, then label.
 
     Raises:
-        ValueError: if a path is missing, the cases do not pair up, a file is no label map, or two
-            grids differ, or the ignore value is also a label or all that a reference holds.
+        ValueError: if a path is missing, the cases do not pair up, a file is not a label map, two grids
+            differ, or the ignore value is also a label or the only value of a reference.
 
     Example:
         >>> scores = evaluate_files("out/", "labels/")  # doctest: +SKIP
@@ -133,10 +132,10 @@ def evaluate_pairs(
     complete: bool = False,
     on_case: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[CaseScore]:
-    """As `evaluate_files`, for pairs of a prediction and its reference under the name of their case.
+    """Score pairs of a prediction and its reference, each with its case name, as `evaluate_files` does.
 
-    With `complete` the `labels` are all that there are: a reference with other values is refused, unless
-    `classes` say what they stand for.
+    With `complete`, `labels` are all possible labels: a reference with other values is refused, unless
+    `classes` maps them to labels.
     """
     chosen = None if labels is None else _checked_labels(labels)
     check_ignore(ignore, classes or {label: label for label in chosen or ()})
@@ -160,7 +159,7 @@ def evaluate_pairs(
 
 
 def dice_of(overlap: int, one: int, other: int) -> float:
-    """The Dice of two sets of voxels, by their sizes and that of what they share; 1 if both are empty."""
+    """Return the Dice of two sets of voxels from their overlap and sizes; 1 if both are empty."""
     return 2 * overlap / (one + other) if one + other else 1.0
 
 
@@ -174,12 +173,12 @@ def _score_arrays(
     labels: Iterable[int] | None,
     ignored: NDArray[np.bool_] | None,
 ) -> list[CaseScore]:
-    """Score checked arrays; `ml` is the volume of a voxel, `ignored` where none counts."""
+    """Score checked arrays; `ml` is the volume of a voxel, `ignored` the mask of ignored voxels."""
     whole = ignored is None or not ignored.any()
-    if ignored is not None and not whole:  # background on both sides counts nowhere
+    if ignored is not None and not whole:  # background in both maps affects no score
         prediction, reference = (np.where(ignored, 0, array) for array in (prediction, reference))
     foreground = (prediction > 0) | (reference > 0)
-    # often a few per cent of a scan, and all that the scores depend on
+    # the scores depend only on this box, often a few per cent of the scan
     box = (find_objects(foreground.view(np.uint8)) or [(slice(0),) * 3])[0]
     prediction, reference = prediction[box], reference[box]
     chosen = _labels_in(prediction, reference) if labels is None else _checked_labels(labels)
@@ -282,8 +281,8 @@ def _score_files(
     ignore: int | None,
     complete: bool,
 ) -> tuple[list[CaseScore], bool]:
-    """The scores of a case, and whether every voxel of its reference is known."""
-    # labels are whole numbers, so a voxel that is none is an error and not air
+    """Return the scores of a case, and whether every voxel of its reference is known."""
+    # a voxel without a number is an error in a label map, and is not filled with air
     predicted, expected = (read_volume(path, fill=None) for path in (prediction, reference))
     _check_one_grid(predicted, expected)
     held = labels_of(expected)
@@ -307,7 +306,7 @@ def _score_files(
 def _ignored(
     reference: np.ndarray, ignore: int | None, path: str | Path
 ) -> NDArray[np.bool_] | None:
-    """Where a reference holds the ignore value, if there is one; it must not everywhere."""
+    """Return the mask of the ignored voxels, or None without an ignore value; refuse if all are ignored."""
     if ignore is None:
         return None
     ignored = reference == ignore

@@ -1,4 +1,4 @@
-"""From the scan's grid to the network's and back, as MONAI transforms."""
+"""MONAI transforms from the scan's grid to the network's grid and back."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from monai_attn.data.nifti_header import MOST_VOXELS
 from monai_attn.resample import resample_onto
 from monai_attn.scan_grid import Slab, labels_on_grid, maps_on_grid
 
-ROUNDED = 1e-4  # how far from 0 what a header rounds may lie, in voxels
+ROUNDED = 1e-4  # voxels that rounding in a header may add to a zero
 
 
 def ras_grid(
     shape: Sequence[int], affine: NDArray[np.float64], spacing: Sequence[float]
 ) -> tuple[tuple[int, ...], NDArray[np.float64]]:
-    """The grid that `Orientation` to RAS and `Spacing` lead to, as MONAI lays it.
+    """Return the grid that MONAI's `Orientation` to RAS and `Spacing` lead to.
 
-    Where the axes stay parallel it begins at the corner voxel, and the last digits of an affine, which
-    differ between float32 and decimal headers, decide nothing: by MONAI's own arithmetic they choose
-    between two sizes where one falls halfway, and move the grid of an oblique scan by millimetres.
+    If the axes stay parallel, it begins at the corner voxel and does not depend on the last digits of an
+    affine, which differ between float32 and decimal headers. In MONAI's own arithmetic they choose between
+    two sizes if a size falls halfway, and move the grid of an oblique scan by millimetres.
 
     Args:
         shape: (X, Y, Z) voxels.
@@ -40,10 +40,10 @@ def ras_grid(
         spacing: mm along each axis of the new grid.
 
     Returns:
-        its shape, and its affine: voxel to RAS+ mm.
+        The shape of the grid, and its affine: voxel to RAS+ mm.
 
     Raises:
-        ValueError: if it would have more voxels than any scan.
+        ValueError: if the grid would have more voxels than any scan.
     """
     turn = nib.io_orientation(affine)
     turned = affine @ nib.orientations.inv_ornt_aff(turn, shape)
@@ -67,15 +67,15 @@ def ras_grid(
 
 
 class ResampleRASd(T.MapTransform, T.InvertibleTransform):
-    """`Orientationd` to RAS and `Spacingd` in one pass, axis by axis, onto the grid of `ras_grid`.
+    """A replacement of `Orientationd` to RAS and `Spacingd`: one pass, axis by axis, onto `ras_grid`.
 
-    It touches its own keys only: MONAI's `Spacingd` updates every entry whose name begins with `image_`,
+    It only changes its own keys: MONAI's `Spacingd` updates every entry whose name begins with `image_`,
     and fails on the string that MONAI Label passes under `image_path`.
 
     Args:
         keys: volumes (C, X, Y, Z) with an affine.
         spacing: mm along each axis.
-        mode: "bilinear" or "nearest", for all keys or for each.
+        mode: "bilinear" or "nearest", one for all keys or one for each.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class ResampleRASd(T.MapTransform, T.InvertibleTransform):
         return out
 
     def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Bring the keys' volumes back to the grid they came from."""
+        """Resample the keys' volumes back to the grid that they came from."""
         out = dict(data)
         for key in self.key_iterator(out):
             past = self.pop_transform(out[key])
@@ -113,13 +113,13 @@ class ResampleRASd(T.MapTransform, T.InvertibleTransform):
 
 
 class NeighbourSlicesd(T.MapTransform):
-    """Give a 2D network the slices above and below each axial slice as further channels.
+    """A transform that adds the slices above and below each axial slice as channels for a 2D network.
 
-    Beyond the first and the last slice these two are repeated.
+    The first and the last slice are repeated beyond the ends of the volume.
 
     Args:
         keys: volumes (1, X, Y, Z).
-        slices: channels afterwards: an odd number, of which the middle one is the slice itself.
+        slices: number of channels afterwards; it is odd, and the middle channel is the slice itself.
 
     Raises:
         ValueError: if `slices` is not a positive odd number.
@@ -150,7 +150,7 @@ class NeighbourSlicesd(T.MapTransform):
 def _onto(
     volume: MetaTensor, shape: Sequence[int], affine: NDArray[np.float64], mode: str
 ) -> MetaTensor:
-    """A volume (C, X, Y, Z) on another grid with parallel axes."""
+    """Resample a volume (C, X, Y, Z) onto the grid with this shape and affine."""
     matrix = np.linalg.inv(np.asarray(volume.affine, dtype=np.float64)) @ affine
     moved = resample_onto(volume.as_tensor(), matrix, shape, mode)
     out = MetaTensor(moved).copy_meta_from(volume)
@@ -163,12 +163,12 @@ def _plain(volume: Tensor) -> Tensor:
 
 
 class LabelsOnScanGridd(T.MapTransform):
-    """Logits on the network's grid to labels on the grid the image was read from.
+    """A transform from logits on the network's grid to labels on the grid of the image's file.
 
     Args:
         keys: logits (C, *network grid); or a list of logits and maps of 0 to 1, each (1, *network grid).
-        image: key of the image the network saw, with the affine it has now and had in its file.
-        map_keys: where the maps of such a list go, in its order.
+        image: key of the network's input image, with its present affine and that of its file.
+        map_keys: keys under which the maps of such a list are stored, in its order.
     """
 
     def __init__(
@@ -179,7 +179,7 @@ class LabelsOnScanGridd(T.MapTransform):
         self.map_keys = tuple(map_keys)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Replace each key's logits by labels (1, X, Y, Z); add the maps as `maps_on_grid` stores them."""
+        """Replace each key's logits by labels (1, X, Y, Z); add the maps in the form of `maps_on_grid`."""
         out = dict(data)
         image = out[self.image]
         meta = {**image.meta, "affine": image.meta["original_affine"]}
@@ -202,9 +202,9 @@ class LabelsOnScanGridd(T.MapTransform):
         axis: int = 0,
         maps: list[NDArray[np.uint8]] | None = None,
     ) -> NDArray[np.integer]:
-        """The labels (X, Y, Z) of slabs that follow each other along an axis of the image's grid.
+        """Return the labels (X, Y, Z) of slabs that follow each other along an axis of the image's grid.
 
-        Into `maps`, if given, go the slabs' maps, as `maps_on_grid` stores them.
+        The slabs' maps are appended to `maps`, if given, in the form of `maps_on_grid`.
         """
         original = np.asarray(image.meta["original_affine"], dtype=np.float64)
         matrix = np.linalg.inv(np.asarray(image.affine, dtype=np.float64)) @ original

@@ -1,9 +1,9 @@
-"""How far a measured volume may be from the true one: an interval from several views of one scan.
+"""Intervals of a measured volume, computed from several views of one scan.
 
-A view is the scan with a change that leaves the organ as it is. How much the volumes of the views differ
-is their spread. By itself a spread promises nothing. So the intervals of a network are as many spreads
-wide as it took to hold the true volumes of cases that did not train (split conformal prediction: Lei et
-al. 2018, "Distribution-Free Predictive Inference for Regression", arXiv:1604.04173).
+A view is the scan with a change that leaves the organ as it is. The spread is the variation of the volumes
+over the views. A spread alone guarantees nothing, so the width of an interval is a number of spreads that
+is fitted to contain the true volumes of cases that were not used for training (split conformal prediction:
+Lei et al. 2018, "Distribution-Free Predictive Inference for Regression", arXiv:1604.04173).
 """
 
 from __future__ import annotations
@@ -13,27 +13,28 @@ from collections.abc import Sequence
 
 import numpy as np
 
-RATE = 0.8  # of the true volumes that intervals are to hold; 0.9 would need nine cases
+RATE = 0.8  # fraction of the true volumes that intervals should contain; 0.9 would need nine cases
 LEAST_CASES = math.ceil(RATE / (1 - RATE) - 1e-9)
-LEAST = 0.01  # of a volume: a smaller spread is chance
+LEAST = 0.01  # of a volume; a smaller spread can be chance
 
 
 def spread(views: Sequence[float]) -> float:
-    """How much the volumes of the views differ: their standard deviation, at least 1 % of the first.
+    """Return the standard deviation of the views' volumes, but at least 1 % of the first volume.
 
     Args:
-        views: ml of each view, first that of the scan as it is.
+        views: volume of each view in ml; the first is that of the unchanged scan.
     """
     return max(float(np.std(views)), LEAST * views[0])
 
 
 def interval(views: Sequence[float], factor: float | None = None) -> tuple[float, float]:
-    """The lowest and the highest plausible volume, in ml; that of the first view lies between them.
+    """Return the lowest and the highest plausible volume, in ml; they enclose that of the first view.
 
     Args:
         views: as for `spread`.
-        factor: how many spreads it reaches to either side; None for the range of the views, which holds
-            the truth at no known rate. So it is where nothing was found: no factor was fitted for that.
+        factor: half-width of the interval in spreads; None for the range of the views, which contains the
+            true volume at an unknown rate. That range is also used if the first volume is 0, since no
+            factor was fitted for that.
 
     Example:
         >>> interval([80.0, 78.0, 83.0])
@@ -50,16 +51,16 @@ def interval(views: Sequence[float], factor: float | None = None) -> tuple[float
 def fit_factor(
     truths: Sequence[float], views: Sequence[Sequence[float]], rate: float = RATE
 ) -> float | None:
-    """The factor by which intervals hold the true volume of a further case with at least this chance.
+    """Fit the factor with which an interval contains a new case's true volume with at least this chance.
 
     Args:
-        truths: ml, of cases that did not train.
-        views: as for `spread`, of each.
-        rate: 0..1. Of n cases the factor is the ratio of error to spread that only n - k exceed, for k =
+        truths: true volumes in ml of cases that were not used for training.
+        views: volumes of the views of each case, as for `spread`.
+        rate: 0..1. The factor is the k-th smallest ratio of error to spread of the n cases, where k is
             (n + 1) * rate, rounded up.
 
     Returns:
-        None where there are too few cases, or an error without any spread.
+        The factor; None if there are too few cases, or the k-th ratio is infinite for lack of spread.
     """
     ratios = sorted(
         _ratio(abs(truth - seen[0]), spread(seen))
@@ -68,11 +69,11 @@ def fit_factor(
     k = math.ceil((len(ratios) + 1) * rate - 1e-9)
     if not ratios or k > len(ratios) or math.isinf(ratios[k - 1]):
         return None
-    return math.ceil(ratios[k - 1] * 1e4) / 1e4  # up: the case that it comes from is to be held
+    return math.ceil(ratios[k - 1] * 1e4) / 1e4  # rounded up, so that its own case is inside
 
 
 def held(truths: Sequence[float], intervals: Sequence[tuple[float, float]]) -> int:
-    """How many intervals hold their true volume."""
+    """Count the intervals that contain their true volume."""
     pairs = zip(truths, intervals, strict=True)
     return sum(low <= truth <= high for truth, (low, high) in pairs)
 

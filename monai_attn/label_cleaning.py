@@ -1,4 +1,4 @@
-"""What is done to labels once they are on the scan's grid, as a MONAI transform."""
+"""Cleaning of labels on the scan's grid, as a MONAI transform."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from monai_attn.data.components import clean_labels
 
 
 class CleanLabelsd(T.MapTransform):
-    """Keep the largest component of some labels, and fill the holes in some.
+    """A transform that keeps the largest component of some labels, and fills the holes in some.
 
     Args:
         keys: labels (1, X, Y, Z).
         keep_largest: the labels of which only the largest component stays, see `clean_labels`.
         fill_holes: the labels whose holes are filled.
-        num_classes: classes, background included; None if it is not known.
+        num_classes: number of classes, background included; None if it is not known.
         keep_pieces_from: a smaller component stays too if it has at least this fraction, above 0 and below
-            1, of the voxels of the largest; None keeps the largest alone.
+            1, of the voxels of the largest; None keeps only the largest.
 
     Raises:
-        ValueError: if an entry is no class, or the fraction is out of range.
+        ValueError: if an entry is not a class, or the fraction is out of range.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class CleanLabelsd(T.MapTransform):
         self.keep_pieces_from = keep_pieces_from
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Clean the keys' labels; those on the CPU in place."""
+        """Clean the keys' labels; labels on the CPU are changed in place."""
         out = dict(data)
         for key in self.key_iterator(out):
             volume = out[key]
@@ -66,7 +66,7 @@ class CleanLabelsd(T.MapTransform):
 
 
 def _checked(name: str, labels: Any, num_classes: int | None) -> tuple[int, ...]:
-    """The labels of an argument, if each is a class above the background."""
+    """Return the labels of an argument; raise an error unless each is a class above the background."""
     limit = "" if num_classes is None else f" to {num_classes - 1}"
     is_list = isinstance(labels, (list, tuple))
     if not is_list or not all(

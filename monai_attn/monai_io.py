@@ -26,18 +26,18 @@ class VolumeReader(ImageReader):
     """
 
     def verify_suffix(self, filename: Sequence[PathLike] | PathLike) -> bool:
-        """Any file: what is no scan is refused here, and not given to a reader without checks."""
+        """Accept any file: an invalid one is then refused here, and not passed to an unchecked reader."""
         return True
 
     def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> Volume:
-        """Read one file; ValueError as `read_volume`."""
+        """Read one file; errors are those of `read_volume`."""
         names = [data] if isinstance(data, (str, Path)) else list(data)
         if len(names) != 1:
             raise ValueError(f"{names}: one scan is expected for one image")
         return read_volume(str(names[0]))
 
     def get_data(self, img: Volume) -> tuple[np.ndarray, dict[str, Any]]:
-        """The voxels (X, Y, Z) and the metadata MONAI's spatial transforms need."""
+        """Return the voxels (X, Y, Z) and the metadata that MONAI's spatial transforms need."""
         meta = {
             "affine": img.affine.copy(),
             "original_affine": img.affine.copy(),
@@ -51,7 +51,7 @@ class VolumeReader(ImageReader):
 
 
 class LabelWriter(ImageWriter):
-    """MONAI's writer interface over `write_labels`: whole files only, and only on the scan's own grid."""
+    """MONAI's writer interface over `write_labels`: only complete files, only on the scan's own grid."""
 
     def __init__(self, output_dtype: Any = np.uint8, **kwargs: Any) -> None:
         super().__init__(output_dtype=output_dtype, **kwargs)
@@ -67,7 +67,7 @@ class LabelWriter(ImageWriter):
         """Take the affine; refuse labels that no longer lie on the grid of the scan.
 
         Raises:
-            ValueError: if the labels are not on the grid the scan was read from.
+            ValueError: if the labels are not on the grid of the scan's file.
         """
         meta = meta_dict or {}
         name = meta.get("filename_or_obj", "labels")
@@ -87,7 +87,7 @@ class LabelWriter(ImageWriter):
         )
 
     def write(self, filename: PathLike, verbose: bool = False, **kwargs: Any) -> None:
-        """Write the file, as `write_labels`."""
+        """Write the file with `write_labels`."""
         write_labels(Path(filename), self.data_obj, self.scan, dtype=self.output_dtype)
 
 
@@ -95,12 +95,12 @@ class MapWriter(LabelWriter):
     """MONAI's writer interface over `write_map`, for maps of 0 to 1 that are stored as bytes."""
 
     def write(self, filename: PathLike, verbose: bool = False, **kwargs: Any) -> None:
-        """Write the file, as `write_map`."""
+        """Write the file with `write_map`."""
         stored = np.asarray(self.data_obj, np.uint8)
         write_map(Path(filename), stored, self.scan)
 
 
 def as_tensor(volume: Volume) -> MetaTensor:
-    """What `LoadImaged` makes of the volume's file: (X, Y, Z), with its metadata."""
+    """Convert a volume to the tensor (X, Y, Z) with metadata that `LoadImaged` makes of its file."""
     data, meta = VolumeReader().get_data(volume)
     return MetaTensor(torch.from_numpy(data), meta={**meta, "filename_or_obj": str(volume.path)})

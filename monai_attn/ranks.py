@@ -1,4 +1,4 @@
-"""Which of several processes this one is, as torchrun tells each that it starts."""
+"""The rank of this process among several, from the variables that torchrun sets."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")  # torchrun's, 
 
 @dataclass(frozen=True)
 class Ranks:
-    """A process's place among those of one run; alone by default.
+    """The place of a process among those of one run; by default it is the only one.
 
     Attributes:
         rank: its number, from 0.
-        size: how many processes there are.
+        size: number of processes.
         local_rank: its number on this machine, from 0.
-        local_size: how many processes there are on this machine.
+        local_size: number of processes on this machine.
     """
 
     rank: int = 0
@@ -27,13 +27,13 @@ class Ranks:
 
 
 def find_ranks(environment: Mapping[str, str] = os.environ) -> Ranks:
-    """The place of this process; alone, if torchrun did not start it.
+    """Return the place of this process; it is the only one if torchrun did not start it.
 
     Args:
         environment: the variables that torchrun sets.
 
     Raises:
-        ValueError: if they make no sense together.
+        ValueError: if the variables are not consistent.
 
     Example:
         >>> find_ranks({"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"})

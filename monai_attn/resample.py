@@ -1,9 +1,8 @@
-"""Resampling from grid to grid: where their axes are parallel, one axis at a time.
+"""Resampling from grid to grid: one axis at a time if their axes are parallel.
 
-Reorienting a scan and changing its spacing move no axis out of its direction, however oblique the scan
-lies. The trilinear sum over eight neighbours is then three sums over two, which is the same up to
-rounding and takes a fraction of the time. Only a sheared scan, of a tilted gantry, is looked up voxel by
-voxel.
+Reorienting a scan and changing its spacing keep the direction of every axis, even of an oblique scan. The
+trilinear sum over eight neighbours then becomes three sums over two, which gives the same values up to
+rounding in a fraction of the time. Only a sheared scan (a tilted gantry) is sampled voxel by voxel.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-PARALLEL = 1e-3  # voxels that an axis may stray over the grid's whole length and count as parallel
-CHUNK = 2**24  # bytes that are read or made at a time, whichever is more
+PARALLEL = 1e-3  # voxels that a parallel axis may deviate over the whole grid
+CHUNK = 2**24  # bytes that are read or written at a time, whichever is more
 
 
 @dataclass(frozen=True)
 class Axis:
-    """Where the voxels of one axis of the new grid lie: `start + step * i` along axis `source`."""
+    """The positions of the voxels of a new axis: `start + step * i` along axis `source` of the old grid."""
 
     source: int
     start: float
@@ -31,19 +30,19 @@ class Axis:
     size: int
 
     def part(self, first: int, last: int) -> Axis:
-        """The voxels from first to before last."""
+        """Return the axis with only the voxels from `first` to `last - 1`."""
         return replace(self, start=self.start + first * self.step, size=last - first)
 
     def coordinates(self, size: int) -> NDArray[np.float64]:
-        """Along a source axis of `size` voxels; outside of it the nearest voxel counts."""
+        """Return the positions along a source axis of `size` voxels, clipped to it."""
         return np.clip(self.start + self.step * np.arange(self.size), 0, size - 1)
 
 
 def parallel_axes(matrix: NDArray[np.float64], shape: Sequence[int]) -> tuple[Axis, ...] | None:
-    """Describe the way from a new grid to the old one axis by axis, or None if it turns or shears.
+    """Describe the map from a new grid to the old one axis by axis; None if it rotates or shears.
 
     Args:
-        matrix: (n + 1, n + 1), voxel of the new grid to voxel of the old.
+        matrix: (n + 1, n + 1), voxel of the new grid to voxel of the old grid.
         shape: voxels of the new grid.
     """
     turn, start = matrix[:-1, :-1], matrix[:-1, -1]
@@ -63,11 +62,11 @@ def parallel_axes(matrix: NDArray[np.float64], shape: Sequence[int]) -> tuple[Ax
 def resample_onto(
     volume: Tensor, matrix: NDArray[np.float64], shape: Sequence[int], mode: str = "bilinear"
 ) -> Tensor:
-    """A volume (C, X, Y, Z) on another grid of any direction.
+    """Resample a volume (C, X, Y, Z) onto another grid of any direction.
 
     Args:
         volume: (C, X, Y, Z).
-        matrix: (4, 4), voxel of the new grid to voxel of the old.
+        matrix: (4, 4), voxel of the new grid to voxel of the old grid.
         shape: voxels of the new grid.
         mode: as for `resample`.
     """
@@ -91,22 +90,22 @@ def resample_onto(
 
 
 def resample(volume: Tensor, axes: Sequence[Axis], mode: str = "bilinear") -> Tensor:
-    """The volume at the voxels of the new grid; beyond its edge the edge goes on.
+    """Resample a volume at the voxels of the new grid; beyond its edge the edge is repeated.
 
     Args:
         volume: (C, *spatial).
-        axes: the new grid, as `parallel_axes` describes it.
+        axes: the new grid, as returned by `parallel_axes`.
         mode: "bilinear", linear along every axis, or "nearest".
 
     Returns:
-        (C, *new spatial), of the volume's type and on its device; float32 if linear and the volume holds
-        whole numbers.
+        (C, *new spatial), with the type and the device of the volume; float32 if linear and the volume
+        holds integers.
     """
     if mode not in ("bilinear", "nearest"):
         raise ValueError(f"mode (={mode!r}) must be 'bilinear' or 'nearest'")
     linear = mode == "bilinear"
     dtype = torch.float32 if linear and not volume.is_floating_point() else volume.dtype
-    # slowest in memory first: a chunk is then one stretch of it, and so is each of its rows
+    # slowest axis in memory first: then a chunk is contiguous, and so is each of its rows
     order = sorted(range(len(axes)), key=lambda i: -volume.stride(1 + axes[i].source))
     sorted_axes = [axes[i] for i in order]
     turned = volume.permute(0, *(1 + axis.source for axis in sorted_axes))
@@ -122,7 +121,7 @@ def resample(volume: Tensor, axes: Sequence[Axis], mode: str = "bilinear") -> Te
 
 
 def _chunk(turned: Tensor, axes: Sequence[Axis], linear: bool, dtype: torch.dtype) -> Tensor:
-    """One chunk, from no more of the volume than it needs."""
+    """Resample one chunk from only the part of the volume that it needs."""
     places = []
     for i, axis in enumerate(axes):
         where = axis.coordinates(turned.shape[1 + i])
@@ -130,14 +129,14 @@ def _chunk(turned: Tensor, axes: Sequence[Axis], linear: bool, dtype: torch.dtyp
         turned = turned.narrow(1 + i, low, high - low + 1)
         places.append(where - low)
     turned = turned.to(dtype)
-    # what shrinks most goes first: the next axes then have less to do
+    # the axis that shrinks most comes first: then less is left for the others
     for i in sorted(range(len(axes)), key=lambda i: axes[i].size / turned.shape[1 + i]):
         turned = _along(turned, 1 + i, places[i], linear)
     return turned
 
 
 def _along(volume: Tensor, dim: int, where: NDArray[np.float64], linear: bool) -> Tensor:
-    """The volume at these places along one axis."""
+    """Resample the volume at these positions along one axis."""
     if np.array_equal(where, np.arange(volume.shape[dim])):
         return volume
     low = np.floor(where) if linear else np.rint(where)
@@ -154,7 +153,7 @@ def _along(volume: Tensor, dim: int, where: NDArray[np.float64], linear: bool) -
 
 
 def _take(volume: Tensor, dim: int, index: Tensor) -> Tensor:
-    """Entries along one axis; along the last one a gather is several times faster on a CPU."""
+    """Select entries along one axis; along the last axis a gather is several times faster on a CPU."""
     if dim < volume.ndim - 1:
         return volume.index_select(dim, index)
     return volume.gather(dim, index.expand(*volume.shape[:-1], len(index)))

@@ -1,9 +1,9 @@
-"""From logits on the network's grid to labels on the scan's grid, slab by slab.
+"""Conversion of logits on the network's grid to labels on the scan's grid, slab by slab.
 
-Probabilities are resampled, not labels: the boundary stays smooth. A voxel of the scan can be
-foreground only where a neighbour on the network's grid is, because no weighted mean of places where
-background is the largest makes another class larger. So only the boxes that hold such voxels are
-resampled, the argmax is taken at once, and neither grid ever carries one float for each class.
+Probabilities are resampled, not labels: the boundary stays smooth. A voxel of the scan can only be
+foreground if a neighbour on the network's grid is, because a weighted mean of voxels whose largest class
+is the background has the background as its largest class too. So only the boxes that hold such voxels
+are resampled, the argmax is taken at once, and neither grid ever holds one float for each class.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from torch import Tensor
 from monai_attn.data.fraction_bytes import UNSEEN, to_steps
 from monai_attn.resample import Axis, parallel_axes, resample, resample_onto
 
-BACKGROUND = 20.0  # the logit of background where nothing was looked at: a probability of 1 - 4e-18
-CHUNK = 2**26  # bytes of probabilities on the scan's grid at a time
+BACKGROUND = 20.0  # the logit of background where no window ran: a probability of 1 - 4e-18
+CHUNK = 2**26  # bytes of probabilities on the scan's grid that are held at a time
 Box = tuple[slice, ...]
 
 
 def within(box: Sequence[slice]) -> tuple[slice, ...]:
-    """The index of a box in every channel of a (C, *spatial) tensor."""
+    """Return the index of a box in every channel of a (C, *spatial) tensor."""
     return (slice(None), *box)
 
 
 @dataclass(frozen=True)
 class Slab:
-    """What a network says of one stretch of its grid.
+    """A network's outputs for one slab of its grid.
 
     Attributes:
-        box: where it lies, a slice for each axis.
+        box: its position, a slice for each axis.
         logits: (C, *box).
         maps: its further outputs, such as attention, each (K, *box).
-        seen: (1, *box) of bool, where it was asked; None for everywhere.
+        seen: (1, *box) bool, True where a window ran; None for everywhere.
     """
 
     box: Box
@@ -53,18 +53,18 @@ def labels_on_grid(
     shape: Sequence[int],
     axis: int = 0,
 ) -> NDArray[np.integer]:
-    """The label of each voxel of the scan.
+    """Return the label of each voxel of the scan.
 
     Args:
-        slabs: one after the other along `axis` without gaps, alike along the other axes. Where they do
-            not reach there is background, and so is their outermost layer, unless the grid ends there.
+        slabs: one after the other along `axis` without gaps, with the same extent along the other axes.
+            Beyond them there is background, and so is their outermost layer, unless the grid ends there.
         size: voxels of the network's grid.
         matrix: (4, 4), voxel of the scan to voxel of the network's grid.
         shape: (X, Y, Z) voxels of the scan.
         axis: the axis of the network's grid along which the slabs follow each other.
 
     Returns:
-        (X, Y, Z), x fastest in memory as in a NIfTI file; uint8, or uint16 for more than 256 classes.
+        Labels (X, Y, Z), x fastest in memory as in a NIfTI file; uint8, or uint16 above 256 classes.
     """
     axes = parallel_axes(matrix, shape)
     if axes is None:
@@ -75,7 +75,7 @@ def labels_on_grid(
     for slab in slabs:
         if len(slab.logits) > 256 and labels.dtype == np.uint8:
             labels = labels.astype(np.uint16, order="F")
-        # what lies between two slabs needs the last layer of the first
+        # voxels between two slabs need the last layer of the first
         _fill(labels, slab if before is None else _join(before, slab, axis), axes, where)
         before = _last_layer(slab, axis)
     return labels
@@ -84,7 +84,7 @@ def labels_on_grid(
 def _labels_askew(
     slabs: Iterable[Slab], size: Sequence[int], matrix: NDArray[np.float64], shape: Sequence[int]
 ) -> NDArray[np.integer]:
-    """The labels of a sheared scan: of the whole grid at once, and not slab by slab."""
+    """Return the labels of a sheared scan, from the whole grid at once and not slab by slab."""
     margin: Tensor | None = None
     classes = 0
     for slab in slabs:
@@ -111,7 +111,7 @@ def _last_layer(slab: Slab, axis: int) -> Slab:
 def _join(first: Slab, second: Slab, axis: int) -> Slab:
     box = list(second.box)
     box[axis] = slice(first.box[axis].start, second.box[axis].stop)
-    before = first.logits.to(second.logits.device)  # slabs may move to the CPU when memory ends
+    before = first.logits.to(second.logits.device)  # slabs may move to the CPU when memory runs out
     return Slab(tuple(box), torch.cat([before, second.logits], dim=1 + axis))
 
 
@@ -121,7 +121,7 @@ def _fill(
     axes: Sequence[Axis],
     where: Sequence[NDArray[np.float64]],
 ) -> None:
-    """Write the labels of the voxels whose neighbours all lie in the slab, if one can be foreground."""
+    """Write the labels of voxels whose neighbours all lie in the slab, if any can be foreground."""
     bounds = _bounds(slab.logits[1:].amax(dim=0) > slab.logits[0]) if len(slab.logits) > 1 else None
     if bounds is None:
         return
@@ -150,16 +150,16 @@ def maps_on_grid(
     axis: int,
     maps: list[NDArray[np.uint8]],
 ) -> Iterator[Slab]:
-    """Pass slabs on, and bring their maps to the scan's grid on the way.
+    """Yield the slabs unchanged, and resample their maps onto the scan's grid.
 
     Args:
-        slabs: as for `labels_on_grid`, with maps of 0 to 1, NaN where nothing was looked at.
+        slabs: as for `labels_on_grid`, with maps of 0 to 1, NaN where no window ran.
         size: as for `labels_on_grid`.
         matrix: as for `labels_on_grid`.
         shape: as for `labels_on_grid`.
         axis: as for `labels_on_grid`.
-        maps: an empty list, to which an array (X, Y, Z) is added for each map: 0 where nothing was
-            looked at, else 1 to 255 for 0 to 1.
+        maps: an empty list, to which an array (X, Y, Z) is added for each map: 0 where no window ran,
+            else 1 to 255 for 0 to 1.
     """
     axes = parallel_axes(matrix, shape)
     before: Slab | None = None
@@ -194,7 +194,7 @@ def _store(maps: list[NDArray[np.uint8]], box: Box, values: Tensor) -> None:
 def _resampled(
     values: Tensor, near: Sequence[Axis], target: Sequence[slice]
 ) -> Iterator[tuple[Box, Tensor]]:
-    """Values (C, *box) at the scan's voxels, a chunk at a time and where it belongs."""
+    """Resample values (C, *box) at the scan's voxels; yield each chunk with its box in the scan."""
     thick = max(1, CHUNK // (4 * len(values) * max(1, near[0].size * near[1].size)))
     for first in range(0, near[2].size, thick):
         last = min(first + thick, near[2].size)
@@ -206,7 +206,7 @@ def _resampled(
 def _askew(
     values: Tensor, matrix: NDArray[np.float64], shape: Sequence[int]
 ) -> Iterator[tuple[Box, Tensor]]:
-    """Values (C, *size) of the whole grid at the voxels of a sheared scan, layer by layer."""
+    """Resample values (C, *size) of the whole grid at the voxels of a sheared scan, layer by layer."""
     step = np.eye(4)
     for z in range(shape[2]):
         step[2, 3] = z
@@ -217,11 +217,11 @@ def _askew(
 def _covered(
     box: Box, axes: Sequence[Axis], where: Sequence[NDArray[np.float64]]
 ) -> tuple[list[Axis], list[slice]] | None:
-    """The scan's voxels that lie within a box of the network's grid.
+    """Find the scan's voxels that lie within a box of the network's grid.
 
     Returns:
-        their axes, counted from the box's corner, and where they are in the scan; or None if there is
-        none.
+        Their axes, counted from the box's corner, and their slices in the scan; None if there are no
+        such voxels.
     """
     near: list[Axis] = []
     target: list[slice] = []
@@ -237,7 +237,7 @@ def _covered(
 
 
 def _bounds(mask: Tensor) -> Box | None:
-    """The smallest box that holds every True, or None."""
+    """Return the smallest box that holds every True; None if there is no True."""
     box = []
     for axis in range(mask.ndim):
         others = [other for other in range(mask.ndim) if other != axis]
@@ -249,7 +249,7 @@ def _bounds(mask: Tensor) -> Box | None:
 
 
 def _margin(logits: Tensor) -> Tensor:
-    """What is resampled: a probability for each class, or of two classes the difference alone."""
+    """Return the values to resample: the probability of each class, or of two only their difference."""
     probabilities = logits.float().softmax(dim=0)
     return probabilities[1:] - probabilities[:1] if len(logits) == 2 else probabilities
 

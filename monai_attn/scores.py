@@ -1,4 +1,4 @@
-"""Scores of cases: their summary, and how they are written, read and shown."""
+"""Scores of cases: summary, writing, reading and tables."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from monai_attn.data.tables import write_table
 class CaseScore:
     """The scores of one label in one case: overlaps in 0..1, distances in mm, volumes in ml.
 
-    Never NaN: a distance is `None` where one of the two maps has no such label, and so no surface. Where
+    No value is NaN: a distance is `None` if one of the two maps lacks the label and so has no surface. If
     the reference has ignored voxels, distances and NSD are `None`, and the rest is of the known voxels.
     """
 
@@ -38,12 +38,12 @@ class CaseScore:
 
     @property
     def volume_error_ml(self) -> float:
-        """Predicted minus reference volume in ml: above 0 where too much was labelled."""
+        """Predicted minus reference volume in ml: above 0 if too much was labelled."""
         return self.predicted_ml - self.reference_ml
 
     @property
     def absolute_volume_error_ml(self) -> float:
-        """The size of the volume error in ml."""
+        """The absolute value of the volume error in ml."""
         return abs(self.volume_error_ml)
 
 
@@ -59,13 +59,13 @@ def summarize(scores: Iterable[CaseScore]) -> dict[str, Any]:
     """Summarise scores as plain values, ready for JSON.
 
     Args:
-        scores: of any number of cases and labels.
+        scores: scores of any number of cases and labels.
 
     Returns:
         `{"cases": [...], "mean": {...}}`: a row per score, and per label (a string, as JSON's keys
         are) the number of cases `n`, the mean of each column, `dice_median`, `dice_min` and
         `absolute_volume_error_ml`. The means of the distances are over the `n_surface` cases that have
-        them, that of the NSD over the cases that have one, and `None` where no case has.
+        them, that of the NSD over the cases that have one, and `None` if no case has one.
 
     Example:
         >>> summary = summarize([CaseScore("a", 1, 0.75, 0.75, 0.75, 1.2, 4.0, 0.9, 80.0, 80.0)])
@@ -86,11 +86,11 @@ def summarize(scores: Iterable[CaseScore]) -> dict[str, Any]:
 def write_summary(scores: Iterable[CaseScore], path: str | Path) -> Path:
     """Write `summarize(scores)` as JSON, or its cases as CSV, by the suffix of the path.
 
-    The file appears whole or not at all; its folder is made if needed. A distance that is `None` is
+    The file is written completely or not at all; its folder is made if needed. A distance that is `None` is
     null in JSON and an empty cell in CSV.
 
     Returns:
-        The path written.
+        The path of the file.
 
     Raises:
         ValueError: if the file name ends in neither .json nor .csv.
@@ -103,7 +103,7 @@ def read_scores(path: str | Path) -> list[CaseScore]:
     """Read the scores that `write_summary` wrote as JSON.
 
     Raises:
-        ValueError: if there is no such file, or a score in it lacks a value or comes twice.
+        ValueError: if there is no such file, or a score in it lacks a value or occurs twice.
     """
     try:
         rows = json.loads(Path(path).read_bytes())["cases"]
@@ -133,7 +133,7 @@ def score_table(scores: Iterable[CaseScore]) -> Table:
     """Lay out scores for the terminal: a row per case and label, then the means over cases."""
     scores = list(scores)
     table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)  # fits 80 characters
-    table.add_column("case", overflow="fold")  # a name that is cut short may be another's
+    table.add_column("case", overflow="fold")  # a shortened name could be that of another case
     for heading in HEADINGS:
         table.add_column(heading, justify="right", no_wrap=True)
     summary = summarize(scores)
@@ -189,7 +189,7 @@ def _cell(value: float | None, digits: int) -> str:
 
 
 def _captions(scores: list[CaseScore]) -> Iterator[str]:
-    """What there is to say of the means: a line for all labels with distances in as many cases."""
+    """Yield notes on the means, such as the number of cases with distances, labels alike in one line."""
     whole = [score for score in scores if score.nsd_2mm is not None]
     counts: dict[tuple[int, int], list[str]] = {}
     for label, row in summarize(whole)["mean"].items():
@@ -210,7 +210,7 @@ def _captions(scores: list[CaseScore]) -> Iterator[str]:
 
 
 def _fault(score: CaseScore) -> str:
-    """What is wrong with a score from a file, or nothing."""
+    """Return the fault of a score read from a file, or an empty string."""
     if not isinstance(score.case, str) or type(score.label) is not int:
         return "no case's name with a whole number"
     for name in COLUMNS[2:]:

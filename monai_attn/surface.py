@@ -1,12 +1,12 @@
-"""How far two surfaces lie apart: MONAI's surface metrics of one label in one case.
+"""Distances between two surfaces: MONAI's surface metrics of one label in one case.
 
-The surface of a label is made of its voxels with a face on the outside, of which the edge of the array
-is a part. Distances are between centres of such voxels, each to the nearest of the other surface, in
-millimetres along the axes of the array: exact where these are at right angles.
+The surface of a label consists of its voxels with a face to the outside; the edge of the array counts as
+outside. Distances are between the centres of such voxels, each to the nearest one of the other surface, in
+millimetres along the axes of the array: exact if these are at right angles.
 
-MONAI finds the surfaces and their distances. Its metrics of a whole case (`compute_surface_dice` and
-two more) would do so once each; the scores here come from the same distances, found once, and the tests
-compare them with MONAI's. This module alone needs torch in the scoring.
+MONAI finds the surfaces and their distances. Its metrics of a whole case (`compute_surface_dice` and two
+more) would each do so again; the scores here come from the same distances, computed once, and the tests
+compare them with MONAI's. In the scoring, only this module needs torch.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ def surface_score(
     """
     if not (predicted.any() and expected.any()):
         raise ValueError("an empty mask has no surface; two masks with voxels expected")
-    # A surface depends on the voxels beside it alone, and beyond this box there are none of either.
+    # A surface only depends on the voxels next to it, and both labels lie within this box.
     (box,) = find_objects((predicted | expected).view(np.uint8))
     masks = [torch.from_numpy(mask[box].copy()) for mask in (predicted, expected)]
-    # An affine of float32 is off in the seventh digit, which must not decide what is within 2 mm.
+    # A float32 affine is inexact in the seventh digit, which must not decide the tolerance of 2 mm.
     sizes = [float(f"{size:.6g}") for size in spacing]
     with warnings.catch_warnings():
-        # MONAI warns of an argument that it passes to itself
+        # MONAI warns about an argument that it passes to itself
         warnings.filterwarnings("ignore", ".*always_return_as_numpy", FutureWarning)
         _, found, _ = get_edge_surface_distance(*masks, spacing=sizes, symmetric=True)
     there, back = (distances.numpy() for distances in found)

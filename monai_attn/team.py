@@ -1,4 +1,4 @@
-"""The ranks of one run, as a team: they begin alike, share the work and end together."""
+"""Cooperation of the ranks of one run: they start from equal facts, share the work and end together."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from torch.distributed import Store
 
 T = TypeVar("T")
-POLL = 0.05  # seconds; a wait inside the store would hold back signals
+POLL = 0.05  # seconds; waiting inside the store would delay signals
 TAKEN, POSTS, AGREED, OVER = "taken", "posts", "agreed", "over"
 
 
 class RankError(Exception):
-    """What went wrong on a rank, for the first to say.
+    """An error on a rank, which the first rank reports.
 
     Args:
         message: one line that names the rank.
-        code: the exit code that goes with it.
+        code: the exit code for this error.
     """
 
     def __init__(self, message: str, code: int = 2) -> None:
@@ -30,19 +30,19 @@ class RankError(Exception):
         self.code = code
 
 
-class Ended(Exception):  # noqa: N818  no error, and none is said
-    """The first rank has ended the run."""
+class Ended(Exception):  # noqa: N818  not an error, and not reported as one
+    """A signal to the other ranks that the first rank has ended the run."""
 
 
 class Team:
-    """The ranks of one run. The first takes its share of the work, and hears and speaks for all.
+    """The ranks of one run; the first does its share of the work, and collects and reports all results.
 
-    They meet in a key-value store alone, which torchrun keeps: there are no collectives, so no rank waits
+    They communicate only through the key-value store of torchrun, without collectives, so no rank waits
     for another between two items.
 
     Args:
         ranks: the place of this process.
-        store: where they meet; None for a process that is alone.
+        store: the key-value store; None if there is only one process.
 
     Example:
         >>> team = Team()
@@ -55,14 +55,14 @@ class Team:
 
     @property
     def first(self) -> bool:
-        """Whether this is the rank that speaks."""
+        """True on the rank that reports for all."""
         return self.ranks.rank == 0
 
     def agree(self, facts: Mapping[str, Any]) -> None:
-        """Wait until all ranks are here, and see that they begin with the same facts.
+        """Wait until all ranks have started, and check that they start with the same facts.
 
         Args:
-            facts: what must be the same everywhere, by name.
+            facts: values that must be the same on all ranks, by name.
 
         Raises:
             RankError: on the first rank, naming a rank and a fact that differs.
@@ -86,7 +86,7 @@ class Team:
         self.store.set(AGREED, "")
 
     def take(self, items: Sequence[T]) -> Iterator[T]:
-        """This rank's share: each item goes to one rank, the next one to whoever is free."""
+        """Yield the items of this rank: each item goes to one rank, the next to the first that is free."""
         if self.store is None:
             yield from items
             return
@@ -94,11 +94,11 @@ class Team:
             yield items[index]
 
     def gather(self, made: Iterable[str], total: int) -> Iterator[str]:
-        """On the first rank what all ranks make, in the order in which it comes; on the others nothing.
+        """Send results to the first rank, and there yield those of all ranks in order of arrival.
 
         Args:
-            made: what this rank makes.
-            total: how much all ranks make.
+            made: the results of this rank.
+            total: the number of results of all ranks.
 
         Raises:
             RankError: if another rank reports that it cannot go on.
@@ -117,18 +117,18 @@ class Team:
             yield self._receive()[1]
 
     def report(self, error: str, code: int) -> None:
-        """Tell the first rank that this one cannot go on."""
+        """Tell the first rank that this rank cannot go on."""
         self._post("error", error, code=code)
 
     def end(self, code: int, patience: float | None = None) -> int:
-        """End the run, or wait until the first rank does; the exit code of every rank.
+        """End the run, or wait until the first rank does; return the exit code of every rank.
 
         Args:
-            code: what this rank would exit with.
+            code: the exit code of this rank by itself.
             patience: seconds to wait for the first rank.
 
         Raises:
-            TimeoutError: if it takes longer.
+            TimeoutError: if waiting takes longer.
         """
         if self.store is None:
             return code
@@ -144,7 +144,7 @@ class Team:
             self.store.queue_push(POSTS, json.dumps(post))
 
     def _receive(self) -> tuple[int, Any]:
-        """The next post of another rank, whatever it takes: the rank and what it says."""
+        """Wait for the next post of another rank; return the rank and the content."""
         post = json.loads(self._wait(lambda store: store.queue_len(POSTS)).queue_pop(POSTS))
         if post["kind"] == "error":
             raise RankError(f"rank {post['rank']}: {post['content']}", post["code"])
@@ -164,7 +164,7 @@ class Team:
 
 
 def join(ranks: Ranks) -> Team:
-    """Meet the other ranks where torchrun says, and take a GPU of this machine, each rank the next one."""
+    """Join the other ranks in torchrun's store, and select the GPU of this rank on its machine."""
     if ranks.size == 1:
         return Team(ranks)
     import torch

@@ -1,4 +1,4 @@
-"""From a scan to the network's input and back: one definition for training, evaluation and inference.
+"""Transforms from a scan to the network's input and back, shared by training and inference.
 
 Each function returns a `monai.transforms.Compose`, so that bundle configs stay plain values and every
 client that looks for MONAI's own loading and saving transforms finds them.
@@ -24,22 +24,22 @@ from monai_attn.label_cleaning import CleanLabelsd
 from monai_attn.monai_io import LabelWriter, MapWriter, VolumeReader
 
 CENTRES = (
-    20_000  # voxels of each class that a window may be centred on; all would be many megabytes
+    20_000  # voxels of each class on which a window may be centred; all would be many megabytes
 )
 
 
 def without(steps: T.Compose, name: str) -> T.Compose:
-    """The steps without those whose class name contains `name`, such as "LoadImage" or "SaveImage"."""
+    """Return the steps whose class name does not contain `name`, such as "LoadImage" or "SaveImage"."""
     return T.Compose([step for step in steps.transforms if name not in type(step).__name__])
 
 
 class ScaleInPlaced(T.MapTransform):
-    """`ScaleIntensityRanged` to 0..1, clipped, that makes no copies: MONAI's holds three.
+    """A `ScaleIntensityRanged` to 0..1, clipped, without copies: MONAI's holds three.
 
     Args:
         keys: float volumes that nothing else uses.
-        low: intensity that becomes 0, as what is below.
-        high: intensity that becomes 1, as what is above.
+        low: intensity that becomes 0; lower ones too.
+        high: intensity that becomes 1; higher ones too.
     """
 
     def __init__(self, keys: KeysCollection, low: float, high: float) -> None:
@@ -68,7 +68,7 @@ def _quiet() -> Iterator[None]:
 
 def load(keys: KeysCollection) -> list[T.Transform]:
     """Read each key's file into a float32 volume (1, X, Y, Z)."""
-    with _quiet():  # MONAI makes all of its readers, and some complain that they miss a package
+    with _quiet():  # MONAI makes all of its readers, and some complain about a missing package
         reader = T.LoadImaged(keys, image_only=True)
     reader.register(VolumeReader())
     return [reader, T.EnsureChannelFirstd(keys)]
@@ -104,9 +104,9 @@ def to_network_grid(
 def preprocessing(
     spacing: Sequence[float], intensity_range: Sequence[float], slice_channels: int = 1
 ) -> T.Compose:
-    """What inference does to `image`, a path: RAS, `spacing` in mm, `intensity_range` in HU to 0..1.
+    """Return the steps from `image`, a path, to the input: RAS, `spacing` in mm, `intensity_range` to 0..1.
 
-    What makes it doubtful as a CT in HU is warned about.
+    The range is in HU. An image that is doubtful as a CT in HU causes a warning.
     """
     read = [*load("image"), CheckScand("image")]
     grid = to_network_grid(("image",), spacing, intensity_range, slice_channels)
@@ -121,7 +121,7 @@ def evaluation(
     slice_channels: int = 1,
     ignore: int | None = None,
 ) -> T.Compose:
-    """As `preprocessing`, with `label` loaded beside it and left on the scan's own grid."""
+    """Return the steps of `preprocessing` that also load `label` and leave it on the scan's own grid."""
     case = load_case(num_classes, label_map, ignore)
     grid = to_network_grid(("image",), spacing, intensity_range, slice_channels)
     return T.Compose([*case, *grid])
@@ -135,10 +135,10 @@ def validation(
     slice_channels: int = 1,
     ignore: int | None = None,
 ) -> T.Compose:
-    """As `preprocessing`, with `label` on the network's grid too; both come as plain tensors.
+    """Return the steps of `preprocessing` for `image` and `label`, both as plain tensors.
 
-    Labels are resampled to the nearest voxel, so that none is mixed with an ignored one: in memory those
-    hold `IGNORED`, whatever the value `ignore` in the files.
+    Labels are resampled to the nearest voxel, so that none is mixed with an ignored one: in memory ignored
+    voxels are `IGNORED`, whatever the value `ignore` in the files.
     """
     keys = ("image", "label")
     case = load_case(num_classes, label_map, ignore)
@@ -157,14 +157,14 @@ def training(
     slice_channels: int = 1,
     ignore: int | None = None,
 ) -> T.Compose:
-    """As `validation`, then `num_samples` random windows of `roi_size` voxels with CT augmentation.
+    """Return the steps of `validation`, then `num_samples` augmented random windows of `roi_size` voxels.
 
     With two entries in `roi_size` a window is a part of one axial slice, (C, X, Y) for a 2D network.
     Half of the windows are centred on the foreground, on each class equally often; none is centred on an
-    ignored voxel. No flips: left and
-    right are not alike in an abdomen. The random part starts with the cropping, so a caching data set
-    keeps what is before it. With `domain_randomization` shape, contrast, sharpness and texture vary far
-    more than scans do: for a network that is to find its way in scans unlike those it was trained on.
+    ignored voxel. There are no flips: left and right are not alike in an abdomen. The random part starts
+    with the cropping, so a caching data set keeps the steps before it. With `domain_randomization` shape,
+    contrast, sharpness and texture vary far more than in scans: for a network that must work on scans
+    unlike those it was trained on.
     """
     keys = ("image", "label")
     foreground = num_classes - 1
@@ -187,20 +187,20 @@ def training(
             num_samples=num_samples,
             indices_key="label_cls_indices",
             allow_smaller=True,
-            warn=False,  # a class that a case lacks is no fault
+            warn=False,  # a case may lack a class
         ),
         T.SelectItemsd(keys),
         T.SpatialPadd(keys, size),
         *([T.SqueezeDimd(keys, dim=-1)] if is_slice else []),
     ]
     vary = beyond_scans if domain_randomization else scan_variation
-    # RandAffined gives the label back as float32
+    # RandAffined returns the label as float32
     plain = T.EnsureTyped(keys, dtype=(torch.float32, torch.uint8), track_meta=False)
     return T.Compose([*steady, *crop, *vary(keys, ("bilinear", "nearest"), len(roi_size)), plain])
 
 
 class Discreted(T.MapTransform):
-    """Logits (C, *spatial) to labels (1, *spatial); of a deeply supervised list the finest entry."""
+    """A transform of logits (C, *spatial), or the finest of a list, to labels (1, *spatial)."""
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Replace each key's logits by their argmax."""
@@ -212,7 +212,7 @@ class Discreted(T.MapTransform):
 
 
 class IgnoredAsInLabeld(T.MapTransform):
-    """Sets a prediction to `IGNORED` where its `label` is: there a metric of any class sees nothing.
+    """A transform that sets a prediction to `IGNORED` where `label` is, so that no metric counts it.
 
     Args:
         keys: labels (1, *spatial) on the grid of `label`.
@@ -228,9 +228,9 @@ class IgnoredAsInLabeld(T.MapTransform):
 
 
 def discretize(ignore: int | None = None) -> T.Compose:
-    """Logits under `pred` to labels, on the grid they are on: for metrics during training.
+    """Return the steps from logits under `pred` to labels on the same grid, for metrics during training.
 
-    With an `ignore` value the metrics count the known voxels of `label` only.
+    With an `ignore` value the metrics only count the known voxels of `label`.
     """
     return T.Compose([Discreted("pred"), *_metrics_of_known(ignore)])
 
@@ -252,13 +252,13 @@ def postprocessing(
     ignore: int | None = None,
     keep_pieces_from: float | None = None,
 ) -> T.Compose:
-    """Labels on the scan's own grid, cleaned, and written as `output_dir/NAME_seg.nii.gz`.
+    """Return the steps to cleaned labels on the scan's own grid in `output_dir/NAME_seg.nii.gz`.
 
-    `CleanLabelsd` says what `keep_largest`, `fill_holes`, `keep_pieces_from` and `num_classes` do.
+    `CleanLabelsd` explains `keep_largest`, `fill_holes`, `keep_pieces_from` and `num_classes`.
 
-    With the `levels` of a network's gates `pred` is a list of logits and their attention, which is
-    written beside the labels as `NAME_attention_LEVEL.nii.gz`. With an `ignore` value the metrics that
-    follow count the known voxels of `label` only; what is written has a class everywhere.
+    With the `levels` of a network's gates `pred` is a list of logits and attention maps; the maps are
+    written next to the labels as `NAME_attention_LEVEL.nii.gz`. With an `ignore` value the metrics that
+    follow only count the known voxels of `label`; the written labels have a class everywhere.
     """
     maps = [f"attention_{level}" for level in levels]
     files = {

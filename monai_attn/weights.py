@@ -1,4 +1,4 @@
-"""Weights from a file into a network, never by way of code that the file holds."""
+"""Loading of a network's weights from a file, without running code that the file may hold."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DECODER = re.compile(r"decoder\.(?P<decoder>\d+)\.(?P<gate>gate\.)?")
 
 
 def load_weights(network: torch.nn.Module, path: Path, device: torch.device) -> None:
-    """Load a state dict.
+    """Load the weights in a file into a network.
 
     Raises:
         ValueError: if the file is missing, holds anything but tensors, or does not fit the network.
@@ -30,7 +30,7 @@ def load_weights(network: torch.nn.Module, path: Path, device: torch.device) -> 
 
 
 def read_weights(path: Path, device: torch.device) -> Any:
-    """Read what a file holds, as tensors and plain values only.
+    """Read the content of a file: tensors and plain values only.
 
     Raises:
         ValueError: if the file is missing, or holds anything else.
@@ -38,7 +38,7 @@ def read_weights(path: Path, device: torch.device) -> Any:
     if not path.is_file():
         raise ValueError(f"{path}: no weights; train the bundle first")
     try:
-        with warnings.catch_warnings():  # torch guesses at what it is about to refuse
+        with warnings.catch_warnings():  # torch warns about files that it then refuses
             warnings.simplefilter("ignore")
             state = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # a damaged pickle can raise anything
@@ -47,11 +47,11 @@ def read_weights(path: Path, device: torch.device) -> Any:
 
 
 def _gates_fault(network: torch.nn.Module, state: Any) -> str:
-    """What there is to say where weights and network differ in which levels have a gate, or nothing."""
+    """Describe a difference in the gated levels of weights and network; empty if they agree."""
     if not isinstance(state, dict):
         return ""
     (depth, wanted), (given_depth, given) = map(_gated_levels, (network.state_dict(), state))
-    if wanted == given or depth != given_depth:  # of another depth it is another network
+    if wanted == given or depth != given_depth:  # a network of another depth is not comparable
         return ""
     said = [
         f"{has} a gate at {'level' if len(levels) == 1 else 'levels'} {', '.join(map(str, levels))}"
@@ -69,8 +69,8 @@ def _gates_fault(network: torch.nn.Module, state: Any) -> str:
 
 
 def _gated_levels(state: Mapping[str, Any]) -> tuple[int, set[int]]:
-    """How many decoders an `AttentionUNet` has, by the names of its tensors, and the levels with a gate."""
+    """Return the number of decoders of an `AttentionUNet` and its gated levels, by its tensors' names."""
     found = [match for name in state if (match := DECODER.match(str(name)))]
     depth = len({match["decoder"] for match in found})
-    # the finest runs last
+    # the finest level runs last
     return depth, {depth - 1 - int(match["decoder"]) for match in found if match["gate"]}
