@@ -21,8 +21,8 @@ class CleanLabelsd(T.MapTransform):
         keep_largest: the labels of which only the largest component stays, see `clean_labels`.
         fill_holes: the labels whose holes are filled.
         num_classes: number of classes, background included; None if it is not known.
-        keep_pieces_from: a smaller component stays too if it has at least this fraction, above 0 and below
-            1, of the voxels of the largest; None keeps only the largest.
+        keep_pieces_from: a smaller component stays too if it has at least this fraction of the voxels of
+            the largest, above 0; with 1 only the largest stays.
 
     Raises:
         ValueError: if an entry is not a class, or the fraction is out of range.
@@ -34,17 +34,14 @@ class CleanLabelsd(T.MapTransform):
         keep_largest: Sequence[int] = (),
         fill_holes: Sequence[int] = (),
         num_classes: int | None = None,
-        keep_pieces_from: float | None = None,
+        keep_pieces_from: float = 1.0,
     ) -> None:
         super().__init__(keys)
         self.keep_largest = _checked("keep_largest", keep_largest, num_classes)
         self.fill_holes = _checked("fill_holes", fill_holes, num_classes)
-        if keep_pieces_from is not None and not (
-            isinstance(keep_pieces_from, float) and 0 < keep_pieces_from < 1
-        ):
+        if type(keep_pieces_from) not in (int, float) or not 0 < keep_pieces_from <= 1:
             raise ValueError(
-                f"keep_pieces_from (={keep_pieces_from!r:.60}) must be above 0 and below 1, or null: "
-                "correct it"
+                f"keep_pieces_from (={keep_pieces_from!r:.60}) must be a number above 0 and up to 1"
             )
         self.keep_pieces_from = keep_pieces_from
 

@@ -250,7 +250,7 @@ def postprocessing(
     fill_holes: Sequence[int] = (),
     num_classes: int | None = None,
     ignore: int | None = None,
-    keep_pieces_from: float | None = None,
+    keep_pieces_from: float = 1.0,
 ) -> T.Compose:
     """Return the steps to cleaned labels on the scan's own grid in `output_dir/NAME_seg.nii.gz`.
 

@@ -83,6 +83,11 @@ RULES = {
         {"keep_largest": [1], "keep_pieces_from": 8 / 27},
         BIGGER,
     ),
+    "with 1 only the first of equal ones": (
+        TIED,
+        {"keep_largest": [1], "keep_pieces_from": 1.0},
+        blocks(CUBE),
+    ),
     "a smaller piece does not": (
         BIGGER,
         {"keep_largest": [1], "keep_pieces_from": 0.3},

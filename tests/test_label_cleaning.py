@@ -64,9 +64,12 @@ def test_what_is_no_class_is_refused(name, value, said):
     assert str(refused.value).startswith(f"{name} {said}")
 
 
-@pytest.mark.parametrize("value", [0, 1, 1.5, -0.1, "0.3"])
+@pytest.mark.parametrize("value", [0, 1.5, -0.1, True, "0.3", None])
 def test_a_fraction_out_of_range_is_refused(value):
-    with pytest.raises(ValueError, match=r"keep_pieces_from \(=.*\) must be above 0 and below 1"):
+    with pytest.raises(
+        ValueError,
+        match=r"keep_pieces_from \(=.*\) must be a number above 0",
+    ):
         postprocessing("out", keep_largest=[1], keep_pieces_from=value)
 
 

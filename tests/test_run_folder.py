@@ -94,29 +94,30 @@ CLASSES = LabelClasses(("background", "spleen", "kidneys"), {0: 0, 5: 1, 7: 2})
 
 
 def cleaning(run):
-    """What a bundle's inference and evaluation do to labels."""
+    """The steps of a bundle's inference and evaluation after the network."""
     names = ("inference", "evaluate")
     read = [json.loads((run / "configs" / f"{name}.json").read_text()) for name in names]
-    return [(config["keep_largest"], config["fill_holes"]) for config in read]
+    ids = ("keep_largest", "keep_pieces_from", "fill_holes")
+    return [tuple(config[name] for name in ids) for config in read]
 
 
 def test_what_the_cases_hold_is_expected_of_the_labels(tmp_path, split, request_):
     run = tmp_path / "run"
     begin(run, request_, split, CLASSES, expected=EXPECTED)
     assert read_expected(configs(run)[1]["expected"], 3) == EXPECTED
-    assert cleaning(run) == [([1], [])] * 2, "kidneys are two pieces; are they hollow?"
+    assert cleaning(run) == [([1], 1.0, [])] * 2, "kidneys are two pieces; are they hollow?"
 
 
 def test_the_holes_of_the_templates_classes_are_filled_as_there(tmp_path, split, request_):
     begin(tmp_path / "run", request_, split, None, expected={1: EXPECTED[1]})
-    assert cleaning(tmp_path / "run") == [([1], [1])] * 2
+    assert cleaning(tmp_path / "run") == [([1], 0.3, [1])] * 2
 
 
 def test_settings_win_over_what_the_cases_hold(tmp_path, split, request_):
-    settings = {"keep_largest": [], "fill_holes": [1], "expected": {}}
+    settings = {"keep_largest": [], "keep_pieces_from": 0.5, "fill_holes": [1], "expected": {}}
     run = tmp_path / "run"
     begin(run, replace(request_, settings=settings), split, CLASSES, expected=EXPECTED)
-    assert cleaning(run) == [([], [1])] * 2
+    assert cleaning(run) == [([], 0.5, [1])] * 2
     assert configs(run)[1]["expected"] == {}
 
 

@@ -544,6 +544,7 @@ def test_the_pattern_is_an_option_and_a_training_goes_on_with_it(trained, tiny_b
         ({"settings": {"epochs": 0}}, r"epochs \(=0\) must be 1 or more"),
         ({"settings": {"spacing": [8, 8]}}, r"spacing \(=\[8, 8\]\) must be 3 numbers"),
         ({"settings": {"nonsense": 9}}, "nonsense: the bundle's configs have no such id"),
+        ({"settings": {"keep_pieces_from": 0}}, r"keep_pieces_from \(=0\) must be a number"),
         ({"labels": ("9=liver",)}, "9"),
     ],
 )

@@ -5,6 +5,7 @@ start makes a sentence that a reader has to turn round: "What a gate did" for "M
 """
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,13 +19,14 @@ def faults(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if not isinstance(node, Documented):
             continue
-        words = (ast.get_docstring(node) or "").split()
-        if words and words[0] in QUESTIONS:
-            yield f"{path}:{node.body[0].lineno}: docstring begins with {words[0]}"
+        first = re.match(r"\w*", ast.get_docstring(node) or "")
+        if first and first[0] in QUESTIONS:
+            yield f"{path}:{node.body[0].lineno}: docstring begins with {first[0]}"
 
 
 if __name__ == "__main__":
     root = Path(__file__).parents[1]
-    found = [fault for path in sorted(root.glob("monai_attn/**/*.py")) for fault in faults(path)]
+    paths = [*root.glob("monai_attn/**/*.py"), *root.glob("tests/benchmarks/*.py")]
+    found = [fault for path in sorted(paths) for fault in faults(path)]
     print(*found, sep="\n")
     sys.exit(bool(found))

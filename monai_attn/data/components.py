@@ -106,7 +106,7 @@ def clean_labels(
     *,
     keep_largest: Collection[int] = (),
     fill_holes: Collection[int] = (),
-    keep_pieces_from: float | None = None,
+    keep_pieces_from: float = 1.0,
 ) -> None:
     """Drop components, and fill holes of the remaining ones, in place.
 
@@ -117,16 +117,15 @@ def clean_labels(
         fill_holes: labels that get the background they enclose. A hole that holds another label, or is
             open to a face of the array, stays as it is.
         keep_pieces_from: keep a further component of a label in `keep_largest` if it has at least this
-            fraction of the voxels of the largest, since an organ can fall into pieces; None keeps none.
+            fraction of the voxels of the largest, since an organ can fall into pieces; with 1
+            only the largest stays.
     """
     found = find_components(labels)
     drop = np.zeros(len(found.sizes), bool)
     for label in keep_largest:
         largest, others = found.of(label)[:1], found.of(label)[1:]
-        if keep_pieces_from is None:
-            drop[others] = True
-        else:
-            drop[others] = found.sizes[others] < keep_pieces_from * found.sizes[largest]
+        is_small = found.sizes[others] < keep_pieces_from * found.sizes[largest]
+        drop[others] = is_small | (keep_pieces_from == 1)  # of two equal ones only the first stays
     layers = labels.T
     for z, y, first, last in found.runs[drop[found.owners]].tolist():
         layers[z, y, first:last] = 0

@@ -319,7 +319,8 @@ def _expect(
         "keep_largest": [label for label, one in expected.items() if one.pieces == 1],
     }
     if classes:
-        values["fill_holes"] = []  # it is not known which of them are hollow
+        # it is not known which of them are hollow, and how a network breaks them into pieces
+        values |= {"fill_holes": [], "keep_pieces_from": 1.0}
     for config in configs:
         config |= {
             name: value

@@ -26,6 +26,7 @@ from monai_attn.data.label_classes import (
 from monai_attn.data.labelled import CheckedCases, check_cases
 from monai_attn.data.outputs import output_paths
 from monai_attn.data.splits import Split, choose_split, read_split
+from monai_attn.label_cleaning import CleanLabelsd
 from monai_attn.networks.gates import hard_gates
 from monai_attn.ranks import find_ranks
 from monai_attn.training.expectation import expected_labels, measure_cases
@@ -63,8 +64,10 @@ def prepare(
         Faults: a line for each fault of the data set.
     """
     check_empty(run)
-    train = read_configs(request)["train.json"]
+    configs = read_configs(request)
+    train = configs["train.json"]
     _check_values(train)
+    _check_cleaning(configs["inference.json"])
     network = _check_network(train)
     start = _open_start(request, train)
     if start:
@@ -240,6 +243,12 @@ def _check_values(train: Mapping[str, Any]) -> None:
     for name, length in (("spacing", 3), ("intensity_range", 2)):
         if len(train[name]) != length:
             raise ValueError(f"{name} (={train[name]}) must be {length} numbers")
+
+
+def _check_cleaning(inference: Mapping[str, Any]) -> None:
+    """Refuse settings that would otherwise fail only when the trained network is scored."""
+    names = ("keep_largest", "fill_holes", "keep_pieces_from")
+    CleanLabelsd("pred", **{name: inference[name] for name in names if name in inference})
 
 
 def _check_sizes(split: Split, batch_size: int, data: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the checks of a scan cost: reading against nibabel's plain read, and all of them against a run.
+"""Cost of the checks of a scan: reading against nibabel's plain read, and all of them against a run.
 
 python -m tests.benchmarks.checks SCAN [REPEATS]
 """

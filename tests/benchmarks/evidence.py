@@ -74,7 +74,7 @@ def make_data(work: Path) -> None:
 
 
 def gates_of(size: int) -> dict[str, tuple[str, ...]]:
-    """What is compared with so many cases: name to the words that `train` takes."""
+    """Return the compared gates for a number of cases: name to the words that `train` takes."""
     return GATES | HARD_GATES if size == max(SIZES) else GATES
 
 

@@ -1,4 +1,4 @@
-"""What focus mode loses: its Dice against that of all windows, on phantoms the weights never saw.
+"""Loss by focus mode: its Dice against that of all windows, on phantoms the weights never saw.
 
 python -m tests.benchmarks.focus DATA_SET...     folders with labels, such as `monai-attn phantom` writes
 """

@@ -1,4 +1,4 @@
-"""What each kind of gate costs: a training step and a window, by turns, beside the network without gates.
+"""Cost of each kind of gate: a training step and a window, by turns, next to the network without gates.
 
 python -m tests.benchmarks.gates [REPEATS]
 

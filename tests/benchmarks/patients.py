@@ -1,4 +1,4 @@
-"""What helps on patients? Cross-validated trainings that differ in one thing: the gate, or another choice.
+"""Cross-validated trainings on patients that differ in one thing: the gate, or another choice.
 
     python -m tests.benchmarks.patients WORK gates
     python -m tests.benchmarks.patients WORK gates --dims 3
@@ -7,7 +7,8 @@
 WORK is the folder in which `tests.benchmarks.real_ct` has prepared the patients; what this makes lies in
 `WORK/small_2d` and `WORK/small_3d`, and what exists is not made again. Each variation is trained with every
 seed on every fold by patient. All see the same windows, which the bundle's training transforms have cut and
-varied once, in an order that the seed decides; the last weights count. A held-out patient is scored on the
+varied once for each grid, range and number of slices, in an order that the seed decides; the last weights
+count. A held-out patient is scored on the
 network's grid in the slices whose label is known: the Dice as it is, the Dice with all gates held open, and
 the mean attention in the pancreas beside that of the whole picture.
 """
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -31,24 +33,27 @@ from torch import Tensor, nn
 
 from monai_attn import transforms
 from monai_attn.comparison import compare_scores
+from monai_attn.data.files import written_whole
 from monai_attn.data.ignore import IGNORED
 from monai_attn.evaluation import score_labels
 from monai_attn.networks import AttentionUNet
 from monai_attn.networks.gates import hard_gates
 from monai_attn.networks.open_gates import open_gates
 from monai_attn.scores import CaseScore
-from monai_attn.training.hard_attention import HardAttentionLoss
 from monai_attn.training.masked_loss import MaskedDiceCELoss
 from tests.benchmarks.real_ct import FOLDS, IGNORE, WHOLE, Case
 
 SEEDS = (0, 1, 2)
 TEMPERATURES = (1.0, 0.2)  # of hard gates, from the first step to the last
 OPTIONS = {"include_background": False, "to_onehot_y": True, "softmax": True}
+WINDOW = "Dice of each window + cross-entropy"  # as in the bundles
+BATCH = "Dice of the batch + cross-entropy"
 LOSSES: dict[str, Callable[[], nn.Module]] = {
-    "Dice + cross-entropy": partial(MaskedDiceCELoss, ignore=IGNORE, **OPTIONS),
+    WINDOW: partial(MaskedDiceCELoss, ignore=IGNORE, **OPTIONS),
+    BATCH: partial(MaskedDiceCELoss, ignore=IGNORE, batch=True, **OPTIONS),
     # these know no ignored voxels; a window of a 2D network has none, since labels are of whole slices
-    "Dice + focal": partial(DiceFocalLoss, **OPTIONS),
-    "Tversky": partial(TverskyLoss, alpha=0.3, beta=0.7, **OPTIONS),
+    "Dice + focal": partial(DiceFocalLoss, batch=True, **OPTIONS),
+    "Tversky": partial(TverskyLoss, alpha=0.3, beta=0.7, batch=True, **OPTIONS),
 }
 
 
@@ -65,9 +70,9 @@ class Protocol:
     domain_randomization: bool = False
     channels: tuple[int, ...] = (8, 16, 32, 64)
     gate: Any = ("soft", {"grid": "gating"})
-    loss: str = "Dice + cross-entropy"
+    loss: str = BATCH
     steps: int = 400
-    learning_rate: float = 0.004
+    learning_rate: float = 0.01
 
 
 PROTOCOLS = {
@@ -88,10 +93,11 @@ COMPARED: dict[str, Variations] = {
         "soft, gating grid": {},
         "one slice": {"slice_channels": 1},
         "five slices": {"slice_channels": 5},
+        "Dice of each window": {"loss": WINDOW},
         "Dice + focal": {"loss": "Dice + focal"},
         "Tversky": {"loss": "Tversky"},
         "far beyond scans": {"domain_randomization": True},
-        "from -100 HU": {"intensity_range": (-100.0, 250.0)},
+        "from -100 HU": {"intensity_range": (-100.0, 250.0)},  # the volumes hold nothing below 0
     },
 }
 
@@ -101,13 +107,15 @@ def patients(work: Path) -> dict[str, tuple[int, list[Case]]]:
     cases = json.loads((work / "dataset.json").read_text(encoding="utf-8"))["training"]
     found: dict[str, tuple[int, list[Case]]] = {}
     for case in cases:
-        if "fold" in case and (case["group"] not in WHOLE or "_pancreas_" in case["image"]):
+        if "fold" in case and (
+            case["group"] not in WHOLE or "_pancreas_" in Path(case["image"]).name
+        ):
             found.setdefault(case["group"], (case["fold"], []))[1].append(case)
     return found
 
 
 def made_once(path: Path, make: Callable[[], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """What lies at a path; made and put there first if it is not."""
+    """Load a file, which is made first if it is not there."""
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.save(make(), path)
@@ -116,7 +124,7 @@ def made_once(path: Path, make: Callable[[], tuple[Tensor, Tensor]]) -> tuple[Te
 
 
 def settings(protocol: Protocol) -> dict[str, Any]:
-    """What the transforms of training and validation share."""
+    """Return the arguments that the transforms of training and validation share."""
     return {
         "spacing": protocol.spacing,
         "intensity_range": protocol.intensity_range,
@@ -176,9 +184,7 @@ def train(
 ) -> None:
     """Train with a learning rate that rises over a tenth of the steps and falls along a cosine."""
     loss = LOSSES[protocol.loss]()
-    chosen = hard_gates(network)
-    if chosen:
-        loss = HardAttentionLoss(loss, network, ignore=IGNORE)
+    chosen = hard_gates(network)  # straight-through: their loss is that of the labels
     optimizer = torch.optim.AdamW(network.parameters(), lr=protocol.learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, protocol.learning_rate, protocol.steps, pct_start=0.1, cycle_momentum=False
@@ -249,9 +255,11 @@ def data_folder(work: Path, dims: int, protocol: Protocol) -> Path:
 def run(work: Path, dims: int, name: str, fields: dict[str, Any], seed: int, fold: int) -> None:
     """One training and the scores of its held-out patients."""
     target = work / f"small_{dims}d" / f"{slug(name)}_{seed}_{fold}.json"
-    if target.is_file():
-        return
     protocol = replace(PROTOCOLS[dims], **fields)
+    if target.is_file():
+        if json.loads(target.read_text(encoding="utf-8"))["protocol"] != stated(protocol):
+            sys.exit(f"error: {target}: of another protocol. Move the folder away.")
+        return
     data, everyone = data_folder(work, dims, protocol), patients(work)
     pools = [
         made_once(data / f"{patient}_windows.pt", partial(windows_of, cases, protocol))
@@ -272,9 +280,17 @@ def run(work: Path, dims: int, name: str, fields: dict[str, Any], seed: int, fol
             volume = made_once(path, partial(volume_of, cases[0], protocol))
             examined.append(examine(network, *volume, patient, protocol))
     found = {"name": name, "seed": seed, "fold": fold, "seconds": seconds, "patients": examined}
-    target.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    found["protocol"] = stated(protocol)
+    with written_whole(target) as file:
+        file.write((json.dumps(found, indent=1) + "\n").encode())
     dice = fmean(one["score"]["dice"] for one in examined)
     print(f"{target.stem}: Dice {dice:.3f}, {seconds:.0f} s", flush=True)
+
+
+def stated(protocol: Protocol) -> dict[str, Any]:
+    """Return the fields of a protocol as JSON gives them back."""
+    fields: dict[str, Any] = json.loads(json.dumps(asdict(protocol)))
+    return fields
 
 
 def slug(name: str) -> str:
@@ -294,7 +310,7 @@ def results(folder: Path, name: str) -> dict[str, list[dict[str, Any]]]:
 
 
 def table(folder: Path, variations: Variations) -> str:
-    """What has run so far as Markdown; differences are to the first, over the seeds that both have."""
+    """Tabulate the finished trainings in Markdown; differences are to the first, over shared seeds."""
     first = next(iter(variations))
     lines = [
         f"| | Dice of each seed | Difference to {first} | 95 % interval | p | Better in "
@@ -319,7 +335,7 @@ def table(folder: Path, variations: Variations) -> str:
             row = compare_scores(*sides, metrics=["dice"])[0]
             cells += [f"{row.difference:+.3f}", f"{row.low:+.3f} to {row.high:+.3f}"]
             cells += [f"{row.p:.2g}", f"{row.n_better} of {row.n}"]
-        everyone = [patient for found in seeds.values() for patient in found]
+        everyone = [patient for seed in shared for patient in seeds[seed]]
         levels = zip(*[patient["attention"] for patient in everyone], strict=True)
         shares = [
             [fmean(one[key] for one in level) for key in ("inside", "mean")] for level in levels
@@ -340,6 +356,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=len(SEEDS), help="how many of the seeds")
     parser.add_argument("--report", action="store_true", help="only report what has run so far")
     given = parser.parse_args()
+    if given.compared == "choices" and given.dims == 3:
+        parser.error("the choices are of the 2D network")
     variations = COMPARED[given.compared]
     if not given.report:
         for seed in SEEDS[: given.seeds]:  # so that an early end leaves whole seeds

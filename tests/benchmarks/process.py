@@ -50,7 +50,7 @@ def peer(scan, out, *options):
 
 
 def machine():
-    """What the figures were taken on."""
+    """Describe the machine and the versions behind the figures."""
     versions = (
         f"Python {platform.python_version()}, torch {torch.__version__}, MONAI {monai.__version__}"
     )

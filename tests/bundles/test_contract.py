@@ -277,10 +277,30 @@ def test_the_overlays_of_hard_gates_change_gates_and_loss_alone(shipped, overlay
 def test_handlers_are_dicts_that_nothing_refers_to_by_their_place(shipped):
     for path in (shipped / "configs").glob("*.json"):
         text = path.read_text(encoding="utf-8")
-        assert not re.search(r"handlers#\d|handlers\[", text), path.name
-        config = json.loads(text)
-        for part in ("train", "validate"):
-            assert all(isinstance(one, dict) for one in config.get(part, {}).get("handlers", []))
+        assert not re.search(r"handlers(#|::)\d|handlers\[", text), path.name
+        lists = [*handler_lists(json.loads(text))]
+        assert bool(lists) == (path.stem in ("train", "evaluate", "inference", "hard")), path.name
+        assert all(isinstance(one, dict) for handlers in lists for one in handlers), path.name
+
+
+def handler_lists(section):
+    """Find each list of handlers in a config, whatever its id is."""
+    for key, value in section.items():
+        if key.endswith("handlers") and isinstance(value, list):
+            yield value
+        elif isinstance(value, dict):
+            yield from handler_lists(value)
+
+
+@pytest.mark.parametrize(("quiet", "count"), [(False, 3), (True, 2)])
+def test_only_the_first_of_several_ranks_prints_the_evaluation(shipped, quiet, count):
+    parser = opened(shipped, "train", "evaluate")
+    parser["quiet"] = quiet
+    names = [type(one).__name__ for one in parser.get_parsed_content("validate#handlers")]
+    assert len(names) == count
+    assert ("StatsHandler" in names) is not quiet
+    overlay = json.loads((shipped / "configs" / "multi_gpu_evaluate.json").read_text())
+    assert overlay["quiet"] == "$dist.get_rank() > 0"
 
 
 def test_a_client_may_insert_a_handler_before_all_others(shipped):
