@@ -37,7 +37,7 @@ PACKAGE = Path(monai_attn.__file__).parent
 SHIPPED = (PACKAGE / "_bundles", PACKAGE.parent / "bundles")  # installed; in a checkout
 MODELS, SLICE_MODELS = f"{DEFAULT_BUNDLE}/models", f"{DEFAULT_BUNDLE}_2d/models"
 SHIPPED_WEIGHTS = {  # the SHA-256 of each file
-    f"{MODELS}/model.pt": "d2939508ad3b22f70af215389a0d6442c9f47f76e2097516be8117d8e671a231",
+    f"{MODELS}/model.pt": "04d1770a7ccc32d7b45b0650fec3e916d8b0edb752c02e341b719da5611e4783",
     f"{SLICE_MODELS}/model.pt": "322fb06f8cb58004f566d6e95a0498338dbee0b8693a4270fb2042180d9708a9",
     f"{MODELS}/locator.pt": "e9a4b0a00485d5b5fe5c5b595f1bf050873909695d58793d437f753f5794c173",
 }
