@@ -18,7 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from monai_attn import DEFAULT_BUNDLE
-from monai_attn.ablation import open_ablation
+from monai_attn.analysis.ablation import open_ablation
 from monai_attn.report.planes import LABEL_COLOURS, REFERENCE_COLOUR, Marked, ras_affine, to_ras
 
 ASSETS = Path(__file__).parent / "pages" / "assets"

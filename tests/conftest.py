@@ -10,8 +10,8 @@ import torch
 
 from bundle_runs import SLICE_BUNDLE, opened
 from monai_attn import DEFAULT_BUNDLE
-from monai_attn.bundle import find_bundle
-from monai_attn.data.phantom import write_phantoms
+from monai_attn.bundle.open import find_bundle
+from monai_attn.phantom.scanner import write_phantoms
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "real"
 # A network and a grid small enough for a test: one window takes milliseconds.

@@ -6,9 +6,9 @@ from hashlib import sha256
 import nibabel as nib
 import numpy as np
 
-from monai_attn.data.names import attention_path, entropy_path, manifest_path
-from monai_attn.data.volume import read_volume, scan_sha256
-from monai_attn.data.writer import write_labels, write_map
+from monai_attn.io.names import attention_path, entropy_path, manifest_path
+from monai_attn.io.volume import read_volume, scan_sha256
+from monai_attn.io.writer import write_labels, write_map
 
 SHAPE = (12, 10, 8)  # right, anterior, superior
 AFFINE = np.array([[4.0, 0, 0, -24], [0, 5, 0, -25], [0, 0, 6, -24], [0, 0, 0, 1]])  # RAS

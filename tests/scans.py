@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from monai_attn.data.errors import Faults
+from monai_attn.io.errors import Faults
 
 SHAPE = (4, 3, 2)
 VALUES = np.arange(24).reshape(SHAPE)
@@ -93,3 +93,12 @@ def one_line(raised):
     message = str(raised.value)
     assert "\n" not in message
     return message
+
+
+# a dataset.json of nnU-Net
+NNUNET = {
+    "channel_names": {"0": "CT"},
+    "labels": {"background": 0, "pancreas": 1},
+    "numTraining": 2,
+    "file_ending": ".nii.gz",
+}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from monai_attn.bundle import open_bundle
+from monai_attn.bundle.open import open_bundle
 from monai_attn.inference.inferer import AttentionWindowInferer
 
 pytestmark = [

@@ -8,13 +8,13 @@ from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from monai.handlers import LrScheduleHandler, MeanDice, ValidationHandler, from_engine
 from monai.transforms import Compose, RandomizableTransform, Transform
 
-from monai_attn.training.average import WeightAverage
 from monai_attn.training.case_cache import CachedCases
 from monai_attn.training.checkpoints import Checkpoints
 from monai_attn.training.early_stop import EarlyStop
 from monai_attn.training.history import History
 from monai_attn.training.seeding import EpochSeed
-from monai_attn.transforms import discretize
+from monai_attn.training.weight_average import WeightAverage
+from monai_attn.transforms.pipelines import discretize
 
 
 class Read(Transform):

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from monai_attn import DEFAULT_BUNDLE
+from monai_attn.cli.bundle_opening import note_code, without_collection
 from monai_attn.cli.console import complain, err, out, progress_bars
-from monai_attn.cli.opening import note_code, without_collection
 from monai_attn.cli.options import (
     BackendOption,
     BundleOption,
@@ -25,7 +25,7 @@ from monai_attn.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from monai_attn.ablation import Ablation, OpenedLabel
+    from monai_attn.analysis.ablation import Ablation, OpenedLabel
 
 
 def ablate(
@@ -49,9 +49,9 @@ def ablate(
     debug: DebugOption = False,
 ) -> None:
     """Hold each gate open, then all of them: what the labels lose says what the gates do."""
-    from monai_attn.data.cases import find_images
-    from monai_attn.data.pairs import references_of
-    from monai_attn.data.tables import check_table_path
+    from monai_attn.datasets.cases import find_images
+    from monai_attn.datasets.pairs import references_of
+    from monai_attn.io.tables import check_table_path
 
     for path in output or []:
         check_table_path(path)
@@ -59,7 +59,7 @@ def ablate(
     scans = [Path(scan) for source in inputs for scan in find_images(source)]
     references = references_of(scans, reference) if reference else {}
     with err.status(f"opening {bundle}, once for each gate"), without_collection():
-        from monai_attn.ablation import ablation_table, open_ablation, write_ablation
+        from monai_attn.analysis.ablation import ablation_table, open_ablation, write_ablation
 
         note_code(bundle)
         ablation = open_ablation(bundle, device, mode=mode, backend=backend)
@@ -81,14 +81,14 @@ def _ablate(
     ignore: int | None,
 ) -> tuple[list[OpenedLabel], int]:
     """Return the rows of all scans and the number that failed; a failure does not stop the others."""
-    from monai_attn.data.errors import case_error, noted_doubts
+    from monai_attn.io.errors import case_error, collect_warnings
 
     rows: list[OpenedLabel] = []
     failed = 0
     with progress_bars() as progress:
         for scan in progress.track(scans, description="cases"):
             try:
-                with noted_doubts() as doubts:
+                with collect_warnings() as doubts:
                     rows += ablation(scan, references.get(scan), classes, ignore)
             except Exception as error:  # a case, or a bundle's code, can raise anything
                 failed += 1

@@ -39,8 +39,12 @@ def attention(
     debug: DebugOption = False,
 ) -> None:
     """Say where each gate looked: its numbers, and the share of its attention in each label."""
-    from monai_attn.attention_table import attention_of_run, attention_table, write_attention
-    from monai_attn.data.tables import check_table_path
+    from monai_attn.analysis.attention_table import (
+        attention_of_run,
+        attention_table,
+        write_attention,
+    )
+    from monai_attn.io.tables import check_table_path
 
     for path in output or []:
         check_table_path(path)
@@ -62,7 +66,7 @@ def attention(
 
 def _own_names(run: Path) -> dict[int, str]:
     """Return the names that a run gives its labels; empty if its records cannot be read."""
-    from monai_attn.report.records import read_run
+    from monai_attn.runs.records import read_run
 
     try:
         records = read_run(run if run.is_dir() else run.parent).records

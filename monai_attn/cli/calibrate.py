@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from monai_attn.cli.bundle_opening import note_code, without_collection
 from monai_attn.cli.console import err, out, progress_bars
-from monai_attn.cli.opening import note_code, without_collection
 from monai_attn.cli.options import (
     DebugOption,
     DeviceOption,
@@ -20,8 +20,8 @@ from monai_attn.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from monai_attn.bundle import Bundle
-    from monai_attn.training.calibrate import Calibration
+    from monai_attn.bundle.open import Bundle
+    from monai_attn.training.calibration import Calibration
 
 
 def calibrate(
@@ -52,7 +52,7 @@ def calibrate(
     """Fit a bundle's temperature on labelled scans, so that its probabilities are what they say."""
     classes = labels_by_value(mapped)
     with err.status(f"opening {bundle}"), without_collection():
-        from monai_attn.training.calibrate import calibrate as run
+        from monai_attn.training.calibration import calibrate as run
 
         note_code(bundle)
     with progress_bars() as progress:
@@ -74,8 +74,8 @@ def calibrate(
 
 def show(opened: Bundle, found: Calibration) -> None:
     """Print a calibration: a table, and a line for the interval of each label."""
-    from monai_attn.calibration import at_edge
-    from monai_attn.intervals import LEAST_CASES, RATE
+    from monai_attn.metrics.calibration import at_edge
+    from monai_attn.metrics.volume_intervals import LEAST_CASES, RATE
 
     temperature = found.confidence.temperature
     table = Table("", "temperature 1", f"temperature {temperature:g}")
@@ -103,7 +103,7 @@ def show(opened: Bundle, found: Calibration) -> None:
     flips = ", ".join(map(str, found.confidence.flip_axes)) or "none"
     out.print(f"mirror images used: {flips} of the window's axes", highlight=False)
     for label, name in opened.label_names.items():
-        held = found.held(label)
+        held = found.count_covered(label)
         if held:
             factor = found.confidence.factors[label]
             said = f"{factor:.2f} spreads to either side, which hold {held[0]} of {held[1]} volumes"

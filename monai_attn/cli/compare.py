@@ -53,14 +53,14 @@ def compare(
     debug: DebugOption = False,
 ) -> None:
     """Compare two sets of scores, case by case: B - A, its 95 % interval and Wilcoxon's p."""
-    from monai_attn.comparison import (
+    from monai_attn.io.tables import check_table_path
+    from monai_attn.metrics.comparison import (
         METRICS,
         compare_scores,
         comparison_table,
         read_runs,
         write_comparison,
     )
-    from monai_attn.data.tables import check_table_path
 
     for path in output or []:
         check_table_path(path)

@@ -34,7 +34,7 @@ def complain(kind: str, message: object) -> None:
 
 def error_lines(error: Exception) -> tuple[list[str], int]:
     """Return a line for each fault of an error that ends the program, and its exit code."""
-    from monai_attn.data.errors import lines_of
+    from monai_attn.io.errors import lines_of
 
     logging.getLogger("monai_attn").debug("it comes from here", exc_info=True)
     if isinstance(error, (ValueError, OSError)):  # a user can fix these

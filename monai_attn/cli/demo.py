@@ -29,14 +29,14 @@ def demo(
     debug: DebugOption = False,
 ) -> None:
     """Make phantoms, segment and evaluate them, draw a picture of each, and write a report."""
-    from monai_attn.bundle import is_shipped
-    from monai_attn.data.cases import find_cases
-    from monai_attn.data.names import REPORT, case_name
-    from monai_attn.data.volume import read_volume
-    from monai_attn.evaluation import evaluate_files
+    from monai_attn.bundle.open import is_shipped
+    from monai_attn.datasets.cases import find_cases
+    from monai_attn.io.names import REPORT, case_name
+    from monai_attn.io.volume import read_volume
+    from monai_attn.metrics.evaluation import evaluate_files
+    from monai_attn.metrics.scores import score_table, write_summary
     from monai_attn.report.figures import case_figure, save_figure
-    from monai_attn.report.records import read_run
-    from monai_attn.scores import score_table, write_summary
+    from monai_attn.runs.records import read_run
 
     phantom(output / "phantoms", count, seed, all_organs=False)
     # another bundle's network may have no gates

@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from monai_attn import DEFAULT_BUNDLE
+from monai_attn.cli.bundle_opening import note_code, open_with_spinner, without_collection
 from monai_attn.cli.console import err, out, shown
-from monai_attn.cli.opening import note_code, open_with_spinner, without_collection
 from monai_attn.cli.options import (
     BundleOption,
     DebugOption,
@@ -40,7 +40,7 @@ def doctor(
 ) -> None:
     """Show what would be warned about or refused, before hours are spent; write nothing."""
     with err.status("looking"), without_collection():
-        from monai_attn.doctor import check_bundle, check_data, machine_facts
+        from monai_attn.analysis.doctor import check_bundle, check_data, machine_facts
 
     if target is None:
         facts = Table(show_header=False)
@@ -68,6 +68,6 @@ def doctor(
 
 
 def _is_bundle(path: Path) -> bool:
-    from monai_attn.bundle import is_shipped
+    from monai_attn.bundle.open import is_shipped
 
     return (path / "configs").is_dir() or is_shipped(str(path))

@@ -19,7 +19,7 @@ from monai_attn.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from monai_attn.scores import CaseScore
+    from monai_attn.metrics.scores import CaseScore
 
 
 def evaluate(
@@ -35,9 +35,9 @@ def evaluate(
     debug: DebugOption = False,
 ) -> None:
     """Score label maps against references: Dice, precision, recall, surface distances, volumes."""
-    from monai_attn.data.tables import check_table_path
-    from monai_attn.evaluation import evaluate_files
-    from monai_attn.scores import score_table, write_summary
+    from monai_attn.io.tables import check_table_path
+    from monai_attn.metrics.evaluation import evaluate_files
+    from monai_attn.metrics.scores import score_table, write_summary
 
     for path in output or []:
         check_table_path(path)

@@ -23,7 +23,7 @@ def phantom(
     debug: DebugOption = False,
 ) -> None:
     """Write synthetic abdominal CT scans with labels, as a Decathlon data set."""
-    from monai_attn.data.phantom import write_phantoms
+    from monai_attn.phantom.scanner import write_phantoms
 
     with progress_bars() as progress:
         task = progress.add_task("phantoms", total=count)

@@ -13,8 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from monai_attn import DEFAULT_BUNDLE
+from monai_attn.cli.bundle_opening import without_collection
 from monai_attn.cli.console import complain, err, out, progress_bars
-from monai_attn.cli.opening import without_collection
 from monai_attn.cli.options import BundleOption, DebugOption, IgnoreOption, LabelOption, path_of
 
 WORDS = ("least", "median", "most")
@@ -54,10 +54,10 @@ def plan(
     if output and output.suffix.lower() != ".json":
         raise ValueError(f"{output}: ends in {output.suffix!r}; a .json file expected: rename it")
     with err.status("looking"), without_collection():
-        from monai_attn.bundle import find_bundle
-        from monai_attn.inference.plan import format_memory, parse_memory
-        from monai_attn.planning.memory import training_memory
+        from monai_attn.bundle.open import find_bundle
+        from monai_attn.inference.window_plan import format_memory, parse_memory
         from monai_attn.planning.rules import base_of, make_plan, write_plan
+        from monai_attn.planning.training_memory import training_memory
 
         base = base_of(find_bundle(bundle))
         given = parse_memory(memory) if memory else None
@@ -76,11 +76,11 @@ def plan(
 
 def _measured(data: Path, chosen: list[str], ignore: int | None, base: Base) -> Fingerprint:
     """Measure the cases, after the checks that a training with them begins with."""
-    from monai_attn.data.cases import find_cases
-    from monai_attn.data.ignore import check_ignore, find_ignore
-    from monai_attn.data.label_classes import choose_classes, declared_labels
-    from monai_attn.data.labelled import check_cases
-    from monai_attn.planning.cases import read_cases
+    from monai_attn.datasets.cases import find_cases
+    from monai_attn.datasets.checked_cases import check_cases
+    from monai_attn.datasets.ignore import check_ignore, find_ignore
+    from monai_attn.datasets.label_classes import choose_classes, declared_labels
+    from monai_attn.planning.case_reader import read_cases
     from monai_attn.planning.fingerprint import fingerprint
 
     cases, declared, classes = find_cases(data), declared_labels(data), base.classes

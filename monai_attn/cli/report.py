@@ -17,8 +17,8 @@ from monai_attn.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from monai_attn.metrics.scores import CaseScore
     from monai_attn.report.page import References
-    from monai_attn.scores import CaseScore
 
 
 def report(
@@ -79,7 +79,7 @@ def make_report(
 
 def check_page(folder: Path, output: Path | None = None) -> None:
     """Check before the work that a report can be written and would not replace another file."""
-    from monai_attn.data.names import REPORT
+    from monai_attn.io.names import REPORT
     from monai_attn.report.page import check_replaceable
 
     check_replaceable(output or folder / REPORT)
@@ -89,11 +89,11 @@ def _references(
     folder: Path, reference: Path | None, classes: dict[int, int] | None, ignore: int | None
 ) -> References:
     """Return the references of the cases: label maps, which are scored now, or the folder's scores."""
-    from monai_attn.data.errors import noted_doubts
-    from monai_attn.data.pairs import references_among
-    from monai_attn.evaluation import evaluate_pairs
+    from monai_attn.datasets.pairs import references_among
+    from monai_attn.io.errors import collect_warnings
+    from monai_attn.metrics.evaluation import evaluate_pairs
     from monai_attn.report.page import References
-    from monai_attn.report.records import read_run
+    from monai_attn.runs.records import read_run
 
     if reference is None:
         if classes:
@@ -121,7 +121,7 @@ def _references(
         pair = (record.name, record.labels, files[file])
         try:
             # another organ under a label's number would be drawn and scored as that label
-            with noted_doubts() as doubts:
+            with collect_warnings() as doubts:
                 scores += evaluate_pairs(
                     [pair], labels=known, classes=classes, ignore=ignore, complete=True
                 )
@@ -135,7 +135,7 @@ def _references(
 
 def _own_scores(path: Path) -> tuple[CaseScore, ...]:
     """Read the scores of the folder, if it has any that can be read."""
-    from monai_attn.scores import read_scores
+    from monai_attn.metrics.scores import read_scores
 
     try:
         return tuple(read_scores(path)) if path.exists() else ()

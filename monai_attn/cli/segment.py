@@ -14,8 +14,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from monai_attn import DEFAULT_BUNDLE
+from monai_attn.cli.bundle_opening import open_with_spinner
 from monai_attn.cli.console import complain, out, progress_bars, shown
-from monai_attn.cli.opening import open_with_spinner
 from monai_attn.cli.options import (
     BackendOption,
     BundleOption,
@@ -28,13 +28,13 @@ from monai_attn.cli.options import (
     VolumeOption,
     path_of,
 )
+from monai_attn.cli.parallel_run import together
 from monai_attn.cli.report import check_page, make_report
-from monai_attn.cli.together import together
 
 if TYPE_CHECKING:
-    from monai_attn.bundle import Bundle
-    from monai_attn.inference.batch import CaseResult
-    from monai_attn.team import Team
+    from monai_attn.bundle.open import Bundle
+    from monai_attn.distributed.work_queue import WorkQueue
+    from monai_attn.runs.batch import CaseResult
 
 
 LOOK = "look at the labels or the report before you use them"
@@ -99,15 +99,15 @@ def segment(
     debug: DebugOption = False,
 ) -> None:
     """Segment CT scans: a label map on each scan's own grid, and volumes in ml."""
-    from monai_attn.data.cases import find_images
-    from monai_attn.data.files import make_writable
-    from monai_attn.data.outputs import output_paths
+    from monai_attn.datasets.cases import find_images
+    from monai_attn.io.files import make_writable
+    from monai_attn.runs.output_paths import output_paths
 
-    with together() as team:
+    with together() as queue:
         scans = [Path(scan) for source in inputs for scan in find_images(source)]
         targets = output_paths(scans, output)
         if dicom_seg:
-            from monai_attn.dicom_seg import check_installed
+            from monai_attn.io.dicom.segmentation import check_installed
 
             check_installed()
         opened = open_with_spinner(
@@ -124,8 +124,8 @@ def segment(
             series=series,
         )
         if dry_run:
-            if team.first:
-                _outlooks(opened, scans, strict)
+            if queue.first:
+                _print_estimates(opened, scans, strict)
             return
 
         folder = output if targets and output not in targets.values() else None
@@ -135,12 +135,12 @@ def segment(
                 check_page(parent)
         # before the first label map is written, every rank has listed the scans
         listed = sha256("\n".join(map(ascii, scans)).encode()).hexdigest()[:12]
-        team.agree({"scans": len(scans), "scans_sha256": listed, **opened.settings})
+        queue.agree({"scans": len(scans), "scans_sha256": listed, **opened.settings})
         seg = opened.label_names if dicom_seg else None
         options = {"resume": resume, "strict": strict, "dicom_seg": seg}
-        failed = _segment(opened, targets, folder, team, **options)
+        failed = _segment(opened, targets, folder, queue, **options)
         if (
-            report and targets and team.first and (folder or not failed)
+            report and targets and queue.first and (folder or not failed)
         ):  # a single scan that failed leaves nothing to report
             make_report(folder or next(iter(targets.values())).parent)
         out.print(f"bundle: {opened.root}", highlight=False, soft_wrap=True)
@@ -150,16 +150,16 @@ def segment(
 
 
 def _segment(
-    opened: Bundle, targets: dict[Path, Path], folder: Path | None, team: Team, **options: Any
+    opened: Bundle, targets: dict[Path, Path], folder: Path | None, queue: WorkQueue, **options: Any
 ) -> int:
     """Segment the scans, print a table, write a folder's summary, and return how many scans failed."""
-    from monai_attn.inference.batch import CaseResult, segment_files
-    from monai_attn.inference.summary import CSV, Summary
+    from monai_attn.runs.batch import CaseResult, segment_files
+    from monai_attn.runs.summary import CSV, Summary
 
     names = opened.label_names
     results: dict[Path, CaseResult] = {}
     summary = None
-    if folder and team.first:
+    if folder and queue.first:
         resume = options["resume"]
         summary = Summary(folder, targets, names, opened.settings, resume=resume)
     with (
@@ -173,9 +173,9 @@ def _segment(
             progress.update(windows, completed=done, total=total)
 
         made = segment_files(
-            opened.segmenter, targets, on_window, opened.settings, take=team.take, **options
+            opened.segmenter, targets, on_window, opened.settings, take=queue.take, **options
         )
-        for text in team.gather((result.packed() for result in made), len(targets)):
+        for text in queue.gather((result.packed() for result in made), len(targets)):
             result = CaseResult.unpacked(text)
             progress.advance(cases)
             results[result.scan] = result
@@ -208,7 +208,7 @@ def _segment(
 
 def _basis(opened: Bundle) -> str:
     """Return a line that says what the intervals of the volumes are based on."""
-    from monai_attn.intervals import RATE
+    from monai_attn.metrics.volume_intervals import RATE
 
     views, factors = 1 + len(opened.segmenter.views), opened.segmenter.confidence.factors
     said = f"intervals: {views} views of each scan"
@@ -247,24 +247,24 @@ def _volume(result: CaseResult, label: int) -> str:
     return f"{volume} ({low:.1f} to {high:.1f})"
 
 
-def _outlooks(opened: Bundle, scans: list[Path], strict: bool) -> None:
+def _print_estimates(opened: Bundle, scans: list[Path], strict: bool) -> None:
     """Print a table for each scan of the windows, memory and time that its segmentation would take."""
-    from monai_attn.data.errors import case_error, noted_doubts
-    from monai_attn.inference.plan import format_memory
+    from monai_attn.inference.window_plan import format_memory
+    from monai_attn.io.errors import case_error, collect_warnings
 
     used = opened.settings
     failed = 0
     for scan in scans:
         try:
-            with noted_doubts(strict) as doubts:
-                outlook = opened.segmenter.outlook(scan)
+            with collect_warnings(strict) as doubts:
+                estimate = opened.segmenter.estimate(scan)
         except Exception as error:  # as in a run: the others are shown
             failed += 1
             complain("error", case_error(scan, error))
             continue
         for doubt in doubts:
             complain("warning", doubt)
-        plan = outlook.plan
+        plan = estimate.plan
         skipped = ", ".join(f"{count} {why}" for why, count in plan.skipped.items())
         out.print(shown(scan), markup=False, highlight=False, soft_wrap=True)
         table = Table(show_header=False)
@@ -275,11 +275,11 @@ def _outlooks(opened: Bundle, scans: list[Path], strict: bool) -> None:
         if opened.segmenter.views:
             table.add_row("views", str(1 + len(opened.segmenter.views)))
         table.add_row("slabs", str(plan.slabs))
-        table.add_row("memory", format_memory(outlook.memory))
+        table.add_row("memory", format_memory(estimate.memory))
         if opened.segmenter.device.type == "cuda":
             table.add_row("memory of the GPU", format_memory(plan.device_bytes))
         table.add_row("backend", f"{used['backend']}, {used['precision']}, {used['device']}")
-        table.add_row("time of the windows", f"{outlook.seconds:.1f} s, from one that was timed")
+        table.add_row("time of the windows", f"{estimate.seconds:.1f} s, from one that was timed")
         out.print(table)
     if failed:
         raise typer.Exit(1)

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from monai_attn import DEFAULT_BUNDLE
+from monai_attn.cli.bundle_opening import without_collection
 from monai_attn.cli.console import complain, err, out, progress_bars
-from monai_attn.cli.opening import without_collection
 from monai_attn.cli.options import (
     DebugOption,
     DeviceOption,
@@ -17,7 +17,7 @@ from monai_attn.cli.options import (
     LabelOption,
     path_of,
 )
-from monai_attn.cli.together import together
+from monai_attn.cli.parallel_run import together
 
 GATES = {"soft": "soft", "none": None}
 OVERLAYS = ("hard", "reinforce")  # gates that need more settings than their name
@@ -103,15 +103,15 @@ def train(
     debug: DebugOption = False,
 ) -> None:
     """Train a bundle on labelled scans, and evaluate it; torchrun starts it on several GPUs."""
-    with together(patience=10) as team:
+    with together(patience=10) as queue:
         with err.status("looking"), without_collection():
-            from monai_attn.bundle import find_device
-            from monai_attn.scores import score_table
+            from monai_attn.bundle.open import find_device
+            from monai_attn.metrics.scores import score_table
             from monai_attn.training.overrides import parse_settings, read_plan
             from monai_attn.training.pretrained import names_file
+            from monai_attn.training.run import check_processes, drop_cache, train_run
             from monai_attn.training.run_folder import Request, describe_weights, go_on
-            from monai_attn.training.score import score_run
-            from monai_attn.training.train import check_processes, drop_cache, train_run
+            from monai_attn.training.scoring import score_run
 
         find_device(device)
         settings, planned = read_plan(plan) if plan else ({}, ())
@@ -136,7 +136,7 @@ def train(
             settings=settings,
             pretrained=start,
         )
-        if team.first:
+        if queue.first:
             if resume:
                 said = go_on(output, request)
                 check_processes(output)
@@ -145,9 +145,9 @@ def train(
                 said = {"weights": describe_weights(output)}
             for kind, line in said.items():
                 complain(kind, line)
-        team.agree({"the training's folder": str(output.absolute())})
+        queue.agree({"the training's folder": str(output.absolute())})
         train_run(output, resume=resume, device=device)
-        if team.first:
+        if queue.first:
             drop_cache(output)
             with progress_bars() as progress:
                 task = progress.add_task("validation cases", total=None)
@@ -163,7 +163,7 @@ def train(
 
 def _calibrate(output: Path, device: str) -> None:
     from monai_attn.cli.calibrate import show
-    from monai_attn.training.calibrate import calibrate
+    from monai_attn.training.calibration import calibrate
 
     with progress_bars() as progress:
         task = progress.add_task("calibration", total=None)
@@ -180,7 +180,7 @@ def _calibrate(output: Path, device: str) -> None:
 
 
 def _prepare(output: Path, request: Any) -> None:
-    from monai_attn.training.train import prepare
+    from monai_attn.training.run import prepare
 
     with progress_bars() as progress:
         task = progress.add_task("checking")

@@ -1,1 +1,5 @@
-"""Windowed inference over any network callable."""
+"""Windowed inference over any network callable, and the segmentation of one scan."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

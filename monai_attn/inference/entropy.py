@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from monai_attn.scan_grid import Slab
+from monai_attn.transforms.restore import Slab
 
 
 def entropy(logits: Tensor, temperature: float = 1.0) -> Tensor:
@@ -17,7 +17,7 @@ def entropy(logits: Tensor, temperature: float = 1.0) -> Tensor:
 
     Args:
         logits: (K, *spatial), at least two classes.
-        temperature: see `monai_attn.calibration`.
+        temperature: see `monai_attn.metrics.calibration`.
 
     Returns:
         (1, *spatial) float32: 0 where one class is certain, 1 where all are equally likely.

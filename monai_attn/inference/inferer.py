@@ -15,10 +15,9 @@ from rich.progress import track
 from torch import Tensor
 from torch.nn import functional as F
 
-from monai_attn.data.errors import reason
 from monai_attn.inference.locator import Region
-from monai_attn.inference.plan import Plan, format_memory, parse_memory
 from monai_attn.inference.stitch import stitch, tensors
+from monai_attn.inference.window_plan import WindowPlan, format_memory, parse_memory
 from monai_attn.inference.windows import (
     Window,
     checked_overlap,
@@ -26,7 +25,8 @@ from monai_attn.inference.windows import (
     window_grid,
     windows_over,
 )
-from monai_attn.scan_grid import BACKGROUND, Slab, within
+from monai_attn.io.errors import reason
+from monai_attn.transforms.restore import BACKGROUND, Slab, within
 
 OUTSIDE_BODY, OUTSIDE_REGION = "outside the body", "outside the region"
 # Arguments of a call that only MONAI's own loop supports.
@@ -84,7 +84,7 @@ class AttentionWindowInferer(SlidingWindowInferer):
         self.focus = focus
         self.budget = parse_memory(budget) if isinstance(budget, str) else budget
 
-    def plan(self, image: Tensor, channels: int = 2) -> Plan:
+    def plan(self, image: Tensor, channels: int = 2) -> WindowPlan:
         """Plan the windows that run for an image (1, C, *spatial), with the reasons for skipping others.
 
         Args:
@@ -116,7 +116,7 @@ class AttentionWindowInferer(SlidingWindowInferer):
                     windows, mode = near, "focus"
                 else:
                     fallback = "the locator's region takes more windows than the whole body"
-        plan = Plan(
+        plan = WindowPlan(
             grid=grid,
             padding=padding,
             roi_size=tuple(roi),
@@ -134,7 +134,9 @@ class AttentionWindowInferer(SlidingWindowInferer):
         """Return the network as a function of windows (B, C, *roi_size)."""
         return network
 
-    def slabs(self, image: Tensor, network: Callable[[Tensor], Any], plan: Plan) -> Iterator[Slab]:
+    def slabs(
+        self, image: Tensor, network: Callable[[Tensor], Any], plan: WindowPlan
+    ) -> Iterator[Slab]:
         """Run a plan's windows over an image (C, *spatial), slab after slab along `plan.axis`."""
         sizes = zip(plan.grid, plan.roi_size, plan.padding, strict=True)
         pads = [n for size, roi, pad in reversed([*sizes]) for n in (pad, max(0, roi - size - pad))]
@@ -204,7 +206,7 @@ class AttentionWindowInferer(SlidingWindowInferer):
                 total[within(slab.box)] = part
         return whole
 
-    def _within_budget(self, plan: Plan) -> Plan:
+    def _within_budget(self, plan: WindowPlan) -> WindowPlan:
         """Return the plan with the largest batch that the budget allows."""
         if self.budget is None:
             return plan

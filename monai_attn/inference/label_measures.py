@@ -8,8 +8,8 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_attn.data.components import Box, Components, find_components
-from monai_attn.data.grid import voxel_ml
+from monai_attn.io.grid import voxel_ml
+from monai_attn.transforms.components import Box, Components, find_components
 
 SIZEABLE = 0.1  # of the largest component; a smaller one is a speck
 DIRECTIONS = {

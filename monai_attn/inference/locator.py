@@ -12,9 +12,9 @@ from scipy import ndimage
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from monai_attn.data.files import sha256_of
-from monai_attn.resample import Axis, resample
-from monai_attn.weights import load_weights
+from monai_attn.inference.weights import load_weights
+from monai_attn.io.files import sha256_of
+from monai_attn.transforms.resample import Axis, resample
 
 # Bytes for each voxel of the coarse grid, like `plan.ACTIVATIONS`, for a network with 8 channels.
 LOCATING = 350

@@ -8,15 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from monai_attn.inference.plan import Plan
+from monai_attn.inference.window_plan import WindowPlan
 from monai_attn.inference.windows import Window
-from monai_attn.scan_grid import BACKGROUND, Slab, within
+from monai_attn.transforms.restore import BACKGROUND, Slab, within
 
 
 def stitch(
     image: Tensor,
     network: Callable[[Tensor], Any],
-    plan: Plan,
+    plan: WindowPlan,
     weight: Tensor,
     *,
     window_device: torch.device | None = None,
@@ -99,7 +99,7 @@ def _like(output: Tensor, roi: Sequence[int]) -> Tensor:
 class _Sums:
     """The weighted sums of the layers that are not final yet."""
 
-    def __init__(self, plan: Plan, weight: Tensor, device: torch.device) -> None:
+    def __init__(self, plan: WindowPlan, weight: Tensor, device: torch.device) -> None:
         self.plan = plan
         self.axis = plan.axis
         self.box = plan.box

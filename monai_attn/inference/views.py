@@ -39,7 +39,7 @@ class View:
         return run
 
 
-# Within the variation of intensities in training (`monai_attn.augmentation`): 5 % of the network's range,
+# Within the variation of intensities in training (see `transforms.augmentation`): 5 % of the network's range,
 # which is 12.5 HU for a window of 250, and a tenth of the contrast.
 GREY = (View(offset=-0.05), View(offset=0.05), View(gain=0.9), View(gain=1.1))
 

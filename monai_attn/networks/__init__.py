@@ -1,6 +1,8 @@
 """Attention U-Net and its gates, made of torch and MONAI layers only."""
 
+from monai_attn.networks.attention_output import WithAttention
+from monai_attn.networks.gate_ablation import open_gates
 from monai_attn.networks.gates import HardGate, SoftGate
 from monai_attn.networks.unet import AttentionUNet
 
-__all__ = ["AttentionUNet", "HardGate", "SoftGate"]
+__all__ = ["AttentionUNet", "HardGate", "SoftGate", "WithAttention", "open_gates"]

@@ -129,7 +129,7 @@ class HardGate(AdditiveGate):
       temperature makes the gradient more exact, but noisier (Maddison et al. 2017, arXiv:1611.00712; Jang
       et al. 2017, arXiv:1611.01144).
     - "reinforce": no gradient passes through the draw. `drawn` holds its log-probability, with which
-      `monai_attn.training.hard_attention.HardAttentionLoss` makes good draws more likely (Williams 1992,
+      `monai_attn.training.hard_attention_loss.HardAttentionLoss` makes good draws more likely (Williams 1992,
       doi:10.1007/BF00992696; for attention Xu et al. 2015, arXiv:1502.03044).
 
     Args:

@@ -14,8 +14,8 @@ import numpy as np
 from nibabel.affines import voxel_sizes
 from numpy.typing import NDArray
 
-from monai_attn.data.grid import voxel_ml
-from monai_attn.data.label_classes import LabelClasses
+from monai_attn.datasets.label_classes import LabelClasses
+from monai_attn.io.grid import voxel_ml
 
 SAMPLE = 10_000  # voxels of a case whose HU are kept: 64 bytes of a thousand cases are 40 MB in all
 PERCENTILES = (0.5, 5.0, 50.0, 95.0, 99.5)

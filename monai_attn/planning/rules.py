@@ -1,6 +1,6 @@
 """Rules that turn a fingerprint into values for training and inference, each with its reason.
 
-The source of the rules is named in `monai_attn.planning.layout`.
+The source of the rules is named in `monai_attn.planning.network_choice`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from monai_attn.data.files import written_whole
-from monai_attn.data.label_classes import LabelClasses, mapped_labels
-from monai_attn.inference.plan import format_memory
+from monai_attn.datasets.label_classes import LabelClasses, mapped_labels
+from monai_attn.inference.window_plan import format_memory
+from monai_attn.io.files import atomic_write
 from monai_attn.planning.fingerprint import Fingerprint
-from monai_attn.planning.layout import BOTTOM, FINER, WIDEST, Layout, layout
+from monai_attn.planning.network_choice import BOTTOM, FINER, WIDEST, NetworkChoice, choose_network
 
 MOST_VOXELS = {2: 512**2, 3: 128**3}  # of a window; more adds little
 CPU_VOXELS = 96**3  # of a window; a step with more takes a CPU nearly a minute
@@ -171,12 +171,12 @@ def make_plan(found: Fingerprint, memory: int, base: Base, *, on_cpu: bool = Fal
 def write_plan(plan: TrainingPlan, path: str | Path) -> Path:
     """Write a plan as an overlay for a bundle's configs, whole or not at all, one value a line."""
     text = _object({k: v if k in NESTED else json.dumps(v) for k, v in plan.as_json().items()})
-    with written_whole(path) as file:
+    with atomic_write(path) as file:
         file.write(f"{text}\n".encode())
     return Path(path)
 
 
-def _largest(found: Fingerprint, memory: int, dims: int, voxels: int) -> Layout:
+def _largest(found: Fingerprint, memory: int, dims: int, voxels: int) -> NetworkChoice:
     """Return the layout with the largest window, up to `voxels` voxels, whose step fits the memory."""
     for chosen, windows in _candidates(found, dims, voxels):
         need = chosen.step_bytes(windows, len(found.classes.names))
@@ -189,15 +189,15 @@ def _largest(found: Fingerprint, memory: int, dims: int, voxels: int) -> Layout:
     )
 
 
-def _candidates(found: Fingerprint, dims: int, voxels: int) -> Iterator[tuple[Layout, int]]:
+def _candidates(found: Fingerprint, dims: int, voxels: int) -> Iterator[tuple[NetworkChoice, int]]:
     """Yield layouts with ever smaller windows, and how many must fit: two, or one of the smallest."""
     while voxels > LEAST_VOXELS[dims]:
-        yield layout(found, voxels, dims), WANTED_WINDOWS
+        yield choose_network(found, voxels, dims), WANTED_WINDOWS
         voxels = int(voxels * FINER)
-    yield layout(found, LEAST_VOXELS[dims], dims), 1
+    yield choose_network(found, LEAST_VOXELS[dims], dims), 1
 
 
-def _windows(chosen: Layout, found: Fingerprint, memory: int) -> int:
+def _windows(chosen: NetworkChoice, found: Fingerprint, memory: int) -> int:
     """Return the number of windows in a step, at least one, by memory and size of the data set."""
     dims, size = len(chosen.roi_size), math.prod(chosen.roi_size)
     seen = MOST_SHARE * found.cases * math.prod(chosen.grid) / size
@@ -206,7 +206,7 @@ def _windows(chosen: Layout, found: Fingerprint, memory: int) -> int:
     return max(1, min(MOST_WINDOWS[dims], fitting, max(WANTED_WINDOWS, int(seen))))
 
 
-def _grid(chosen: Layout, found: Fingerprint, slow: bool) -> dict[str, tuple[Any, str]]:
+def _grid(chosen: NetworkChoice, found: Fingerprint, slow: bool) -> dict[str, tuple[Any, str]]:
     spacing, roi = chosen.spacing, chosen.roi_size
     why = "median of the cases"
     middle = np.median(found.spacings, axis=0)
@@ -238,7 +238,7 @@ def _intensity_range(found: Fingerprint) -> tuple[list[float], str]:
     )
 
 
-def _network(chosen: Layout, base: Base) -> dict[str, tuple[Any, str]]:
+def _network(chosen: NetworkChoice, base: Base) -> dict[str, tuple[Any, str]]:
     bottom = [
         n // math.prod(steps)
         for n, steps in zip(chosen.roi_size, zip(*chosen.strides, strict=True), strict=True)

@@ -1,1 +1,5 @@
 """Pictures and pages to check a run by, made from arrays and tables."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from monai_attn.report.records import Record, number
-from monai_attn.scores import CaseScore
+from monai_attn.metrics.scores import CaseScore
+from monai_attn.runs.records import Record, number
 
 ABOUT_ATTENTION = "evidence to check, no explanation"
 UNKNOWN_RATE = "the views alone, no known rate"

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from monai_attn.data.files import written_whole
+from monai_attn.io.files import atomic_write
 
 FRACTION = (-0.02, 1.02)  # the frame does not hide a curve at 0 or 1
 LOSS_COLOUR, METRIC_COLOUR = "#555555", "#00897b"
@@ -81,7 +81,7 @@ def write_curves(epochs: Sequence[EpochRow], metric_name: str, path: str | Path)
         right.spines[["top", "left"]].set_visible(False)
         best, value = max(validated, key=lambda point: point[1])
         left.set_title(f"best {value:.4f} after epoch {best}", fontsize="medium", loc="left")
-    with written_whole(path) as file:
+    with atomic_write(path) as file:
         figure.savefig(file, format="png")
     return Path(path)
 
@@ -113,6 +113,6 @@ def write_gate_curves(rows: Sequence[GateRow], path: str | Path) -> Path:
     axes.spines[["top", "right"]].set_visible(False)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize="small", frameon=False)
-    with written_whole(path) as file:
+    with atomic_write(path) as file:
         figure.savefig(file, format="png")
     return Path(path)

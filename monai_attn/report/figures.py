@@ -21,8 +21,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from nibabel.affines import apply_affine
 
-from monai_attn.data.files import written_whole
-from monai_attn.data.grid import voxel_ml
+from monai_attn.io.files import atomic_write
+from monai_attn.io.grid import voxel_ml
 from monai_attn.report.planes import (
     NEGATIVE,
     PLANES,
@@ -154,7 +154,7 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
     path = Path(path)
     if path.suffix.lower() != ".png":
         raise ValueError(f"{path}: suffix '{path.suffix}'; '.png' expected: rename the file")
-    with written_whole(path) as file:
+    with atomic_write(path) as file:
         figure.savefig(
             file,
             format="png",

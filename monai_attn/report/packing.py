@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
-from monai_attn.data.fraction_bytes import SLOPE, UNSEEN
+from monai_attn.io.map_encoding import SLOPE, UNSEEN
 
 Bytes = NDArray[np.uint8]
 BEND = 0.5  # of the window's width: a step at its ends is 1.4 times as wide as in its middle

@@ -20,17 +20,17 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 from nibabel.affines import voxel_sizes
 
-from monai_attn.data.errors import case_error
-from monai_attn.data.files import written_whole
-from monai_attn.data.layouts import FIRST
-from monai_attn.data.names import REPORT
+from monai_attn.datasets.folder_layouts import FIRST
+from monai_attn.io.errors import case_error
+from monai_attn.io.files import atomic_write
+from monai_attn.io.names import REPORT
+from monai_attn.metrics.scores import CaseScore
 from monai_attn.report.case_tables import case_tables
 from monai_attn.report.packing import MAP_STEPS
 from monai_attn.report.planes import NEGATIVE, PLANES, POSITIVE, REFERENCE_COLOUR
-from monai_attn.report.records import Record, Run, read_run
 from monai_attn.report.run_table import columns, row, said_interval, without_scan
-from monai_attn.report.viewer import LIMIT, View, view_case
-from monai_attn.scores import CaseScore
+from monai_attn.report.viewer import LIMIT, CaseView, view_case
+from monai_attn.runs.records import Record, Run, read_run
 
 MARK = "monai-attn report"
 PAGE_LIMIT = 200_000_000  # characters of all cases together: browsers cannot hold 500 million
@@ -92,7 +92,7 @@ def write_report(
     check_replaceable(path)
     content = _content(run, references or References(), on_case)
     template = _environment().get_template("report.html")
-    with written_whole(path) as file:
+    with atomic_write(path) as file:
         for part in template.generate(content):
             # bytes of a name that are not UTF-8 are shown escaped
             file.write(part.encode(errors="backslashreplace"))
@@ -243,7 +243,7 @@ def _cases(
         on_case(done, len(records))
 
 
-def _viewed(view: View | None, record: Record) -> Dict:
+def _viewed(view: CaseView | None, record: Record) -> Dict:
     if view is None:
         return {"view": None}
     return {
@@ -272,7 +272,7 @@ def _viewed(view: View | None, record: Record) -> Dict:
     }
 
 
-def _shown(view: View) -> Iterator[str]:
+def _shown(view: CaseView) -> Iterator[str]:
     """Yield sentences on how the case is shown: voxel size, grey values and oblique planes."""
     if max(view.factors) == 1:
         yield f"Shown at the scan's own {_sizes(view.spacing)} mm."

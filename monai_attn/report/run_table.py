@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from monai_attn.metrics.scores import CaseScore
 from monai_attn.report.case_tables import ABSENT
-from monai_attn.report.records import Record, Run
-from monai_attn.scores import CaseScore
+from monai_attn.runs.records import Record, Run
 
 Dict = dict[str, Any]
 

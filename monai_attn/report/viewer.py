@@ -22,14 +22,14 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
-from monai_attn.data.errors import case_error, noted_doubts
-from monai_attn.data.files import sha256_of
-from monai_attn.data.fraction_bytes import is_stored_so
-from monai_attn.data.grid import Grid, same_grid, voxel_ml
-from monai_attn.data.label_classes import in_classes
-from monai_attn.data.labels import labels_of
-from monai_attn.data.names import entropy_path
-from monai_attn.data.volume import read_volume, scan_sha256
+from monai_attn.datasets.label_classes import in_classes
+from monai_attn.io.errors import case_error, collect_warnings
+from monai_attn.io.files import sha256_of
+from monai_attn.io.grid import Grid, same_grid, voxel_ml
+from monai_attn.io.labels import labels_of
+from monai_attn.io.map_encoding import is_stored_so
+from monai_attn.io.names import entropy_path
+from monai_attn.io.volume import read_volume, scan_sha256
 from monai_attn.report.packing import (
     Bytes,
     choose_factors,
@@ -41,7 +41,7 @@ from monai_attn.report.packing import (
     to_bytes,
 )
 from monai_attn.report.planes import Marked, label_colour, ras_affine, tilt, to_ras
-from monai_attn.report.records import Record, number
+from monai_attn.runs.records import Record, number
 
 LIMIT = 14_800_000  # characters of one case: with its numbers less than 15 MB
 MOST_VOXELS = 16_000_000  # shown of one volume: a browser holds half a dozen of them
@@ -67,7 +67,7 @@ class Overlay:
 
 
 @dataclass(frozen=True)
-class View:
+class CaseView:
     """One case, ready to be shown.
 
     Attributes:
@@ -118,7 +118,7 @@ def view_case(
     classes: Mapping[int, int] | None = None,
     ignore: int | None = None,
     limit: int = LIMIT,
-) -> View:
+) -> CaseView:
     """Read the files of a case and bring them to one grid that fits the limit.
 
     Args:
@@ -172,7 +172,7 @@ def _view(
     whole: Marked,
     factors: tuple[int, int, int],
     known: Sequence[str],
-) -> View:
+) -> CaseView:
     """Return the case at one size; the notes that are `known` before come first."""
     grid, window = labels.grid, _window(record)
     notes = [*known]
@@ -194,7 +194,7 @@ def _view(
     x, y, z = shown.shape
     i, j, k = (at // factor for at, factor in zip(whole.centre, factors, strict=True))
     steps = np.array(factors, float)
-    return View(
+    return CaseView(
         affine=whole.affine @ from_matvec(np.diag(steps), (steps - 1) / 2),
         shape=(x, y, z),
         factors=factors,
@@ -234,7 +234,7 @@ def _noted(notes: list[str], path: Path, outcome: str) -> Iterator[None]:
 def _read_labels(
     path: Path, classes: Mapping[int, int] | None = None, ignore: int | None = None
 ) -> _Labels:
-    with noted_doubts():
+    with collect_warnings():
         volume = read_volume(path, fill=None)
     values = labels_of(volume)
     if ignore is not None:
@@ -273,7 +273,7 @@ def _read_scan(record: Record, grid: Grid) -> NDArray[np.float32]:
     digest = record.manifest.get("scan_sha256")
     if digest and scan_sha256(scan, series=series) != digest:
         raise ValueError(f"{scan}: the scan was changed since the run; segment it again")
-    with noted_doubts():  # its doubts are in the manifest
+    with collect_warnings():  # its doubts are in the manifest
         image = read_volume(scan, volume=volume, series=series)
     _require_grid(image, grid)
     return to_ras(image.data, image.affine)

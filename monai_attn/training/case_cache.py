@@ -23,8 +23,8 @@ from monai.data import Dataset
 from monai.transforms import Compose, RandomizableTrait
 
 import monai_attn
-from monai_attn.data.files import written_whole
-from monai_attn.data.nifti import nifti_files
+from monai_attn.io.files import atomic_write
+from monai_attn.io.nifti.voxels import nifti_files
 
 
 class CachedCases(Dataset):
@@ -86,7 +86,7 @@ class CachedCases(Dataset):
             with suppress(RuntimeError, UnpicklingError, EOFError):  # damaged: it is made again
                 return torch.load(entry, mmap=True, weights_only=True)
         made = self.transform(dict(self.data[index]), end=self.first_random)
-        with written_whole(entry) as file:
+        with atomic_write(entry) as file:
             torch.save(made, file)
         return torch.load(entry, mmap=True, weights_only=True)
 

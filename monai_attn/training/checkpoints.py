@@ -22,8 +22,8 @@ from monai.engines import Evaluator, Trainer
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from monai_attn.data.errors import reason
-from monai_attn.data.files import written_whole
+from monai_attn.io.errors import reason
+from monai_attn.io.files import atomic_write
 
 LAST, PREVIOUS = "last.pt", "previous.pt"
 log = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ class Checkpoints:
     def _write(self, path: Path, state: Any) -> None:
         if idist.get_rank() > 0:
             return
-        with written_whole(path) as file:
+        with atomic_write(path) as file:
             torch.save(state, file)
             file.flush()  # a full disk raises here, before the last state is renamed
             if path.name == LAST and path.is_file():

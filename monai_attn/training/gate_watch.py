@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from monai_attn.attention_numbers import gate_numbers
-from monai_attn.data.fraction_bytes import UNSEEN, to_steps
-from monai_attn.data.ignore import IGNORED
-from monai_attn.data.tables import write_table
-from monai_attn.networks.with_attention import WithAttention
+from monai_attn.datasets.ignore import IGNORED
+from monai_attn.io.map_encoding import UNSEEN, to_steps
+from monai_attn.io.tables import write_table
+from monai_attn.metrics.attention_numbers import gate_numbers
+from monai_attn.networks.attention_output import WithAttention
 from monai_attn.report.curves import write_gate_curves
 from monai_attn.training.checkpoints import unwrapped
 from monai_attn.training.history import History

@@ -14,7 +14,7 @@ from ignite.engine import Events
 from monai.engines import Evaluator, Trainer
 from tensorboardX import SummaryWriter
 
-from monai_attn.data.tables import write_table
+from monai_attn.io.tables import write_table
 from monai_attn.report.curves import write_curves
 
 

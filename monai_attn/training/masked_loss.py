@@ -12,7 +12,7 @@ import torch
 from monai.losses import DiceCELoss
 from torch import Tensor
 
-from monai_attn.data.ignore import IGNORED
+from monai_attn.datasets.ignore import IGNORED
 
 
 class MaskedDiceCELoss(DiceCELoss):

@@ -18,10 +18,10 @@ import ignite.distributed as idist
 import torch
 from torch import Tensor, nn
 
-from monai_attn.bundle import check_shipped, find_bundle, is_shipped
-from monai_attn.data.files import sha256_of
+from monai_attn.bundle.open import check_shipped, find_bundle, is_shipped
+from monai_attn.inference.weights import read_weights
+from monai_attn.io.files import sha256_of
 from monai_attn.training.checkpoints import LAST, PREVIOUS
-from monai_attn.weights import read_weights
 
 MODEL = Path("models") / "model.pt"
 SUFFIXES = (".pt", ".pth")

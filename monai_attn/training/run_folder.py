@@ -25,11 +25,11 @@ from typing import Any
 from monai.bundle import ConfigParser
 from monai.bundle.utils import merge_kv
 
-from monai_attn.bundle import find_bundle
-from monai_attn.data.files import make_writable, sha256_of, written_whole
-from monai_attn.data.label_classes import LabelClasses
-from monai_attn.data.splits import FOLDS, Split, write_split
+from monai_attn.bundle.open import find_bundle
+from monai_attn.datasets.label_classes import LabelClasses
+from monai_attn.datasets.splits import FOLDS, Split, write_split
 from monai_attn.inference.result_checks import Expected
+from monai_attn.io.files import atomic_write, make_writable, sha256_of
 from monai_attn.training.checkpoints import read_state
 from monai_attn.training.overrides import Config, override
 from monai_attn.training.pretrained import MODEL, Fit, Start
@@ -39,7 +39,7 @@ TEMPLATE_ONLY = ("baseline", "hard", "reinforce", "locator")
 RUN, SPLIT, TRAINING = "run.json", "split.json", "training"
 PRETRAINED = f"{TRAINING}/pretrained.pt"
 RECORDS = ("weights", "extended")  # entries of run.json besides the request
-COSINE, MONAI_COSINE = "monai_attn.training.schedule.WarmupCosine", "WarmupCosineSchedule"
+COSINE, MONAI_COSINE = "monai_attn.training.WarmupCosine", "WarmupCosineSchedule"
 SETTABLE = ("train.json", "inference.json", "evaluate.json")
 UNCALIBRATED: Config = {"temperature": 1.0, "interval": {}}
 PURPOSE = "Trained by its user; nothing is known of its quality beyond eval/scores.json. Not for patients."
@@ -109,7 +109,7 @@ def begin(
         override([train], {"ignore": ignore})
     train["dataset_dir"] = request.data
     train["split"] = {
-        "_target_": "monai_attn.data.splits.read_split",
+        "_target_": "monai_attn.datasets.read_split",
         "path": f"$@bundle_root + '/{SPLIT}'",
     }
     train["val_interval"] = min(train["val_interval"], train["epochs"])
@@ -291,7 +291,7 @@ def _said(values: Mapping[str, Any], name: str) -> str:
 
 def _copy_weights(start: Start, path: Path) -> None:
     """Copy the weights that a training starts from: the source may be gone when it is resumed."""
-    with written_whole(path) as file, start.file.open("rb") as source:
+    with atomic_write(path) as file, start.file.open("rb") as source:
         shutil.copyfileobj(source, file)
     if sha256_of(path) != start.sha256:
         raise ValueError(
@@ -403,5 +403,5 @@ def _write(path: Path, content: Config) -> None:
 
 
 def _write_text(path: Path, text: str) -> None:
-    with written_whole(path) as file:
+    with atomic_write(path) as file:
         file.write(text.encode())

@@ -17,7 +17,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from monai_attn.data.names import case_name
+from monai_attn.io.names import case_name
 from tests.benchmarks.process import PYTHON, by_turns, machine, measure, ours, peer
 
 AIR = -150  # HU; what is brighter counts as body

@@ -12,9 +12,9 @@ from statistics import median
 import nibabel as nib
 import numpy as np
 
-from monai_attn.case_checks import CheckScand
-from monai_attn.data.volume import read_grid, read_volume, scan_sha256
-from monai_attn.monai_io import as_tensor
+from monai_attn.io.volume import read_grid, read_volume, scan_sha256
+from monai_attn.transforms.checks import CheckScand
+from monai_attn.transforms.monai_io import as_tensor
 from tests.benchmarks.process import by_turns, machine, ours
 
 

@@ -20,9 +20,9 @@ import nibabel as nib
 import numpy as np
 import torch
 
-from monai_attn.bundle import open_bundle
-from monai_attn.comparison import compare_scores, read_runs
-from monai_attn.scores import summarize
+from monai_attn.bundle.open import open_bundle
+from monai_attn.metrics.comparison import compare_scores, read_runs
+from monai_attn.metrics.scores import summarize
 
 GATE, BUDGET = "network_def#gate", "network_def#gate#1#budget"
 GATES: dict[str, tuple[str, ...]] = {

@@ -12,11 +12,11 @@ from statistics import mean
 from rich.console import Console
 from rich.table import Table
 
-from monai_attn.bundle import open_bundle
-from monai_attn.data.cases import find_cases
-from monai_attn.data.names import case_name
-from monai_attn.data.writer import write_labels
-from monai_attn.evaluation import evaluate_files
+from monai_attn.bundle.open import open_bundle
+from monai_attn.datasets.cases import find_cases
+from monai_attn.io.names import case_name
+from monai_attn.io.writer import write_labels
+from monai_attn.metrics.evaluation import evaluate_files
 from tests.benchmarks.process import machine
 
 

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from monai_attn import AttentionUNet
 from monai_attn.networks.gates import hard_gates
-from monai_attn.training.hard_attention import HardAttentionLoss
+from monai_attn.training.hard_attention_loss import HardAttentionLoss
 from tests.benchmarks.process import machine
 
 GATES = {

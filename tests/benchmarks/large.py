@@ -19,8 +19,8 @@ from rich.console import Console
 from rich.table import Table
 
 from monai_attn import DEFAULT_BUNDLE
-from monai_attn.bundle import find_bundle
-from monai_attn.data.phantom import write_phantoms
+from monai_attn.bundle.open import find_bundle
+from monai_attn.phantom.scanner import write_phantoms
 from tests.benchmarks.process import machine, measure, ours, peer
 
 CONSOLE = Console(width=120)

@@ -19,7 +19,7 @@ from monai.networks.nets import AttentionUnet
 scan, folder = sys.argv[1:3]
 torch.manual_seed(0)
 if "--same-network" in sys.argv:
-    from monai_attn.bundle import open_bundle
+    from monai_attn.bundle.open import open_bundle
 
     network = open_bundle(device="cpu", backend="eager", precision="float32").network
 else:  # random weights: its time does not depend on them

@@ -31,16 +31,16 @@ import torch
 from monai.losses import DiceFocalLoss, TverskyLoss
 from torch import Tensor, nn
 
-from monai_attn import transforms
-from monai_attn.comparison import compare_scores
-from monai_attn.data.files import written_whole
-from monai_attn.data.ignore import IGNORED
-from monai_attn.evaluation import score_labels
+from monai_attn.datasets.ignore import IGNORED
+from monai_attn.io.files import atomic_write
+from monai_attn.metrics.comparison import compare_scores
+from monai_attn.metrics.evaluation import score_labels
+from monai_attn.metrics.scores import CaseScore
 from monai_attn.networks import AttentionUNet
+from monai_attn.networks.gate_ablation import open_gates
 from monai_attn.networks.gates import hard_gates
-from monai_attn.networks.open_gates import open_gates
-from monai_attn.scores import CaseScore
 from monai_attn.training.masked_loss import MaskedDiceCELoss
+from monai_attn.transforms import pipelines
 from tests.benchmarks.real_ct import FOLDS, IGNORE, WHOLE, Case
 
 SEEDS = (0, 1, 2)
@@ -114,7 +114,7 @@ def patients(work: Path) -> dict[str, tuple[int, list[Case]]]:
     return found
 
 
-def made_once(path: Path, make: Callable[[], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+def load_or_make(path: Path, make: Callable[[], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     """Load a file, which is made first if it is not there."""
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -136,7 +136,7 @@ def settings(protocol: Protocol) -> dict[str, Any]:
 
 def windows_of(cases: list[Case], protocol: Protocol) -> tuple[Tensor, Tensor]:
     """Windows of a patient's volumes, images (N, C, *roi) in float16 and labels (N, 1, *roi)."""
-    cut = transforms.training(
+    cut = pipelines.training(
         roi_size=protocol.roi_size,
         num_samples=protocol.windows,
         domain_randomization=protocol.domain_randomization,
@@ -150,7 +150,7 @@ def windows_of(cases: list[Case], protocol: Protocol) -> tuple[Tensor, Tensor]:
 
 def volume_of(case: Case, protocol: Protocol) -> tuple[Tensor, Tensor]:
     """A volume on the network's grid, image (C, X, Y, Z) and label (1, X, Y, Z)."""
-    loaded = transforms.validation(**settings(protocol))(dict(case))
+    loaded = pipelines.validation(**settings(protocol))(dict(case))
     return loaded["image"], loaded["label"]
 
 
@@ -262,7 +262,7 @@ def run(work: Path, dims: int, name: str, fields: dict[str, Any], seed: int, fol
         return
     data, everyone = data_folder(work, dims, protocol), patients(work)
     pools = [
-        made_once(data / f"{patient}_windows.pt", partial(windows_of, cases, protocol))
+        load_or_make(data / f"{patient}_windows.pt", partial(windows_of, cases, protocol))
         for patient, (its, cases) in everyone.items()
         if its != fold
     ]
@@ -277,11 +277,11 @@ def run(work: Path, dims: int, name: str, fields: dict[str, Any], seed: int, fol
     for patient, (its, cases) in everyone.items():
         if its == fold:
             path = data / f"{patient}_volume.pt"
-            volume = made_once(path, partial(volume_of, cases[0], protocol))
+            volume = load_or_make(path, partial(volume_of, cases[0], protocol))
             examined.append(examine(network, *volume, patient, protocol))
     found = {"name": name, "seed": seed, "fold": fold, "seconds": seconds, "patients": examined}
     found["protocol"] = stated(protocol)
-    with written_whole(target) as file:
+    with atomic_write(target) as file:
         file.write((json.dumps(found, indent=1) + "\n").encode())
     dice = fmean(one["score"]["dice"] for one in examined)
     print(f"{target.stem}: Dice {dice:.3f}, {seconds:.0f} s", flush=True)

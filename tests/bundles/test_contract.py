@@ -14,16 +14,16 @@ from monai.bundle import ConfigWorkflow, ckpt_export, onnx_export, verify_net_in
 from bundle_runs import SLICE_BUNDLE, assert_on_the_grid_of, bundle_run, opened
 from conftest import balance
 from monai_attn import DEFAULT_BUNDLE
-from monai_attn.bundle import find_bundle, open_bundle
-from monai_attn.case_checks import CheckLabeld
-from monai_attn.data.cases import find_images
-from monai_attn.data.outputs import output_paths
-from monai_attn.evaluation import evaluate_files
-from monai_attn.inference.batch import segment_files
+from monai_attn.bundle.open import find_bundle, open_bundle
+from monai_attn.datasets.cases import find_images
+from monai_attn.metrics.evaluation import evaluate_files
 from monai_attn.networks.gates import hard_gates
+from monai_attn.runs.batch import segment_files
+from monai_attn.runs.output_paths import output_paths
 from monai_attn.training.checkpoints import Checkpoints
-from monai_attn.training.handlers import Shared
-from monai_attn.transforms import IgnoredAsInLabeld, without
+from monai_attn.training.shared_handler import SharedHandler
+from monai_attn.transforms.checks import CheckLabeld
+from monai_attn.transforms.pipelines import IgnoredAsInLabeld, without
 
 BUNDLES = {"3D": DEFAULT_BUNDLE, "2D": SLICE_BUNDLE}
 SCHEMA = Path(__file__).parents[3] / "shared" / "schema" / "meta_schema_20240725.json"
@@ -315,7 +315,7 @@ def test_a_client_may_insert_a_handler_before_all_others(shipped):
     parser.parse(True)
     made = parser.get_parsed_content("train#handlers")
     history = parser.get_parsed_content("history")
-    shared = [one.handler for one in made if isinstance(one, Shared)]
+    shared = [one.handler for one in made if isinstance(one, SharedHandler)]
     assert history in shared
     assert parser.get_parsed_content("gate_watch") in shared
     (checkpoints,) = [one for one in made if isinstance(one, Checkpoints)]

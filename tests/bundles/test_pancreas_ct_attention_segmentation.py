@@ -11,9 +11,9 @@ from monai.bundle import ConfigParser
 
 from bundle_runs import assert_on_the_grid_of, bundle_run, opened
 from monai_attn import DEFAULT_BUNDLE
-from monai_attn.bundle import find_bundle, open_bundle
-from monai_attn.data.cases import find_cases
-from monai_attn.data.phantom import write_phantoms
+from monai_attn.bundle.open import find_bundle, open_bundle
+from monai_attn.datasets.cases import find_cases
+from monai_attn.phantom.scanner import write_phantoms
 
 SHIPPED = find_bundle(DEFAULT_BUNDLE)
 
@@ -61,7 +61,7 @@ def test_the_locator_holds_plausible_what_is_expected():
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::monai_attn.data.errors.ScanWarning")  # air is no scan
+@pytest.mark.filterwarnings("ignore::monai_attn.io.errors.ScanWarning")  # air is no scan
 def test_focus_finds_the_pancreas_of_a_phantom_and_nothing_in_air(tmp_path):
     write_phantoms(tmp_path, 1, seed=7000)
     (case,) = find_cases(tmp_path)

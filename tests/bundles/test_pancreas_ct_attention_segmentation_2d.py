@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from bundle_runs import SLICE_BUNDLE
-from monai_attn.bundle import find_bundle, open_bundle
-from test_cli import run
+from command_line import run
+from monai_attn.bundle.open import find_bundle, open_bundle
 
 
 @pytest.fixture
@@ -62,9 +62,9 @@ def test_backends_take_windows_of_two_dimensions(scan, tiny_slice_bundle, backen
 
 def test_an_outlook_counts_slices(scan, tiny_slice_bundle):
     bundle = open_bundle(tiny_slice_bundle, "cpu", backend="eager", precision="float32")
-    outlook = bundle.segmenter.outlook(scan)
-    assert (outlook.plan.roi_size, outlook.plan.axis) == ((32, 32, 1), 2)
-    assert outlook.plan.slabs == len({window[2].start for window in outlook.plan.windows}) > 10
+    estimate = bundle.segmenter.estimate(scan)
+    assert (estimate.plan.roi_size, estimate.plan.axis) == ((32, 32, 1), 2)
+    assert estimate.plan.slabs == len({window[2].start for window in estimate.plan.windows}) > 10
 
 
 def test_there_is_no_locator_to_focus_with(tiny_slice_bundle):

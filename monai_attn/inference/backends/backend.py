@@ -16,12 +16,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from monai_attn.data.errors import reason
 from monai_attn.inference.backends import eager, onnxruntime, openvino
 from monai_attn.inference.backends.cache import Cache, Entry
-from monai_attn.inference.backends.fingerprint import fingerprint
-from monai_attn.inference.backends.outputs import Outputs, Run, as_tuple
+from monai_attn.inference.backends.network_digest import digest_network
+from monai_attn.inference.backends.network_outputs import Outputs, Run, as_tuple
 from monai_attn.inference.backends.parity import compare, synthetic_window
+from monai_attn.io.errors import reason
 
 BACKENDS = ("auto", "eager", "compile", "openvino", "onnxruntime", "tensorrt")
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -207,8 +207,8 @@ class _Loader:
         return Cache(self.folder)
 
     @cached_property
-    def fingerprint(self) -> str:
-        return fingerprint(self.network)
+    def digest_network(self) -> str:
+        return digest_network(self.network)
 
     @cached_property
     def example(self) -> Tensor:
@@ -268,7 +268,7 @@ class _Loader:
     def key(self, name: str, precision: str) -> str:
         """Return a file name that changes with everything on which the compiled network depends."""
         parts = [
-            self.fingerprint,
+            self.digest_network,
             self.window,
             str(self.device),
             _hardware(self.device),

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from monai_attn.data.errors import reason
-from monai_attn.data.files import written_whole
 from monai_attn.inference.backends.parity import Parity
+from monai_attn.io.errors import reason
+from monai_attn.io.files import atomic_write
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Cache:
         header = json.dumps({"single": entry.single, "parity": asdict(entry.parity)})
         content = header.encode() + b"\n" + entry.blob
         try:
-            with written_whole(self.folder / key) as file:
+            with atomic_write(self.folder / key) as file:
                 file.write(sha256(content).hexdigest().encode() + b"\n" + content)
         except OSError as error:
             warnings.warn(f"{self.folder}: no cache, {reason(error)}", RuntimeWarning, stacklevel=3)

@@ -13,7 +13,7 @@ from torch.nn.utils import (
     convert_conv3d_weight_memory_format,
 )
 
-from monai_attn.inference.backends.outputs import Outputs, Run, as_tuple
+from monai_attn.inference.backends.network_outputs import Outputs, Run, as_tuple
 
 LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}  # by the dimensions of a batch
 

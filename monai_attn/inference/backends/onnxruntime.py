@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from monai_attn.inference.backends.outputs import AsTuple, Run, one_by_one
+from monai_attn.inference.backends.network_outputs import AsTuple, Run, one_by_one
 
 OPSET = 18
 

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from monai_attn.inference.backends.outputs import Run, one_by_one
+from monai_attn.inference.backends.network_outputs import Run, one_by_one
 from monai_attn.inference.backends.trace import trace
 
 HINTS = {"float32": "f32", "bfloat16": "bf16"}

@@ -7,7 +7,7 @@ import warnings
 import torch
 from torch import nn
 
-from monai_attn.inference.backends.outputs import AsTuple
+from monai_attn.inference.backends.network_outputs import AsTuple
 
 SMALL = 32  # voxels: five halvings
 

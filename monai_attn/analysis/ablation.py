@@ -1,0 +1,249 @@
+"""Ablation of gates: comparison of the labels with a gate at work and with it held open.
+
+An attention map shows where a gate lets the skip pass, but not whether that matters. A gate that is held
+open (alpha = 1 everywhere) decides nothing any more: the change in the labels is the effect of the gate.
+The rest of the network is not trained again, and focus mode runs the same windows, since the locator
+does not change.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from monai_attn.bundle.open import Bundle, open_bundle
+from monai_attn.datasets.ignore import IGNORED
+from monai_attn.datasets.references import check_reference, read_reference
+from monai_attn.io.errors import ScanWarning
+from monai_attn.io.grid import voxel_ml
+from monai_attn.io.names import case_name
+from monai_attn.io.tables import write_table
+from monai_attn.metrics.evaluation import dice_of
+
+ALL = "all"
+MEASURES = ("dice", "plain_ml", "open_ml", "change_ml")
+AGAINST_REFERENCE = ("plain_reference_dice", "open_reference_dice", "reference_dice_change")
+COLUMNS = ("case", "open", "label", *MEASURES, *AGAINST_REFERENCE)
+
+
+@dataclass(frozen=True)
+class OpenedLabel:
+    """Change of one label of one case when a gate is held open.
+
+    Attributes:
+        case: the case's name.
+        open: the gate's level, or "all".
+        label: the number of the label.
+        dice: Dice of the label with the gate open against the plain label; 1 if both are empty.
+        plain_ml: volume of the plain label, in ml.
+        open_ml: volume with the gate open, in ml.
+        plain_reference_dice: Dice of the plain label against the reference, if there is one.
+        open_reference_dice: Dice of the label with the gate open against the reference.
+    """
+
+    case: str
+    open: str
+    label: int
+    dice: float
+    plain_ml: float
+    open_ml: float
+    plain_reference_dice: float | None = None
+    open_reference_dice: float | None = None
+
+    @property
+    def change_ml(self) -> float:
+        """The change in volume, in ml: above 0 if the gate kept something out."""
+        return self.open_ml - self.plain_ml
+
+    @property
+    def reference_dice_change(self) -> float | None:
+        """The change in Dice against the reference: below 0 if the gate was useful."""
+        if self.plain_reference_dice is None or self.open_reference_dice is None:
+            return None
+        return self.open_reference_dice - self.plain_reference_dice
+
+    def row(self) -> dict[str, Any]:
+        """Return the fields and both changes as plain values."""
+        changes = {"change_ml": self.change_ml, "reference_dice_change": self.reference_dice_change}
+        return {**asdict(self), **changes}
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """An unchanged bundle, and the same bundle with gates held open.
+
+    Attributes:
+        plain: the unchanged bundle.
+        opened: the bundle with one gate open, by the gate's level; if there are several gates, also "all".
+    """
+
+    plain: Bundle
+    opened: dict[str, Bundle]
+
+    def __call__(
+        self,
+        scan: Path,
+        reference: Path | None = None,
+        classes: Mapping[int, int] | None = None,
+        ignore: int | None = None,
+    ) -> list[OpenedLabel]:
+        """Segment a scan with each bundle and compare the labels; memory holds the labels of one case.
+
+        Args:
+            scan: a NIfTI file, or a DICOM folder.
+            reference: a label map on its grid.
+            classes: the label of each value in the reference, if the values differ from those that the
+                bundle was trained with.
+            ignore: the value that marks ignored voxels in the reference. By default, without `classes`,
+                the one that the bundle was trained with.
+
+        Raises:
+            ValueError: one line that names the file, if it cannot be segmented, or the reference does
+                not lie on its grid or holds a value without a label.
+        """
+        expected = None
+        if reference is not None:
+            check_reference(reference, scan)
+            if ignore is None and not classes:
+                ignore = self.plain.ignore
+            expected = read_reference(reference, self.plain.classes, classes, ignore)
+        made = self.plain.segmenter(scan)
+        if made.plan and made.plan.fallback:
+            warnings.warn(f"{scan}: full mode: {made.plan.fallback}", ScanWarning, stacklevel=2)
+        voxel, numbers = voxel_ml(made.scan.affine), self.plain.label_names
+        before = None if expected is None else _dices(made.labels, expected, numbers)
+        rows = []
+        for gate, bundle in self.opened.items():
+            labels = bundle.segmenter(scan).labels
+            dices = _dices(labels, made.labels, numbers)
+            after = None if expected is None else _dices(labels, expected, numbers)
+            rows += [
+                OpenedLabel(
+                    case_name(scan),
+                    gate,
+                    label,
+                    dice=dices[label],
+                    plain_ml=int(np.count_nonzero(made.labels == label)) * voxel,
+                    open_ml=int(np.count_nonzero(labels == label)) * voxel,
+                    plain_reference_dice=before[label] if before else None,
+                    open_reference_dice=after[label] if after else None,
+                )
+                for label in numbers
+            ]
+        return rows
+
+
+def open_ablation(name_or_dir: str | Path, device: str = "auto", **options: Any) -> Ablation:
+    """Open a bundle unchanged, once with each gate held open, and, if there are several, with all open.
+
+    All of them compute in float32 with the same backend, so that no difference is due to rounding.
+
+    Args:
+        name_or_dir: as for `open_bundle`.
+        device: as for `open_bundle`.
+        options: as for `open_bundle`, except the precision.
+
+    Raises:
+        ValueError: as `open_bundle`, and if its network has no gates.
+    """
+    options = {**options, "precision": "float32"}
+    plain = open_bundle(name_or_dir, device, **options)
+    options["backend"] = plain.settings["backend"]
+    levels = list(getattr(plain.network, "gated_levels", ()))
+    if not levels:
+        raise ValueError(
+            f"{plain.root}: its network has no gates; one with gates expected: name another bundle"
+        )
+    sets = {str(level): [level] for level in levels}
+    if len(levels) > 1:
+        sets[ALL] = levels
+    opened = {
+        gate: open_bundle(name_or_dir, device, open_levels=chosen, **options)
+        for gate, chosen in sets.items()
+    }
+    return Ablation(plain, opened)
+
+
+def mean_rows(rows: Sequence[OpenedLabel]) -> list[dict[str, Any]]:
+    """Return the means over cases: a row for each gate and label, with the number of cases `n`."""
+    groups = {(row.open, row.label): [] for row in rows}  # type: dict[tuple[str, int], list[dict]]
+    for row in rows:
+        groups[row.open, row.label].append(row.row())
+    return [
+        {
+            "open": gate,
+            "label": label,
+            "n": len(group),
+            **{name: _mean(row[name] for row in group) for name in (*MEASURES, *AGAINST_REFERENCE)},
+        }
+        for (gate, label), group in groups.items()
+    ]
+
+
+def write_ablation(rows: Sequence[OpenedLabel], path: str | Path, settings: dict[str, Any]) -> Path:
+    """Write the rows as JSON, with their means and the settings, or as CSV, by the suffix of the path.
+
+    Raises:
+        ValueError: if the file name ends in neither .json nor .csv.
+    """
+    cases = [row.row() for row in rows]
+    content = {"settings": settings, "cases": cases, "mean": mean_rows(rows)}
+    return write_table(path, content, COLUMNS, cases)
+
+
+def ablation_table(rows: Sequence[OpenedLabel], names: dict[int, str]) -> Table:
+    """Lay out rows for the terminal: one for each case, gate and label, then the means over cases."""
+    referenced = any(row.open_reference_dice is not None for row in rows)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column("case", overflow="fold")  # a shortened name could be that of another case
+    table.add_column("open", justify="right")
+    table.add_column("label", overflow="fold")
+    for heading in ("Dice\nto plain", "plain\nml", "change\nml"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    if referenced:
+        for heading in ("ref.\nDice", "change"):
+            table.add_column(heading, justify="right", no_wrap=True)
+    lines = [(row.case, row.row()) for row in rows]
+    means = [(f"mean of {row['n']}", row) for row in mean_rows(rows) if row["n"] > 1]
+    for i, (case, row) in enumerate([*lines, *means]):
+        if i == len(lines):
+            table.add_section()
+        cells = [f"{row['dice']:.3f}", f"{row['plain_ml']:.1f}", _signed(row["change_ml"], 1)]
+        if referenced:
+            change = _signed(row["reference_dice_change"], 3)
+            cells += [f"{row['plain_reference_dice']:.3f}", change]
+        name = names.get(row["label"], str(row["label"]))
+        table.add_row(Text(case), row["open"], Text(name), *cells)
+    return table
+
+
+def _dices(
+    labels: NDArray[np.integer], others: NDArray[np.integer], numbers: Iterable[int]
+) -> dict[int, float]:
+    """Return the Dice of each label in two label maps, over the voxels that the second does not ignore."""
+    dices = {}
+    known = others != IGNORED
+    for number in numbers:
+        one, other = (labels == number) & known, others == number
+        counts = [int(np.count_nonzero(mask)) for mask in (one & other, one, other)]
+        dices[number] = dice_of(*counts)
+    return dices
+
+
+def _signed(value: float, digits: int) -> str:
+    return f"{round(value, digits) + 0:+.{digits}f}"  # + 0 removes the minus of a zero
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None

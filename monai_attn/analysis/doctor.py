@@ -1,0 +1,160 @@
+"""Checks of the machine, a bundle and scans that show warnings and errors before a long run."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+from nibabel.orientations import aff2axcodes
+from platformdirs import user_cache_path
+
+import monai_attn
+from monai_attn.bundle.open import Bundle, find_bundle, is_shipped, open_bundle
+from monai_attn.datasets.cases import find_cases, find_images
+from monai_attn.datasets.checked_cases import count_labels
+from monai_attn.datasets.datalist import Case, read_datalist
+from monai_attn.datasets.folder_layouts import find_layout
+from monai_attn.datasets.ignore import find_ignore
+from monai_attn.inference.backends import installed_backends
+from monai_attn.inference.backends.eager import has_bfloat16
+from monai_attn.inference.inferer import AttentionWindowInferer
+from monai_attn.inference.locator import Locator
+from monai_attn.inference.window_plan import format_memory, free_memory
+from monai_attn.io.affine import spaced
+from monai_attn.io.errors import case_error, collect_warnings, one_line
+from monai_attn.io.grid import Grid
+
+LIBRARIES = ("torch", "monai", "nibabel", "numpy", "SimpleITK", "isal")
+EXPECTED = (  # files of a bundle that its clients expect
+    "LICENSE",
+    "configs/inference.json",
+    "configs/logging.conf",
+    "configs/metadata.json",
+    "configs/train.json",
+    "docs/README.md",
+    "models/model.pt",
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The result of checking a scan or a bundle.
+
+    Attributes:
+        subject: the scan or the bundle.
+        facts: a short description.
+        doubts: the doubts about it, one line each.
+        refused: the reason why it cannot be used, in one line, or empty.
+    """
+
+    subject: str
+    facts: str = ""
+    doubts: tuple[str, ...] = ()
+    refused: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """The result in one word."""
+        return "refused" if self.refused else "doubtful" if self.doubts else "sound"
+
+
+def machine_facts() -> dict[str, str]:
+    """Return the versions, devices, backends, memory and cache of this machine."""
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    bfloat16 = "with" if has_bfloat16(torch.device("cpu")) else "without"
+    total = psutil.virtual_memory().total
+    cache = user_cache_path("monai-attn", appauthor=False)
+    held = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file())
+    return {
+        "monai-attn": f"{monai_attn.__version__}, in {Path(monai_attn.__file__).parent}",
+        "Python": f"{platform.python_version()}, {sys.executable}",
+        **{name: version(name) for name in LIBRARIES},
+        "CPU": f"{os.cpu_count()} threads, {bfloat16} bfloat16 units",
+        "GPU": ", ".join(gpus) or "none that torch sees",
+        "backends": ", ".join(installed_backends()),
+        "memory": f"{format_memory(free_memory())} free of {format_memory(total)}",
+        "cache": f"{cache}, {format_memory(held)}",
+    }
+
+
+def check_bundle(name_or_dir: str | Path, device: str = "auto") -> Finding:
+    """Check that a bundle is complete and opens, and that the weights of a shipped one are unchanged."""
+    subject = str(name_or_dir)
+    try:
+        root = find_bundle(name_or_dir)
+        opened = open_bundle(name_or_dir, device, backend="eager", precision="float32")
+    except Exception as error:  # a bundle's config can run code, and code can raise anything
+        return Finding(subject, refused=one_line(error))
+    doubts = [f"{root / name}: is missing" for name in EXPECTED if not (root / name).is_file()]
+    inferer = opened.segmenter.inferer
+    locator = inferer.locator if isinstance(inferer, AttentionWindowInferer) else None
+    if isinstance(locator, Locator) and locator.fault:
+        doubts.append(f"{root}: {locator.fault}; all windows run")
+    weights = "as shipped" if is_shipped(name_or_dir) else opened.settings["weights_sha256"][:12]
+    labels = ", ".join(opened.label_names.values())
+    return Finding(subject, f"labels {labels}; weights {weights}; in {root}", tuple(doubts))
+
+
+def check_data(
+    source: str | Path, bundle: Bundle, *, ignore: int | None = None
+) -> Iterator[Finding]:
+    """Check each scan as segmenting it with a bundle would, and that label maps fit their scans.
+
+    Args:
+        source: a scan, a folder of scans, a data set or a datalist. All sections of the last two are
+            checked, with their label maps if they have any.
+        bundle: the opened bundle.
+        ignore: value that marks ignored voxels in label maps; by default the one the data set declares.
+
+    Raises:
+        ValueError: if there is no scan, or the ignore value is also a label.
+    """
+    ignore = find_ignore(ignore, source)
+    for case in _cases(Path(source)):
+        yield _check_case(case, bundle, ignore)
+
+
+def _cases(source: Path) -> list[Case]:
+    layout = find_layout(source)
+    if layout and layout.labels.is_dir():
+        return find_cases(source)
+    if source.suffix == ".json" or (source / "dataset.json").is_file():
+        return [case for cases in read_datalist(source).values() for case in cases]
+    return [{"image": image} for image in find_images(source)]
+
+
+def _check_case(case: Case, bundle: Bundle, ignore: int | None) -> Finding:
+    subject = Path(case["image"])
+    doubts: list[str] = []
+    try:
+        with collect_warnings() as doubts:
+            grid = bundle.segmenter.check(subject)
+            facts = _facts(grid)
+            if "label" in case:
+                subject = Path(case["label"])
+                facts += f"; {_labels_in(subject, grid, ignore)}"
+    except Exception as error:  # as in a run, the other cases are still checked
+        return Finding(str(subject), doubts=tuple(doubts), refused=case_error(subject, error))
+    return Finding(case["image"], facts, tuple(doubts))
+
+
+def _facts(grid: Grid) -> str:
+    sizes = np.linalg.norm(grid.affine[:3, :3], axis=0)
+    shape = " x ".join(str(n) for n in grid.shape)
+    return f"{shape} voxels of {spaced(sizes)} mm, {''.join(aff2axcodes(grid.affine))}"
+
+
+def _labels_in(path: Path, grid: Grid, ignore: int | None) -> str:
+    """Describe the labels in a label map; raise an error if it is not one on the scan's grid."""
+    voxels, ignored = count_labels(path, grid, ignore)
+    found = [value for value in voxels if value > 0]
+    labels = f"labels {', '.join(map(str, found[:20]))}" if found else "no voxel is labelled"
+    return f"{labels}; {100 * ignored / np.prod(grid.shape):.0f} % ignored" if ignored else labels

@@ -1,0 +1,50 @@
+"""Opening a bundle, which begins with the import of torch."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from monai_attn.cli.console import complain, err
+
+if TYPE_CHECKING:
+    from monai_attn.bundle.open import Bundle
+
+
+def open_with_spinner(
+    bundle: str, device: str = "auto", memory: str | None = None, **options: Any
+) -> Bundle:
+    """Open a bundle while a spinner turns: importing torch takes seconds."""
+    with err.status(f"opening {bundle}"), without_collection():
+        from monai_attn.bundle.open import open_bundle
+        from monai_attn.inference.window_plan import parse_memory
+
+        note_code(bundle)
+        budget = parse_memory(memory) if memory else None
+        return open_bundle(bundle, device, memory=budget, **options)
+
+
+def note_code(bundle: str) -> None:
+    """Print a note that a bundle's config is code that will run, unless it is a shipped bundle."""
+    from monai_attn.bundle.open import find_bundle, is_shipped
+
+    find_bundle(bundle)
+    if not is_shipped(bundle):
+        complain("note", f"{bundle}: a bundle's config is code, and runs; open those you trust")
+
+
+@contextmanager
+def without_collection() -> Iterator[None]:
+    """Disable garbage collection in a block, and exempt from it the objects that exist afterwards.
+
+    torch and MONAI create a million objects. Searching them for garbage during the import, and again
+    when the program ends, takes two seconds.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.freeze()

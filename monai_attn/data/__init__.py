@@ -1,1 +1,0 @@
-"""Reading scans and cases, writing label maps, and the synthetic phantom; without torch."""

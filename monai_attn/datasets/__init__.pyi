@@ -1,0 +1,17 @@
+from .cases import find_cases, find_images
+from .checked_cases import check_cases
+from .datalist import read_datalist
+from .label_classes import LabelClasses, choose_classes
+from .splits import choose_split, read_split, split_cases
+
+__all__ = [
+    "LabelClasses",
+    "check_cases",
+    "choose_classes",
+    "choose_split",
+    "find_cases",
+    "find_images",
+    "read_datalist",
+    "read_split",
+    "split_cases",
+]

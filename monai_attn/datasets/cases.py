@@ -1,0 +1,99 @@
+"""Scans that a path stands for: those to segment, and those with labels.
+
+A case is named after its file, without folder and NIfTI suffix, or after its DICOM folder.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from monai_attn.datasets.datalist import Case, check_listed, read_datalist
+from monai_attn.datasets.folder_layouts import find_layout, layout_cases, layout_images
+from monai_attn.datasets.folders import by_name, holds_scans, scans_in
+from monai_attn.io.errors import Faults
+from monai_attn.io.file_kind import require_regular
+from monai_attn.io.names import case_name, check_name
+
+
+def find_images(source: str | Path) -> list[str]:
+    """Find the scans to segment.
+
+    Args:
+        source: a NIfTI file, a folder of them, a folder with a DICOM series, a folder of such folders,
+            a data set as `find_cases` takes it, or a JSON datalist. A datalist with several sections is read
+            at the first of test, testing, validation and training that names a case; a data set with
+            folders at `imagesTs` where it holds scans, else at `imagesTr` or `images`.
+
+    Returns:
+        Paths in the order of the datalist, or sorted.
+
+    Raises:
+        ValueError: if `source` does not exist, holds no scan, or holds two scans of the same name: their
+            label maps would be one file.
+    """
+    path = Path(source)
+    if path.is_dir() or path.suffix == ".json":
+        return _named_once(_images_of(path))
+    if not path.exists():
+        require_regular(path)
+    check_name(path)
+    return [str(path)]
+
+
+def find_cases(source: str | Path, *, named_once: bool = False) -> list[Case]:
+    """Find the labelled cases of a data set: `{"image": ..., "label": ...}` for each.
+
+    A case has its `group` or `patient` and its `fold` too, where a datalist gives them.
+
+    Args:
+        source: a Decathlon folder or a JSON datalist, read at its section `training`, or else at the first
+            section that names a case; an nnU-Net raw folder (version 2); or a folder with `images` and
+            `labels`, or `imagesTr` and `labelsTr`, see `layouts`.
+        named_once: refuse two images of the same name, for use where label maps are written.
+
+    Returns:
+        Cases in the order of the datalist, or sorted by name.
+
+    Raises:
+        ValueError: if there is no data set, or it cannot be read.
+        Faults: a line for each image without a label, label without an image, file that is missing, and
+            image or label that two cases share.
+    """
+    path = Path(source)
+    layout = find_layout(path)
+    cases = layout_cases(layout) if layout else _listed_cases(path)
+    if named_once:
+        _named_once([case["image"] for case in cases])
+    return cases
+
+
+def _images_of(path: Path) -> list[str]:
+    """Return the images of a folder or a datalist."""
+    listed = path.suffix == ".json" or (path / "dataset.json").is_file()
+    if listed or not holds_scans(path):
+        layout = find_layout(path)
+        if layout:
+            return [str(image) for image in layout_images(layout)]
+    if listed:
+        return [case["image"] for case in next(iter(read_datalist(path).values()))]
+    return [str(found) for found in scans_in(path)]
+
+
+def _listed_cases(path: Path) -> list[Case]:
+    if path.is_dir() and not (path / "dataset.json").is_file():
+        raise ValueError(
+            f"{path}: holds no data set; a dataset.json, or the folders imagesTr and labelsTr, or images "
+            "and labels, expected: give the folder that holds them"
+        )
+    sections = read_datalist(path)
+    cases = sections.get("training") or next(iter(sections.values()))
+    check_listed(cases, path)
+    return cases
+
+
+def _named_once(images: list[str]) -> list[str]:
+    """Refuse images whose label maps would have the same name, else return them; allow any suffix."""
+    _, faults = by_name({Path(image): case_name(image) for image in images})
+    if faults:
+        raise Faults(*faults)
+    return images

@@ -1,0 +1,233 @@
+"""Labelled cases, read and checked completely before hours of training."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from nibabel.affines import voxel_sizes
+
+from monai_attn.datasets.datalist import Case
+from monai_attn.datasets.ignore import no_known_voxel
+from monai_attn.io.affine import shear_warning
+from monai_attn.io.errors import Faults, ScanWarning, case_error, collect_warnings
+from monai_attn.io.grid import Grid, same_grid
+from monai_attn.io.hounsfield import intensity_warnings
+from monai_attn.io.labels import labels_of
+from monai_attn.io.names import real_path
+from monai_attn.io.volume import read_volume
+
+READERS = 2  # cases read at a time; each takes memory for a scan and a few copies of its label map
+
+
+@dataclass(frozen=True)
+class CheckedCase:
+    """A case that was read, with the results of its check.
+
+    Attributes:
+        case: paths of its `image` and `label`.
+        shape: (X, Y, Z) voxels.
+        spacing: mm along these axes.
+        voxels: value in the label map to number of voxels, by ascending value, without the ignore value.
+        digest: SHA-256 of the image's voxels, equal for two copies of one scan.
+        ignored: number of voxels that hold the ignore value.
+    """
+
+    case: Case
+    shape: tuple[int, ...]
+    spacing: tuple[float, ...]
+    voxels: dict[int, int]
+    digest: str
+    ignored: int = 0
+
+
+@dataclass(frozen=True)
+class CheckedCases:
+    """Cases that can train, and doubts about them.
+
+    Attributes:
+        cases: in the order given.
+        doubts: one line each, that names the file.
+    """
+
+    cases: tuple[CheckedCase, ...]
+    doubts: tuple[str, ...]
+
+    @property
+    def found(self) -> tuple[int, ...]:
+        """Values in the label maps, ascending, without the ignore value."""
+        return tuple(sorted({value for case in self.cases for value in case.voxels}))
+
+
+def check_cases(
+    cases: Sequence[Case],
+    *,
+    allowed: Collection[int] | None = None,
+    ignore: int | None = None,
+    on_case: Callable[[Case], None] | None = None,
+) -> CheckedCases:
+    """Read every image and label map to its end, and check that they can train.
+
+    Faults are files that cannot be read, a label map off its image's grid or with values that are no
+    labels, one image in two cases, only empty label maps, and a label map in which every voxel is
+    ignored. Doubts are images that do not look like CT in HU, an empty label map, images with the same
+    voxels, and an ignore value that no label map holds.
+
+    Args:
+        cases: `{"image": ..., "label": ...}` each.
+        allowed: values that label maps may hold in addition to 0, such as those declared; by default, and
+            if empty, any.
+        ignore: value of voxels that count nowhere, if there is one; it is always allowed.
+        on_case: called after each case, in order.
+
+    Raises:
+        Faults: a line for each fault of each file.
+
+    Example:
+        >>> checked = check_cases(find_cases("DATA"))  # doctest: +SKIP
+        >>> checked.found  # doctest: +SKIP
+        (0, 1)
+    """
+    looked: list[CheckedCase] = []
+    faults = _shared_images(cases)
+    pool = ThreadPoolExecutor(READERS)
+    try:
+        with collect_warnings() as noted:
+            for case, (checked, wrong) in zip(
+                cases, pool.map(lambda case: _check_case(case, allowed, ignore), cases), strict=True
+            ):
+                looked += [checked] if checked else []
+                faults += wrong
+                if on_case:
+                    on_case(case)
+    finally:  # an interrupted check does not read the remaining cases
+        pool.shutdown(cancel_futures=True)
+    if not faults and not any(max(checked.voxels) > 0 for checked in looked):
+        faults.append(
+            f"{len(cases)} cases: no label map holds a value above 0; one expected: label the scans"
+        )
+    if faults:
+        raise Faults(*faults)
+    doubts = [*sorted(noted), *_copies(looked)]
+    if ignore is not None and not any(checked.ignored for checked in looked):
+        doubts.append(
+            f"{len(cases)} cases: no label map holds the ignore value {ignore}; is it another?"
+        )
+    return CheckedCases(tuple(looked), tuple(doubts))
+
+
+def count_labels(
+    path: str | Path, grid: Grid, ignore: int | None = None
+) -> tuple[dict[int, int], int]:
+    """Count the voxels of each value in a label map, which must lie on a scan's grid.
+
+    Args:
+        path: a NIfTI file.
+        grid: the scan's grid.
+        ignore: value of voxels that count nowhere, if there is one.
+
+    Returns:
+        Value to number of voxels, by ascending value, without the ignore value; and the number of those
+        that hold the ignore value.
+
+    Raises:
+        ValueError: one line, if the file cannot be read, is off the grid, is no label map, or holds only the
+            ignore value.
+    """
+    label = read_volume(path, fill=None)
+    if label.shape != grid.shape or not same_grid(label.shape, label.affine, grid.affine):
+        raise ValueError(f"{path}: is not on the grid of {grid.path}; resample the label to it")
+    labels = labels_of(label)
+    ignored = 0
+    if ignore is not None:
+        labels = labels[labels != ignore]
+        ignored = math.prod(label.shape) - labels.size
+        if not labels.size:
+            raise ValueError(no_known_voxel(path, ignore))
+    foreground = labels[labels > 0]  # a few per cent of a scan: the rest need not be sorted
+    values, counts = np.unique(foreground, return_counts=True)
+    background = labels.size - foreground.size
+    voxels = {0: background} if background else {}
+    return voxels | dict(zip(values.tolist(), counts.tolist(), strict=True)), ignored
+
+
+def _check_case(
+    case: Case, allowed: Collection[int] | None, ignore: int | None
+) -> tuple[CheckedCase | None, list[str]]:
+    """Read and check a case; return it, or a line for each fault of its files. Warn about doubts."""
+    image, label = Path(case["image"]), Path(case["label"])
+    try:
+        grid, digest = _read_image(image)
+    except Exception as error:  # whatever is wrong with it, check the other files
+        return None, [case_error(image, error), *_label_faults(label)]
+    try:
+        voxels, ignored = count_labels(label, grid, ignore)
+        _check_values(label, voxels, allowed)
+    except Exception as error:
+        return None, [case_error(label, error)]
+    spacing = tuple(voxel_sizes(grid.affine).tolist())
+    return CheckedCase(case, grid.shape, spacing, voxels, digest, ignored), []
+
+
+def _read_image(path: Path) -> tuple[Grid, str]:
+    """Read an image; return its grid and the digest of its voxels, and warn about doubts."""
+    volume = read_volume(path)
+    for doubt in filter(
+        None, [*intensity_warnings(volume.data, volume.affine), shear_warning(volume.affine)]
+    ):
+        warnings.warn(f"{path}: {doubt}", ScanWarning, stacklevel=2)
+    digest = sha256(str(volume.shape).encode())
+    digest.update(np.ascontiguousarray(volume.data.T).data)  # x first, as in a file: no copy
+    return volume.grid, digest.hexdigest()
+
+
+def _label_faults(path: Path) -> list[str]:
+    """Return the faults of a label map whose image cannot be read."""
+    try:
+        labels_of(read_volume(path, fill=None))
+    except Exception as error:
+        return [case_error(path, error)]
+    return []
+
+
+def _check_values(path: Path, voxels: dict[int, int], allowed: Collection[int] | None) -> None:
+    """Refuse values that are not allowed, and warn of a label map that is empty."""
+    known = {0, *allowed} if allowed else voxels.keys()
+    wrong = sorted(voxels.keys() - known)
+    if wrong:
+        raise ValueError(
+            f"{path}: holds {', '.join(map(str, wrong[:20]))}; "
+            f"{', '.join(map(str, sorted(known)))} expected: "
+            "correct it, declare the value, choose classes with --label, or --ignore it"
+        )
+    if max(voxels) == 0:
+        warnings.warn(f"{path}: no voxel is labelled; is it finished?", ScanWarning, stacklevel=2)
+
+
+def _shared_images(cases: Sequence[Case]) -> list[str]:
+    """Return a line for each image that several cases share, with links resolved."""
+    times = Counter(real_path(Path(case["image"])) for case in cases)
+    return [
+        f"{image}: the image of {count} cases; one expected: leave out the others"
+        for image, count in times.items()
+        if count > 1
+    ]
+
+
+def _copies(cases: Sequence[CheckedCase]) -> list[str]:
+    """Return a line for each image with the same voxels as an earlier one: a split may separate them."""
+    first: dict[str, str] = {}
+    copies = []
+    for checked in cases:
+        image = checked.case["image"]
+        original = first.setdefault(checked.digest, image)
+        if original != image:
+            copies.append(f"{image}: holds the same voxels as {original}; leave one out")
+    return copies

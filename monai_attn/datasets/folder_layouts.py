@@ -1,0 +1,177 @@
+"""Data sets of two folders paired by name: `images` and `labels`, `imagesTr` and `labelsTr`, nnU-Net.
+
+An image is `CASE` or, as nnU-Net names the first channel, `CASE_0000`; its label is `CASE`, `CASE_seg`,
+`CASE_label` or `CASE_labels`. nnU-Net (raw, version 2) has a `dataset.json` next to the two folders, which
+declares the labels and names no case.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from monai_attn.datasets.datalist import Case, read_json
+from monai_attn.datasets.folders import by_name, holds_scans, label_maps_in, scans_in
+from monai_attn.io.errors import Faults
+from monai_attn.io.names import LABELS, case_name
+
+LABEL = re.compile(r"_(seg|labels?)$")
+CHANNEL = re.compile(r"_(\d{4})$")
+FIRST = "_0000"  # end of the first channel's name
+FOLDERS = (("imagesTr", "labelsTr"), ("images", "labels"))
+
+
+@dataclass(frozen=True)
+class FolderLayout:
+    """Two folders, in which each image has a label map.
+
+    Attributes:
+        images: the folder of the scans.
+        labels: the folder of their label maps.
+        nnunet: whether each image's name ends in the number of its channel.
+    """
+
+    images: Path
+    labels: Path
+    nnunet: bool = False
+
+
+def find_layout(source: Path) -> FolderLayout | None:
+    """Find the layout of a folder, or of the folder of a `dataset.json`; None if there is none.
+
+    Raises:
+        ValueError: if a `dataset.json` is no JSON, or is nnU-Net's with unsupported channels or files.
+    """
+    folder = source.parent if source.name == "dataset.json" else source
+    file = folder / "dataset.json"
+    if file.is_file():
+        content = read_json(file)
+        if not is_nnunet(content):
+            return None
+        _check_nnunet(file, content)
+        return FolderLayout(folder / "imagesTr", folder / "labelsTr", nnunet=True)
+    if not source.is_dir():
+        return None
+    for images, labels in FOLDERS:
+        if (folder / images).is_dir() or (folder / labels).is_dir():
+            return FolderLayout(folder / images, folder / labels)
+    return None
+
+
+def is_nnunet(content: Any) -> bool:
+    """Check whether the content of a `dataset.json` is in nnU-Net's format."""
+    return isinstance(content, dict) and "file_ending" in content
+
+
+def layout_cases(layout: FolderLayout) -> list[Case]:
+    """Pair the images and labels of a layout, sorted by case name.
+
+    Raises:
+        ValueError: one line that names the files, if an image has several channels.
+        Faults: a line for each image without a label, label without an image, second file of a case, and
+            folder that is missing or empty.
+    """
+    images, labels = _files(layout)
+    if layout.nnunet:
+        _check_channels(images)
+    named = {LABEL.sub("", case_name(path)) for path in labels}
+    by_image, faults = by_name({path: _image_case(path, layout, named) for path in images})
+    by_label, more = by_name({path: _label_case(path, by_image) for path in labels})
+    faults += more
+    faults += [
+        f"{by_image[name]}: has no label; {layout.labels / name}.nii.gz expected: add it, or take the "
+        "image away"
+        for name in sorted(by_image.keys() - by_label.keys())
+    ]
+    faults += [
+        f"{by_label[name]}: has no image; {layout.images / name}{FIRST * layout.nnunet}.nii.gz "
+        "expected: add it, or take the label away"
+        for name in sorted(by_label.keys() - by_image.keys())
+    ]
+    if faults:
+        raise Faults(*faults)
+    return [{"image": str(by_image[n]), "label": str(by_label[n])} for n in sorted(by_image)]
+
+
+def layout_images(layout: FolderLayout) -> list[Path]:
+    """List the scans to segment: those in `imagesTs` if it holds any, else those in the images' folder.
+
+    Raises:
+        ValueError: if there is no scan, or one has several channels.
+    """
+    test = layout.images.with_name("imagesTs")
+    if not layout.images.is_dir() and not holds_scans(test):
+        raise ValueError(
+            f"{layout.images}: no such folder, and {layout.labels} lies beside where it would be; scans "
+            "expected: give the folder that holds them"
+        )
+    images = scans_in(test if holds_scans(test) else layout.images)
+    if layout.nnunet:
+        _check_channels(images)
+    return images
+
+
+def _files(layout: FolderLayout) -> tuple[list[Path], list[Path]]:
+    """List the images and the labels; refuse a folder that is missing or empty."""
+    files: list[list[Path]] = []
+    faults = []
+    inside: tuple[tuple[Path, Callable[[Path], list[Path]]], ...] = (
+        (layout.images, scans_in),
+        (layout.labels, label_maps_in),
+    )
+    for folder, find in inside:
+        if not folder.is_dir():
+            faults.append(
+                f"{folder}: no such folder; {layout.images.name} and {layout.labels.name} side by side "
+                "expected: add it, or give the folder that holds both"
+            )
+            continue
+        try:
+            files.append(find(folder))
+        except ValueError as error:
+            faults.append(str(error))
+    if faults:
+        raise Faults(*faults)
+    return files[0], files[1]
+
+
+def _image_case(path: Path, layout: FolderLayout, named: set[str]) -> str:
+    """Return the case of an image: its name without `_0000`, unless a label has the full name."""
+    name = case_name(path)
+    return name if name in named and not layout.nnunet else name.removesuffix(FIRST)
+
+
+def _label_case(path: Path, images: dict[str, Path]) -> str:
+    name = case_name(path)
+    return name if name in images else LABEL.sub("", name)
+
+
+def _check_nnunet(file: Path, content: dict[str, Any]) -> None:
+    channels = content.get("channel_names")
+    if isinstance(channels, dict) and len(channels) > 1:
+        raise ValueError(
+            f"{file}: {len(channels)} channels ({', '.join(map(str, channels.values()))}); one expected: "
+            "make a data set of one of them"
+        )
+    if content["file_ending"] not in LABELS:
+        raise ValueError(
+            f"{file}: file_ending is {content['file_ending']!r:.40}; .nii.gz or .nii expected: "
+            "convert the files"
+        )
+
+
+def _check_channels(images: list[Path]) -> None:
+    """Refuse images with other channels than the first, or without a channel in their names."""
+    wrong = [path for path in images if not case_name(path).endswith(FIRST)]
+    if not wrong:
+        return
+    channel = CHANNEL.search(case_name(wrong[0]))
+    what = f"channel {channel[1]} by its name" if channel else "no channel in its name"
+    others = f", and so {len(wrong) - 1} more" if len(wrong) > 1 else ""
+    raise ValueError(
+        f"{wrong[0]}: {what}{others}; one channel, CASE{FIRST}, expected: "
+        "make a data set of one channel, or rename"
+    )

@@ -1,0 +1,214 @@
+"""Classes of the values in label files: as a data set declares them, and as the user chooses them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monai_attn.datasets.datalist import read_json
+from monai_attn.datasets.folder_layouts import is_nnunet
+
+BACKGROUND = "background"
+IGNORE = "ignore"  # nnU-Net's name for voxels that count nowhere
+WHOLE = re.compile(r"-?[0-9]+")
+
+
+@dataclass(frozen=True)
+class LabelClasses:
+    """Classes, and the class that each value in the label files becomes.
+
+    Attributes:
+        names: names of the classes, in the order of their numbers; the first is "background".
+        label_map: value in a file to class, for every value that occurs, is declared, or is a class number.
+    """
+
+    names: tuple[str, ...]
+    label_map: dict[int, int]
+
+
+def declared_labels(source: str | Path) -> dict[int, str]:
+    """Read the names that a data set's `dataset.json` gives to the values in its label files.
+
+    Args:
+        source: a folder, or a JSON file. A Decathlon writes `{"1": "pancreas"}`, nnU-Net
+            `{"pancreas": 1}`.
+
+    Returns:
+        Value to name, with the background if it is declared; empty if nothing is declared. The ignore
+        value is no label: see `declared_ignore`.
+
+    Raises:
+        ValueError: if `labels` has neither form, or holds nnU-Net's regions.
+    """
+    return {value: name for value, name in _declarations(source) if name != IGNORE}
+
+
+def declared_ignore(source: str | Path) -> int | None:
+    """Read the value that a data set's `dataset.json` names "ignore", as nnU-Net does; None without one.
+
+    Args:
+        source: as for `declared_labels`.
+
+    Raises:
+        ValueError: as `declared_labels`, or if the value is the background or has another name too.
+    """
+    declarations = _declarations(source)
+    value = next((value for value, name in declarations if name == IGNORE), None)
+    others = [name for other, name in declarations if other == value and name != IGNORE]
+    if value == 0 or others:
+        raise ValueError(
+            f"{source}: the ignore value {value} is also {(others or [BACKGROUND])[0]!r:.40}; "
+            "a value of its own expected: correct dataset.json"
+        )
+    return value
+
+
+def _declarations(source: str | Path) -> list[tuple[int, str]]:
+    """Read each declared value, with its name."""
+    path = Path(source)
+    file = path / "dataset.json" if path.is_dir() else path
+    if file.suffix != ".json" or not file.is_file():
+        return []
+    content = read_json(file)
+    labels = content.get("labels") if isinstance(content, dict) else None
+    if not labels:
+        return []
+    if not isinstance(labels, dict):
+        raise ValueError(
+            f"{file}: labels is {labels!r:.40}; names and values expected: correct the file"
+        )
+    pairs = [(v, n) if is_nnunet(content) else (n, v) for n, v in labels.items()]
+    return [(_declared(file, value, name), str(name)) for value, name in pairs]
+
+
+def choose_classes(
+    chosen: Sequence[str],
+    found: Collection[int],
+    declared: Mapping[int, str],
+    ignore: int | None = None,
+) -> LabelClasses:
+    """Number the classes to be learned from 1, in the order in which they are chosen.
+
+    Args:
+        chosen: each `VALUE=NAME`, a `VALUE` (named as declared, or `label_VALUE`), or a declared
+            `NAME`. One name for several values makes them one class. If empty, every value above 0 that
+            was found is a class.
+        found: values that the label files hold. Those that are not chosen become background.
+        declared: value to name, see `declared_labels`.
+        ignore: value of voxels that count nowhere, if there is one. It is no class.
+
+    Raises:
+        ValueError: one line, if a choice is malformed or the background, or names the ignore value, a value
+            that no file holds, or a value of another choice; or if there is no value above 0.
+
+    Example:
+        >>> choose_classes(["1=pancreas", "2=pancreas"], {0, 1, 2, 3}, {})
+        LabelClasses(names=('background', 'pancreas'), label_map={0: 0, 1: 1, 2: 1, 3: 0})
+    """
+    above = sorted(value for value in found if value > 0 and value != ignore)
+    if not above:
+        raise ValueError("no label map holds a value above 0; one expected: label the scans")
+    names: dict[int, str] = {}
+    for choice in chosen or map(str, above):
+        for value, name in _parse(choice, declared).items():
+            if value == ignore:
+                raise ValueError(
+                    f"label {choice!r}: {value} is the ignore value, whose voxels count nowhere; one of "
+                    f"{', '.join(map(str, above[:20]))} expected: leave out this choice"
+                )
+            _check_choice(choice, value, name, above, names)
+            names[value] = name
+    classes = [BACKGROUND, *dict.fromkeys(names.values())]
+    # class numbers that no file holds as values are listed too: an unlisted value would keep its number
+    values = sorted({0, *above, *declared, *range(len(classes))})
+    label_map = {value: classes.index(names[value]) if value in names else 0 for value in values}
+    return LabelClasses(tuple(classes), label_map)
+
+
+def mapped_labels(num_classes: int, label_map: Mapping[str, int]) -> dict[int, int]:
+    """Map values in label files to classes, for all values that a bundle's config knows.
+
+    Args:
+        num_classes: number of classes with the background; each class number is also a value.
+        label_map: the class of each other value.
+
+    Example:
+        >>> mapped_labels(2, {"7": 1})
+        {0: 0, 1: 1, 7: 1}
+    """
+    given = {int(value): number for value, number in label_map.items()}
+    if not all(isinstance(number, int) and number >= 0 for number in given.values()):
+        raise ValueError(f"label_map (={label_map}) must give each value a class from 0 on")
+    return {number: number for number in range(num_classes)} | given
+
+
+def in_classes(labels: NDArray[np.integer], classes: Mapping[int, int]) -> NDArray[np.integer]:
+    """Return the class of each voxel; a value that is not in `classes` becomes background.
+
+    Args:
+        labels: values of any shape.
+        classes: value to class, from 0 on.
+    """
+    kind = np.uint8 if max(classes.values(), default=0) < 256 else np.int32
+    found = np.zeros_like(labels, kind)
+    for value, number in classes.items():
+        found[labels == value] = number
+    return found
+
+
+def _parse(choice: str, declared: Mapping[int, str]) -> dict[int, str]:
+    """Parse one choice into values and their name."""
+    value, equals, name = (part.strip() for part in choice.partition("="))
+    if WHOLE.fullmatch(value):
+        number = int(value)
+        return {number: name if equals else declared.get(number, f"label_{number}")}
+    named = {number: given for number, given in declared.items() if given == value and not equals}
+    if named:
+        return named
+    names = ", ".join(f"{number}={given}" for number, given in declared.items()) or "none"
+    raise ValueError(
+        f"label {choice!r}: neither VALUE=NAME nor a declared name (declared: {names}); "
+        "7=pancreas, say, expected"
+    )
+
+
+def _check_choice(
+    choice: str, value: int, name: str, above: Sequence[int], names: Mapping[int, str]
+) -> None:
+    if value <= 0:
+        raise ValueError(f"label {choice!r}: value {value}; above 0 expected: 0 is the background")
+    if not name or name.casefold() == BACKGROUND:
+        raise ValueError(
+            f"label {choice!r}: name {name!r}; a name for what is segmented expected: choose one"
+        )
+    if value not in above:
+        raise ValueError(
+            f"label {choice!r}: no label map holds {value}; one of "
+            f"{', '.join(map(str, above[:20]))} expected: choose another value"
+        )
+    if names.get(value, name) != name:
+        raise ValueError(
+            f"label {choice!r}: {value} is already {names[value]}; one name per value expected: "
+            "leave one out"
+        )
+
+
+def _declared(file: Path, value: Any, name: Any) -> int:
+    """Check that a declared value is one whole number from 0, and return it."""
+    if isinstance(value, list):
+        raise ValueError(
+            f"{file}: {name!r:.40} is the region {value!r:.40}; one value per name expected: "
+            "declare the values apart, and merge them when they are chosen"
+        )
+    if isinstance(value, (int, str)) and WHOLE.fullmatch(str(value)) and int(value) >= 0:
+        return int(value)
+    raise ValueError(
+        f"{file}: label {name!r:.40} has the value {value!r:.40}; a whole number from 0 on expected: "
+        "correct the file"
+    )

@@ -1,0 +1,130 @@
+"""Pairs of a reference with its predicted label map, or with its scan."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from monai_attn.datasets.folder_layouts import FIRST
+from monai_attn.datasets.folders import by_name, label_maps_in
+from monai_attn.io.errors import Faults
+from monai_attn.io.names import MAP, case_name, check_name
+
+
+def pair_cases(prediction: str | Path, reference: str | Path) -> list[tuple[str, Path, Path]]:
+    """Pair predicted label maps with reference label maps.
+
+    Folders are paired by case name: a prediction's name without `_seg` and, if no reference has that name,
+    without the number of nnU-Net's first channel. Two files are a pair whatever their names.
+
+    Args:
+        prediction: a NIfTI file, or a folder of them.
+        reference: a file if `prediction` is one, else a folder.
+
+    Returns:
+        Case name, prediction and reference, sorted by name.
+
+    Raises:
+        ValueError: if a path is missing, is no NIfTI file by name, or a file has no counterpart.
+    """
+    prediction, reference = Path(prediction), Path(reference)
+    for path in (prediction, reference):
+        if not path.exists():
+            raise ValueError(
+                f"{path}: no such file or folder; a NIfTI label map or a folder of them expected: "
+                "check the path"
+            )
+    if prediction.is_dir() != reference.is_dir():
+        kinds = ["a folder" if path.is_dir() else "a file" for path in (prediction, reference)]
+        raise ValueError(
+            f"{prediction}: {kinds[0]}, but {reference} is {kinds[1]}; "
+            "two files or two folders expected: give both of one kind"
+        )
+    if prediction.is_dir():
+        return _pair_folders(prediction, reference)
+    check_name(prediction)
+    check_name(reference)
+    return [(case_name(reference), prediction, reference)]
+
+
+def references_of(scans: Sequence[Path], reference: str | Path) -> dict[Path, Path]:
+    """Find the reference label map of each scan.
+
+    Args:
+        scans: at least one.
+        reference: a folder of label maps, in which that of `NAME.nii.gz` is `NAME` or `NAME_seg`; further
+            ones are allowed. Or, for one scan, a label map of any name.
+
+    Raises:
+        ValueError: if the path does not exist, two label maps are of one case, or a scan has none.
+    """
+    found = references_among([case_name(scan) for scan in scans], reference)
+    alone = [str(scan) for scan in scans if case_name(scan) not in found]
+    if alone:
+        raise ValueError(
+            f"{reference}: holds no reference for {', '.join(alone)}; a label map of each scan's name "
+            "expected: add or rename them"
+        )
+    return {scan: found[case_name(scan)] for scan in scans}
+
+
+def references_among(cases: Sequence[str], reference: str | Path) -> dict[str, Path]:
+    """Find the reference label maps of those cases that have one, by case name.
+
+    Args:
+        cases: names of cases, at least one.
+        reference: as for `references_of`.
+
+    Raises:
+        ValueError: if the path does not exist, or two label maps are of one case.
+    """
+    reference = Path(reference)
+    if not reference.is_dir():
+        check_name(reference)
+        if len(cases) != 1 or not reference.is_file():
+            why = "no such file" if len(cases) == 1 else f"one file for {len(cases)} scans"
+            raise ValueError(
+                f"{reference}: {why}; a label map for one scan, or a folder of them, expected: "
+                "check the path"
+            )
+        return {cases[0]: reference}
+    files = {path: case_name(path) for path in label_maps_in(reference)}
+    maps = {path: name.removesuffix("_seg") for path, name in files.items() if not MAP.search(name)}
+    references, twice = by_name(maps)
+    if twice:
+        raise Faults(*twice)
+    named = {case: _case_of(case, references) for case in cases}
+    return {case: references[name] for case, name in named.items() if name in references}
+
+
+def _pair_folders(prediction: Path, reference: Path) -> list[tuple[str, Path, Path]]:
+    references, twice = by_name({path: case_name(path) for path in label_maps_in(reference)})
+    # a reference may itself be named a_seg, and then so is its case
+    predictions, again = by_name(
+        {
+            path: name if name in references else _case_of(name.removesuffix("_seg"), references)
+            for path, name in ((path, case_name(path)) for path in label_maps_in(prediction))
+            if name in references or not MAP.search(name)
+        }
+    )
+    if twice or again:
+        raise Faults(*twice, *again)
+    faults = []
+    for kind, mine, others in (
+        ("reference", predictions, references),
+        ("prediction", references, predictions),
+    ):
+        alone = [str(mine[name]) for name in sorted(mine.keys() - others.keys())]
+        if alone:
+            faults.append(f"without {kind}: {', '.join(alone)}")
+    if faults:
+        raise ValueError(
+            f"{prediction} and {reference}: {'; '.join(faults)}; "
+            "one prediction per reference expected: add, rename or take away files"
+        )
+    return [(name, predictions[name], references[name]) for name in sorted(references)]
+
+
+def _case_of(name: str, references: Collection[str]) -> str:
+    """Return the case of a prediction: nnU-Net names a scan `CASE_0000` and its reference `CASE`."""
+    return name if name in references else name.removesuffix(FIRST)

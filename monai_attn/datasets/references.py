@@ -1,0 +1,109 @@
+"""Reference label maps: the check that they lie on a scan's grid, and the labels of their values."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monai_attn.datasets.ignore import check_ignore, mark_ignored
+from monai_attn.datasets.label_classes import in_classes
+from monai_attn.io.errors import ScanWarning
+from monai_attn.io.grid import Grid, same_grid
+from monai_attn.io.labels import labels_of
+from monai_attn.io.volume import Volume, read_grid, read_volume
+
+NAMED = 8  # the largest number of values that a message names
+
+
+def check_on_grid(labels: Grid, of: Grid) -> None:
+    """Check that a label map lies on the grid of a scan or of another map.
+
+    Raises:
+        ValueError: one line that names both files.
+    """
+    if labels.shape != of.shape or not same_grid(of.shape, labels.affine, of.affine):
+        raise ValueError(
+            f"{labels.path}: is not on the grid of {of.path}; one grid expected: resample the labels to it, "
+            "nearest neighbour"
+        )
+
+
+def check_reference(reference: str | Path, scan: str | Path) -> None:
+    """Check that a reference lies on the grid of its scan, from the headers only.
+
+    Raises:
+        ValueError: as `check_on_grid`, or if a file cannot be read.
+    """
+    check_on_grid(read_grid(reference), read_grid(scan))
+
+
+def read_reference(
+    reference: str | Path,
+    classes: Mapping[int, int],
+    chosen: Mapping[int, int] | None = None,
+    ignore: int | None = None,
+) -> NDArray[np.integer]:
+    """Read a label map's file, and return its labels (X, Y, Z) as a network writes them (`as_labels`).
+
+    Raises:
+        ValueError: as `as_labels`, or if the file cannot be read.
+    """
+    return as_labels(read_volume(reference, fill=None), classes, chosen, ignore)
+
+
+def as_labels(
+    reference: Volume,
+    classes: Mapping[int, int],
+    chosen: Mapping[int, int] | None = None,
+    ignore: int | None = None,
+) -> NDArray[np.integer]:
+    """Return the network's label of each voxel (X, Y, Z) of a reference.
+
+    Args:
+        reference: a label map.
+        classes: the label of each value in the files with which the network was trained.
+        chosen: the label of each value in this file, if its values differ; a value that is not named is
+            background. A `ScanWarning` says if the file holds none of them, but others.
+        ignore: the value in this file of voxels that count nowhere, if there is one; they become `IGNORED`.
+
+    Raises:
+        ValueError: if the file holds no labels or only the ignore value, or that value is also a label; if
+            `chosen` names a label that the network does not have; or if nothing was chosen and a value is
+            not in `classes`: the file may number other organs.
+    """
+    check_ignore(ignore, chosen or classes)
+    labels = sorted({0, *classes.values()})
+    for value, label in (chosen or {}).items():
+        if label not in labels:
+            raise ValueError(
+                f"--map {value}={label}: the network has no label {label}; {_listed(labels)} expected: "
+                "correct it"
+            )
+    values = labels_of(reference)
+    if chosen:
+        found = mark_ignored(in_classes(values, chosen), values, ignore, reference.path)
+        if values.any() and not found.any():
+            warnings.warn(
+                f"{reference.path}: holds none of the values {_listed([*chosen])}, which --map names",
+                ScanWarning,
+                stacklevel=2,
+            )
+        return found
+    allowed = [*classes, 0] if ignore is None else [*classes, 0, ignore]
+    strange = values[~np.isin(values, allowed, kind="table")]
+    if strange.size:
+        known = _listed(sorted({0, *classes}))
+        raise ValueError(
+            f"{reference.path}: holds {_listed(np.unique(strange))}; {known} expected: "
+            "say which value stands for which label, with --map VALUE=LABEL"
+        )
+    return mark_ignored(in_classes(values, classes), values, ignore, reference.path)
+
+
+def _listed(values: Sequence[int] | NDArray[np.integer]) -> str:
+    """Format the first values, with "..." if there are more."""
+    return ", ".join(map(str, values[:NAMED])) + (", ..." if len(values) > NAMED else "")

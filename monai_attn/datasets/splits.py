@@ -1,0 +1,314 @@
+"""Splits into training and validation: random from a seed, in folds, or as a datalist gives them.
+
+A split is `{"training": [...], "validation": [...]}`. A random split depends on the seed and on the cases,
+not on the order in which they were found. Cases of one patient, as far as `groups` knows, are in one part.
+Folds that a datalist gives are kept, whatever the seed.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from monai_attn.datasets.cases import find_cases
+from monai_attn.datasets.datalist import SPLIT_KEYS, Case, check_listed, read_datalist
+from monai_attn.datasets.folder_layouts import find_layout
+from monai_attn.datasets.groups import check_sides, complete, group_by_name, patients_of
+from monai_attn.io.errors import Faults, ScanWarning
+from monai_attn.io.files import atomic_write
+from monai_attn.io.names import real_path
+
+PARTS = ("training", "validation")
+FOLDS = 5
+Split = dict[str, list[Case]]
+
+
+def choose_split(
+    source: str | Path,
+    *,
+    validation: float = 0.2,
+    fold: int | None = None,
+    folds: int | None = None,
+    group: str | None = None,
+) -> Split:
+    """Choose the split of a data set: its own, a fold, or a random one with a fixed seed.
+
+    Args:
+        source: as for `find_cases`.
+        validation: fraction of the cases for validation, if the data set has no split or folds.
+        fold: the fold that validates; without it, the first of the folds that a datalist gives.
+        folds: number of folds; by default as many as the datalist gives, or else 5.
+        group: a regular expression that finds the patient in a case's name.
+
+    Raises:
+        ValueError: if the arguments do not fit the data set or each other.
+        Faults: a line for each fault of the data set, and each patient in several parts.
+    """
+    given = given_split(source, group=group)
+    if given:
+        if fold is not None or folds is not None:
+            raise ValueError(
+                f"{source}: says itself which cases validate; leave out --fold and --folds, or its section "
+                "validation"
+            )
+        return given
+    cases = find_cases(source)
+    if group is not None:
+        cases = group_by_name(cases, group)
+    if fold is None and not complete(cases, "fold"):
+        if folds is not None:
+            raise ValueError(
+                f"{source}: --folds {folds} without --fold; both expected: say by --fold which validates"
+            )
+        return split_cases(cases, validation=validation)
+    if fold is None:
+        fold = _first_fold(cases)
+    return fold_cases(cases, folds=folds, fold=fold)
+
+
+def split_cases(cases: Sequence[Case], *, validation: float = 0.2, seed: int = 0) -> Split:
+    """Hold out a random fraction of the cases for validation, or the first fold if a datalist has folds.
+
+    Args:
+        cases: as found.
+        validation: the fraction, at least one case. If patients have several cases, as many patients as fit
+            into the fraction, or else the one with the fewest cases.
+        seed: seed of the shuffle.
+
+    Returns:
+        The parts, each sorted by image, without groups.
+
+    Raises:
+        ValueError: if fewer than two cases or patients are given, or `validation` is not between 0 and 1.
+    """
+    if len(cases) < 2:
+        raise ValueError(
+            f"cases (={len(cases)}) must be two or more: one part trains, one validates"
+        )
+    if not 0 < validation < 1:
+        raise ValueError(f"validation (={validation}) must lie between 0 and 1")
+    if complete(cases, "fold"):
+        return fold_cases(cases, folds=None, fold=_first_fold(cases))
+    cases = _ordered(cases)
+    patients = _patients(cases, seed)
+    if len(patients) < 2:
+        raise ValueError(
+            f"{cases[0]['image']}: all {len(cases)} cases are of one patient; two or more expected, since "
+            "one part trains and one validates: add patients, or say by --group who is who"
+        )
+    wanted = min(len(cases) - 1, max(1, round(validation * len(cases))))
+    held_out: list[int] = []
+    for patient in patients:
+        if len(held_out) + len(patient) <= wanted:
+            held_out += patient
+    return _held_out(cases, held_out or min(patients, key=len))
+
+
+def fold_cases(
+    cases: Sequence[Case], *, folds: int | None = None, fold: int = 0, seed: int = 0
+) -> Split:
+    """Return one fold of a cross-validation: over all folds, each case validates once.
+
+    Cases with folds from a datalist keep them; otherwise they are dealt to the folds at random.
+
+    Args:
+        cases: as found.
+        folds: number of folds; by default 5. Their sizes differ by one at most, unless patients have
+            several cases: the largest are dealt first, each to the smallest fold.
+        fold: the fold that validates, from 0; the others train.
+        seed: seed of the shuffle, the same for all folds.
+
+    Returns:
+        The parts, each sorted by image, without groups.
+
+    Raises:
+        ValueError: if there are fewer cases or patients than folds, fewer than two folds, no such fold,
+            or the number of folds differs from the datalist's.
+        Faults: a line for each patient who is in several folds of a datalist.
+
+    Example:
+        >>> cases = [{"image": f"{i}.nii", "label": f"{i}_seg.nii"} for i in range(4)]
+        >>> sorted(
+        ...     case["image"]
+        ...     for fold in range(2)
+        ...     for case in fold_cases(cases, folds=2, fold=fold)["validation"]
+        ... )
+        ['0.nii', '1.nii', '2.nii', '3.nii']
+    """
+    cases = _ordered(cases)
+    if complete(cases, "fold"):
+        return _listed_fold(cases, folds, fold)
+    folds = FOLDS if folds is None else folds
+    patients = _patients(cases, seed)
+    if not 2 <= folds <= len(patients):
+        several = len(patients) < len(cases)
+        raise ValueError(
+            f"folds (={folds}) must be 2 or more, and at most the {len(patients)} "
+            f"{'patients' if several else 'cases'}: each fold validates a "
+            f"{'patient' if several else 'case'}, and the others train; choose another --folds"
+        )
+    if not 0 <= fold < folds:
+        raise ValueError(f"fold (={fold}) must be 0 to {folds - 1}: there are {folds} folds")
+    dealt: list[list[int]] = [[] for _ in range(folds)]
+    for patient in sorted(patients, key=len, reverse=True):
+        min(dealt, key=len).extend(patient)
+    return _held_out(cases, dealt[fold])
+
+
+def write_split(path: str | Path, split: Split) -> Path:
+    """Write a split as a JSON datalist with absolute paths, whole or not at all.
+
+    Returns:
+        The path written.
+    """
+    path = Path(path)
+    content = {
+        part: [
+            {key: str(Path(file).absolute()) for key, file in case.items()} for case in split[part]
+        ]
+        for part in PARTS
+    }
+    with atomic_write(path) as file:
+        file.write((json.dumps(content, indent=2) + "\n").encode())
+    return path
+
+
+def read_split(path: str | Path) -> Split:
+    """Read the split that a JSON datalist holds.
+
+    Raises:
+        ValueError: if it does not have both parts, with labels.
+        Faults: a line for each file that is missing, and each case that is in both parts.
+    """
+    split = _listed_split(Path(path))
+    if split is None:
+        raise ValueError(
+            f"{path}: gives no split; labelled cases in training and in validation expected: "
+            "add them, or have the cases split"
+        )
+    return _files(split)
+
+
+def given_split(source: str | Path, *, group: str | None = None) -> Split | None:
+    """Read the split that a data set comes with: a datalist's sections `training` and `validation`.
+
+    Args:
+        source: as for `find_cases`.
+        group: a regular expression that finds the patient in a case's name.
+
+    Returns:
+        The split; None if there is no datalist, or no labelled case in `validation`.
+
+    Raises:
+        ValueError: if the datalist cannot be read, or its labelled cases all validate.
+        Faults: a line for each case without a label, file that is missing, and case or patient that is in
+            both parts.
+    """
+    split = _listed_split(Path(source))
+    if split is None:
+        return None
+    cases = [case for part in PARTS for case in split[part]]
+    if any("fold" in case for case in cases):
+        raise ValueError(
+            f"{source}: has folds and a section validation; one of them expected: take out the other"
+        )
+    if group is not None:
+        cases = group_by_name(cases, group)
+    check_sides(cases, [part for part in PARTS for _ in split[part]])
+    return _files(split)
+
+
+def _listed_split(path: Path) -> Split | None:
+    """Read the split of a datalist's sections, with all keys of each case."""
+    if find_layout(path) or (path.is_dir() and not (path / "dataset.json").is_file()):
+        return None
+    sections = read_datalist(path)
+    split = {part: sections.get(part, []) for part in PARTS}
+    labelled = {part: any("label" in case for case in cases) for part, cases in split.items()}
+    if not labelled["validation"]:
+        return None
+    if not labelled["training"]:
+        raise ValueError(
+            f"{path}: its labelled cases all validate; some in training expected: move them there"
+        )
+    _check_apart(split, path)
+    check_listed([case for cases in split.values() for case in cases], path)
+    return split
+
+
+def _first_fold(cases: Sequence[Case]) -> int:
+    """Return the first of the folds that a datalist gives, and warn that it validates."""
+    folds = sorted({int(case["fold"]) for case in cases})
+    warnings.warn(
+        f"{cases[0]['image']}: its datalist gives the folds {', '.join(map(str, folds))}; fold {folds[0]} "
+        f"validates (--fold {folds[0]})",
+        ScanWarning,
+        stacklevel=3,
+    )
+    return folds[0]
+
+
+def _listed_fold(cases: list[Case], folds: int | None, fold: int) -> Split:
+    """Return the split by a fold that a datalist gives."""
+    numbers = [int(case["fold"]) for case in cases]
+    known = sorted(set(numbers))
+    said = (
+        f"{cases[0]['image']}: its datalist gives {len(known)} folds ({', '.join(map(str, known))})"
+    )
+    if folds is not None and folds != len(known):
+        raise ValueError(f"{said}, not {folds}; leave out --folds, or correct the datalist")
+    if len(known) < 2:
+        raise ValueError(f"{said}; two or more expected, since the others train: correct it")
+    if fold not in known:
+        raise ValueError(f"{said}, and not {fold}; choose one of them by --fold")
+    check_sides(cases, [f"fold {number}" for number in numbers])
+    return _held_out(cases, [i for i, number in enumerate(numbers) if number == fold])
+
+
+def _ordered(cases: Sequence[Case]) -> list[Case]:
+    return sorted(cases, key=lambda case: (case["image"], case.get("label", "")))
+
+
+def _patients(cases: Sequence[Case], seed: int) -> list[list[int]]:
+    """Return the indices of each patient's cases, with the patients shuffled."""
+    patients = patients_of(cases)
+    return [patients[i] for i in np.random.default_rng(seed).permutation(len(patients))]
+
+
+def _held_out(ordered: Sequence[Case], held_out: Sequence[int]) -> Split:
+    """Split into the cases at these indices, for validation, and the others, in the given order."""
+    chosen = set(held_out)
+    return _files(
+        {
+            "training": [case for i, case in enumerate(ordered) if i not in chosen],
+            "validation": [case for i, case in enumerate(ordered) if i in chosen],
+        }
+    )
+
+
+def _files(split: Split) -> Split:
+    """Remove the keys that made the split: transforms and `split.json` need only the files."""
+    return {
+        part: [{key: case[key] for key in case if key not in SPLIT_KEYS} for case in cases]
+        for part, cases in split.items()
+    }
+
+
+def _check_apart(split: Split, source: Path) -> None:
+    """Refuse a case that trains and validates: its score would be too good."""
+    training, validation = (
+        {real_path(Path(case["image"])) for case in split[part]} for part in PARTS
+    )
+    both = sorted(training & validation)
+    if both:
+        raise Faults(
+            *(
+                f"{image}: is in training and in validation of {source}; one of them expected: "
+                "take it out of the other"
+                for image in both
+            )
+        )

@@ -1,0 +1,114 @@
+"""Geometry of a slice, from its header, checked by itself and against the other slices."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from monai_attn.io.dicom.headers import (
+    COLUMNS,
+    ENHANCED,
+    INTERCEPT,
+    NUMBER_OF_FRAMES,
+    ORIENTATION,
+    PHOTOMETRIC,
+    PIXEL_SPACING,
+    POSITION,
+    ROWS,
+    SAMPLES,
+    SLOPE,
+    TAGS,
+    Header,
+)
+from monai_attn.io.dicom.words import AGAIN, CONVERT, by, numbers_of, plain
+
+UNIT = 1e-3  # tolerance of unit length and of right angles; files round directions
+ALIKE = 1e-4  # tolerance between slices, of directions and pixel spacings: 0.05 voxel over 512
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A slice with a checked header: lengths in mm, directions and position in LPS+."""
+
+    header: Header
+    size: tuple[int, int]  # columns, rows
+    spacing: tuple[float, float]  # between columns, between rows
+    directions: tuple[float, ...]  # of a row, then of a column
+    position: tuple[float, ...]
+
+    @property
+    def name(self) -> str:
+        """Name of the file."""
+        return self.header.name
+
+
+def check_slice(folder: Path, header: Header) -> Slice:
+    """Check the geometry in a header, and return it as numbers."""
+
+    def fault(rule: str, remedy: str = AGAIN) -> ValueError:
+        return ValueError(f"{folder}: {header.name} {rule}; {remedy}")
+
+    def numbers(tag: str, count: int) -> tuple[float, ...]:
+        if tag not in header.tags:
+            raise fault(f"has no {TAGS[tag]}")
+        values = numbers_of(header.tags[tag])
+        if len(values) != count or not np.isfinite(values).all():
+            raise fault(f"has a {TAGS[tag]} that is not {count} finite number{'s' * (count > 1)}")
+        return values
+
+    frames = numbers_of(header.tags.get(NUMBER_OF_FRAMES, "1"))
+    if header.file.kind in ENHANCED or frames[0] != 1 or header.size[2:] not in ((), (1,)):
+        raise fault("is multi-frame, one slice in each file is expected", CONVERT)
+    samples, colours = header.tags.get(SAMPLES, "1"), header.tags.get(PHOTOMETRIC, "MONOCHROME2")
+    if (samples, colours) != ("1", "MONOCHROME2"):
+        samples, colours = plain(samples, "[0-9]+"), plain(colours, "[A-Z_0-9 ]{2,16}")
+        raise fault(
+            f"is {colours} with {samples} values for each voxel, MONOCHROME2 with 1 is expected",
+            CONVERT,
+        )
+    (rows,), (columns,) = numbers(ROWS, 1), numbers(COLUMNS, 1)
+    size = (int(columns), int(rows))
+    if size != header.size[:2]:
+        raise fault(f"names {by(size)} voxels and holds {by(header.size[:2])}")
+    between_rows, between_columns = numbers(PIXEL_SPACING, 2)
+    if not min(between_rows, between_columns) > 0:
+        spacing = by((between_rows, between_columns))
+        raise fault(f"has a PixelSpacing of {spacing} mm, above 0 is expected")
+    directions = numbers(ORIENTATION, 6)
+    row, column = np.reshape(directions, (2, 3))
+    lengths = np.linalg.norm((row, column), axis=1)
+    if max(*abs(lengths - 1), abs(row @ column)) > UNIT:
+        raise fault(
+            f"has an ImageOrientationPatient of lengths {lengths[0]:.4g} and {lengths[1]:.4g} with a"
+            f" product of {row @ column:.4g}, 1, 1 and 0 are expected"
+        )
+    for tag in (SLOPE, INTERCEPT):
+        if tag in header.tags and (numbers(tag, 1), tag) == ((0.0,), SLOPE):
+            raise fault("has a RescaleSlope of 0, which scales every voxel to one value")
+    position = numbers(POSITION, 3)
+    return Slice(header, size, (between_columns, between_rows), directions, position)
+
+
+def check_alike(folder: Path, slices: Sequence[Slice]) -> None:
+    """Check that every slice has the size, pixel spacing and directions that most slices have."""
+    kinds: tuple[tuple[str, Callable[[Slice], tuple[float, ...]], float], ...] = (
+        ("columns and rows", lambda one: one.size, 0),
+        ("mm between columns and rows", lambda one: one.spacing, ALIKE * slices[0].spacing[0]),
+        ("of ImageOrientationPatient", lambda one: one.directions, ALIKE),
+    )
+    for what, value, tolerance in kinds:
+        usual = Counter(map(value, slices)).most_common(1)[0][0]
+        for slice_ in slices:
+            if np.abs(np.subtract(value(slice_), usual)).max() > tolerance:
+                raise ValueError(
+                    f"{folder}: {slice_.name} has {_listed(value(slice_))} {what}, most slices have"
+                    f" {_listed(usual)}; move away what does not belong to the scan, or {CONVERT}"
+                )
+
+
+def _listed(values: Sequence[float]) -> str:
+    return "(" + ", ".join(f"{value:g}" for value in values) + ")"

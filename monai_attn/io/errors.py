@@ -1,0 +1,99 @@
+"""Errors and warnings as texts for a user, in one line each."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+FAULTS = (LookupError, TypeError, AttributeError, NameError, ArithmeticError, AssertionError)
+WRAPPER = "applying transform"  # the beginning of MONAI's message when it wraps an error
+
+
+class ScanWarning(UserWarning):
+    """A doubt about a scan, in one line that names the file; its labels may be misleading."""
+
+
+class Faults(ValueError):  # noqa: N818 - it holds several
+    """All faults of a data set, not only the first.
+
+    Args:
+        lines: one line for each fault, that names the files and the remedy.
+    """
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__(*lines)
+        self.lines = lines
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
+
+@contextmanager
+def collect_warnings(strict: bool = False) -> Iterator[list[str]]:
+    """Collect scan warnings in a list instead of showing them; if `strict`, raise the first."""
+    noted: list[str] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error" if strict else "always", ScanWarning)
+        show = warnings.showwarning
+
+        def note(message: Any, category: type[Warning], *where: Any, **options: Any) -> None:
+            if issubclass(category, ScanWarning):
+                noted.append(one_line(message))
+            else:
+                show(message, category, *where, **options)
+
+        warnings.showwarning = note
+        yield noted
+
+
+def causes_of(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error, its cause, and so on to the root."""
+    yield error
+    while error.__cause__ is not None:
+        error = error.__cause__
+        yield error
+
+
+def root_of(error: BaseException) -> BaseException:
+    """Return the error at the root of a chain of causes."""
+    return [*causes_of(error)][-1]
+
+
+def reason(error: BaseException) -> str:
+    """Return the text of the root error in one line, since libraries wrap errors in their own."""
+    return one_line(root_of(error))
+
+
+def case_error(scan: Path, error: BaseException) -> str:
+    """Return one line that names a scan and its error.
+
+    The text is that of the outermost error that names the scan, or else that of the error itself, without
+    MONAI's wrapper.
+    """
+    strict = isinstance(root_of(error), ScanWarning)
+    remedy = " (refused by --strict; leave it out to segment it all the same)" if strict else ""
+    link: BaseException | None = error
+    while link is not None:
+        if str(scan) in str(link):
+            return one_line(link) + remedy
+        link = link.__cause__
+    why = reason(error) if str(error).startswith(WRAPPER) else one_line(error)
+    return f"{scan}: {why}{remedy}"
+
+
+def lines_of(error: BaseException) -> list[str]:
+    """Return the text of an error, one line for each fault."""
+    if isinstance(error, Faults):
+        return [" ".join(line.split()) for line in error.lines]
+    return [one_line(error)]
+
+
+def one_line(error: BaseException) -> str:
+    """Return the text of an error in one line, with its type if the text is not enough."""
+    text = " ".join(str(error).split())
+    if isinstance(error, FAULTS) or not text:
+        return f"{type(error).__name__}: {text}".removesuffix(": ")
+    return text

@@ -1,0 +1,1 @@
+"""NIfTI files: the header, checked field by field, and the voxels, read to the end of the file."""

@@ -1,0 +1,113 @@
+"""Writer of label maps and other maps, on the grid of their scan, whole or not at all."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from isal import igzip
+from numpy.typing import DTypeLike, NDArray
+
+from monai_attn.io.files import atomic_write
+from monai_attn.io.grid import Grid, same_grid
+from monai_attn.io.map_encoding import INTERCEPT, SLOPE
+from monai_attn.io.names import labels_name
+
+LARGEST_LABEL = 2**16 - 1  # uint16
+
+
+def write_labels(
+    path: str | Path, labels: NDArray[Any], like: Grid, *, dtype: DTypeLike | None = None
+) -> Path:
+    """Write a label map (X, Y, Z) on the grid of the scan it was made from.
+
+    The file appears whole or not at all. It has the scan's shape, with axes of one voxel after the third if
+    the scan has them, and its sform and qform place voxels where the scan's do.
+
+    Args:
+        path: where to, ending in .nii.gz or .nii.
+        labels: (X, Y, Z) whole numbers from 0 to 65535.
+        like: the scan's grid.
+        dtype: type to store; uint8 by default, uint16 where a label is above 255.
+
+    Raises:
+        ValueError: if the shape is not the scan's, a value is no whole number or too large for the type,
+            or `path` is the scan itself.
+    """
+    path = Path(path)
+    labels_name(path)
+    if labels.shape != like.shape:
+        raise ValueError(
+            f"{path}: labels of shape {labels.shape} do not lie on the grid of {like.path}"
+            f" with shape {like.shape}; nothing was written"
+        )
+    low, high = labels.min(initial=0), labels.max(initial=0)
+    if not (0 <= low <= high <= LARGEST_LABEL) or (
+        labels.dtype.kind == "f" and (labels != np.rint(labels)).any()
+    ):
+        raise ValueError(
+            f"{path}: values from {low} to {high} of type {labels.dtype}; labels are whole numbers"
+            f" from 0 to {LARGEST_LABEL}; nothing was written"
+        )
+    stored = np.dtype(dtype or (np.uint8 if high <= 255 else np.uint16))
+    if stored.kind in "iu" and high > np.iinfo(stored).max:
+        raise ValueError(f"{path}: label {high} does not fit {stored}; choose a larger type")
+    return _write(path, labels.astype(stored, copy=False), like)
+
+
+def write_map(path: str | Path, stored: NDArray[np.uint8], like: Grid) -> Path:
+    """Write a map (X, Y, Z) of fractions on the grid of the scan it was made from, as bytes.
+
+    Args:
+        path: where to, ending in .nii.gz or .nii.
+        stored: (X, Y, Z) bytes, see `monai_attn.io.map_encoding`.
+        like: the scan's grid.
+
+    Raises:
+        ValueError: if `path` is the scan itself.
+    """
+    path = Path(path)
+    labels_name(path)
+    return _write(path, stored, like, (SLOPE, INTERCEPT))
+
+
+def _write(
+    path: Path, values: NDArray[Any], like: Grid, scale: tuple[float, float] = (1.0, 0.0)
+) -> Path:
+    """Write values as they are, with slope and intercept in the header."""
+    if path.exists() and like.path.exists() and path.samefile(like.path):
+        raise ValueError(f"{path}: is the scan itself; choose another output")
+    header = _header(values, like)
+    header["scl_slope"], header["scl_inter"] = scale
+    with (
+        atomic_write(path) as file,
+        # neither name nor time in the gzip header: the same labels make the same file
+        igzip.IGzipFile("", "wb", fileobj=file, mtime=0)
+        if path.name.lower().endswith(".gz")
+        else nullcontext(file) as out,
+    ):
+        header.write_to(out)
+        for layer in np.moveaxis(values, -1, 0):  # x fastest, as NIfTI wants it
+            out.write(layer.tobytes(order="F"))
+    return path
+
+
+def _header(values: NDArray[Any], like: Grid) -> nib.Nifti1Header:
+    """Return a header with the scan's sform and qform, for programs that use either."""
+    kind = nib.Nifti1Image if max(like.shape) <= np.iinfo(np.int16).max else nib.Nifti2Image
+    image = kind(values, like.affine)
+    code = like.form_code
+    image.set_sform(like.affine if code else None, code=code)
+    image.set_qform(like.affine if code else None, code=code)
+    if code and not same_grid(like.shape, image.get_qform(), like.affine):
+        image.set_qform(None, code=0)  # a qform cannot hold a shear: only the sform is right
+    if like.qform is not None:
+        image.set_qform(like.qform, code=1)
+    header = image.header
+    header.set_data_shape((*like.shape, *(1,) * like.trailing))
+    header.set_xyzt_units("mm")
+    header.set_data_offset(header.single_vox_offset)
+    return header

@@ -1,0 +1,221 @@
+"""Scores of cases: summary, writing, reading and tables."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from monai_attn.io.tables import write_table
+
+
+@dataclass(frozen=True)
+class CaseScore:
+    """The scores of one label in one case: overlaps in 0..1, distances in mm, volumes in ml.
+
+    No value is NaN: a distance is `None` if one of the two maps lacks the label and so has no surface. If
+    the reference has ignored voxels, distances and NSD are `None`, and the rest is of the known voxels.
+    """
+
+    case: str
+    label: int
+    dice: float
+    precision: float
+    recall: float
+    surface_distance_mm: float | None
+    hd95_mm: float | None
+    nsd_2mm: float | None
+    reference_ml: float
+    predicted_ml: float
+
+    @property
+    def volume_error_ml(self) -> float:
+        """Predicted minus reference volume in ml: above 0 if too much was labelled."""
+        return self.predicted_ml - self.reference_ml
+
+    @property
+    def absolute_volume_error_ml(self) -> float:
+        """The absolute value of the volume error in ml."""
+        return abs(self.volume_error_ml)
+
+
+COLUMNS = tuple(field.name for field in fields(CaseScore))
+ON_SURFACES = ("surface_distance_mm", "hd95_mm", "nsd_2mm")
+HEADINGS = (
+    *("label", "Dice", "prec.", "recall", "MSD\nmm", "HD95\nmm", "NSD\n2 mm"),
+    *("ref.\nml", "error\nml"),
+)
+
+
+def summarize(scores: Iterable[CaseScore]) -> dict[str, Any]:
+    """Summarise scores as plain values, ready for JSON.
+
+    Args:
+        scores: scores of any number of cases and labels.
+
+    Returns:
+        `{"cases": [...], "mean": {...}}`: a row per score, and per label (a string, as JSON's keys
+        are) the number of cases `n`, the mean of each column, `dice_median`, `dice_min` and
+        `absolute_volume_error_ml`. The means of the distances are over the `n_surface` cases that have
+        them, that of the NSD over the cases that have one, and `None` if no case has one.
+
+    Example:
+        >>> summary = summarize([CaseScore("a", 1, 0.75, 0.75, 0.75, 1.2, 4.0, 0.9, 80.0, 80.0)])
+        >>> summary["mean"]["1"]["dice"]
+        0.75
+    """
+    scores = list(scores)
+    by_label = {
+        label: [score for score in scores if score.label == label]
+        for label in sorted({score.label for score in scores})
+    }
+    return {
+        "cases": [{**asdict(score), "volume_error_ml": score.volume_error_ml} for score in scores],
+        "mean": {str(label): _summarize_label(group) for label, group in by_label.items()},
+    }
+
+
+def write_summary(scores: Iterable[CaseScore], path: str | Path) -> Path:
+    """Write `summarize(scores)` as JSON, or its cases as CSV, by the suffix of the path.
+
+    The file is written completely or not at all; its folder is made if needed. A distance that is `None` is
+    null in JSON and an empty cell in CSV.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        ValueError: if the file name ends in neither .json nor .csv.
+    """
+    summary = summarize(scores)
+    return write_table(path, summary, [*COLUMNS, "volume_error_ml"], summary["cases"])
+
+
+def read_scores(path: str | Path) -> list[CaseScore]:
+    """Read the scores that `write_summary` wrote as JSON.
+
+    Raises:
+        ValueError: if there is no such file, or a score in it lacks a value or occurs twice.
+    """
+    try:
+        rows = json.loads(Path(path).read_bytes())["cases"]
+        scores = [CaseScore(**{name: row[name] for name in COLUMNS}) for row in rows]
+    except OSError as error:
+        raise ValueError(
+            f"{path}: cannot be read ({error.strerror}); a scores.json expected: give that of evaluate"
+        ) from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(
+            f"{path}: holds no scores ({error!r:.60}); a scores.json of this version expected: run "
+            "evaluate again"
+        ) from error
+    seen = set()
+    for score in scores:
+        fault = _fault(score)
+        if fault or (score.case, score.label) in seen:
+            raise ValueError(
+                f"{path}: case {score.case!r:.60}, label {score.label!r:.20}: "
+                f"{fault or 'comes twice'}; one whole score of each expected: run evaluate again"
+            )
+        seen.add((score.case, score.label))
+    return scores
+
+
+def score_table(scores: Iterable[CaseScore]) -> Table:
+    """Lay out scores for the terminal: a row per case and label, then the means over cases."""
+    scores = list(scores)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)  # fits 80 characters
+    table.add_column("case", overflow="fold")  # a shortened name could be that of another case
+    for heading in HEADINGS:
+        table.add_column(heading, justify="right", no_wrap=True)
+    summary = summarize(scores)
+    for row in summary["cases"]:
+        table.add_row(Text(row["case"]), str(row["label"]), *_cells(row))
+    table.add_section()
+    for label, row in summary["mean"].items():
+        if row["n"] > 1:
+            table.add_row(Text(f"mean of {row['n']}"), label, *_cells(row), style="bold")
+    table.caption = "\n".join(_captions(scores)) or None
+    table.caption_justify = "left"
+    return table
+
+
+def _summarize_label(scores: list[CaseScore]) -> dict[str, float | None]:
+    dice = [score.dice for score in scores]
+    distances = [score.surface_distance_mm for score in scores]
+    return {
+        "n": len(scores),
+        "n_surface": sum(distance is not None for distance in distances),
+        "dice": fmean(dice),
+        "dice_median": median(dice),
+        "dice_min": min(dice),
+        "precision": fmean(score.precision for score in scores),
+        "recall": fmean(score.recall for score in scores),
+        "surface_distance_mm": _mean_of_known(distances),
+        "hd95_mm": _mean_of_known([score.hd95_mm for score in scores]),
+        "nsd_2mm": _mean_of_known([score.nsd_2mm for score in scores]),
+        "reference_ml": fmean(score.reference_ml for score in scores),
+        "predicted_ml": fmean(score.predicted_ml for score in scores),
+        "volume_error_ml": fmean(score.volume_error_ml for score in scores),
+        "absolute_volume_error_ml": fmean(score.absolute_volume_error_ml for score in scores),
+    }
+
+
+def _mean_of_known(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    return [
+        *[f"{row[name]:.3f}" for name in ("dice", "precision", "recall")],
+        *[_cell(row[name], 2) for name in ("surface_distance_mm", "hd95_mm")],
+        _cell(row["nsd_2mm"], 3),
+        f"{row['reference_ml']:.1f}",
+        f"{row['volume_error_ml']:+.1f}",
+    ]
+
+
+def _cell(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _captions(scores: list[CaseScore]) -> Iterator[str]:
+    """Yield notes on the means, such as the number of cases with distances, labels alike in one line."""
+    whole = [score for score in scores if score.nsd_2mm is not None]
+    counts: dict[tuple[int, int], list[str]] = {}
+    for label, row in summarize(whole)["mean"].items():
+        if row["n_surface"] < row["n"]:
+            counts.setdefault((row["n_surface"], row["n"]), []).append(label)
+    for (known, cases), labels in counts.items():
+        word = "label" if len(labels) == 1 else "labels"
+        yield (
+            f"{word} {', '.join(labels)}: MSD and HD95 of {known} of {cases} cases; "
+            "the others have it in one map only"
+        )
+    partly = len({score.case for score in scores if score.nsd_2mm is None})
+    if partly:
+        yield (
+            f"ignored voxels in {partly} of {len({score.case for score in scores})} cases: "
+            "scores of the known ones, without surfaces"
+        )
+
+
+def _fault(score: CaseScore) -> str:
+    """Return the fault of a score read from a file, or an empty string."""
+    if not isinstance(score.case, str) or type(score.label) is not int:
+        return "no case's name with a whole number"
+    for name in COLUMNS[2:]:
+        value = getattr(score, name)
+        known = type(value) in (int, float) and math.isfinite(value)
+        if not known and not (value is None and name in ON_SURFACES):
+            return f"{name} is {value!r:.20}"
+    return ""

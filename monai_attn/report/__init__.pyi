@@ -1,0 +1,8 @@
+from .figures import case_figure, save_figure
+from .page import write_report
+
+__all__ = [
+    "case_figure",
+    "save_figure",
+    "write_report",
+]

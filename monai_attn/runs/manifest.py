@@ -1,0 +1,199 @@
+"""The manifest of a label map: its origin and settings, and the check that it is up to date."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from monai_attn.inference.segmenter import Segmentation
+from monai_attn.inference.window_plan import WindowPlan
+from monai_attn.io.files import atomic_write, sha256_of
+from monai_attn.io.names import MAP, case_name, dicom_seg_path, manifest_path
+from monai_attn.metrics.attention_numbers import gate_numbers
+from monai_attn.metrics.volume_intervals import RATE
+
+
+@dataclass(frozen=True)
+class EarlierResult:
+    """The content of a manifest whose label map is up to date.
+
+    Attributes:
+        volumes_ml: the volume of each label found in it, in ml.
+        fallback: reason why a run in focus mode became a full run, or empty.
+        warnings: the doubts about the scan.
+        intervals_ml: the lowest and the highest plausible volume of each label, if requested.
+        check: the failed checks of its labels, or empty.
+    """
+
+    volumes_ml: dict[int, float]
+    fallback: str
+    warnings: tuple[str, ...]
+    intervals_ml: dict[int, tuple[float, float]] = field(default_factory=dict)
+    check: str = ""
+
+
+def write_manifest(
+    target: Path,
+    result: Segmentation,
+    settings: Mapping[str, Any],
+    *,
+    scan_sha256: str,
+    files: Iterable[Path],
+    warnings: Iterable[str] = (),
+    check: str = "",
+) -> Path:
+    """Write the manifest of a label map, completely or not at all.
+
+    Args:
+        target: the label map.
+        result: the segmentation in the label map.
+        settings: settings of the bundle, the backend and the options.
+        scan_sha256: SHA-256 of the scan.
+        files: the label map and the files written next to it.
+        warnings: the doubts about the scan.
+        check: the failed checks of the labels, in one line.
+    """
+    content = {
+        "scan": str(result.scan.path.absolute()),
+        "scan_sha256": scan_sha256,
+        "files_sha256": {file.name: sha256_of(file) for file in files},
+        "settings": dict(settings),
+        **(_windows(result.plan) if result.plan else {}),
+        "volumes_ml": {str(label): round(ml, 3) for label, ml in result.volumes_ml.items()},
+        **({"attention": _attention(result)} if result.attention else {}),
+        **_confidence(result),
+        "pieces": {str(label): asdict(pieces) for label, pieces in result.pieces.items()},
+        "check": check,
+        "failed_checks": [asdict(one) for one in result.failed_checks],
+        "warnings": list(warnings),
+        "seconds": {stage: round(value, 3) for stage, value in result.seconds.items()},
+    }
+    path = manifest_path(target)
+    with atomic_write(path) as file:
+        file.write((json.dumps(content, indent=2) + "\n").encode())
+    return path
+
+
+@contextmanager
+def manifest_started(target: Path, scan: Path) -> Iterator[None]:
+    """Enclose the writing of a label map, and of its manifest as the last file.
+
+    Meanwhile a manifest without checksums replaces an older one: a label map that a killed run leaves is
+    recognised as one, and is not kept. Maps and a DICOM SEG that the older manifest lists are deleted, since
+    they would be mistaken for those of the new labels.
+    """
+    path = manifest_path(target)
+    earlier = _beside(target)
+    with atomic_write(path) as begun:
+        begun.write(
+            (json.dumps({"scan": str(scan.absolute()), "files_sha256": {}}) + "\n").encode()
+        )
+    for file in earlier:
+        file.unlink(missing_ok=True)
+    try:
+        yield
+    except BaseException:
+        if not target.exists():
+            path.unlink(missing_ok=True)
+        raise
+
+
+def _beside(target: Path) -> list[Path]:
+    """Return the unchanged maps and DICOM SEG next to a label map that its manifest lists."""
+    seg = dicom_seg_path(target).name
+    try:
+        files = json.loads(manifest_path(target).read_text(encoding="utf-8"))["files_sha256"]
+        beside = {
+            target.with_name(name): files[name]
+            for name in files
+            if name == seg or MAP.search(case_name(name))
+        }
+        return [file for file in beside if file.is_file() and sha256_of(file) == beside[file]]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return []  # the manifest is missing or damaged
+
+
+def check_replaceable(target: Path) -> None:
+    """Check that the path of a label map's manifest is free, or holds an older manifest.
+
+    Raises:
+        ValueError: if there is another file, which would be overwritten.
+    """
+    path = manifest_path(target)
+    try:
+        if "scan" in json.loads(path.read_text(encoding="utf-8")):
+            return
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, TypeError, RecursionError):
+        pass
+    raise ValueError(f"{path}: is no manifest, and one would replace it; move it away")
+
+
+def find_earlier_result(
+    target: Path, settings: Mapping[str, Any], scan_sha256: str
+) -> EarlierResult | None:
+    """Return a manifest's content if its label map is intact and of this scan with these settings.
+
+    Args:
+        target: the label map.
+        settings: as for `write_manifest`.
+        scan_sha256: as for `write_manifest`.
+    """
+    try:
+        content = json.loads(manifest_path(target).read_text(encoding="utf-8"))
+        files = content["files_sha256"]
+        same = (
+            content["scan_sha256"] == scan_sha256
+            and content["settings"] == dict(settings)
+            and target.name in files
+            and all(sha256_of(target.with_name(name)) == value for name, value in files.items())
+        )
+        volumes = {int(label): float(ml) for label, ml in content["volumes_ml"].items()}
+        intervals = {
+            int(label): (float(low), float(high))
+            for label, (low, high) in content.get("confidence", {}).get("intervals_ml", {}).items()
+        }
+        fallback, warnings = str(content.get("fallback", "")), tuple(content["warnings"])
+        kept = EarlierResult(volumes, fallback, warnings, intervals, str(content.get("check", "")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None  # the manifest is missing or damaged
+    return kept if same else None
+
+
+def _attention(result: Segmentation) -> dict[str, Any]:
+    """Summarise the attention of each gate, compared with the labels."""
+    return {
+        str(level): gate_numbers(stored, result.labels).summary()
+        for level, stored in result.attention.items()
+    }
+
+
+def _confidence(result: Segmentation) -> dict[str, Any]:
+    """Return the calibration behind entropy and intervals, if there are any, and the intervals."""
+    found: dict[str, Any] = {"temperature": result.confidence.temperature}
+    if result.views_ml:
+        factors, intervals = result.confidence.factors, result.intervals_ml
+        found["views"] = len(result.views_ml)
+        found["rate"] = {
+            str(label): RATE if label in factors and result.views_ml[0].get(label) else None
+            for label in intervals
+        }
+        found["intervals_ml"] = {
+            str(label): [round(ml, 3) for ml in ends] for label, ends in intervals.items()
+        }
+    return {"confidence": found} if result.views_ml or result.entropy is not None else {}
+
+
+def _windows(plan: WindowPlan) -> dict[str, Any]:
+    return {
+        "mode": plan.mode,
+        "fallback": plan.fallback,
+        "windows": {"in_all": plan.total, "run": len(plan.windows), "skipped": dict(plan.skipped)},
+        "roi_size": list(plan.roi_size),
+        "grid": list(plan.grid),
+    }

@@ -1,0 +1,77 @@
+"""Output paths of label maps: one for each scan, and never that of a scan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from monai_attn.io.names import LABELS, case_name, real_path, suffix
+
+
+def output_paths(scans: Sequence[Path], output: Path) -> dict[Path, Path]:
+    """Return the output path of each scan's labels, without creating anything.
+
+    Args:
+        scans: the scans to segment.
+        output: a folder, in which the labels of NAME.nii.gz are NAME_seg.nii.gz; or, for one scan, the
+            path of its labels, which ends in .nii.gz or .nii.
+
+    Returns:
+        The path of the labels for each scan, in the order of the scans.
+
+    Raises:
+        ValueError: if two scans would share a path, a path is a scan itself, a scan is listed
+            twice, or `output` is a file where a folder is needed, or the other way round.
+    """
+    if suffix(output, LABELS):
+        if len(scans) != 1:
+            raise ValueError(
+                f"{output}: one file for the labels of {len(scans)} scans; "
+                "one scan expected: give a folder"
+            )
+        if output.is_dir():
+            raise ValueError(f"{output}: a folder; a file expected by its name: give another name")
+        targets = {scans[0]: output}
+    else:
+        if output.exists() and not output.is_dir():
+            raise ValueError(
+                f"{output}: a file; a folder, or a name that ends in .nii.gz, expected: "
+                "give another output"
+            )
+        targets = {scan: output / f"{case_name(scan)}_seg.nii.gz" for scan in scans}
+    _check_outputs(scans, targets)
+    return targets
+
+
+def _check_outputs(scans: Sequence[Path], targets: dict[Path, Path]) -> None:
+    scan_at: dict[Path, Path] = {}
+    for scan in scans:
+        if real_path(scan) in scan_at:
+            raise ValueError(
+                f"{scan}: listed twice, also as {scan_at[real_path(scan)]}; "
+                "each scan once expected: leave one out"
+            )
+        scan_at[real_path(scan)] = scan
+    taken = {_identity(scan) for scan in scans} - {None}
+    scan_to: dict[Path, Path] = {}
+    for scan, target in targets.items():
+        if target in scan_to:
+            raise ValueError(
+                f"{scan_to[target]} and {scan}: the labels of both would be {target}; "
+                "one name for each scan expected: rename one, or segment them into two folders"
+            )
+        scan_to[target] = scan
+        if real_path(target) in scan_at or _identity(target) in taken:
+            raise ValueError(
+                f"{target}: a scan, and the labels of {scan} would replace it; "
+                "a new file expected: choose another output"
+            )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return the device and inode of a file, which links share; None if there is no file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -1,0 +1,39 @@
+from .annealing import AnnealTemperature
+from .batch_sharing import batch_share, synchronized
+from .calibration import calibrate
+from .case_cache import CachedCases
+from .checkpoints import Checkpoints
+from .early_stop import EarlyStop
+from .gate_watch import GateWatch
+from .hard_attention_loss import HardAttentionLoss
+from .history import History
+from .masked_loss import MaskedDiceCELoss
+from .pretrained import load_pretrained
+from .progress import ProgressBar
+from .run import prepare, train_run
+from .schedule import WarmupCosine
+from .seeding import EpochSeed
+from .shared_handler import SharedHandler
+from .weight_average import WeightAverage
+
+__all__ = [
+    "AnnealTemperature",
+    "CachedCases",
+    "Checkpoints",
+    "EarlyStop",
+    "EpochSeed",
+    "GateWatch",
+    "HardAttentionLoss",
+    "History",
+    "MaskedDiceCELoss",
+    "ProgressBar",
+    "SharedHandler",
+    "WarmupCosine",
+    "WeightAverage",
+    "batch_share",
+    "calibrate",
+    "load_pretrained",
+    "prepare",
+    "synchronized",
+    "train_run",
+]

@@ -1,0 +1,330 @@
+"""Calibration of a bundle's probabilities and volumes, on cases that did not train it."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from monai_attn.bundle.open import Bundle, check_confidence, is_shipped, open_bundle
+from monai_attn.datasets.cases import find_cases
+from monai_attn.datasets.datalist import Case
+from monai_attn.datasets.ignore import find_ignore
+from monai_attn.datasets.references import check_reference, read_reference
+from monai_attn.datasets.splits import read_split
+from monai_attn.inference.views import GREY, further_views
+from monai_attn.io.errors import Faults, ScanWarning
+from monai_attn.io.files import atomic_write, make_writable
+from monai_attn.io.names import case_name
+from monai_attn.io.volume import read_grid
+from monai_attn.metrics.calibration import (
+    Confidence,
+    VoxelSample,
+    fit_temperature,
+    nll,
+    reliability,
+)
+from monai_attn.metrics.volume_intervals import RATE, count_covered, fit_factor, interval
+from monai_attn.training.run_folder import SPLIT
+from monai_attn.training.voxel_sampler import VoxelSampler
+
+LOGITS = 2**24  # numbers kept for all cases together: 64 MiB
+SEED = 0
+HARMLESS = 1.5  # largest mean volume error of a mirror image, in multiples of the plain view's
+OnCase = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Measurements of labelled cases.
+
+    Attributes:
+        cases: their names.
+        sample: a sample of the voxels that a window saw, on the network's grid.
+        voxels: number of the voxels that a window saw.
+        truths_ml: for each case the volume in ml of each label in the reference.
+        views_ml: for each case, and each view of it, the volume of each label that was found; empty
+            without intervals.
+        modes: the modes in which the cases were segmented: "focus", "full".
+        partly: the names of cases whose reference has ignored voxels: their volumes above are those of the
+            known voxels, and not the true ones.
+    """
+
+    cases: tuple[str, ...]
+    sample: VoxelSample
+    voxels: int
+    truths_ml: tuple[dict[int, float], ...]
+    views_ml: tuple[tuple[dict[int, float], ...], ...] = ()
+    modes: tuple[str, ...] = ()
+    partly: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Confidence of a bundle, and the measured cases that show how good it is.
+
+    Attributes:
+        confidence: the one fitted on the measured cases, or the bundle's own.
+        measured: measurements of the cases.
+    """
+
+    confidence: Confidence
+    measured: Measured
+
+    @property
+    def before_and_after(self) -> dict[str, tuple[float, float]]:
+        """The negative log-likelihood and the calibration errors, at temperature 1 and at the fitted one."""
+        sample, doubtful = self.measured.sample, self.measured.sample.doubtful
+        own = self.confidence.temperature
+        return {
+            "nll": (nll(sample), nll(sample, own)),
+            "ece": (reliability(sample).ece, reliability(sample, own).ece),
+            "ece_doubtful": (reliability(doubtful).ece, reliability(doubtful, own).ece),
+        }
+
+    def count_covered(self, label: int) -> tuple[int, int] | None:
+        """Count the intervals that hold the true volume, and all intervals; None without a factor."""
+        factor = self.confidence.factors.get(label)
+        if factor is None or not self.measured.views_ml:
+            return None
+        truths, views = volumes_of(label, self.measured, self.confidence.flip_axes)
+        return count_covered(truths, [interval(seen, factor) for seen in views]), len(truths)
+
+
+def calibrate(
+    bundle: str | Path,
+    data: str | Path | None = None,
+    *,
+    classes: Mapping[int, int] | None = None,
+    ignore: int | None = None,
+    device: str = "auto",
+    intervals: bool = False,
+    check: bool = False,
+    on_case: OnCase = lambda done, total: None,
+) -> tuple[Bundle, Calibration]:
+    """Fit a bundle's temperature and intervals on labelled cases, and write them into the bundle.
+
+    `configs/inference.json` gets the values, `configs/metadata.json` what they were fitted on. No label
+    depends on them.
+
+    Args:
+        bundle: as for `open_bundle`.
+        data: as for `find_cases`; by default the validation cases of the bundle's own training.
+        classes: the label of each value in the label files, where they are not those that the bundle was
+            trained with; a value that is not named is background.
+        ignore: the value in the label files of voxels that count nowhere. By default the one that `data`
+            declares, or else, without `classes`, the one that the bundle was trained with.
+        device: as for `open_bundle`.
+        intervals: fit the intervals too: every scan is segmented in 7 or 8 views.
+        check: measure how well the bundle's own values do, and write nothing.
+        on_case: called after each case with the number of cases done and the total.
+
+    Raises:
+        ValueError: if a shipped bundle is named and not found by its path, its configs cannot be written,
+            there are no cases, none holds a label, one holds a value that stands for no label, or one
+            cannot be segmented.
+    """
+    if is_shipped(bundle) and not check:
+        raise ValueError(
+            f"{bundle}: a shipped bundle, which stays as it is; calibrate a copy, by its path, or --check it"
+        )
+    opened = open_bundle(bundle, device)
+    if check:
+        check_confidence(opened.root, opened.metadata)
+    else:
+        make_writable(opened.root / "configs")
+    cases = _cases(opened.root, data)
+    if data is not None:
+        ignore = find_ignore(ignore, data)
+    if ignore is None and not classes:
+        ignore = opened.ignore
+    measured = measure(
+        opened, cases, classes=classes, ignore=ignore, intervals=intervals, on_case=on_case
+    )
+    _check(measured, opened, data)
+    own = opened.segmenter.confidence
+    if check:
+        return opened, Calibration(own, measured)
+    fitted = Calibration(fit(measured, opened), measured)
+    _write(opened.root, fitted, opened.settings["weights_sha256"])
+    return opened, fitted
+
+
+def measure(
+    opened: Bundle,
+    cases: Sequence[Case],
+    *,
+    classes: Mapping[int, int] | None = None,
+    ignore: int | None = None,
+    intervals: bool = False,
+    on_case: OnCase = lambda done, total: None,
+) -> Measured:
+    """Segment cases, as the bundle does by default, and collect its logits and volumes.
+
+    From each case as many voxels are drawn, with a fixed seed, as its share of 64 MiB allows: half of
+    them doubtful ones, see `VoxelSample.doubtful`, half others. Windows that were skipped are background
+    by definition, and left out, as are voxels with the `ignore` value.
+
+    Raises:
+        ValueError: as `calibrate`; for wrong grids before the first case is segmented.
+    """
+    _check_grids(cases)
+    dims = len(opened.metadata["network_data_format"]["inputs"]["image"]["spatial_shape"])
+    segmenter = replace(opened.segmenter, views=further_views(range(dims)) if intervals else ())
+    share = max(2, LOGITS // (opened.segmenter.channels * max(1, len(cases))))
+    samples, truths, views, partly, modes, voxels = [], [], [], [], set(), 0
+    for done, case in enumerate(cases, 1):
+        reference = read_reference(case["label"], opened.classes, classes, ignore)
+        draw = VoxelSampler(segmenter, read_grid(case["image"]), reference, share // 2, SEED + done)
+        made = segmenter(case["image"], on_slab=draw)
+        if made.plan and made.plan.fallback:
+            warnings.warn(
+                f"{case['image']}: full mode: {made.plan.fallback}", ScanWarning, stacklevel=2
+            )
+        modes.add(made.plan.mode if made.plan else "full")
+        samples.append(draw.sample)
+        voxels += draw.voxels
+        truths.append(draw.truth_ml)
+        partly += [] if draw.whole else [case_name(case["image"])]
+        views.append(made.views_ml)
+        on_case(done, len(cases))
+    whole = VoxelSample(
+        np.concatenate([one.logits for one in samples]),
+        np.concatenate([one.labels for one in samples]),
+        np.concatenate([one.weights for one in samples]),
+    )
+    names = tuple(case_name(case["image"]) for case in cases)
+    seen = tuple(views) if intervals else ()
+    return Measured(names, whole, voxels, tuple(truths), seen, tuple(sorted(modes)), tuple(partly))
+
+
+def fit(measured: Measured, opened: Bundle) -> Confidence:
+    """Fit the confidence to measurements; without intervals, flips and factors stay the bundle's own."""
+    temperature = fit_temperature(measured.sample)
+    if not measured.views_ml:
+        return replace(opened.segmenter.confidence, temperature=temperature)
+    labels = range(1, opened.segmenter.channels)
+    axes = range(len(measured.views_ml[0]) - 1 - len(GREY))
+    flips = tuple(axis for axis in axes if all(_harmless(axis, n, measured) for n in labels))
+    factors = {}
+    for label in labels:
+        factor = fit_factor(*volumes_of(label, measured, flips))
+        if factor is not None:
+            factors[label] = factor
+    return Confidence(temperature, flips, factors)
+
+
+def volumes_of(
+    label: int, measured: Measured, flips: Sequence[int]
+) -> tuple[list[float], list[list[float]]]:
+    """Return a label's true volume and that of each view, in the cases where it is or was found.
+
+    Cases whose reference has ignored voxels are left out: nobody knows their true volumes.
+
+    Args:
+        label: above 0.
+        measured: with views of every axis.
+        flips: the axes whose mirror images count.
+    """
+    chosen = [*range(1 + len(GREY)), *(1 + len(GREY) + axis for axis in flips)]
+    truths, views = [], []
+    cases = zip(measured.cases, measured.truths_ml, measured.views_ml, strict=True)
+    for case, truth, seen in cases:
+        if case in measured.partly:
+            continue
+        found = [seen[view].get(label, 0.0) for view in chosen]
+        if truth.get(label, 0.0) or found[0]:
+            truths.append(truth.get(label, 0.0))
+            views.append(found)
+    return truths, views
+
+
+def _harmless(axis: int, label: int, measured: Measured) -> bool:
+    """Return True if the volumes of a mirror image are about as good as those of the scan."""
+    truths, views = volumes_of(label, measured, [axis])
+    errors = np.abs(np.array(views) - np.array(truths)[:, None]) if truths else np.zeros((1, 2))
+    return bool(errors[:, -1].mean() <= HARMLESS * errors[:, 0].mean())
+
+
+def _cases(root: Path, data: str | Path | None) -> list[Case]:
+    if data is not None:
+        cases = find_cases(data)
+    elif (root / SPLIT).is_file():
+        cases = read_split(root / SPLIT)["validation"]
+    else:
+        raise ValueError(
+            f"{root}: holds no training, and so no validation cases; name labelled cases: calibrate BUNDLE "
+            "DATA"
+        )
+    if not cases:
+        raise ValueError(f"{data or root}: no labelled case; at least one expected: add some")
+    return cases
+
+
+def _check_grids(cases: Sequence[Case]) -> None:
+    """Check by the headers, before hours of work, that all label maps lie on their scans."""
+    faults = []
+    for case in cases:
+        try:
+            check_reference(case["label"], case["image"])
+        except ValueError as error:
+            faults.append(str(error))
+    if faults:
+        raise Faults(*faults)
+
+
+def _check(measured: Measured, opened: Bundle, data: str | Path | None) -> None:
+    """Check that the measured logits are finite and that a case holds a label."""
+    if not np.isfinite(measured.sample.logits).all():
+        raise ValueError(
+            f"{opened.root}: its network says what is no number; finite logits expected: train it again"
+        )
+    if not any(measured.truths_ml):
+        names = ", ".join(opened.label_names.values())
+        raise ValueError(
+            f"{data or opened.root}: no label file holds {names}; at least one expected: values stand for "
+            "labels by label_map in the bundle's train.json"
+        )
+
+
+def _write(root: Path, fitted: Calibration, weights_sha256: str) -> None:
+    """Write the values, and the facts of the fit, into the bundle's configs."""
+    confidence, measured = fitted.confidence, fitted.measured
+    path = root / "configs" / "inference.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["temperature"] = confidence.temperature
+    config["interval"] = {
+        "flip_axes": list(confidence.flip_axes),
+        "factors": {str(label): factor for label, factor in confidence.factors.items()},
+    }
+    _write_json(path, config)
+    path = root / "configs" / "metadata.json"
+    metadata = json.loads(path.read_text(encoding="utf-8"))
+    cases, earlier = list(measured.cases), metadata.get("calibration")
+    known = [case for case in cases if case not in measured.partly]
+    of_intervals = known if measured.views_ml else []
+    if not measured.views_ml and confidence.factors and isinstance(earlier, dict):
+        of_intervals = earlier.get("interval_cases", [])  # its factors stay
+    metadata["calibration"] = {
+        "cases": cases,
+        "mode": " and ".join(measured.modes),
+        "weights_sha256": weights_sha256,
+        "voxels": measured.voxels,
+        **{
+            name: {"before": round(before, 5), "after": round(after, 5)}
+            for name, (before, after) in fitted.before_and_after.items()
+        },
+        "interval_rate": RATE if confidence.factors else None,
+        "interval_cases": of_intervals,
+    }
+    _write_json(path, metadata)
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    with atomic_write(path) as file:
+        file.write((json.dumps(content, indent=4) + "\n").encode())

@@ -1,0 +1,268 @@
+"""Training of a bundle on labelled scans, through MONAI's own engines."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.bundle import ConfigParser, ConfigWorkflow
+from torch import nn
+
+from monai_attn.datasets.checked_cases import CheckedCases, check_cases
+from monai_attn.datasets.datalist import Case
+from monai_attn.datasets.ignore import check_ignore, find_ignore
+from monai_attn.datasets.label_classes import (
+    LabelClasses,
+    choose_classes,
+    declared_labels,
+    mapped_labels,
+)
+from monai_attn.datasets.splits import Split, choose_split, read_split
+from monai_attn.distributed.process_info import read_process_info
+from monai_attn.io.errors import causes_of, collect_warnings, reason
+from monai_attn.networks.gates import hard_gates
+from monai_attn.runs.output_paths import output_paths
+from monai_attn.training.expected_labels import expected_labels, measure_cases
+from monai_attn.training.overrides import Config
+from monai_attn.training.pretrained import Fit, Start, check_fit, fit_weights, open_start
+from monai_attn.training.run_folder import SPLIT, Request, begin, check_empty, read_configs
+from monai_attn.transforms.cleaning import CleanLabelsd
+
+CACHE = "cache"
+LEAST = {
+    "epochs": 1,
+    "val_interval": 1,
+    "patience": 1,
+    "batch_size": 1,
+    "num_samples": 1,
+    "seed": 0,
+}
+
+
+def prepare(
+    run: Path, request: Request, on_case: Callable[[int, Case | None], None] | None = None
+) -> tuple[str, ...]:
+    """Check a data set and make the folder of its training.
+
+    Args:
+        run: the training's folder.
+        request: options of the training.
+        on_case: called with the number of all readings, before the first one and after each: every case
+            is read, and then the label maps of the training cases once more.
+
+    Returns:
+        Doubts about the cases, a line each.
+
+    Raises:
+        ValueError: if the training cannot begin; it names the file and the remedy.
+        Faults: a line for each fault of the data set.
+    """
+    check_empty(run)
+    configs = read_configs(request)
+    train = configs["train.json"]
+    _check_values(train)
+    _check_cleaning(configs["inference.json"])
+    network = _check_network(train)
+    start = _open_start(request, train)
+    if start:
+        _fit(start, network, request)
+    data = Path(request.data)
+    with collect_warnings() as noted:
+        split = choose_split(
+            data,
+            validation=request.validation,
+            fold=request.fold,
+            folds=request.folds,
+            group=request.group,
+        )
+    cases = [*split["training"], *split["validation"]]
+    # finds two cases of one name before hours are spent
+    output_paths([Path(case["image"]) for case in split["validation"]], run / "eval")
+    declared = declared_labels(data)
+    ignore = find_ignore(train.get("ignore"), data)
+    known = mapped_labels(train["num_classes"], train["label_map"])
+    if not request.labels:
+        check_ignore(ignore, known)
+    readings = len(cases) + len(split["training"])
+
+    def on_reading(case: Case | None) -> None:
+        if on_case:
+            on_case(readings, case)
+
+    on_reading(None)
+    checked = check_cases(
+        cases,
+        allowed=declared if request.labels else known,
+        ignore=ignore,
+        on_case=on_reading,
+    )
+    classes: LabelClasses | None = None
+    if request.labels:
+        classes = choose_classes(request.labels, checked.found, declared, ignore)
+        check_ignore(ignore, classes.label_map)
+        network = _check_network({**train, "num_classes": len(classes.names)})
+    _check_sizes(split, train["batch_size"], data)
+    mapped = classes.label_map if classes else known
+    measures = measure_cases(split["training"], mapped, ignore=ignore, on_case=on_reading)
+    begin(
+        run,
+        request,
+        split,
+        classes,
+        weights=(start, _fit(start, network, request)) if start else None,
+        ignore=ignore,
+        expected=expected_labels(measures, sorted(set(mapped.values()) - {0})),
+    )
+    return (*noted, *checked.doubts, *_unlearned(checked, split, mapped))
+
+
+def check_processes(run: Path) -> None:
+    """Check that a training can be resumed in the current number of processes.
+
+    Raises:
+        ValueError: if it cannot.
+    """
+    train = json.loads((run / "configs" / "train.json").read_text(encoding="utf-8"))
+    _check_sizes(read_split(run / SPLIT), train["batch_size"], run)
+
+
+def train_run(run: Path, *, resume: bool = False, device: str = "auto") -> None:
+    """Run the training that `prepare` made; call it in every process, if there are several.
+
+    Args:
+        run: the training's folder.
+        resume: go on from its last checkpoint.
+        device: "auto" for a GPU if there is one, else "cpu" or "cuda".
+
+    Raises:
+        ValueError: if a checkpoint does not fit, memory does not suffice, or the loss is not finite.
+    """
+    configs = [run / "configs" / "train.json"]
+    several = read_process_info().size > 1
+    if several:
+        configs.append(run / "configs" / "multi_gpu_train.json")
+    options: dict[str, Any] = {}
+    if device != "auto" and not (several and device.startswith("cuda")):  # each has its own GPU
+        options = {"device": f"$torch.device('{device}')"}
+    # they would complain of a missing logging file, and report errors twice
+    logging.getLogger("monai.bundle.workflows").setLevel(logging.ERROR)
+    logging.getLogger("ignite").setLevel(logging.CRITICAL)
+    workflow = ConfigWorkflow(
+        config_file=[str(config) for config in configs],
+        meta_file=str(run / "configs" / "metadata.json"),
+        logging_file=False,
+        workflow_type="train",
+        bundle_root=str(run),
+        resume=resume,
+        **options,
+    )
+    try:
+        workflow.initialize()
+        workflow.run()
+        workflow.finalize()
+    except Exception as error:  # MONAI wraps errors in the config's expressions
+        for said in causes_of(error):
+            if isinstance(said, torch.OutOfMemoryError):
+                raise ValueError(
+                    f"{run}: the GPU's memory is full; begin in another folder with --set batch_size=1, "
+                    "fewer num_samples or a smaller roi_size"
+                ) from error
+            if isinstance(said, (ValueError, OSError)):
+                raise said from None
+        raise
+
+
+def drop_cache(run: Path) -> None:
+    """Delete a finished training's own cache: it is large, and soon made again."""
+    shutil.rmtree(run / CACHE, ignore_errors=True)
+
+
+def _open_start(request: Request, train: Config) -> Start | None:
+    """Read the weights to start from, if any, and check that the training's configs load them."""
+    if "pretrained" in request.settings:
+        raise ValueError("pretrained: weights to start from are no setting. Name them by --from.")
+    if request.pretrained is None:
+        return None
+    if "pretrained" not in train:
+        raise ValueError(
+            f"{request.bundle}: configs/train.json has no id pretrained, so that no weights would be "
+            "loaded (it was made by an earlier version). Name a --bundle that has it."
+        )
+    return open_start(request.pretrained)
+
+
+def _fit(start: Start, network: nn.Module, request: Request) -> Fit:
+    fit = fit_weights(network, start.state)
+    check_fit(fit, start.name, f"that of this training (bundle {request.bundle})")
+    return fit
+
+
+def _check_network(train: Config) -> nn.Module:
+    """Build the network of the settings, before a folder is made for it."""
+    try:
+        network = ConfigParser(copy.deepcopy(train)).get_parsed_content("network_def")
+    except Exception as error:  # a network's constructor can raise anything
+        raise ValueError(
+            f"network_def makes no network ({reason(error)}); mend the --set"
+        ) from error
+    hard = "HardAttentionLoss" in str(train["loss"])
+    if hard != bool(hard_gates(network)):
+        gate, known = train["network_def"].get("gate"), "one" if hard else "none"
+        raise ValueError(
+            f"network_def#gate is {gate!r}, but the loss is {known} of hard gates; "
+            "leave out the --set or the --gate, or take another --bundle; --gate hard sets both"
+        )
+    return network
+
+
+def _unlearned(checked: CheckedCases, split: Split, known: Mapping[int, int]) -> list[str]:
+    """Return a line for each class that only validation cases hold; it names one of them."""
+    holders: dict[str, dict[int, str]] = {"training": {}, "validation": {}}
+    for part, holds in holders.items():
+        for found in checked.cases:
+            if found.case in split[part]:
+                holds.update((known[value], found.case["label"]) for value in found.voxels)
+    return [
+        f"{label}: holds class {number}, and no training case does: it cannot be learned"
+        for number, label in holders["validation"].items()
+        if number not in holders["training"]
+    ]
+
+
+def _check_values(train: Mapping[str, Any]) -> None:
+    """Refuse values that would fail, or be misread, when training begins."""
+    for name, least in LEAST.items():
+        if train[name] < least:
+            raise ValueError(f"{name} (={train[name]}) must be {least} or more")
+    for name, length in (("spacing", 3), ("intensity_range", 2)):
+        if len(train[name]) != length:
+            raise ValueError(f"{name} (={train[name]}) must be {length} numbers")
+
+
+def _check_cleaning(inference: Mapping[str, Any]) -> None:
+    """Refuse settings that would otherwise fail only when the trained network is scored."""
+    names = ("keep_largest", "fill_holes", "keep_pieces_from")
+    CleanLabelsd("pred", **{name: inference[name] for name in names if name in inference})
+
+
+def _check_sizes(split: Split, batch_size: int, data: Path) -> None:
+    """Check that each process has a case in every batch, and one to validate."""
+    processes = read_process_info().size
+    if batch_size % processes:
+        raise ValueError(
+            f"batch_size (={batch_size}) must be a multiple of the {processes} processes that share it: "
+            f"--set batch_size={-(-batch_size // processes) * processes}"
+        )
+    for part, least in (("training", batch_size), ("validation", processes)):
+        if len(split[part]) < least:
+            raise ValueError(
+                f"{data}: {len(split[part])} cases for {part}; {least} or more expected, since "
+                f"batch_size is {batch_size} and processes are {processes}: add cases, or take another "
+                "--validation or --set batch_size"
+            )

@@ -1,0 +1,55 @@
+"""Scores of a trained bundle on its validation cases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from monai_attn.bundle.open import open_bundle
+from monai_attn.datasets.splits import read_split
+from monai_attn.io.names import case_name
+from monai_attn.metrics.evaluation import evaluate_pairs
+from monai_attn.metrics.scores import CaseScore, summarize, write_summary
+from monai_attn.runs.batch import segment_files
+from monai_attn.runs.output_paths import output_paths
+from monai_attn.training.run_folder import SPLIT, note_scores
+
+
+def score_run(
+    run: Path, device: str = "auto", on_case: Callable[[int, int], None] = lambda done, total: None
+) -> list[CaseScore]:
+    """Segment and score the validation cases; labels, `scores.json` and `scores.csv` go to `eval/`.
+
+    Args:
+        run: the folder of a training that has ended.
+        device: as for `open_bundle`.
+        on_case: called after each case with the number of cases segmented and the total.
+
+    Returns:
+        The scores, on the scans' own grids.
+
+    Raises:
+        ValueError: if a case cannot be segmented.
+    """
+    cases = read_split(run / SPLIT)["validation"]
+    opened = open_bundle(run, device)
+    targets = output_paths([Path(case["image"]) for case in cases], run / "eval")
+    made = segment_files(opened.segmenter, targets, settings=opened.settings, resume=True)
+    for done, result in enumerate(made, 1):
+        if result.error:
+            raise ValueError(result.error)
+        on_case(done, len(cases))
+    labels = [Path(case["label"]) for case in cases]
+    names = [case_name(label) for label in labels]
+    if len(set(names)) < len(names):  # label maps of one name in several folders
+        names = [case_name(scan) for scan in targets]
+    pairs = [*zip(names, targets.values(), labels, strict=True)]
+    numbers = opened.label_names
+    scores = evaluate_pairs(pairs, labels=numbers, classes=opened.classes, ignore=opened.ignore)
+    for suffix in ("json", "csv"):
+        write_summary(scores, run / "eval" / f"scores.{suffix}")
+    means = summarize(scores)["mean"]
+    note_scores(
+        run, {f"mean_dice_of_{opened.label_names[n]}": means[str(n)]["dice"] for n in numbers}
+    )
+    return scores

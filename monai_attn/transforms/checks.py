@@ -1,0 +1,116 @@
+"""Checks of scans and label maps before training and inference, as MONAI transforms."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+from monai import transforms as T
+
+from monai_attn.datasets.ignore import IGNORED, check_ignore, no_known_voxel
+from monai_attn.datasets.label_classes import mapped_labels
+from monai_attn.io.affine import shear_warning
+from monai_attn.io.errors import ScanWarning
+from monai_attn.io.grid import same_grid
+from monai_attn.io.hounsfield import intensity_warnings
+
+
+class CheckScand(T.MapTransform):
+    """A check that warns about a doubtful scan: not a CT in HU, wrong extent, or sheared axes.
+
+    Args:
+        keys: scans in the state in which they were read.
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Check each key's scan (1, X, Y, Z) and return it unchanged; each doubt is a `ScanWarning`."""
+        for key in self.key_iterator(dict(data)):
+            scan, affine = data[key], np.asarray(data[key].affine, dtype=np.float64)
+            name = scan.meta.get("filename_or_obj", key)
+            found = [*intensity_warnings(scan[0].cpu().numpy(), affine), shear_warning(affine)]
+            for doubt in filter(None, found):
+                warnings.warn(f"{name}: {doubt}", ScanWarning, stacklevel=2)
+        return dict(data)
+
+
+class CheckLabeld(T.MapTransform):
+    """A check of a label map against its image, which also maps its values to classes.
+
+    Args:
+        num_classes: number of classes, background included.
+        label_map: class of each value in the file; other values stay. Keys may be strings, as in JSON.
+        ignore: value that marks ignored voxels in the file; they become `IGNORED`.
+
+    Raises:
+        ValueError: if the ignore value is also a class.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        label_map: Mapping[str, int] | None = None,
+        ignore: int | None = None,
+    ) -> None:
+        super().__init__("label")
+        if ignore is not None:
+            check_ignore(ignore, mapped_labels(num_classes, label_map or {}))
+        self.num_classes = num_classes
+        self.label_map = {float(value): int(to) for value, to in (label_map or {}).items()}
+        self.ignore = ignore
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Check and map `label` (1, X, Y, Z), which lies on the grid of `image`.
+
+        Raises:
+            ValueError: if the grids differ, a value is not a class, or every voxel is ignored.
+        """
+        image, label = data["image"], data["label"]
+        names = [str(volume.meta.get("filename_or_obj", "label")) for volume in (label, image)]
+        if label.shape[1:] != image.shape[1:] or not same_grid(
+            tuple(image.shape[1:]), np.asarray(label.affine), np.asarray(image.affine)
+        ):
+            raise ValueError(
+                f"{names[0]}: is not on the grid of {names[1]}; resample the label to it"
+            )
+        values = label.unique().tolist()
+        if self.ignore is not None and values == [self.ignore]:
+            raise ValueError(no_known_voxel(names[0], self.ignore))
+        classes = {v: self.label_map.get(v, v) for v in values if v != self.ignore}
+        last = self.num_classes - 1
+        wrong = [f"{value:g}" for value, to in classes.items() if to not in range(last + 1)]
+        if wrong:
+            raise ValueError(
+                f"{names[0]}: holds {', '.join(wrong)}; classes are 0 to {last}: "
+                "map the values with label_map, or raise num_classes"
+            )
+        mapped = label.clone()
+        for value, to in classes.items():
+            mapped[label == value] = to
+        if self.ignore is not None:
+            mapped[label == self.ignore] = IGNORED
+        return {**data, "label": mapped}
+
+
+class CheckKnownd(T.MapTransform):
+    """A check that a label map still has a known voxel after resampling, so that a window can be centred.
+
+    Args:
+        keys: label maps in which `IGNORED` marks ignored voxels.
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Check each key's label map and return it unchanged.
+
+        Raises:
+            ValueError: if every voxel is ignored.
+        """
+        for key in self.key_iterator(dict(data)):
+            if bool((data[key] == IGNORED).all()):
+                name = data[key].meta.get("filename_or_obj", key)
+                raise ValueError(
+                    f"{name}: every voxel is ignored on the network's grid, which misses the known slices; "
+                    "known voxels expected: choose a finer spacing, or leave out the case"
+                )
+        return dict(data)

@@ -1,0 +1,285 @@
+"""Transforms from a scan to the network's input and back, shared by training and inference.
+
+Each function returns a `monai.transforms.Compose`, so that bundle configs stay plain values and every
+client that looks for MONAI's own loading and saving transforms finds them.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from monai import transforms as T
+from monai.config import KeysCollection
+
+from monai_attn.datasets.ignore import IGNORED
+from monai_attn.transforms.augmentation import beyond_scans, scan_variation
+from monai_attn.transforms.checks import CheckKnownd, CheckLabeld, CheckScand
+from monai_attn.transforms.cleaning import CleanLabelsd
+from monai_attn.transforms.grids import LabelsOnScanGridd, NeighbourSlicesd, ResampleRASd
+from monai_attn.transforms.monai_io import LabelWriter, MapWriter, VolumeReader
+
+CENTRES = (
+    20_000  # voxels of each class on which a window may be centred; all would be many megabytes
+)
+
+
+def without(steps: T.Compose, name: str) -> T.Compose:
+    """Return the steps whose class name does not contain `name`, such as "LoadImage" or "SaveImage"."""
+    return T.Compose([step for step in steps.transforms if name not in type(step).__name__])
+
+
+class ScaleInPlaced(T.MapTransform):
+    """A `ScaleIntensityRanged` to 0..1, clipped, without copies: MONAI's holds three.
+
+    Args:
+        keys: float volumes that nothing else uses.
+        low: intensity that becomes 0; lower ones too.
+        high: intensity that becomes 1; higher ones too.
+    """
+
+    def __init__(self, keys: KeysCollection, low: float, high: float) -> None:
+        super().__init__(keys)
+        self.low = low
+        self.high = high
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Scale the keys' volumes."""
+        for key in self.key_iterator(dict(data)):
+            data[key].sub_(self.low).div_(self.high - self.low).clamp_(0, 1)
+        return dict(data)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
+
+
+def load(keys: KeysCollection) -> list[T.Transform]:
+    """Read each key's file into a float32 volume (1, X, Y, Z)."""
+    with _quiet():  # MONAI makes all of its readers, and some complain about a missing package
+        reader = T.LoadImaged(keys, image_only=True)
+    reader.register(VolumeReader())
+    return [reader, T.EnsureChannelFirstd(keys)]
+
+
+def load_case(
+    num_classes: int, label_map: Mapping[str, int] | None, ignore: int | None
+) -> list[T.Transform]:
+    """Read `image` and `label`, check that they belong together, and map label values to classes."""
+    return [*load(("image", "label")), CheckLabeld(num_classes, label_map, ignore)]
+
+
+def to_network_grid(
+    keys: Sequence[str],
+    spacing: Sequence[float],
+    intensity_range: Sequence[float],
+    slice_channels: int = 1,
+) -> list[T.Transform]:
+    """Bring `image`, and `label` if it is a key, to RAS order and `spacing`; scale HU to 0..1.
+
+    With `slice_channels` above 1 the neighbours of each axial slice become channels of `image`.
+    """
+    modes, types = ("bilinear", "nearest"), (torch.float32, torch.uint8)
+    low, high = intensity_range
+    return [
+        ResampleRASd(keys, spacing, mode=modes[: len(keys)]),
+        ScaleInPlaced("image", low, high),
+        T.EnsureTyped(keys, dtype=types[: len(keys)]),
+        *([NeighbourSlicesd("image", slice_channels)] if slice_channels > 1 else []),
+    ]
+
+
+def preprocessing(
+    spacing: Sequence[float], intensity_range: Sequence[float], slice_channels: int = 1
+) -> T.Compose:
+    """Return the steps from `image`, a path, to the input: RAS, `spacing` in mm, `intensity_range` to 0..1.
+
+    The range is in HU. An image that is doubtful as a CT in HU causes a warning.
+    """
+    read = [*load("image"), CheckScand("image")]
+    grid = to_network_grid(("image",), spacing, intensity_range, slice_channels)
+    return T.Compose([*read, *grid])
+
+
+def evaluation(
+    spacing: Sequence[float],
+    intensity_range: Sequence[float],
+    num_classes: int = 2,
+    label_map: Mapping[str, int] | None = None,
+    slice_channels: int = 1,
+    ignore: int | None = None,
+) -> T.Compose:
+    """Return the steps of `preprocessing` that also load `label` and leave it on the scan's own grid."""
+    case = load_case(num_classes, label_map, ignore)
+    grid = to_network_grid(("image",), spacing, intensity_range, slice_channels)
+    return T.Compose([*case, *grid])
+
+
+def validation(
+    spacing: Sequence[float],
+    intensity_range: Sequence[float],
+    num_classes: int = 2,
+    label_map: Mapping[str, int] | None = None,
+    slice_channels: int = 1,
+    ignore: int | None = None,
+) -> T.Compose:
+    """Return the steps of `preprocessing` for `image` and `label`, both as plain tensors.
+
+    Labels are resampled to the nearest voxel, so that none is mixed with an ignored one: in memory ignored
+    voxels are `IGNORED`, whatever the value `ignore` in the files.
+    """
+    keys = ("image", "label")
+    case = load_case(num_classes, label_map, ignore)
+    grid = to_network_grid(keys, spacing, intensity_range, slice_channels)
+    return T.Compose([*case, *grid, T.EnsureTyped(keys, track_meta=False)])
+
+
+def training(
+    spacing: Sequence[float],
+    intensity_range: Sequence[float],
+    roi_size: Sequence[int],
+    num_samples: int = 2,
+    num_classes: int = 2,
+    label_map: Mapping[str, int] | None = None,
+    domain_randomization: bool = False,
+    slice_channels: int = 1,
+    ignore: int | None = None,
+) -> T.Compose:
+    """Return the steps of `validation`, then `num_samples` augmented random windows of `roi_size` voxels.
+
+    With two entries in `roi_size` a window is a part of one axial slice, (C, X, Y) for a 2D network.
+    Half of the windows are centred on the foreground, on each class equally often; none is centred on an
+    ignored voxel. There are no flips: left and right are not alike in an abdomen. The random part starts
+    with the cropping, so a caching data set keeps the steps before it. With `domain_randomization` shape,
+    contrast, sharpness and texture vary far more than in scans: for a network that must work on scans
+    unlike those it was trained on.
+    """
+    keys = ("image", "label")
+    foreground = num_classes - 1
+    is_slice = len(roi_size) == 2
+    size = (*roi_size, 1) if is_slice else roi_size
+    steady = [
+        *load_case(num_classes, label_map, ignore),
+        *to_network_grid(keys, spacing, intensity_range, slice_channels),
+        *([] if ignore is None else [CheckKnownd("label")]),
+        T.EnsureTyped(keys, track_meta=False),
+        T.ClassesToIndicesd("label", num_classes=num_classes, max_samples_per_class=CENTRES),
+    ]
+    crop = [
+        T.RandCropByLabelClassesd(
+            keys,
+            label_key="label",
+            spatial_size=size,
+            ratios=[foreground, *[1] * foreground],
+            num_classes=num_classes,
+            num_samples=num_samples,
+            indices_key="label_cls_indices",
+            allow_smaller=True,
+            warn=False,  # a case may lack a class
+        ),
+        T.SelectItemsd(keys),
+        T.SpatialPadd(keys, size),
+        *([T.SqueezeDimd(keys, dim=-1)] if is_slice else []),
+    ]
+    vary = beyond_scans if domain_randomization else scan_variation
+    # RandAffined returns the label as float32
+    plain = T.EnsureTyped(keys, dtype=(torch.float32, torch.uint8), track_meta=False)
+    return T.Compose([*steady, *crop, *vary(keys, ("bilinear", "nearest"), len(roi_size)), plain])
+
+
+class Discreted(T.MapTransform):
+    """A transform of logits (C, *spatial), or the finest of a list, to labels (1, *spatial)."""
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Replace each key's logits by their argmax."""
+        out = dict(data)
+        for key in self.key_iterator(out):
+            logits = out[key][0] if isinstance(out[key], (list, tuple)) else out[key]
+            out[key] = logits.argmax(dim=0, keepdim=True)
+        return out
+
+
+class IgnoredAsInLabeld(T.MapTransform):
+    """A transform that sets a prediction to `IGNORED` where `label` is, so that no metric counts it.
+
+    Args:
+        keys: labels (1, *spatial) on the grid of `label`.
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Replace each key's labels."""
+        out = dict(data)
+        for key in self.key_iterator(out):
+            ignored = torch.as_tensor(out["label"] == IGNORED)
+            out[key] = torch.where(ignored.to(out[key].device), IGNORED, out[key])
+        return out
+
+
+def discretize(ignore: int | None = None) -> T.Compose:
+    """Return the steps from logits under `pred` to labels on the same grid, for metrics during training.
+
+    With an `ignore` value the metrics only count the known voxels of `label`.
+    """
+    return T.Compose([Discreted("pred"), *_metrics_of_known(ignore)])
+
+
+def _metrics_of_known(ignore: int | None) -> list[T.Transform]:
+    return [] if ignore is None else [IgnoredAsInLabeld("pred")]
+
+
+def postprocessing(
+    output_dir: str,
+    output_postfix: str = "seg",
+    output_ext: str = ".nii.gz",
+    output_dtype: str = "uint8",
+    separate_folder: bool = False,
+    levels: Sequence[int] = (),
+    keep_largest: Sequence[int] = (),
+    fill_holes: Sequence[int] = (),
+    num_classes: int | None = None,
+    ignore: int | None = None,
+    keep_pieces_from: float = 1.0,
+) -> T.Compose:
+    """Return the steps to cleaned labels on the scan's own grid in `output_dir/NAME_seg.nii.gz`.
+
+    `CleanLabelsd` explains `keep_largest`, `fill_holes`, `keep_pieces_from` and `num_classes`.
+
+    With the `levels` of a network's gates `pred` is a list of logits and attention maps; the maps are
+    written next to the labels as `NAME_attention_LEVEL.nii.gz`. With an `ignore` value the metrics that
+    follow only count the known voxels of `label`; the written labels have a class everywhere.
+    """
+    maps = [f"attention_{level}" for level in levels]
+    files = {
+        "output_dir": output_dir,
+        "output_ext": output_ext,
+        "separate_folder": separate_folder,
+        "resample": False,
+        "print_log": False,
+    }
+    save = T.SaveImaged(
+        "pred",
+        output_postfix=output_postfix,
+        output_dtype=output_dtype,
+        writer=LabelWriter,
+        **files,
+    )
+    save_maps = [
+        T.SaveImaged(key, output_postfix=key, output_dtype="uint8", writer=MapWriter, **files)
+        for key in maps
+    ]
+    clean = CleanLabelsd("pred", keep_largest, fill_holes, num_classes, keep_pieces_from)
+    steps = [clean] if clean.keep_largest or clean.fill_holes else []
+    known = _metrics_of_known(ignore)
+    return T.Compose([LabelsOnScanGridd("pred", map_keys=maps), *steps, *save_maps, save, *known])

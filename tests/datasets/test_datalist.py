@@ -1,0 +1,194 @@
+import json
+
+import pytest
+
+from monai_attn.datasets.datalist import check_listed, read_datalist
+from scans import datalist, fails, faults, touch
+
+# the datalist, the fault
+BAD_DATALISTS = {
+    "not JSON": ("{", "not readable as JSON (Expecting property name"),
+    "not text": ("\udcff", "not readable as JSON ('utf-8'"),
+    "a number": ("3", "3; a list of cases, or an object with sections, expected"),
+    "no section": ({"name": "Pancreas", "numTest": 3}, "names no case; one in test, testing, "),
+    "empty sections": ({"test": [], "training": []}, "names no case; one in test"),
+    "empty list": ([], "names no case"),
+    "section not a list": ({"test": "a.nii"}, "test is 'a.nii'; a list of cases expected"),
+    "entry without image": (
+        [{"label": "a.nii"}],
+        "the entry {'label': 'a.nii'} names no image; a ",
+    ),
+    "image not a path": ([{"image": ["a.nii"]}], "the entry {'image': ['a.nii']} names no image"),
+    "empty path": ([""], "the entry '' names no image"),
+    "null": ([None], "the entry None names no image"),
+    "a null byte": (["a\0.nii"], "the entry 'a\\x00.nii' names no image"),
+}
+
+
+@pytest.mark.parametrize(("content", "fault"), BAD_DATALISTS.values(), ids=BAD_DATALISTS.keys())
+def test_datalists_that_cannot_be_used(tmp_path, content, fault):
+    path = tmp_path / "dataset.json"
+    text = content if isinstance(content, str) else json.dumps(content)
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    fails(f"{path}: {fault}", read_datalist, tmp_path)
+
+
+def test_a_datalist_that_is_not_there(tmp_path):
+    fails(f"{tmp_path}/a.json: does not exist; a datalist", read_datalist, tmp_path / "a.json")
+
+
+def test_a_datalist_as_windows_writes_it(tmp_path):
+    (tmp_path / "list.json").write_bytes(b'\xef\xbb\xbf["a.nii"]')
+    assert read_datalist(tmp_path / "list.json") == {"test": [{"image": f"{tmp_path}/a.nii"}]}
+
+
+def test_sections_come_best_first_and_paths_begin_at_the_datalist(tmp_path):
+    content = {"training": [{"image": "./a.nii", "label": "l/a.nii"}], "test": ["/far/b.nii"]}
+    sections = read_datalist(datalist(tmp_path, content, "mine.json"))
+    assert sections == {
+        "test": [{"image": "/far/b.nii"}],
+        "training": [{"image": f"{tmp_path}/a.nii", "label": f"{tmp_path}/l/a.nii"}],
+    }
+    assert list(sections) == ["test", "training"]
+
+
+# --- whose scan it is, and in which fold
+
+# keys of an entry, what a case has of them
+MEANINGS = [
+    ({"fold": 0}, {"fold": "0"}),
+    ({"fold": 3.0}, {"fold": "3"}),  # as a table without a whole column writes it
+    ({"fold": None, "group": None}, {}),
+    ({"group": "p01"}, {"group": "p01"}),
+    ({"patient": 7, "fold": 1}, {"patient": "7", "fold": "1"}),
+    ({"group": "p01", "patient_id": "x", "folds": None, "fold": 2}, {"group": "p01", "fold": "2"}),
+]
+
+
+@pytest.mark.parametrize(("keys", "expected"), MEANINGS)
+def test_groups_and_folds_of_an_entry_are_kept(tmp_path, keys, expected):
+    path = datalist(tmp_path, [{"image": "a.nii", **keys}])
+    assert read_datalist(path)["test"] == [{"image": f"{tmp_path}/a.nii", **expected}]
+
+
+OTHERS = [
+    "centre",
+    "age",
+    "patient_age",
+    "inpatient",
+    "folder",
+    "id",
+    "valid",
+    "image2",
+    "PatientName",
+]
+
+
+@pytest.mark.parametrize("key", OTHERS)
+def test_other_keys_do_not_matter(tmp_path, key):
+    path = datalist(tmp_path, [{"image": "a.nii", key: 1}])
+    assert read_datalist(path)["test"] == [{"image": f"{tmp_path}/a.nii"}]
+
+
+# a key, the one it is taken for
+MISSPELT = [
+    *((key, "fold") for key in ("fold:", "Fold", "folds", " fold", "fold_id", "FOLD0", "flod")),
+    *((key, "group") for key in ("groups", "Group", "group_id", "gruop", "grop")),
+    *((key, "patient") for key in ("patient_id", "PatientID", "patients", "patinet", "subject")),
+]
+
+
+@pytest.mark.parametrize(("key", "meant"), MISSPELT)
+def test_a_misspelt_key_is_not_ignored(tmp_path, key, meant):
+    path = datalist(tmp_path, {"training": ["b.nii", {"image": "a.nii", key: 1}]})
+    said = (
+        f"{path}: the entry of a.nii has the key {key!r}, which is not read; {meant!r} expected: "
+    )
+    fails(said, read_datalist, path)
+
+
+# keys of an entry, the fault
+BAD_KEYS = [
+    *(
+        ({"fold": value}, f"has the fold {value!r}; a whole number from 0 expected")
+        for value in (-1, 0.5, "0", True, [0], float("nan"), float("inf"))
+    ),
+    ({"group": ""}, "has a group that is empty; a text or a whole number expected"),
+    ({"patient": ["SECRET"]}, "has a patient that is list; a text or a whole number expected"),
+    ({"group": True}, "has a group that is bool; a text"),
+    ({"group": "a", "patient": "b"}, "has a group and a patient; one of them expected"),
+]
+
+
+@pytest.mark.parametrize(("keys", "fault"), BAD_KEYS, ids=str)
+def test_groups_and_folds_that_cannot_be_meant(tmp_path, keys, fault):
+    path = datalist(tmp_path, [{"image": "a.nii", **keys}])
+    fails(f"{path}: the entry of a.nii {fault}", read_datalist, path)
+
+
+# a section, the one it is taken for
+SECTIONS = [("val", "validation"), ("Validation", "validation"), ("valid", "validation")]
+SECTIONS += [("train", "training"), ("Training", "training"), ("tests", "test")]
+
+
+@pytest.mark.parametrize(("name", "meant"), SECTIONS)
+def test_a_misspelt_section_is_not_ignored(tmp_path, name, meant):
+    path = datalist(tmp_path, {"testing": ["b.nii"], name: ["a.nii"]})
+    fails(
+        f"{path}: has the section {name!r}, which is not read; {meant!r} exp", read_datalist, path
+    )
+
+
+def test_what_else_a_datalist_holds_does_not_matter(tmp_path):
+    said = {"numTraining": 1, "modality": {"0": "CT"}, "train": [], "va": ["b.nii"], "tags": ["x"]}
+    path = datalist(tmp_path, {**said, "training": ["a.nii"]})
+    assert read_datalist(path) == {"training": [{"image": f"{tmp_path}/a.nii"}]}
+
+
+# --- check_listed
+
+
+def case(image, label=None):
+    return {"image": f"{image}.nii"} | ({"label": f"{label}.nii"} if label else {})
+
+
+# the cases, what each line says; a.nii, b.nii, la.nii and lb.nii exist
+LISTED = {
+    "no label": ([case("a")], ["LIST: case a.nii has no label; one for each case expected"]),
+    "no files": (
+        [case("gone", "la"), case("a", "lost")],
+        ["gone.nii: does not exist, but LIST names it;", "lost.nii: does not exist, but LIST"],
+    ),
+    "one image twice": (
+        [case("a", "la"), case("a", "lb")],
+        ["a.nii: the image of 2 cases in LIST, with the labels la.nii, lb.nii; one case expected"],
+    ),
+    "one label twice": (
+        [case("a", "la"), case("b", "la")],
+        ["la.nii: the label of 2 cases in LIST, with the images a.nii, b.nii; one case expected"],
+    ),
+    "all at once": (
+        [case("a"), case("b", "lost"), case("b", "lb")],
+        [
+            "LIST: case a.nii has no label",
+            "lost.nii: does not exist",
+            "b.nii: the image of 2 cases",
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize(("cases", "expected"), LISTED.values(), ids=LISTED.keys())
+def test_all_faults_of_a_list_are_listed(tmp_path, monkeypatch, cases, expected):
+    monkeypatch.chdir(touch(tmp_path, "a.nii", "b.nii", "la.nii", "lb.nii"))
+    lines = [line.replace(f"{tmp_path}/", "") for line in faults(check_listed, cases, "LIST")]
+    assert len(lines) == len(expected)
+    for line, begins in zip(lines, expected, strict=True):
+        assert line.startswith(begins)
+
+
+def test_a_list_that_is_sound_passes(tmp_path, monkeypatch):
+    monkeypatch.chdir(touch(tmp_path, "a.nii", "series/1.dcm", "la.nii", "lb.nii"))
+    check_listed([case("a", "la"), {"image": "series", "label": "lb.nii"}], "LIST")
+    (line,) = faults(check_listed, [{"image": "a.nii", "label": "series"}], "LIST")
+    assert line.startswith("series: does not exist")  # a label map is a file

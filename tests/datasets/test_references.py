@@ -1,0 +1,81 @@
+"""A reference lies on the grid of its scan, and each of its values stands for a label."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from monai_attn.datasets.ignore import IGNORED
+from monai_attn.datasets.references import check_reference, read_reference
+from monai_attn.io.errors import ScanWarning
+from scans import AFFINE, SHAPE, fails, sheared
+
+CLASSES = {0: 0, 1: 1, 2: 1}  # as the shipped bundles: a tumour counts as pancreas
+
+
+def write(path, values, affine=AFFINE):
+    nib.save(nib.Nifti1Image(np.resize(np.array(values, np.uint8), SHAPE), affine), path)
+    return path
+
+
+def test_values_become_the_labels_that_the_network_was_trained_with(tmp_path):
+    labels = read_reference(write(tmp_path / "a.nii.gz", [0, 1, 2]), CLASSES)
+    np.testing.assert_array_equal(labels, np.resize([0, 1, 1], SHAPE))
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([0, 1, 7], "holds 7; 0, 1, 2 expected"),
+        ([*range(20)], "holds 3, 4, 5, 6, 7, 8, 9, 10, ...; 0"),
+    ],
+)
+def test_a_value_that_stands_for_nothing_is_refused(tmp_path, values, said):
+    """Among organs 2 is the liver: it would have been taken for pancreas without a word."""
+    path = write(tmp_path / "a.nii.gz", values)
+    fails(f"{path}: {said}", read_reference, path, CLASSES)
+    fails("with --map VALUE=LABEL", read_reference, path, CLASSES)
+
+
+def test_of_chosen_values_the_rest_is_background(tmp_path):
+    path = write(tmp_path / "a.nii.gz", [0, 1, 2, 7])
+    labels = read_reference(path, CLASSES, {7: 1})
+    np.testing.assert_array_equal(labels, np.resize([0, 0, 0, 1], SHAPE))
+
+
+def test_a_mapping_to_no_label_is_refused_and_one_from_no_value_is_doubtful(tmp_path):
+    path = write(tmp_path / "a.nii.gz", [0, 1, 2])
+    fails(
+        "--map 1=5: the network has no label 5; 0, 1 expected",
+        read_reference,
+        path,
+        CLASSES,
+        {1: 5},
+    )
+    with pytest.warns(ScanWarning, match="a.nii.gz: holds none of the values 7, which --map names"):
+        read_reference(path, CLASSES, {7: 1})
+    empty = write(tmp_path / "empty.nii.gz", [0])
+    assert not read_reference(empty, CLASSES, {7: 1}).any()
+
+
+@pytest.mark.parametrize("chosen", [None, {1: 1}])
+def test_voxels_of_the_ignore_value_are_marked(tmp_path, chosen):
+    path = write(tmp_path / "a.nii.gz", [0, 1, 9])
+    labels = read_reference(path, CLASSES, chosen, ignore=9)
+    np.testing.assert_array_equal(labels, np.resize([0, 1, IGNORED], SHAPE))
+
+
+def test_an_ignore_value_that_is_a_label_or_all_there_is_is_refused(tmp_path):
+    path = write(tmp_path / "a.nii.gz", [9])
+    fails("ignore (=2) is also class 1", read_reference, path, CLASSES, None, 2)
+    fails(f"{path}: every voxel holds the ignore value 9", read_reference, path, CLASSES, None, 9)
+
+
+def test_another_grid_is_one_line_that_names_both(tmp_path):
+    scan, other = write(tmp_path / "scan.nii.gz", [0]), tmp_path / "other.nii.gz"
+    check_reference(write(other, [1]), scan)
+    fails(
+        f"{other}: is not on the grid of {scan}",
+        check_reference,
+        write(other, [1], sheared()),
+        scan,
+    )

@@ -1,0 +1,56 @@
+from pathlib import Path
+
+import pytest
+
+from monai_attn.io.errors import Faults, case_error, lines_of, one_line, reason
+
+SCAN = Path("/data/a.nii.gz")
+
+
+def chain(*texts):
+    """Errors, each raised from the next."""
+    error = None
+    for text in reversed(texts):
+        outer = ValueError(text)
+        outer.__cause__ = error
+        error = outer
+    return error
+
+
+def test_the_reason_is_the_root():
+    assert reason(chain("around", "between", "the\nroot")) == "the root"
+    assert reason(KeyError()) == "KeyError"
+    assert reason(KeyError("lost")) == "KeyError: 'lost'"
+
+
+# errors, each raised from the next; what is said
+CASES = {
+    "names the scan": (["/data/a.nii.gz: bad; mend it"], "/data/a.nii.gz: bad; mend it"),
+    "names it and has a cause": (
+        ["/data/a.nii.gz: bad; mend it", "block"],
+        "/data/a.nii.gz: bad; mend it",
+    ),
+    "names it inside": (
+        ["applying transform X", "/data/a.nii.gz: bad", "block"],
+        "/data/a.nii.gz: bad",
+    ),
+    "does not name it": (
+        ["the locator failed (x); use full", "x"],
+        "/data/a.nii.gz: the locator failed (x); use full",
+    ),
+    "MONAI's wrapper alone": (["applying transform X", "singular"], "/data/a.nii.gz: singular"),
+    "several lines": (["out\nof\nmemory"], "/data/a.nii.gz: out of memory"),
+}
+
+
+@pytest.mark.parametrize(("texts", "said"), CASES.values(), ids=CASES.keys())
+def test_what_is_said_of_a_case(texts, said):
+    assert case_error(SCAN, chain(*texts)) == said
+
+
+def test_faults_say_a_line_each_and_others_one():
+    faults = Faults("a.nii: bad; mend it", "b.nii:\nworse; mend it")
+    assert lines_of(faults) == ["a.nii: bad; mend it", "b.nii: worse; mend it"]
+    assert str(Faults("a.nii: bad", "b.nii: worse")) == "a.nii: bad\nb.nii: worse"
+    assert one_line(faults) == "a.nii: bad; mend it b.nii: worse; mend it"
+    assert lines_of(ValueError("out\nof memory")) == ["out of memory"]
