@@ -35,7 +35,7 @@ def demo(
     from monai_attn.io.volume import read_volume
     from monai_attn.metrics.evaluation import evaluate_files
     from monai_attn.metrics.scores import score_table, write_summary
-    from monai_attn.report.figures import case_figure, save_figure
+    from monai_attn.reporting.figures import case_figure, save_figure
     from monai_attn.runs.records import read_run
 
     phantom(output / "phantoms", count, seed, all_organs=False)

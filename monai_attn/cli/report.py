@@ -18,7 +18,7 @@ from monai_attn.cli.options import (
 
 if TYPE_CHECKING:
     from monai_attn.metrics.scores import CaseScore
-    from monai_attn.report.page import References
+    from monai_attn.reporting.page import References
 
 
 def report(
@@ -60,7 +60,7 @@ def make_report(
     ignore: int | None = None,
 ) -> None:
     """Write the report of a folder, with a progress bar, and print its path."""
-    from monai_attn.report.page import write_report
+    from monai_attn.reporting.page import write_report
 
     check_page(folder, output)
     references = _references(folder, reference, classes, ignore)
@@ -80,7 +80,7 @@ def make_report(
 def check_page(folder: Path, output: Path | None = None) -> None:
     """Check before the work that a report can be written and would not replace another file."""
     from monai_attn.io.names import REPORT
-    from monai_attn.report.page import check_replaceable
+    from monai_attn.reporting.page import check_replaceable
 
     check_replaceable(output or folder / REPORT)
 
@@ -92,7 +92,7 @@ def _references(
     from monai_attn.datasets.pairs import references_among
     from monai_attn.io.errors import collect_warnings
     from monai_attn.metrics.evaluation import evaluate_pairs
-    from monai_attn.report.page import References
+    from monai_attn.reporting.page import References
     from monai_attn.runs.records import read_run
 
     if reference is None:

@@ -22,7 +22,7 @@ from monai_attn.io.map_encoding import UNSEEN, to_steps
 from monai_attn.io.tables import write_table
 from monai_attn.metrics.attention_numbers import gate_numbers
 from monai_attn.networks.attention_output import WithAttention
-from monai_attn.report.curves import write_gate_curves
+from monai_attn.reporting.curves import write_gate_curves
 from monai_attn.training.checkpoints import unwrapped
 from monai_attn.training.history import History
 

@@ -15,7 +15,7 @@ from monai.engines import Evaluator, Trainer
 from tensorboardX import SummaryWriter
 
 from monai_attn.io.tables import write_table
-from monai_attn.report.curves import write_curves
+from monai_attn.reporting.curves import write_curves
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,11 @@ import shutil
 
 import numpy as np
 import pytest
-from monai_attn.io.dicom.files import holds_dicom, is_dicom
-from monai_attn.io.dicom.series import read_series, series_files, series_grid
 from pydicom import uid
 
 from dicoms import HU, STORED, UID, dataset, fails, lps, save, series
+from monai_attn.io.dicom.files import holds_dicom, is_dicom
+from monai_attn.io.dicom.series import read_series, series_files, series_grid
 
 # --- what is DICOM
 

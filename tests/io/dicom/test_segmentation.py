@@ -3,11 +3,11 @@ import sys
 import numpy as np
 import pydicom
 import pytest
-from monai_attn.io.dicom.series import read_series, series_files
 from nibabel.affines import apply_affine
 
 from dicoms import SLICES, STORED, UID, fails, geometries, lps, series
 from monai_attn.io.dicom.segmentation import write_dicom_seg
+from monai_attn.io.dicom.series import read_series, series_files
 
 hd = pytest.importorskip("highdicom")
 

@@ -6,11 +6,11 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk  # noqa: N813 (its own short name)
-from monai_attn.io.dicom.series import read_series
 from pydicom import uid
 from pydicom.encaps import encapsulate, generate_frames
 
 from dicoms import BIG, HU, PACKERS, SLICES, STORED, dataset, fails, repack, save, series, syntaxes
+from monai_attn.io.dicom.series import read_series
 from monai_attn.io.errors import ScanWarning
 
 # --- its values

@@ -3,7 +3,7 @@ import pytest
 from nibabel.affines import apply_affine
 from nibabel.orientations import aff2axcodes
 
-from monai_attn.report.planes import PLANES, Marked, label_colour, ras_affine, tilt, to_ras
+from monai_attn.reporting.planes import PLANES, Marked, label_colour, ras_affine, tilt, to_ras
 from scans import AFFINES, turned
 
 SHAPE = (4, 3, 2)

@@ -25,17 +25,17 @@ from monai_attn.io.errors import case_error
 from monai_attn.io.files import atomic_write
 from monai_attn.io.names import REPORT
 from monai_attn.metrics.scores import CaseScore
-from monai_attn.report.case_tables import case_tables
-from monai_attn.report.packing import MAP_STEPS
-from monai_attn.report.planes import NEGATIVE, PLANES, POSITIVE, REFERENCE_COLOUR
-from monai_attn.report.run_table import columns, row, said_interval, without_scan
-from monai_attn.report.viewer import LIMIT, CaseView, view_case
+from monai_attn.reporting.case_tables import case_tables
+from monai_attn.reporting.packing import MAP_STEPS
+from monai_attn.reporting.planes import NEGATIVE, PLANES, POSITIVE, REFERENCE_COLOUR
+from monai_attn.reporting.run_table import columns, row, said_interval, without_scan
+from monai_attn.reporting.viewer import LIMIT, CaseView, view_case
 from monai_attn.runs.records import Record, Run, read_run
 
 MARK = "monai-attn report"
 PAGE_LIMIT = 200_000_000  # characters of all cases together: browsers cannot hold 500 million
 LEAST = 1_000_000  # and at least this many for one case, however many there are
-TEMPLATES = files("monai_attn.report") / "templates"
+TEMPLATES = files("monai_attn.reporting") / "templates"
 SCRIPTS = ("contours.js", "colours.js", "viewer.js", "page.js")
 MAP_COLOURS = {"attention": "viridis", "entropy": "inferno"}
 Dict = dict[str, Any]
@@ -121,7 +121,7 @@ def check_replaceable(path: Path) -> None:
 
 def _environment() -> Environment:
     return Environment(
-        loader=PackageLoader("monai_attn.report"),
+        loader=PackageLoader("monai_attn.reporting"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from monai_attn.metrics.scores import CaseScore
-from monai_attn.report import page
-from monai_attn.report.page import MARK, References, write_report
+from monai_attn.reporting import page
+from monai_attn.reporting.page import MARK, References, write_report
 from pages import Page
 from run_folders import NUMBERS, SETTINGS, SHAPE, row, stored_map, write_case, write_rows
 from scans import fails
@@ -162,7 +162,7 @@ def test_the_same_files_give_the_same_report(out):
 def test_what_was_done_to_show_a_case_is_said(out, monkeypatch):
     case = write_case(out)
     assert "Shown at the scan's own 4.00 x 5.00 x 6.00 mm." in report(out, case).words
-    monkeypatch.setattr("monai_attn.report.viewer.MOST_VOXELS", 100)
+    monkeypatch.setattr("monai_attn.reporting.viewer.MOST_VOXELS", 100)
     words = report(out, case).words
     assert "Shown at 12.00 x 10.00 x 12.00 mm, 3 x 2 x 2 of the scan's voxels" in words
     assert re.search(r"256 steps: [\d.]+ HU in the middle of the bundle's window", words)

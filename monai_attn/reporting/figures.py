@@ -23,7 +23,7 @@ from nibabel.affines import apply_affine
 
 from monai_attn.io.files import atomic_write
 from monai_attn.io.grid import voxel_ml
-from monai_attn.report.planes import (
+from monai_attn.reporting.planes import (
     NEGATIVE,
     PLANES,
     POSITIVE,

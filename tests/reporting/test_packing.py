@@ -6,7 +6,7 @@ from base64 import b64decode
 import numpy as np
 import pytest
 
-from monai_attn.report.packing import (
+from monai_attn.reporting.packing import (
     choose_factors,
     encode,
     hu_levels,

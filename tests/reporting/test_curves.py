@@ -6,7 +6,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from monai_attn.report.curves import METRIC_COLOUR, write_curves, write_gate_curves
+from monai_attn.reporting.curves import METRIC_COLOUR, write_curves, write_gate_curves
 
 
 @dataclass

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from monai_attn.report.page import References, write_report
+from monai_attn.reporting.page import References, write_report
 from run_folders import AFFINE, organ, row, stored_map, write_case, write_rows
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

@@ -30,7 +30,7 @@ from monai_attn.io.labels import labels_of
 from monai_attn.io.map_encoding import is_stored_so
 from monai_attn.io.names import entropy_path
 from monai_attn.io.volume import read_volume, scan_sha256
-from monai_attn.report.packing import (
+from monai_attn.reporting.packing import (
     Bytes,
     choose_factors,
     encode,
@@ -40,7 +40,7 @@ from monai_attn.report.packing import (
     shrink_map,
     to_bytes,
 )
-from monai_attn.report.planes import Marked, label_colour, ras_affine, tilt, to_ras
+from monai_attn.reporting.planes import Marked, label_colour, ras_affine, tilt, to_ras
 from monai_attn.runs.records import Record, number
 
 LIMIT = 14_800_000  # characters of one case: with its numbers less than 15 MB

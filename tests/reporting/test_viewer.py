@@ -9,8 +9,8 @@ from nibabel.affines import apply_affine
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, ornt_transform
 
 from monai_attn.io.names import attention_path, entropy_path
-from monai_attn.report import viewer
-from monai_attn.report.viewer import view_case
+from monai_attn.reporting import viewer
+from monai_attn.reporting.viewer import view_case
 from monai_attn.runs.records import read_run
 from run_folders import AFFINE, SETTINGS, SHAPE, organ, ramp, stored_map, write_case
 from scans import fails

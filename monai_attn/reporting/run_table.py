@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_attn.metrics.scores import CaseScore
-from monai_attn.report.case_tables import ABSENT
+from monai_attn.reporting.case_tables import ABSENT
 from monai_attn.runs.records import Record, Run
 
 Dict = dict[str, Any]
