@@ -5,5 +5,9 @@ import lazy_loader
 __version__ = "0.1.0"
 DEFAULT_BUNDLE = "pancreas_ct_attention_segmentation"
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
-__all__ += ["DEFAULT_BUNDLE", "__version__"]
+__getattr__, _, _names = lazy_loader.attach_stub(__name__, __file__)
+__all__ = ["DEFAULT_BUNDLE", "__version__", *_names]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -10,7 +10,7 @@ import torch
 
 from bundle_runs import SLICE_BUNDLE, opened
 from monai_attn import DEFAULT_BUNDLE
-from monai_attn.bundle.open import find_bundle
+from monai_attn.bundle.find import find_bundle
 from monai_attn.phantom.scanner import write_phantoms
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "real"

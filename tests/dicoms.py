@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pydicom
 import pytest
-import SimpleITK as sitk  # noqa: N813 (its own short name)
+import SimpleITK as sitk
 from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 

@@ -22,7 +22,7 @@ def scan(phantoms):
 def test_the_labels_are_those_of_the_cpu(scan, tiny_bundle, mode):
     labels = [
         open_bundle(tiny_bundle, device, mode=mode, backend="eager", precision="float32")
-        .segmenter(scan)
+        .segmenter()(scan)
         .labels
         for device in ("cpu", "cuda")
     ]
@@ -32,14 +32,14 @@ def test_the_labels_are_those_of_the_cpu(scan, tiny_bundle, mode):
 def test_preprocessing_runs_on_the_gpu(scan, tiny_bundle):
     seen = []
     bundle = open_bundle(tiny_bundle, "cuda", backend="eager")
-    plan = bundle.segmenter.inferer.plan
+    plan = bundle.inferer.plan
 
     def spy(image, channels):
         seen.append(image.device.type)
         return plan(image, channels)
 
-    bundle.segmenter.inferer.plan = spy
-    bundle.segmenter(scan)
+    bundle.inferer.plan = spy
+    bundle.segmenter()(scan)
     assert seen == ["cuda"]
 
 

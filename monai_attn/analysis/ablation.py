@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -21,9 +21,11 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from monai_attn.bundle.open import Bundle, open_bundle
+from monai_attn.bundle.bundle import Bundle
+from monai_attn.bundle.open import open_bundle
 from monai_attn.datasets.ignore import IGNORED
 from monai_attn.datasets.references import check_reference, read_reference
+from monai_attn.inference.segmenter import Segmenter
 from monai_attn.io.errors import ScanWarning
 from monai_attn.io.grid import voxel_ml
 from monai_attn.io.names import case_name
@@ -80,15 +82,17 @@ class OpenedLabel:
 
 @dataclass(frozen=True)
 class Ablation:
-    """An unchanged bundle, and the same bundle with gates held open.
+    """The segmenters of one bundle: unchanged, and with gates held open.
 
     Attributes:
-        plain: the unchanged bundle.
-        opened: the bundle with one gate open, by the gate's level; if there are several gates, also "all".
+        bundle: the bundle.
+        plain: the unchanged segmenter.
+        opened: the segmenter with one gate open, by the gate's level; if there are several, also "all".
     """
 
-    plain: Bundle
-    opened: dict[str, Bundle]
+    bundle: Bundle
+    plain: Segmenter
+    opened: dict[str, Segmenter]
 
     def __call__(
         self,
@@ -97,7 +101,7 @@ class Ablation:
         classes: Mapping[int, int] | None = None,
         ignore: int | None = None,
     ) -> list[OpenedLabel]:
-        """Segment a scan with each bundle and compare the labels; memory holds the labels of one case.
+        """Segment a scan with each segmenter and compare the labels; memory holds the labels of one case.
 
         Args:
             scan: a NIfTI file, or a DICOM folder.
@@ -115,16 +119,16 @@ class Ablation:
         if reference is not None:
             check_reference(reference, scan)
             if ignore is None and not classes:
-                ignore = self.plain.ignore
-            expected = read_reference(reference, self.plain.classes, classes, ignore)
-        made = self.plain.segmenter(scan)
+                ignore = self.bundle.ignore
+            expected = read_reference(reference, self.bundle.classes, classes, ignore)
+        made = self.plain(scan)
         if made.plan and made.plan.fallback:
             warnings.warn(f"{scan}: full mode: {made.plan.fallback}", ScanWarning, stacklevel=2)
-        voxel, numbers = voxel_ml(made.scan.affine), self.plain.label_names
+        voxel, numbers = voxel_ml(made.scan.affine), self.bundle.label_names
         before = None if expected is None else _dices(made.labels, expected, numbers)
         rows = []
-        for gate, bundle in self.opened.items():
-            labels = bundle.segmenter(scan).labels
+        for gate, segmenter in self.opened.items():
+            labels = segmenter(scan).labels
             dices = _dices(labels, made.labels, numbers)
             after = None if expected is None else _dices(labels, expected, numbers)
             rows += [
@@ -144,7 +148,7 @@ class Ablation:
 
 
 def open_ablation(name_or_dir: str | Path, device: str = "auto", **options: Any) -> Ablation:
-    """Open a bundle unchanged, once with each gate held open, and, if there are several, with all open.
+    """Open a bundle, unchanged, with each gate held open, and, if there are several, with all open.
 
     All of them compute in float32 with the same backend, so that no difference is due to rounding.
 
@@ -157,21 +161,19 @@ def open_ablation(name_or_dir: str | Path, device: str = "auto", **options: Any)
         ValueError: as `open_bundle`, and if its network has no gates.
     """
     options = {**options, "precision": "float32"}
-    plain = open_bundle(name_or_dir, device, **options)
-    options["backend"] = plain.settings["backend"]
-    levels = list(getattr(plain.network, "gated_levels", ()))
+    bundle = open_bundle(name_or_dir, device, **options)
+    plain = bundle.segmenter()
+    bundle = replace(bundle, backend=plain.settings["backend"])
+    levels = list(getattr(bundle.network, "gated_levels", ()))
     if not levels:
         raise ValueError(
-            f"{plain.root}: its network has no gates; one with gates expected: name another bundle"
+            f"{bundle.root}: its network has no gates; one with gates expected: name another bundle"
         )
     sets = {str(level): [level] for level in levels}
     if len(levels) > 1:
         sets[ALL] = levels
-    opened = {
-        gate: open_bundle(name_or_dir, device, open_levels=chosen, **options)
-        for gate, chosen in sets.items()
-    }
-    return Ablation(plain, opened)
+    opened = {gate: bundle.segmenter(open_levels=chosen) for gate, chosen in sets.items()}
+    return Ablation(bundle, plain, opened)
 
 
 def mean_rows(rows: Sequence[OpenedLabel]) -> list[dict[str, Any]]:
@@ -190,14 +192,16 @@ def mean_rows(rows: Sequence[OpenedLabel]) -> list[dict[str, Any]]:
     ]
 
 
-def write_ablation(rows: Sequence[OpenedLabel], path: str | Path, settings: dict[str, Any]) -> Path:
+def write_ablation(
+    rows: Sequence[OpenedLabel], path: str | Path, settings: Mapping[str, Any]
+) -> Path:
     """Write the rows as JSON, with their means and the settings, or as CSV, by the suffix of the path.
 
     Raises:
         ValueError: if the file name ends in neither .json nor .csv.
     """
     cases = [row.row() for row in rows]
-    content = {"settings": settings, "cases": cases, "mean": mean_rows(rows)}
+    content = {"settings": dict(settings), "cases": cases, "mean": mean_rows(rows)}
     return write_table(path, content, COLUMNS, cases)
 
 

@@ -17,7 +17,8 @@ from nibabel.orientations import aff2axcodes
 from platformdirs import user_cache_path
 
 import monai_attn
-from monai_attn.bundle.open import Bundle, find_bundle, is_shipped, open_bundle
+from monai_attn.bundle.find import find_bundle, is_shipped
+from monai_attn.bundle.open import open_bundle
 from monai_attn.datasets.cases import find_cases, find_images
 from monai_attn.datasets.checked_cases import count_labels
 from monai_attn.datasets.datalist import Case, read_datalist
@@ -27,7 +28,8 @@ from monai_attn.inference.backends import installed_backends
 from monai_attn.inference.backends.eager import has_bfloat16
 from monai_attn.inference.inferer import AttentionWindowInferer
 from monai_attn.inference.locator import Locator
-from monai_attn.inference.window_plan import format_memory, free_memory
+from monai_attn.inference.memory import format_memory, free_memory
+from monai_attn.inference.segmenter import Segmenter
 from monai_attn.io.affine import spaced
 from monai_attn.io.errors import case_error, collect_warnings, one_line
 from monai_attn.io.grid import Grid
@@ -94,24 +96,24 @@ def check_bundle(name_or_dir: str | Path, device: str = "auto") -> Finding:
     except Exception as error:  # a bundle's config can run code, and code can raise anything
         return Finding(subject, refused=one_line(error))
     doubts = [f"{root / name}: is missing" for name in EXPECTED if not (root / name).is_file()]
-    inferer = opened.segmenter.inferer
+    inferer = opened.inferer
     locator = inferer.locator if isinstance(inferer, AttentionWindowInferer) else None
     if isinstance(locator, Locator) and locator.fault:
         doubts.append(f"{root}: {locator.fault}; all windows run")
-    weights = "as shipped" if is_shipped(name_or_dir) else opened.settings["weights_sha256"][:12]
+    weights = "as shipped" if is_shipped(name_or_dir) else opened.weights_sha256[:12]
     labels = ", ".join(opened.label_names.values())
     return Finding(subject, f"labels {labels}; weights {weights}; in {root}", tuple(doubts))
 
 
 def check_data(
-    source: str | Path, bundle: Bundle, *, ignore: int | None = None
+    source: str | Path, segmenter: Segmenter, *, ignore: int | None = None
 ) -> Iterator[Finding]:
-    """Check each scan as segmenting it with a bundle would, and that label maps fit their scans.
+    """Check each scan as segmenting it would, and that label maps fit their scans.
 
     Args:
         source: a scan, a folder of scans, a data set or a datalist. All sections of the last two are
             checked, with their label maps if they have any.
-        bundle: the opened bundle.
+        segmenter: the segmenter of a bundle.
         ignore: value that marks ignored voxels in label maps; by default the one the data set declares.
 
     Raises:
@@ -119,7 +121,7 @@ def check_data(
     """
     ignore = find_ignore(ignore, source)
     for case in _cases(Path(source)):
-        yield _check_case(case, bundle, ignore)
+        yield _check_case(case, segmenter, ignore)
 
 
 def _cases(source: Path) -> list[Case]:
@@ -131,12 +133,12 @@ def _cases(source: Path) -> list[Case]:
     return [{"image": image} for image in find_images(source)]
 
 
-def _check_case(case: Case, bundle: Bundle, ignore: int | None) -> Finding:
+def _check_case(case: Case, segmenter: Segmenter, ignore: int | None) -> Finding:
     subject = Path(case["image"])
     doubts: list[str] = []
     try:
         with collect_warnings() as doubts:
-            grid = bundle.segmenter.check(subject)
+            grid = segmenter.check(subject)
             facts = _facts(grid)
             if "label" in case:
                 subject = Path(case["label"])

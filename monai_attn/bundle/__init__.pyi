@@ -1,8 +1,5 @@
-from .open import Bundle, find_bundle, is_shipped, open_bundle
+from .bundle import Bundle
+from .find import find_bundle, is_shipped
+from .open import open_bundle
 
-__all__ = [
-    "Bundle",
-    "find_bundle",
-    "is_shipped",
-    "open_bundle",
-]
+__all__ = ["Bundle", "find_bundle", "is_shipped", "open_bundle"]

@@ -9,7 +9,7 @@ import typer
 
 from monai_attn import DEFAULT_BUNDLE
 from monai_attn.cli.bundle_opening import note_code, without_collection
-from monai_attn.cli.console import complain, err, out, progress_bars
+from monai_attn.cli.console import complain, err, out, progress_bars, written
 from monai_attn.cli.options import (
     BackendOption,
     BundleOption,
@@ -36,7 +36,7 @@ def ablate(
             "--reference",
             parser=path_of,
             metavar="LABELS",
-            help="The reference of each scan: a folder of label maps, or for one scan a file.",
+            help="Reference of each scan: a folder of label maps, or a file for one scan.",
         ),
     ] = None,
     mapped: MapOption = None,
@@ -48,7 +48,7 @@ def ablate(
     output: TablesOption = None,
     debug: DebugOption = False,
 ) -> None:
-    """Hold each gate open, then all of them: what the labels lose says what the gates do."""
+    """Measure what each gate contributes: hold it open, and compare the labels."""
     from monai_attn.datasets.cases import find_images
     from monai_attn.datasets.pairs import references_of
     from monai_attn.io.tables import check_table_path
@@ -58,17 +58,16 @@ def ablate(
     classes = labels_by_value(mapped)
     scans = [Path(scan) for source in inputs for scan in find_images(source)]
     references = references_of(scans, reference) if reference else {}
-    with err.status(f"opening {bundle}, once for each gate"), without_collection():
+    with err.status(f"opening {bundle}"), without_collection():
         from monai_attn.analysis.ablation import ablation_table, open_ablation, write_ablation
 
         note_code(bundle)
         ablation = open_ablation(bundle, device, mode=mode, backend=backend)
     rows, failed = _ablate(ablation, scans, references, classes, ignore)
     if rows:
-        out.print(ablation_table(rows, ablation.plain.label_names))
+        out.print(ablation_table(rows, ablation.bundle.label_names))
         for path in output or []:
-            written = write_ablation(rows, path, ablation.plain.settings)
-            out.print(f"ablation: {written}", highlight=False, markup=False, soft_wrap=True)
+            written("ablation", write_ablation(rows, path, ablation.plain.settings))
     if failed:
         raise typer.Exit(1)
 
@@ -88,12 +87,12 @@ def _ablate(
     with progress_bars() as progress:
         for scan in progress.track(scans, description="cases"):
             try:
-                with collect_warnings() as doubts:
+                with collect_warnings() as warnings:
                     rows += ablation(scan, references.get(scan), classes, ignore)
             except Exception as error:  # a case, or a bundle's code, can raise anything
                 failed += 1
                 complain("error", case_error(scan, error))
                 continue
-            for doubt in dict.fromkeys(doubts):  # each opening of the gates may note the same doubt
-                complain("warning", doubt)
+            for warning in dict.fromkeys(warnings):  # each segmenter may give the same warning
+                complain("warning", warning)
     return rows, failed

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from monai_attn.cli.console import out, progress_bars
+from monai_attn.cli.console import out, progress_of, written
 from monai_attn.cli.options import DebugOption, TablesOption, path_of
 
 
@@ -17,7 +17,7 @@ def attention(
         typer.Argument(
             metavar="OUT",
             parser=path_of,
-            help="What segment --attention wrote: the folder, or one label map.",
+            help="Folder that `segment --attention` wrote to, or one label map in it.",
         ),
     ],
     labels: Annotated[
@@ -26,19 +26,19 @@ def attention(
             "--labels",
             parser=path_of,
             metavar="PATH",
-            help="Other label maps on the same grids, such as organs; by default those of the run.",
+            help="Label maps on the same grids to compare with, such as organs; by default those of the run.",
         ),
     ] = None,
     named: Annotated[
         list[str] | None,
         typer.Option(
-            "--name", metavar="VALUE=NAME", help="What a label is called in the table (repeatable)."
+            "--name", metavar="VALUE=NAME", help="Label and its name in the table (repeatable)."
         ),
     ] = None,
     output: TablesOption = None,
     debug: DebugOption = False,
 ) -> None:
-    """Say where each gate looked: its numbers, and the share of its attention in each label."""
+    """Show where each gate looked: its numbers, and the share of its attention in each label."""
     from monai_attn.analysis.attention_table import (
         attention_of_run,
         attention_table,
@@ -50,18 +50,12 @@ def attention(
         check_table_path(path)
     given = dict(_named(text) for text in named or [])
     names = given if labels else _own_names(run) | given
-    with progress_bars() as progress:
-        task = progress.add_task("cases", total=None)
-        gates = attention_of_run(
-            run,
-            labels,
-            on_case=lambda done, total: progress.update(task, completed=done, total=total),
-        )
+    with progress_of("cases") as on_case:
+        gates = attention_of_run(run, labels, on_case=on_case)
     for table in attention_table(gates, names):
         out.print(table)
     for path in output or []:
-        written = write_attention(gates, path, names)
-        out.print(f"attention: {written}", highlight=False, markup=False, soft_wrap=True)
+        written("attention", write_attention(gates, path, names))
 
 
 def _own_names(run: Path) -> dict[int, str]:

@@ -10,29 +10,25 @@ from typing import TYPE_CHECKING, Any
 from monai_attn.cli.console import complain, err
 
 if TYPE_CHECKING:
-    from monai_attn.bundle.open import Bundle
+    from monai_attn.api.model import Model
 
 
-def open_with_spinner(
-    bundle: str, device: str = "auto", memory: str | None = None, **options: Any
-) -> Bundle:
+def open_with_spinner(bundle: str, device: str = "auto", **options: Any) -> Model:
     """Open a bundle while a spinner turns: importing torch takes seconds."""
     with err.status(f"opening {bundle}"), without_collection():
-        from monai_attn.bundle.open import open_bundle
-        from monai_attn.inference.window_plan import parse_memory
+        from monai_attn.api.model import load
 
         note_code(bundle)
-        budget = parse_memory(memory) if memory else None
-        return open_bundle(bundle, device, memory=budget, **options)
+        return load(bundle, device, **options)
 
 
 def note_code(bundle: str) -> None:
     """Print a note that a bundle's config is code that will run, unless it is a shipped bundle."""
-    from monai_attn.bundle.open import find_bundle, is_shipped
+    from monai_attn.bundle.find import find_bundle, is_shipped
 
     find_bundle(bundle)
     if not is_shipped(bundle):
-        complain("note", f"{bundle}: a bundle's config is code, and runs; open those you trust")
+        complain("note", f"{bundle}: a bundle's config can run code; only use bundles you trust")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from monai_attn.cli.bundle_opening import note_code, without_collection
-from monai_attn.cli.console import err, out, progress_bars
+from monai_attn.cli.console import err, out, progress_of, written
 from monai_attn.cli.options import (
     DebugOption,
     DeviceOption,
@@ -20,44 +20,51 @@ from monai_attn.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from monai_attn.bundle.open import Bundle
+    from monai_attn.bundle.bundle import Bundle
     from monai_attn.training.calibration import Calibration
 
 
 def calibrate(
     bundle: Annotated[
-        str, typer.Argument(help="A bundle's folder, such as a training's (its config is code).")
+        str,
+        typer.Argument(
+            help="A bundle's folder, such as that of a training. Only use bundles you trust: "
+            "they can run code."
+        ),
     ],
     data: Annotated[
         Path | None,
         typer.Argument(
             metavar="[DATA]",
             parser=path_of,
-            help="Labelled scans that did not train; by default the training's validation cases.",
+            help="Labelled scans that were not trained on; by default the validation cases of the training.",
         ),
     ] = None,
     mapped: MapOption = None,
     ignore: IgnoreOption = None,
     interval: Annotated[
         bool,
-        typer.Option("--interval", help="For the intervals of volumes too; 7 or 8 times the time."),
+        typer.Option(
+            "--interval", help="Also fit the intervals of volumes; takes 7 or 8 times as long."
+        ),
     ] = False,
     check: Annotated[
         bool,
-        typer.Option("--check", help="Show how well the bundle's values do, and write nothing."),
+        typer.Option(
+            "--check", help="Only measure how well the bundle is calibrated; write nothing."
+        ),
     ] = False,
     device: DeviceOption = "auto",
     debug: DebugOption = False,
 ) -> None:
-    """Fit a bundle's temperature on labelled scans, so that its probabilities are what they say."""
+    """Fit a bundle's temperature on labelled scans, so that its probabilities can be believed."""
     classes = labels_by_value(mapped)
     with err.status(f"opening {bundle}"), without_collection():
         from monai_attn.training.calibration import calibrate as run
 
         note_code(bundle)
-    with progress_bars() as progress:
-        task = progress.add_task("cases", total=None)
-        opened, found = run(
+    with progress_of("cases") as on_case:
+        opened, calibration = run(
             bundle,
             data,
             classes=classes,
@@ -65,11 +72,11 @@ def calibrate(
             device=device,
             intervals=interval,
             check=check,
-            on_case=lambda done, total: progress.update(task, completed=done, total=total),
+            on_case=on_case,
         )
-    show(opened, found)
+    show(opened, calibration)
     if not check:
-        out.print(f"bundle: {opened.root}", highlight=False, markup=False, soft_wrap=True)
+        written("bundle", opened.root)
 
 
 def show(opened: Bundle, found: Calibration) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from monai_attn.cli.console import out
+from monai_attn.cli.console import out, written
 from monai_attn.cli.options import DebugOption, TablesOption, path_of
 
 
@@ -17,11 +17,12 @@ def compare(
         typer.Argument(
             metavar="A",
             parser=path_of,
-            help="Scores of evaluate (JSON), or a folder with scores.json or eval/scores.json.",
+            help="Scores that `monai-attn evaluate` wrote as JSON, or a folder with scores.json or "
+            "eval/scores.json.",
         ),
     ],
     b: Annotated[
-        Path, typer.Argument(metavar="B", parser=path_of, help="The same, of the other side.")
+        Path, typer.Argument(metavar="B", parser=path_of, help="The same of the other side.")
     ],
     more_a: Annotated[
         list[Path] | None,
@@ -29,7 +30,7 @@ def compare(
             "--a",
             parser=path_of,
             metavar="RUN",
-            help="Another run of A, to average with (repeatable).",
+            help="Another run of A; the runs of a side are averaged (repeatable).",
         ),
     ] = None,
     more_b: Annotated[
@@ -38,7 +39,7 @@ def compare(
             "--b",
             parser=path_of,
             metavar="RUN",
-            help="Another run of B, to average with (repeatable).",
+            help="Another run of B (repeatable).",
         ),
     ] = None,
     metric: Annotated[
@@ -46,13 +47,13 @@ def compare(
         typer.Option(
             "--metric",
             metavar="NAME",
-            help="Compare this metric, such as dice, alone (repeatable).",
+            help="Metric to compare, such as dice (repeatable); all metrics by default.",
         ),
     ] = None,
     output: TablesOption = None,
     debug: DebugOption = False,
 ) -> None:
-    """Compare two sets of scores, case by case: B - A, its 95 % interval and Wilcoxon's p."""
+    """Compare two sets of scores case by case: B - A, its 95 % interval and Wilcoxon's p."""
     from monai_attn.io.tables import check_table_path
     from monai_attn.metrics.comparison import (
         METRICS,
@@ -70,5 +71,4 @@ def compare(
         out.print(f"{side}: {', '.join(runs)}", highlight=False, markup=False, soft_wrap=True)
     out.print(comparison_table(differences))
     for path in output or []:
-        written = write_comparison(differences, path, a=runs_a, b=runs_b)
-        out.print(f"comparison: {written}", highlight=False, markup=False, soft_wrap=True)
+        written("comparison", write_comparison(differences, path, a=runs_a, b=runs_b))

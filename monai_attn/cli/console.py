@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 out, err = Console(), Console(stderr=True)
 
@@ -19,6 +29,32 @@ def progress_bars() -> Progress:
         TimeRemainingColumn(),
     )
     return Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
+
+
+@contextmanager
+def progress_of_stages() -> Iterator[Callable[[str, int, int | None], None]]:
+    """Yield a function that shows the progress of each stage, by its name, in a bar of its own."""
+    with progress_bars() as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def update(stage: str, done: int, total: int | None) -> None:
+            if stage not in tasks:
+                tasks[stage] = progress.add_task(stage, total=total)
+            progress.update(tasks[stage], completed=done, total=total)
+
+        yield update
+
+
+@contextmanager
+def progress_of(stage: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Yield a function that shows the progress of one stage, from what is done and the total."""
+    with progress_of_stages() as update:
+        yield partial(update, stage)
+
+
+def written(kind: str, path: object) -> None:
+    """Print the path of a file that was written, after its kind, in one line."""
+    out.print(f"{kind}: {path}", highlight=False, markup=False, soft_wrap=True)
 
 
 def shown(text: object) -> str:

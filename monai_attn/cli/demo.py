@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from monai_attn import DEFAULT_BUNDLE
-from monai_attn.cli.console import out
+from monai_attn.cli.console import out, written
 from monai_attn.cli.options import BundleOption, DebugOption, DeviceOption, path_of
 from monai_attn.cli.phantom import phantom
 from monai_attn.cli.report import make_report
@@ -19,21 +19,21 @@ def demo(
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", parser=path_of, metavar="PATH", help="Folder for everything it makes."
+            "--output", "-o", parser=path_of, metavar="PATH", help="Folder for all results."
         ),
     ] = Path("demo"),
     count: Annotated[int, typer.Option("--count", "-n", help="Number of phantoms.")] = 2,
-    seed: Annotated[int, typer.Option(help="Seed of the first phantom.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of the first phantom.")] = 0,
     bundle: BundleOption = DEFAULT_BUNDLE,
     device: DeviceOption = "auto",
     debug: DebugOption = False,
 ) -> None:
-    """Make phantoms, segment and evaluate them, draw a picture of each, and write a report."""
-    from monai_attn.bundle.open import is_shipped
+    """Make synthetic scans, segment and evaluate them, and write pictures and a report."""
+    from monai_attn import evaluate
+    from monai_attn.bundle.find import is_shipped
     from monai_attn.datasets.cases import find_cases
     from monai_attn.io.names import REPORT, case_name
     from monai_attn.io.volume import read_volume
-    from monai_attn.metrics.evaluation import evaluate_files
     from monai_attn.metrics.scores import score_table, write_summary
     from monai_attn.reporting.figures import case_figure, save_figure
     from monai_attn.runs.records import read_run
@@ -46,7 +46,7 @@ def demo(
     for case in find_cases(output / "phantoms"):
         image, reference = Path(case["image"]), Path(case["label"])
         labels = output / "labels" / f"{case_name(image)}_seg.nii.gz"
-        scores += evaluate_files(labels, reference)
+        scores += evaluate(labels, reference)
         scan = read_volume(image)
         figure = case_figure(
             scan.data,
@@ -56,9 +56,7 @@ def demo(
             reference=read_volume(reference).data.astype(int),
             names=names,
         )
-        picture = save_figure(figure, output / "pictures" / f"{case_name(image)}.png")
-        out.print(f"picture: {picture}", highlight=False, soft_wrap=True)
+        written("picture", save_figure(figure, output / "pictures" / f"{case_name(image)}.png"))
     out.print(score_table(scores))
-    summary = write_summary(scores, output / "scores.json")
-    out.print(f"scores: {summary}", highlight=False, soft_wrap=True)
-    make_report(output / "labels", output / REPORT, output / "phantoms" / "labelsTr")
+    written("scores", write_summary(scores, output / "scores.json"))
+    make_report(output / "labels", output / REPORT, reference=output / "phantoms" / "labelsTr")

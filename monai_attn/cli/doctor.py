@@ -28,7 +28,8 @@ def doctor(
     target: Annotated[
         Path | None,
         typer.Argument(
-            parser=path_of, help="A scan, a folder, a data set, a datalist or a bundle."
+            parser=path_of,
+            help="A scan, a folder, a data set, a datalist or a bundle; the machine by default.",
         ),
     ] = None,
     bundle: BundleOption = DEFAULT_BUNDLE,
@@ -38,8 +39,8 @@ def doctor(
     series: SeriesOption = None,
     debug: DebugOption = False,
 ) -> None:
-    """Show what would be warned about or refused, before hours are spent; write nothing."""
-    with err.status("looking"), without_collection():
+    """Check the machine, a bundle or scans before a long run; nothing is written."""
+    with err.status("importing torch"), without_collection():
         from monai_attn.analysis.doctor import check_bundle, check_data, machine_facts
 
     if target is None:
@@ -52,10 +53,9 @@ def doctor(
         note_code(named)
         findings = iter([check_bundle(named, device)])
     else:
-        opened = open_with_spinner(
-            bundle, device, backend="eager", precision="float32", volume=volume, series=series
-        )
-        findings = check_data(target, opened, ignore=ignore)
+        model = open_with_spinner(bundle, device, backend="eager", precision="float32")
+        segmenter = model.bundle.segmenter(volume=volume, series=series)
+        findings = check_data(target, segmenter, ignore=ignore)
     counts: Counter[str] = Counter()
     for found in findings:
         counts[found.verdict] += 1
@@ -68,6 +68,6 @@ def doctor(
 
 
 def _is_bundle(path: Path) -> bool:
-    from monai_attn.bundle.open import is_shipped
+    from monai_attn.bundle.find import is_shipped
 
     return (path / "configs").is_dir() or is_shipped(str(path))

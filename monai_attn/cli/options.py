@@ -24,30 +24,46 @@ ScansArgument = Annotated[
         help="NIfTI scans, DICOM folders, folders of either, or datalists.",
     ),
 ]
+DataArgument = Annotated[
+    Path,
+    typer.Argument(parser=path_of, help="Labelled scans: a folder, or a datalist (JSON)."),
+]
 BundleOption = Annotated[
     str,
     typer.Option(
-        "--bundle", help="A shipped bundle's name, or a bundle's folder (its config is code)."
+        "--bundle",
+        help="Name of a shipped bundle, or a bundle's folder. Only use bundles you trust: they can run code.",
     ),
 ]
-DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+DeviceOption = Annotated[
+    str, typer.Option("--device", help="Device to compute on: auto, cpu, cuda or cuda:N.")
+]
 ModeOption = Annotated[
     str | None,
     typer.Option(
-        "--mode", help="full: every window of the body; focus: those the locator points to."
+        "--mode",
+        help="Windows to run: full for the whole body, focus for the region that the locator selects. "
+        "The bundle's own mode by default.",
     ),
 ]
 BackendOption = Annotated[
     str,
-    typer.Option("--backend", help="auto, eager, compile, openvino, onnxruntime or tensorrt."),
+    typer.Option(
+        "--backend",
+        help="Library that runs the network: auto, eager, compile, openvino, onnxruntime or tensorrt.",
+    ),
 ]
-PrecisionOption = Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")]
+PrecisionOption = Annotated[
+    str,
+    typer.Option("--precision", help="Number format of the network: auto, float32 or bfloat16."),
+]
 LabelOption = Annotated[
     list[str] | None,
     typer.Option(
         "--label",
         metavar="VALUE=NAME",
-        help="A value in the label files and its class (repeatable); the rest is background.",
+        help="Value in the label files and the name of its class (repeatable). All other values become "
+        "background.",
     ),
 ]
 IgnoreOption = Annotated[
@@ -55,7 +71,7 @@ IgnoreOption = Annotated[
     typer.Option(
         "--ignore",
         metavar="VALUE",
-        help="Value of voxels in the label files that count nowhere, because nobody has labelled them.",
+        help="Value in the label files that marks unlabelled voxels, which are left out everywhere.",
     ),
 ]
 MapOption = Annotated[
@@ -63,7 +79,8 @@ MapOption = Annotated[
     typer.Option(
         "--map",
         metavar="VALUE=LABEL",
-        help="The label that a value in the references stands for (repeatable); the rest is background.",
+        help="Value in the references and the label that it stands for (repeatable). All other values "
+        "become background.",
     ),
 ]
 TablesOption = Annotated[
@@ -73,14 +90,18 @@ TablesOption = Annotated[
         "-o",
         parser=path_of,
         metavar="PATH",
-        help="Also write it to this .json or .csv file (repeatable).",
+        help="Also write the table to this .json or .csv file (repeatable).",
     ),
 ]
 VolumeOption = Annotated[
-    int | None, typer.Option("--volume", help="Which volume of a 4D file, from 0.", metavar="N")
+    int | None,
+    typer.Option("--volume", help="Index of the volume in a 4D file, from 0.", metavar="N"),
 ]
 SeriesOption = Annotated[
-    str | None, typer.Option("--series", help="Which series of a DICOM folder.", metavar="UID")
+    str | None,
+    typer.Option(
+        "--series", help="SeriesInstanceUID of the series in a DICOM folder.", metavar="UID"
+    ),
 ]
 
 
@@ -90,13 +111,13 @@ def labels_by_value(texts: list[str] | None) -> dict[int, int] | None:
     Raises:
         ValueError: if a text is not a pair of whole numbers.
     """
-    found = {}
+    labels = {}
     for text in texts or []:
         value, _, label = text.partition("=")
         if not (value.isdecimal() and label.isdecimal()):
             raise ValueError(f"--map {text}: two whole numbers expected, such as 7=1")
-        found[int(value)] = int(label)
-    return found or None
+        labels[int(value)] = int(label)
+    return labels or None
 
 
 def _show_debug(wanted: bool) -> None:

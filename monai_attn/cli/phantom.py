@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from monai_attn.cli.console import out, progress_bars
+from monai_attn.cli.console import progress_of, written
 from monai_attn.cli.options import DebugOption, path_of
 
 
@@ -16,22 +16,17 @@ def phantom(
         Path, typer.Argument(parser=path_of, help="Folder to write the data set to.")
     ],
     count: Annotated[int, typer.Option("--count", "-n", help="Number of cases.")] = 8,
-    seed: Annotated[int, typer.Option(help="Seed of the first case; the next ones count up.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Random seed of the first case; each next case adds 1.")
+    ] = 0,
     all_organs: Annotated[
-        bool, typer.Option(help="Label every organ, not the pancreas alone.")
+        bool, typer.Option(help="Label every organ, not only the pancreas.")
     ] = False,
     debug: DebugOption = False,
 ) -> None:
     """Write synthetic abdominal CT scans with labels, as a Decathlon data set."""
     from monai_attn.phantom.scanner import write_phantoms
 
-    with progress_bars() as progress:
-        task = progress.add_task("phantoms", total=count)
-        dataset = write_phantoms(
-            output,
-            count,
-            seed=seed,
-            all_organs=all_organs,
-            on_case=lambda done, total: progress.update(task, completed=done, total=total),
-        )
-    out.print(f"data set: {dataset}")
+    with progress_of("phantoms") as on_case:
+        dataset = write_phantoms(output, count, seed=seed, all_organs=all_organs, on_case=on_case)
+    written("data set", dataset)

@@ -14,21 +14,25 @@ from rich.table import Table
 
 from monai_attn import DEFAULT_BUNDLE
 from monai_attn.cli.bundle_opening import without_collection
-from monai_attn.cli.console import complain, err, out, progress_bars
-from monai_attn.cli.options import BundleOption, DebugOption, IgnoreOption, LabelOption, path_of
+from monai_attn.cli.console import err, out, progress_of_stages, written
+from monai_attn.cli.options import (
+    BundleOption,
+    DataArgument,
+    DebugOption,
+    IgnoreOption,
+    LabelOption,
+    path_of,
+)
 
 WORDS = ("least", "median", "most")
 
 if TYPE_CHECKING:
     from monai_attn.planning.fingerprint import Fingerprint
-    from monai_attn.planning.rules import Base, TrainingPlan
+    from monai_attn.planning.rules import TrainingPlan
 
 
 def plan(
-    data: Annotated[
-        Path,
-        typer.Argument(parser=path_of, help="The labelled scans: a folder, or a datalist."),
-    ],
+    data: DataArgument,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -36,7 +40,7 @@ def plan(
             "-o",
             parser=path_of,
             metavar="PATH",
-            help="Also write the values to this JSON file, an overlay for the bundle's configs.",
+            help="Also write the values to this JSON file, for `train --plan`.",
         ),
     ] = None,
     label: LabelOption = None,
@@ -44,65 +48,32 @@ def plan(
     memory: Annotated[
         str | None,
         typer.Option(
-            help="Memory for a training step, such as 8GiB; by default what is free here."
+            help="Memory that a training step may use, such as 8GiB; by default what is free here."
         ),
     ] = None,
     bundle: BundleOption = DEFAULT_BUNDLE,
     debug: DebugOption = False,
 ) -> None:
-    """Look at labelled cases and say which grid, window and network suit them, and why."""
+    """Choose the grid, window and network that suit labelled cases, and say why."""
     if output and output.suffix.lower() != ".json":
         raise ValueError(f"{output}: ends in {output.suffix!r}; a .json file expected: rename it")
-    with err.status("looking"), without_collection():
-        from monai_attn.bundle.open import find_bundle
-        from monai_attn.inference.window_plan import format_memory, parse_memory
-        from monai_attn.planning.rules import base_of, make_plan, write_plan
+    with err.status("importing torch"), without_collection():
+        from monai_attn.api.plan import plan as choose
+        from monai_attn.inference.memory import format_memory, parse_memory
+        from monai_attn.planning.rules import write_plan
         from monai_attn.planning.training_memory import training_memory
-
-        base = base_of(find_bundle(bundle))
-        given = parse_memory(memory) if memory else None
-        budget, on_gpu = training_memory() if given is None else (given, False)
-    found = _measured(data, label or [], ignore, base)
-    made = make_plan(found, budget, base, on_cpu=given is None and not on_gpu)
-    _show(found, made)
-    whose = "allowed" if given else f"free on {'the GPU' if on_gpu else 'this machine'}"
-    step, cache, there = map(format_memory, (made.step_bytes, made.cache_bytes, budget))
+    budget, on_gpu = (parse_memory(memory), False) if memory else training_memory()
+    with progress_of_stages() as on_case:
+        chosen = choose(
+            data, labels=label or (), ignore=ignore, memory=memory, bundle=bundle, on_case=on_case
+        )
+    _show(chosen.fingerprint, chosen)
+    whose = "allowed" if memory else f"free on {'the GPU' if on_gpu else 'this machine'}"
+    step, cache, there = map(format_memory, (chosen.step_bytes, chosen.cache_bytes, budget))
     out.print(f"memory: {step} for a step, {there} {whose}", highlight=False)
     out.print(f"disk: {cache} for the cache of a training", highlight=False)
     if output:
-        written = write_plan(made, output)
-        out.print(f"plan: {written}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _measured(data: Path, chosen: list[str], ignore: int | None, base: Base) -> Fingerprint:
-    """Measure the cases, after the checks that a training with them begins with."""
-    from monai_attn.datasets.cases import find_cases
-    from monai_attn.datasets.checked_cases import check_cases
-    from monai_attn.datasets.ignore import check_ignore, find_ignore
-    from monai_attn.datasets.label_classes import choose_classes, declared_labels
-    from monai_attn.planning.case_reader import read_cases
-    from monai_attn.planning.fingerprint import fingerprint
-
-    cases, declared, classes = find_cases(data), declared_labels(data), base.classes
-    ignore = find_ignore(ignore, data)
-    if not chosen:
-        check_ignore(ignore, classes.label_map)
-    with progress_bars() as progress:
-        task = progress.add_task("checking", total=len(cases))
-        checked = check_cases(
-            cases,
-            allowed=declared if chosen else classes.label_map,
-            ignore=ignore,
-            on_case=lambda case: progress.advance(task),
-        )
-        if chosen:
-            classes = choose_classes(chosen, checked.found, declared, ignore)
-            check_ignore(ignore, classes.label_map)
-        reading = read_cases(cases, classes, ignore)
-        facts = [*progress.track(reading, len(cases), description="measuring")]
-    for doubt in checked.doubts:
-        complain("warning", doubt)
-    return fingerprint(facts, classes, ignore)
+        written("plan", write_plan(chosen, output))
 
 
 def _show(found: Fingerprint, made: TrainingPlan) -> None:

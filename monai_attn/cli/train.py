@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from monai_attn import DEFAULT_BUNDLE
 from monai_attn.cli.bundle_opening import without_collection
-from monai_attn.cli.console import complain, err, out, progress_bars
+from monai_attn.cli.calibrate import show
+from monai_attn.cli.console import complain, err, out, progress_of_stages, written
 from monai_attn.cli.options import (
+    DataArgument,
     DebugOption,
     DeviceOption,
     IgnoreOption,
@@ -19,14 +21,9 @@ from monai_attn.cli.options import (
 )
 from monai_attn.cli.parallel_run import together
 
-GATES = {"soft": "soft", "none": None}
-OVERLAYS = ("hard", "reinforce")  # gates that need more settings than their name
-
 
 def train(
-    data: Annotated[
-        Path, typer.Argument(parser=path_of, help="The labelled scans: a folder, or a datalist.")
-    ],
+    data: DataArgument,
     output: Annotated[
         Path,
         typer.Option(
@@ -34,23 +31,29 @@ def train(
         ),
     ],
     fold: Annotated[
-        int | None, typer.Option("--fold", metavar="K", help="Which fold validates, from 0.")
+        int | None,
+        typer.Option("--fold", metavar="K", help="Fold that validates, from 0; the others train."),
     ] = None,
     folds: Annotated[
         int | None,
-        typer.Option("--folds", metavar="N", help="How many folds; the datalist's own, or 5."),
+        typer.Option(
+            "--folds", metavar="N", help="Number of folds; those of the datalist, or 5, by default."
+        ),
     ] = None,
     group: Annotated[
         str | None,
         typer.Option(
             "--group",
             metavar="REGEX",
-            help="Pattern whose first (...) names the patient in a case's name; "
-            "all cases of a patient train, or all validate.",
+            help="Regular expression whose first group is the patient in a case's name. All cases of a "
+            "patient are on one side of the split.",
         ),
     ] = None,
     validation: Annotated[
-        float, typer.Option("--validation", help="Part of the cases that validates, without folds.")
+        float,
+        typer.Option(
+            "--validation", help="Fraction of the cases that validates, if there are no folds."
+        ),
     ] = 0.2,
     label: LabelOption = None,
     ignore: IgnoreOption = None,
@@ -58,23 +61,38 @@ def train(
         str | None,
         typer.Option(
             "--gate",
-            help="soft, hard (straight-through), reinforce (hard) or none; the bundle's by default.",
+            help="Attention gate: soft, hard (straight-through), reinforce (hard) or none; the bundle's "
+            "own by default.",
         ),
     ] = None,
-    epochs: Annotated[int | None, typer.Option("--epochs", help="Passes over the cases.")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Of weights and windows.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", help="Number of passes over the training cases.")
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", help="Random seed for weight initialisation and patch sampling."),
+    ] = None,
     plan: Annotated[
         Path | None,
-        typer.Option("--plan", parser=path_of, metavar="FILE", help="Values that `plan` wrote."),
+        typer.Option(
+            "--plan", parser=path_of, metavar="FILE", help="File that `monai-attn plan -o` wrote."
+        ),
     ] = None,
     setting: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="ID=VALUE", help="A value of train.json (repeatable)."),
+        typer.Option(
+            "--set",
+            metavar="ID=VALUE",
+            help="Value of train.json by its id, such as batch_size=4 (repeatable).",
+        ),
     ] = None,
     cache: Annotated[
         Path | None,
         typer.Option(
-            "--cache", parser=path_of, metavar="PATH", help="A cache that several trainings share."
+            "--cache",
+            parser=path_of,
+            metavar="PATH",
+            help="Folder for preprocessed cases, which several trainings can share.",
         ),
     ] = None,
     start: Annotated[
@@ -88,14 +106,16 @@ def train(
     ] = None,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Go on where RUN ended; --epochs may name more than before."),
+        typer.Option(
+            "--resume", help="Resume the training in RUN; --epochs may be more than before."
+        ),
     ] = False,
     bundle: Annotated[
         str | None,
         typer.Option(
             "--bundle",
             show_default=f"that of --from, or {DEFAULT_BUNDLE}",
-            help="Bundle to train, by name or folder. Its weights are not used without --from. Only use "
+            help="Bundle to train, by name or folder; its weights are used only with --from. Only use "
             "bundles you trust: they can run code.",
         ),
     ] = None,
@@ -104,92 +124,48 @@ def train(
 ) -> None:
     """Train a bundle on labelled scans, and evaluate it; torchrun starts it on several GPUs."""
     with together(patience=10) as queue:
-        with err.status("looking"), without_collection():
-            from monai_attn.bundle.open import find_device
+        with err.status("importing torch"), without_collection():
+            from monai_attn.api.train import (
+                GATES,
+                OVERLAYS,
+                finish_training,
+                start_training,
+                training_request,
+            )
+            from monai_attn.bundle.find import find_device
             from monai_attn.metrics.scores import score_table
-            from monai_attn.training.overrides import parse_settings, read_plan
-            from monai_attn.training.pretrained import names_file
-            from monai_attn.training.run import check_processes, drop_cache, train_run
-            from monai_attn.training.run_folder import Request, describe_weights, go_on
-            from monai_attn.training.scoring import score_run
+            from monai_attn.training.overrides import parse_settings
+            from monai_attn.training.run import train_run
 
         find_device(device)
-        settings, planned = read_plan(plan) if plan else ({}, ())
         if gate is not None and gate not in (*GATES, *OVERLAYS):
             raise ValueError(f"--gate {gate}: {', '.join((*GATES, *OVERLAYS))} expected")
-        settings |= {"network_def#gate": GATES[gate]} if gate in GATES else {}
-        settings |= {"cache_dir": str(cache.absolute())} if cache else {}
-        given = {"epochs": epochs, "seed": seed, "ignore": ignore}
-        settings |= {name: value for name, value in given.items() if value is not None}
-        settings |= parse_settings(setting or [])
-        if bundle is None:  # only the name decides: on --resume the file may be gone
-            bundle = start if start and not names_file(start) else DEFAULT_BUNDLE
-        request = Request(
-            bundle=bundle,
-            data=str(data.absolute()),
-            labels=tuple(label or planned),
+        request = training_request(
+            data,
             fold=fold,
             folds=folds,
-            validation=validation,
             group=group,
-            overlay=gate if gate in OVERLAYS else "",
-            settings=settings,
-            pretrained=start,
+            validation=validation,
+            labels=label or (),
+            ignore=ignore,
+            gate=gate,
+            epochs=epochs,
+            seed=seed,
+            plan=plan,
+            settings=parse_settings(setting or []),
+            cache=cache,
+            weights=start,
+            bundle=bundle,
         )
-        if queue.first:
-            if resume:
-                said = go_on(output, request)
-                check_processes(output)
-            else:
-                _prepare(output, request)
-                said = {"weights": describe_weights(output)}
-            for kind, line in said.items():
-                complain(kind, line)
-        queue.agree({"the training's folder": str(output.absolute())})
+        with progress_of_stages() as on_case:
+            notes = start_training(output, request, resume=resume, queue=queue, on_case=on_case)
+        for topic, line in notes.items():
+            complain(topic, line)
         train_run(output, resume=resume, device=device)
         if queue.first:
-            drop_cache(output)
-            with progress_bars() as progress:
-                task = progress.add_task("validation cases", total=None)
-                scores = score_run(
-                    output,
-                    device,
-                    lambda done, total: progress.update(task, completed=done, total=total),
-                )
+            with progress_of_stages() as on_case:
+                scores, calibrated = finish_training(output, device, on_case)
             out.print(score_table(scores))
-            _calibrate(output, device)
-            out.print(f"bundle: {output}", highlight=False, markup=False, soft_wrap=True)
-
-
-def _calibrate(output: Path, device: str) -> None:
-    from monai_attn.cli.calibrate import show
-    from monai_attn.training.calibration import calibrate
-
-    with progress_bars() as progress:
-        task = progress.add_task("calibration", total=None)
-        try:
-            found = calibrate(
-                output,
-                device=device,
-                on_case=lambda done, total: progress.update(task, completed=done, total=total),
-            )
-        except ValueError as error:  # the training and its scores are complete without it
-            complain("warning", f"not calibrated: {error}")
-            return
-    show(*found)
-
-
-def _prepare(output: Path, request: Any) -> None:
-    from monai_attn.training.run import prepare
-
-    with progress_bars() as progress:
-        task = progress.add_task("checking")
-        doubts = prepare(
-            output,
-            request,
-            lambda total, case: progress.update(
-                task, total=total, advance=0 if case is None else 1
-            ),
-        )
-    for doubt in doubts:
-        complain("warning", doubt)
+            if calibrated:
+                show(*calibrated)
+            written("bundle", output)

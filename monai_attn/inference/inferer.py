@@ -16,8 +16,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from monai_attn.inference.locator import Region
+from monai_attn.inference.memory import format_memory, parse_memory
 from monai_attn.inference.stitch import stitch, tensors
-from monai_attn.inference.window_plan import WindowPlan, format_memory, parse_memory
+from monai_attn.inference.window_plan import WindowPlan
 from monai_attn.inference.windows import (
     Window,
     checked_overlap,

@@ -30,19 +30,14 @@ from monai_attn.inference.label_measures import (
     measure_labels,
 )
 from monai_attn.inference.locator import Locator
+from monai_attn.inference.memory import format_memory, free_memory, used_memory
 from monai_attn.inference.result_checks import Expected, FailedCheck, failed_checks
 from monai_attn.inference.views import View
-from monai_attn.inference.window_plan import (
-    WindowPlan,
-    format_memory,
-    free_memory,
-    memory_need,
-    used_memory,
-)
+from monai_attn.inference.window_plan import WindowPlan, memory_need
 from monai_attn.inference.windows import window_grid
 from monai_attn.io.grid import Grid, same_grid, voxel_ml
 from monai_attn.io.labels import volumes_ml
-from monai_attn.io.volume import read_grid, read_volume
+from monai_attn.io.volume import Volume, read_grid, read_volume
 from monai_attn.metrics.calibration import Confidence
 from monai_attn.metrics.volume_intervals import interval
 from monai_attn.transforms.components import Box
@@ -145,6 +140,7 @@ class Segmenter:
             equally between the ranks that torchrun started on it.
         volume: index of the volume, from 0, in a scan that holds several.
         series: the SeriesInstanceUID of the series, in a DICOM folder that holds several.
+        settings: settings of the bundle, the backend and the options, which a manifest records.
     """
 
     preprocessing: Compose
@@ -161,14 +157,18 @@ class Segmenter:
     memory: int | None = None
     volume: int | None = None
     series: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __call__(
-        self, path: str | Path, on_window: OnWindow | None = None, on_slab: OnSlab | None = None
+        self,
+        scan: str | Path | Volume,
+        on_window: OnWindow | None = None,
+        on_slab: OnSlab | None = None,
     ) -> Segmentation:
         """Segment one scan.
 
         Args:
-            path: a NIfTI file, or a folder with a DICOM series.
+            scan: a NIfTI file, a folder with a DICOM series, or a volume in memory.
             on_window: called before the first window and after each.
             on_slab: called with each slab of logits on the network's grid.
 
@@ -177,35 +177,35 @@ class Segmenter:
                 allowed, or its labels are not on its grid.
         """
         clock = _Clock()
-        scan, data, content = self._prepare(path, clock)
+        grid, data, content = self._prepare(scan, clock)
         image = data["image"]
         with torch.inference_mode():
             plan = None
             if isinstance(self.inferer, AttentionWindowInferer):
                 with clock("plan"):
-                    plan = self._plan(scan, image)
+                    plan = self._plan(grid, image)
             network = self._counted(image, plan, clock, on_window)
             with clock("labels"):
                 maps: list[NDArray[np.uint8]] = []
                 raw = self._labels(data, plan, network, maps, on_slab)
                 pieces = count_pieces(raw[0].cpu().numpy())
                 labels = self._cleaned(raw, data)
-                if labels is None or labels.shape != scan.shape:
+                if labels is None or labels.shape != grid.shape:
                     raise ValueError(
-                        f"{path}: the bundle's postprocessing does not return to the scan's grid"
+                        f"{grid.path}: the bundle's postprocessing does not return to the scan's grid"
                     )
                 failed = failed_checks(
-                    measure_labels(labels, scan.affine, content),
+                    measure_labels(labels, grid.affine, content),
                     self.expected,
                     pieces,
-                    self._intensities(labels, scan, image),
+                    self._intensities(labels, grid, image),
                 )
-                views = self._views_ml(data, plan, network, scan, labels)
+                views = self._views_ml(data, plan, network, grid, labels)
         clock.seconds["labels"] -= clock.seconds["network"]
         entropy = maps.pop() if self.uncertainty else None
         attention = dict(zip(self.levels, maps, strict=True))
         return Segmentation(
-            scan,
+            grid,
             labels,
             attention,
             plan,
@@ -230,27 +230,28 @@ class Segmenter:
             labels, scan.affine, seen, affine, (scales[0].low, scales[0].high)
         )
 
-    def check(self, path: str | Path) -> Grid:
+    def check(self, scan: str | Path | Volume) -> Grid:
         """Run all steps before the network: they raise an error, or warn about doubts, as in a call.
 
         Raises:
             ValueError: as in a call.
         """
-        return self._prepare(path, _Clock())[0]
+        return self._prepare(scan, _Clock())[0]
 
-    def estimate(self, path: str | Path) -> ResourceEstimate:
-        """Estimate what segmenting one NIfTI scan would take, from the time of one window.
+    def estimate(self, scan: str | Path | Volume) -> ResourceEstimate:
+        """Estimate what segmenting one scan would take, from the time of one window.
 
         Raises:
             ValueError: as in a call; and if the bundle's inferer makes no plan.
         """
         if not isinstance(self.inferer, AttentionWindowInferer):
-            raise ValueError(f"{path}: the bundle's inferer makes no plan; run it to see")
+            where = scan.path if isinstance(scan, Volume) else scan
+            raise ValueError(f"{where}: the bundle's inferer makes no plan; run it to see")
         held = used_memory()
-        scan, data, _ = self._prepare(path, _Clock())
+        grid, data, _ = self._prepare(scan, _Clock())
         image = data["image"]
         with torch.inference_mode():
-            plan = self._plan(scan, image)
+            plan = self._plan(grid, image)
             window = torch.zeros((1, len(image), *plan.roi_size), device=self.device)
             network = self.inferer.on_windows(self.network)
             network(window)  # the first run of a backend is slower and not timed
@@ -260,7 +261,7 @@ class Segmenter:
             self._wait()
             seconds = time.perf_counter() - start
         seconds *= len(plan.windows) * (1 + len(self.views))
-        return ResourceEstimate(scan, plan, held + self._need(scan, plan), seconds)
+        return ResourceEstimate(grid, plan, held + self._need(grid, plan), seconds)
 
     def network_grid(self, scan: Grid) -> tuple[tuple[int, ...], NDArray[np.float64]]:
         """Return the shape and the affine of the network's grid for a scan."""
@@ -279,30 +280,38 @@ class Segmenter:
         """The bytes kept for each voxel of the scan: labels, the labels of a view, and maps."""
         return 1 + bool(self.views) + len(self.levels) + self.uncertainty
 
-    def _prepare(self, path: str | Path, clock: _Clock) -> tuple[Grid, dict[str, Any], Box]:
+    def _prepare(
+        self, scan: str | Path | Volume, clock: _Clock
+    ) -> tuple[Grid, dict[str, Any], Box]:
         """Return the scan's grid, the input under `image`, and the box of the scan without padding.
 
         The scan's own voxels are not kept.
         """
-        self._check_memory(path)
+        self._check_memory(scan)
         with clock("read"):
-            scan = read_volume(path, volume=self.volume, series=self.series)
-            content = content_box(scan.data)
+            if isinstance(scan, Volume):
+                volume = scan
+            else:
+                volume = read_volume(scan, volume=self.volume, series=self.series)
+            content = content_box(volume.data)
         with clock("prepare"):
             prepare = without(self.preprocessing, "LoadImage")
-            image = as_tensor(scan)
+            image = as_tensor(volume)
             if self.device.type == "cuda":  # then resampling and scaling run on the GPU
                 image = image.pin_memory().to(self.device, non_blocking=True)
             data = prepare({"image": image})
             data["image"] = data["image"].to(self.device)
-        return scan.grid, data, content
+        return volume.grid, data, content
 
-    def _check_memory(self, path: str | Path) -> None:
+    def _check_memory(self, scan: str | Path | Volume) -> None:
         """Refuse a scan that would not fit into memory; only its header is read."""
         if not isinstance(self.inferer, AttentionWindowInferer):
             return
-        scan = read_grid(path, volume=self.volume, series=self.series)
-        size, _ = self.network_grid(scan)
+        if isinstance(scan, Volume):
+            grid = scan.grid
+        else:
+            grid = read_grid(scan, volume=self.volume, series=self.series)
+        size, _ = self.network_grid(grid)
         roi = fall_back_tuple(self.inferer.roi_size, size)
         windows = tuple(window_grid(size, roi, self.inferer.overlap))
         plan = WindowPlan(
@@ -313,10 +322,10 @@ class Segmenter:
             len(windows),
             channels=self._stitched,
         ).on_thickest_axis()
-        needed, allowed = used_memory() + self._need(scan, plan), self._allowed()
+        needed, allowed = used_memory() + self._need(grid, plan), self._allowed()
         if needed > allowed:
             raise ValueError(
-                f"{path}: takes {format_memory(needed)} of memory, {format_memory(allowed)} are "
+                f"{grid.path}: takes {format_memory(needed)} of memory, {format_memory(allowed)} are "
                 f"allowed; allow {format_memory(needed * 1.05)} with --memory, or crop the scan"
             )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,12 @@ def collect_warnings(strict: bool = False) -> Iterator[list[str]]:
 
         warnings.showwarning = note
         yield noted
+
+
+def warn_of(lines: Iterable[str]) -> None:
+    """Give a `ScanWarning` for each line."""
+    for line in lines:
+        warnings.warn(line, ScanWarning, stacklevel=3)
 
 
 def causes_of(error: BaseException) -> Iterator[BaseException]:

@@ -72,7 +72,7 @@ def read_volume(
         return Volume(**vars(grid), data=data)
     header = _header(path, volume, series)
     data, holes = read_voxels(path, header, volume or 0, fill)
-    for doubt in (*header.doubts, *_check_holes(path, holes, data.size, fill)):
+    for doubt in (*header.doubts, *check_holes(path, holes, data.size, fill)):
         warnings.warn(f"{path}: {doubt}", ScanWarning, stacklevel=2)
     return Volume(**vars(header.grid), data=data)
 
@@ -143,7 +143,7 @@ def _refuse(path: Path, option: object, name: str, kind: str) -> None:
         raise ValueError(f"{path}: {kind}, which has no {name} to choose; leave out --{name}")
 
 
-def _check_holes(path: Path, holes: int, voxels: int, fill: float | None) -> list[str]:
+def check_holes(path: Path, holes: int, voxels: int, fill: float | None) -> list[str]:
     """Refuse many voxels without a finite value, and return a doubt about a few that were filled."""
     if holes == voxels or (fill is not None and holes > MOST_HOLES * voxels):
         raise ValueError(

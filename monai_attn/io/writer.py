@@ -95,8 +95,8 @@ def _write(
     return path
 
 
-def _header(values: NDArray[Any], like: Grid) -> nib.Nifti1Header:
-    """Return a header with the scan's sform and qform, for programs that use either."""
+def label_image(values: NDArray[Any], like: Grid) -> nib.Nifti1Image:
+    """Return values (X, Y, Z) as an image with the scan's sform and qform, for programs that use either."""
     kind = nib.Nifti1Image if max(like.shape) <= np.iinfo(np.int16).max else nib.Nifti2Image
     image = kind(values, like.affine)
     code = like.form_code
@@ -106,8 +106,12 @@ def _header(values: NDArray[Any], like: Grid) -> nib.Nifti1Header:
         image.set_qform(None, code=0)  # a qform cannot hold a shear: only the sform is right
     if like.qform is not None:
         image.set_qform(like.qform, code=1)
-    header = image.header
+    image.header.set_xyzt_units("mm")
+    return image
+
+
+def _header(values: NDArray[Any], like: Grid) -> nib.Nifti1Header:
+    header = label_image(values, like).header
     header.set_data_shape((*like.shape, *(1,) * like.trailing))
-    header.set_xyzt_units("mm")
     header.set_data_offset(header.single_vox_offset)
     return header

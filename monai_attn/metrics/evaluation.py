@@ -141,8 +141,17 @@ def evaluate_pairs(
     check_ignore(ignore, classes or {label: label for label in chosen or ()})
     scores, partly = [], set()
     for done, pair in enumerate(pairs, 1):
-        found, whole = _score_files(
-            *pair, labels=chosen, classes=classes, ignore=ignore, complete=complete
+        case, *paths = pair
+        # a voxel without a number is an error in a label map, and is not filled with air
+        predicted, expected = (read_volume(path, fill=None) for path in paths)
+        found, whole = _score_volumes(
+            case,
+            predicted,
+            expected,
+            labels=chosen,
+            classes=classes,
+            ignore=ignore,
+            complete=complete,
         )
         scores += found
         partly |= set() if whole else {pair[0]}
@@ -273,10 +282,31 @@ def _check_arrays(prediction: np.ndarray, reference: np.ndarray, spacing: Sequen
         )
 
 
-def _score_files(
+def evaluate_volumes(
+    predicted: Volume,
+    expected: Volume,
+    *,
+    case: str = "",
+    labels: Iterable[int] | None = None,
+    classes: Mapping[int, int] | None = None,
+    ignore: int | None = None,
+) -> list[CaseScore]:
+    """Score a label map in memory against its reference, as `evaluate_files` does.
+
+    Raises:
+        ValueError: if one is no label map, their grids differ, or the ignore value is also a label.
+    """
+    chosen = None if labels is None else _checked_labels(labels)
+    check_ignore(ignore, classes or {label: label for label in chosen or ()})
+    return _score_volumes(
+        case, predicted, expected, labels=chosen, classes=classes, ignore=ignore, complete=False
+    )[0]
+
+
+def _score_volumes(
     case: str,
-    prediction: Path,
-    reference: Path,
+    predicted: Volume,
+    expected: Volume,
     *,
     labels: list[int] | None,
     classes: Mapping[int, int] | None,
@@ -284,8 +314,6 @@ def _score_files(
     complete: bool,
 ) -> tuple[list[CaseScore], bool]:
     """Return the scores of a case, and whether every voxel of its reference is known."""
-    # a voxel without a number is an error in a label map, and is not filled with air
-    predicted, expected = (read_volume(path, fill=None) for path in (prediction, reference))
     _check_one_grid(predicted, expected)
     held = labels_of(expected)
     ignored = _ignored(held, ignore, expected.path)

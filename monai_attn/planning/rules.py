@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from monai_attn.datasets.label_classes import LabelClasses, mapped_labels
-from monai_attn.inference.window_plan import format_memory
+from monai_attn.inference.memory import format_memory
 from monai_attn.io.files import atomic_write
 from monai_attn.planning.fingerprint import Fingerprint
 from monai_attn.planning.network_choice import BOTTOM, FINER, WIDEST, NetworkChoice, choose_network

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monai_attn.inference.window_plan import free_memory
+from monai_attn.inference.memory import free_memory
 
 SHARE = 0.8  # of the free memory: libraries reserve some, and some is fragmented
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -28,6 +27,7 @@ from monai_attn.metrics.scores import CaseScore
 from monai_attn.reporting.case_tables import case_tables
 from monai_attn.reporting.packing import MAP_STEPS
 from monai_attn.reporting.planes import NEGATIVE, PLANES, POSITIVE, REFERENCE_COLOUR
+from monai_attn.reporting.references import References
 from monai_attn.reporting.run_table import columns, row, said_interval, without_scan
 from monai_attn.reporting.viewer import LIMIT, CaseView, view_case
 from monai_attn.runs.records import Record, Run, read_run
@@ -39,25 +39,6 @@ TEMPLATES = files("monai_attn.reporting") / "templates"
 SCRIPTS = ("contours.js", "colours.js", "viewer.js", "page.js")
 MAP_COLOURS = {"attention": "viridis", "entropy": "inferno"}
 Dict = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class References:
-    """References that the labels of a run are compared with, and their scores.
-
-    Attributes:
-        scores: scores of the cases, which they name.
-        files: a reference for each label map, by the label map's file name.
-        classes: the label that each value of the references stands for; the values themselves by default.
-        faults: the reason why a case has no reference, by the label map's file name.
-        ignore: the value in the references of voxels that count nowhere, if there is one.
-    """
-
-    scores: tuple[CaseScore, ...] = ()
-    files: Mapping[str, Path] | None = None
-    classes: Mapping[int, int] | None = None
-    faults: Mapping[str, str] | None = None
-    ignore: int | None = None
 
 
 def write_report(

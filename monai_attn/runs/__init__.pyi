@@ -1,5 +1,7 @@
 from .batch import CaseResult, segment_files
+from .output_paths import output_paths
 from .records import Record, Run, read_run
+from .run import find_targets, segment_targets, summary_folder
 from .summary import Summary
 
 __all__ = [
@@ -7,6 +9,10 @@ __all__ = [
     "Record",
     "Run",
     "Summary",
+    "find_targets",
+    "output_paths",
     "read_run",
     "segment_files",
+    "segment_targets",
+    "summary_folder",
 ]

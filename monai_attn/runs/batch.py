@@ -12,10 +12,9 @@ from typing import Any
 
 from monai_attn.inference.result_checks import check_words
 from monai_attn.inference.segmenter import OnWindow, Segmentation, Segmenter
-from monai_attn.io.dicom.segmentation import check_installed, write_dicom_seg
+from monai_attn.io.dicom.segmentation import check_installed
 from monai_attn.io.dicom.segmentation import check_replaceable as check_dicom_seg
 from monai_attn.io.errors import case_error, collect_warnings
-from monai_attn.io.files import folder_lock
 from monai_attn.io.names import (
     attention_path,
     case_name,
@@ -25,9 +24,10 @@ from monai_attn.io.names import (
     real_path,
 )
 from monai_attn.io.volume import scan_files, scan_sha256
-from monai_attn.io.writer import write_labels, write_map
+from monai_attn.runs.case_files import write_case
 from monai_attn.runs.manifest import check_replaceable as check_manifest
-from monai_attn.runs.manifest import find_earlier_result, manifest_started, write_manifest
+from monai_attn.runs.manifest import find_earlier_result
+from monai_attn.runs.records import label_names
 
 Case = tuple[Path, Path]  # a scan, and the path of its label map
 log = logging.getLogger(__name__)
@@ -99,11 +99,10 @@ def segment_files(
     segmenter: Segmenter,
     targets: Mapping[Path, Path],
     on_window: OnWindow | None = None,
-    settings: Mapping[str, Any] | None = None,
     *,
     resume: bool = False,
     strict: bool = False,
-    dicom_seg: Mapping[int, str] | None = None,
+    dicom_seg: bool = False,
     take: Callable[[Sequence[Case]], Iterator[Case]] = iter,
 ) -> Iterator[CaseResult]:
     """Segment each scan and write its labels; yield each result as soon as it is complete.
@@ -116,22 +115,14 @@ def segment_files(
         segmenter: the segmenter that labels a scan.
         targets: the scans, and the path of the label map of each.
         on_window: as for `Segmenter`.
-        settings: settings of the bundle, the backend and the options, for the manifests.
         resume: keep an intact label map that was made of the same scan with the same settings.
-        strict: treat doubts about a scan as errors. Failed checks of labels are not errors.
-        dicom_seg: the names of the labels, to write them as DICOM SEG too; for DICOM series only.
+        strict: treat warnings about a scan as errors. Failed checks of labels are not errors.
+        dicom_seg: write the labels as DICOM SEG too; for DICOM series only.
         take: iterator over the cases of this process; all cases by default.
     """
     if dicom_seg:
         check_installed()
-    run = _Run(
-        segmenter,
-        on_window,
-        {**(settings or {}), "dicom_seg": bool(dicom_seg)},
-        resume,
-        strict,
-        dicom_seg or {},
-    )
+    run = _Run(segmenter, on_window, resume, strict, dicom_seg)
     scans = {real_path(scan) for scan in targets}
     for target in targets.values():
         maps = [attention_path(target, level) for level in segmenter.levels]
@@ -143,72 +134,63 @@ def segment_files(
                     f"{path}: is a scan, and an {kind} map would replace it; choose another output"
                 )
     for scan, target in take(list(targets.items())):
-        start, doubts = time.perf_counter(), []
+        start, warnings = time.perf_counter(), []
         try:
-            with collect_warnings(strict) as doubts:
-                result = run(scan, target, doubts)
+            with collect_warnings(strict) as warnings:
+                result = run(scan, target, warnings)
         except Exception as error:  # a scan or a bundle's code can raise anything
             log.debug("%s", scan, exc_info=True)
             why = case_error(scan, error)
             if target.exists():
                 why += " (labels of an earlier run were left)"
-            result = CaseResult(scan, target, error=why, warnings=tuple(doubts))
+            result = CaseResult(scan, target, error=why, warnings=tuple(warnings))
         yield replace(result, seconds=time.perf_counter() - start)
 
 
 @dataclass(frozen=True)
 class _Run:
-    """The settings that all cases of a run share."""
+    """The options that all cases of a run share."""
 
     segmenter: Segmenter
     on_window: OnWindow | None
-    settings: Mapping[str, Any]
     resume: bool
     strict: bool
-    dicom_seg: Mapping[int, str]
+    dicom_seg: bool
 
-    def __call__(self, scan: Path, target: Path, doubts: list[str]) -> CaseResult:
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {**self.segmenter.settings, "dicom_seg": self.dicom_seg}
+
+    def __call__(self, scan: Path, target: Path, warnings: list[str]) -> CaseResult:
         """Segment a scan and write its files, or keep a label map that is up to date."""
         self._check(scan, target)
         digest = scan_sha256(scan, series=self.segmenter.series)
-        kept = find_earlier_result(target, self.settings, digest) if self.resume else None
-        if kept and not (self.strict and kept.warnings):  # else refused as in a first run
+        earlier = find_earlier_result(target, self.settings, digest) if self.resume else None
+        if earlier and not (self.strict and earlier.warnings):  # else refused as in a first run
             return CaseResult(
                 scan,
                 target,
-                kept.volumes_ml,
-                kept.fallback,
-                kept.warnings,
+                earlier.volumes_ml,
+                earlier.fallback,
+                earlier.warnings,
                 kept=True,
-                intervals_ml=kept.intervals_ml,
-                check=kept.check,
+                intervals_ml=earlier.intervals_ml,
+                check=earlier.check,
             )
-        made = self.segmenter(scan, self.on_window)
-        volumes = {label: round(ml, 3) for label, ml in made.volumes_ml.items()}
-        names = {int(label): name for label, name in self.settings.get("labels", {}).items()}
-        check = check_words(made.failed_checks, names)
-        start = time.perf_counter()
-        # locked: otherwise this manifest could vouch for files of another run
-        with folder_lock(target.parent), manifest_started(target, scan):
-            files = list(self._write(scan, target, made))
-            made.seconds["write"] = time.perf_counter() - start
-            write_manifest(
-                target,
-                made,
-                self.settings,
-                scan_sha256=digest,
-                files=files,
-                warnings=doubts,
-                check=check,
-            )
-        fallback = made.plan.fallback if made.plan else ""
-        intervals = {
-            label: (round(low, 3), round(high, 3))
-            for label, (low, high) in made.intervals_ml.items()
-        }
-        return CaseResult(
-            scan, target, volumes, fallback, tuple(doubts), intervals_ml=intervals, check=check
+        result = self.segmenter(scan, self.on_window)
+        names = label_names(self.settings)
+        check = check_words(result.failed_checks, names)
+        write_case(
+            target,
+            result,
+            self.settings,
+            scan_sha256=digest,
+            warnings=warnings,
+            check=check,
+            dicom_seg=names if self.dicom_seg else None,
+            slices=scan_files(scan, series=self.segmenter.series) if self.dicom_seg else (),
         )
+        return case_result(scan, target, result, warnings, check)
 
     def _check(self, scan: Path, target: Path) -> None:
         """Check that all files can be written, before the work starts."""
@@ -221,18 +203,21 @@ class _Run:
                     f"{scan}: no DICOM series, to which a DICOM SEG could refer; leave out --dicom-seg"
                 )
 
-    def _write(self, scan: Path, target: Path, made: Segmentation) -> Iterator[Path]:
-        """Write the files one after the other, the labels last; yield their paths."""
-        if self.dicom_seg:
-            slices = scan_files(scan, series=self.segmenter.series)
-            path, version = dicom_seg_path(target), str(self.settings.get("monai_attn", "unknown"))
-            yield write_dicom_seg(
-                path, made.labels, made.scan, slices, self.dicom_seg, version=version
-            )
-        for level, attention in made.attention.items():
-            path = attention_path(target, level)
-            yield write_map(path, attention, made.scan)
-        if made.entropy is not None:
-            path = entropy_path(target)
-            yield write_map(path, made.entropy, made.scan)
-        yield write_labels(target, made.labels, like=made.scan)
+
+def case_result(
+    scan: Path, target: Path, result: Segmentation, warnings: Sequence[str], check: str
+) -> CaseResult:
+    """Return the row of a run's summary for a segmentation that was written to `target`."""
+    return CaseResult(
+        scan,
+        target,
+        {label: round(ml, 3) for label, ml in result.volumes_ml.items()},
+        result.plan.fallback if result.plan else "",
+        tuple(warnings),
+        seconds=sum(result.seconds.values()),
+        intervals_ml={
+            label: (round(low, 3), round(high, 3))
+            for label, (low, high) in result.intervals_ml.items()
+        },
+        check=check,
+    )

@@ -58,7 +58,7 @@ def write_manifest(
         check: the failed checks of the labels, in one line.
     """
     content = {
-        "scan": str(result.scan.path.absolute()),
+        "scan": scan_name(result.scan.path),
         "scan_sha256": scan_sha256,
         "files_sha256": {file.name: sha256_of(file) for file in files},
         "settings": dict(settings),
@@ -89,9 +89,7 @@ def manifest_started(target: Path, scan: Path) -> Iterator[None]:
     path = manifest_path(target)
     earlier = _beside(target)
     with atomic_write(path) as begun:
-        begun.write(
-            (json.dumps({"scan": str(scan.absolute()), "files_sha256": {}}) + "\n").encode()
-        )
+        begun.write((json.dumps({"scan": scan_name(scan), "files_sha256": {}}) + "\n").encode())
     for file in earlier:
         file.unlink(missing_ok=True)
     try:
@@ -100,6 +98,11 @@ def manifest_started(target: Path, scan: Path) -> Iterator[None]:
         if not target.exists():
             path.unlink(missing_ok=True)
         raise
+
+
+def scan_name(path: Path) -> str:
+    """Return the absolute path of a scan; empty for a scan that was in memory, and has no file."""
+    return str(path.absolute()) if path.exists() else ""
 
 
 def _beside(target: Path) -> list[Path]:

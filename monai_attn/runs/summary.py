@@ -15,6 +15,7 @@ from typing import Any
 from monai_attn.io.files import atomic_write, folder_lock
 from monai_attn.io.names import case_name
 from monai_attn.runs.batch import CaseResult
+from monai_attn.runs.manifest import scan_name
 
 JSON, CSV = "summary.json", "summary.csv"
 PAUSE = 20  # pause before the next writing, as a multiple of the duration of the last
@@ -120,7 +121,7 @@ def _row(scan: Path, target: Path, status: str) -> Row:
     return {
         "case": case_name(scan),
         "status": status,
-        "scan": str(scan.absolute()),
+        "scan": scan_name(scan),
         "labels": target.name,
         "volumes_ml": {},
         "intervals_ml": {},
@@ -150,7 +151,7 @@ def _others(path: Path) -> dict[str, Row]:
             row["labels"]: {key: row[key] for key in empty}
             for row in rows
             if all(isinstance(row[key], type(empty[key])) for key in TYPED)
-            and Path(row["scan"]).exists()
+            and (not row["scan"] or Path(row["scan"]).exists())
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from monai_attn.bundle.open import Bundle, check_confidence, is_shipped, open_bundle
+from monai_attn.bundle.bundle import Bundle
+from monai_attn.bundle.find import is_shipped
+from monai_attn.bundle.open import open_bundle
 from monai_attn.datasets.cases import find_cases
 from monai_attn.datasets.datalist import Case
 from monai_attn.datasets.ignore import find_ignore
@@ -135,7 +137,7 @@ def calibrate(
         )
     opened = open_bundle(bundle, device)
     if check:
-        check_confidence(opened.root, opened.metadata)
+        opened.check_confidence()
     else:
         make_writable(opened.root / "configs")
     cases = _cases(opened.root, data)
@@ -147,11 +149,11 @@ def calibrate(
         opened, cases, classes=classes, ignore=ignore, intervals=intervals, on_case=on_case
     )
     _check(measured, opened, data)
-    own = opened.segmenter.confidence
+    own = opened.confidence
     if check:
         return opened, Calibration(own, measured)
     fitted = Calibration(fit(measured, opened), measured)
-    _write(opened.root, fitted, opened.settings["weights_sha256"])
+    _write(opened.root, fitted, opened.weights_sha256)
     return opened, fitted
 
 
@@ -175,8 +177,9 @@ def measure(
     """
     _check_grids(cases)
     dims = len(opened.metadata["network_data_format"]["inputs"]["image"]["spatial_shape"])
-    segmenter = replace(opened.segmenter, views=further_views(range(dims)) if intervals else ())
-    share = max(2, LOGITS // (opened.segmenter.channels * max(1, len(cases))))
+    plain = opened.segmenter()
+    segmenter = replace(plain, views=further_views(range(dims)) if intervals else ())
+    share = max(2, LOGITS // (plain.channels * max(1, len(cases))))
     samples, truths, views, partly, modes, voxels = [], [], [], [], set(), 0
     for done, case in enumerate(cases, 1):
         reference = read_reference(case["label"], opened.classes, classes, ignore)
@@ -207,8 +210,8 @@ def fit(measured: Measured, opened: Bundle) -> Confidence:
     """Fit the confidence to measurements; without intervals, flips and factors stay the bundle's own."""
     temperature = fit_temperature(measured.sample)
     if not measured.views_ml:
-        return replace(opened.segmenter.confidence, temperature=temperature)
-    labels = range(1, opened.segmenter.channels)
+        return replace(opened.confidence, temperature=temperature)
+    labels = range(1, 1 + len(opened.label_names))
     axes = range(len(measured.views_ml[0]) - 1 - len(GREY))
     flips = tuple(axis for axis in axes if all(_harmless(axis, n, measured) for n in labels))
     factors = {}

@@ -18,7 +18,8 @@ import ignite.distributed as idist
 import torch
 from torch import Tensor, nn
 
-from monai_attn.bundle.open import check_shipped, find_bundle, is_shipped
+from monai_attn.bundle.find import find_bundle, is_shipped
+from monai_attn.bundle.trust import check_shipped
 from monai_attn.inference.weights import read_weights
 from monai_attn.io.files import sha256_of
 from monai_attn.training.checkpoints import LAST, PREVIOUS

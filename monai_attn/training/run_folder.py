@@ -25,7 +25,7 @@ from typing import Any
 from monai.bundle import ConfigParser
 from monai.bundle.utils import merge_kv
 
-from monai_attn.bundle.open import find_bundle
+from monai_attn.bundle.find import find_bundle
 from monai_attn.datasets.label_classes import LabelClasses
 from monai_attn.datasets.splits import FOLDS, Split, write_split
 from monai_attn.inference.result_checks import Expected

@@ -34,7 +34,7 @@ def score_run(
     cases = read_split(run / SPLIT)["validation"]
     opened = open_bundle(run, device)
     targets = output_paths([Path(case["image"]) for case in cases], run / "eval")
-    made = segment_files(opened.segmenter, targets, settings=opened.settings, resume=True)
+    made = segment_files(opened.segmenter(), targets, resume=True)
     for done, result in enumerate(made, 1):
         if result.error:
             raise ValueError(result.error)

@@ -81,7 +81,7 @@ def test_the_numbers_are_those_of_the_labels(tiny_slice_bundle, scans, phantoms,
     reference = phantoms / "labelsTr" / scans[1].name
     (row,) = open_ablation(root, "cpu", **EAGER)(scans[1], reference)
     plain, opened = (
-        open_bundle(root, "cpu", open_levels=levels, precision="float32", **EAGER).segmenter(
+        open_bundle(root, "cpu", precision="float32", **EAGER).segmenter(open_levels=levels)(
             scans[1]
         )
         for levels in ((), (0,))
@@ -133,9 +133,9 @@ def test_where_a_reference_is_ignored_no_label_counts():
 
 
 def test_an_opened_bundle_says_so_and_a_plain_one_does_not(tiny_bundle):
-    opened = open_bundle(tiny_bundle, "cpu", open_levels=[0], **EAGER)
-    assert opened.settings["open_levels"] == [0]
-    assert "open_levels" not in open_bundle(tiny_bundle, "cpu", **EAGER).settings
+    bundle = open_bundle(tiny_bundle, "cpu", **EAGER)
+    assert bundle.segmenter(open_levels=[0]).settings["open_levels"] == [0]
+    assert "open_levels" not in bundle.segmenter().settings
 
 
 def test_several_gates_are_opened_one_by_one_and_together(tmp_path, scans):
@@ -190,7 +190,7 @@ def test_a_bundle_without_gates_is_one_line(bundle):
     with pytest.raises(ValueError, match=r"bundle: its network has no gates; .*another bundle"):
         open_ablation(bundle, "cpu", **EAGER)
     with pytest.raises(ValueError, match="must be among those with a gate"):
-        open_bundle(bundle, "cpu", open_levels=[0], **EAGER)
+        open_bundle(bundle, "cpu", **EAGER).segmenter(open_levels=[0])
 
 
 def test_a_reference_on_another_grid_is_named(tiny_bundle, scans, phantoms):
@@ -249,8 +249,6 @@ def test_in_focus_mode_the_same_windows_run(tmp_path):
     write_phantoms(tmp_path, 1, seed=3)
     scan = next((tmp_path / "imagesTr").iterdir())
     ablation = open_ablation(DEFAULT_BUNDLE, "cpu", mode="focus", **EAGER)
-    plain, opened = (
-        bundle.segmenter(scan).plan for bundle in (ablation.plain, ablation.opened["all"])
-    )
+    plain, opened = (segmenter(scan).plan for segmenter in (ablation.plain, ablation.opened["all"]))
     assert plain.mode == opened.mode == "focus"
     assert plain.windows == opened.windows

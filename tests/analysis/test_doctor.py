@@ -16,7 +16,7 @@ from monai_attn.bundle.open import open_bundle
 
 @pytest.fixture(scope="module")
 def opened(tiny_bundle):
-    return open_bundle(tiny_bundle, backend="eager", precision="float32")
+    return open_bundle(tiny_bundle, backend="eager", precision="float32").segmenter()
 
 
 def test_the_machine():

@@ -29,7 +29,7 @@ def main():
             name = case_name(files["image"])
             for mode, bundle in bundles.items():
                 start = time.perf_counter()
-                result = bundle.segmenter(files["image"])
+                result = bundle.segmenter()(files["image"])
                 seconds[mode].append(time.perf_counter() - start)
                 labels = write_labels(Path(folder, f"{name}.nii.gz"), result.labels, result.scan)
                 (score,) = evaluate_files(labels, files["label"])

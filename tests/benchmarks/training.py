@@ -29,7 +29,7 @@ from monai.losses import DeepSupervisionLoss, DiceCELoss
 from monai.utils import set_determinism
 
 from monai_attn import DEFAULT_BUNDLE, AttentionUNet
-from monai_attn.bundle.open import find_bundle
+from monai_attn.bundle.find import find_bundle
 from monai_attn.datasets.cases import find_cases
 from monai_attn.transforms.augmentation import scan_variation
 from tests.benchmarks.process import PYTHON, machine

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from monai_attn import DEFAULT_BUNDLE, AttentionUNet
-from monai_attn.bundle.open import find_bundle, find_device, open_bundle
+from monai_attn.bundle.find import find_bundle, find_device
+from monai_attn.bundle.open import open_bundle
 from monai_attn.inference.weights import load_weights
 
 
@@ -133,5 +134,5 @@ def test_a_window_of_one_number_and_no_version(tiny_bundle, tmp_path):
         content = json.loads(path.read_text()) | change
         path.write_text(json.dumps({k: v for k, v in content.items() if v is not None}))
     bundle = open_bundle(root, "cpu", backend="eager")
-    assert bundle.segmenter.inferer.roi_size == 16
-    assert bundle.settings["bundle"] == {"name": "bundle", "version": ""}
+    assert bundle.inferer.roi_size == 16
+    assert bundle.segmenter().settings["bundle"] == {"name": "bundle", "version": ""}

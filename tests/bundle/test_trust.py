@@ -14,8 +14,10 @@ import torch
 
 from bundle_runs import SLICE_BUNDLE
 from command_line import run
-from monai_attn import DEFAULT_BUNDLE, bundle
-from monai_attn.bundle.open import SHIPPED_WEIGHTS, find_bundle, is_shipped, open_bundle
+from monai_attn import DEFAULT_BUNDLE
+from monai_attn.bundle.find import find_bundle, is_shipped
+from monai_attn.bundle.open import open_bundle
+from monai_attn.bundle.trust import SHIPPED_WEIGHTS
 from monai_attn.inference.weights import load_weights
 
 # run before anything else: a socket to another machine is an error, and so is a name to look up
@@ -135,7 +137,7 @@ def test_other_weights_in_a_shipped_bundle_are_refused_before_they_are_opened(
 ):
     root = tmp_path / DEFAULT_BUNDLE
     shutil.copytree(find_bundle(DEFAULT_BUNDLE), root, ignore=shutil.ignore_patterns("eval"))
-    monkeypatch.setattr(bundle, "SHIPPED", (tmp_path,))
+    monkeypatch.setattr(find, "SHIPPED", (tmp_path,))
     assert is_shipped(DEFAULT_BUNDLE)
     assert not is_shipped(root)
     content = bytearray((root / "models" / name).read_bytes())

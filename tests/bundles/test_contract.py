@@ -14,7 +14,8 @@ from monai.bundle import ConfigWorkflow, ckpt_export, onnx_export, verify_net_in
 from bundle_runs import SLICE_BUNDLE, assert_on_the_grid_of, bundle_run, opened
 from conftest import balance
 from monai_attn import DEFAULT_BUNDLE
-from monai_attn.bundle.open import find_bundle, open_bundle
+from monai_attn.bundle.find import find_bundle
+from monai_attn.bundle.open import open_bundle
 from monai_attn.datasets.cases import find_images
 from monai_attn.metrics.evaluation import evaluate_files
 from monai_attn.networks.gates import hard_gates
@@ -347,7 +348,7 @@ def test_every_way_cleans_labels_as_the_command_line(tiny, phantoms, tmp_path, n
     balance(tiny, foreground=0.2)
     scan = sorted((phantoms / "imagesTr").iterdir())[0]
     opening = open_bundle(tiny, "cpu", backend="eager", precision="float32")
-    expected = opening.segmenter(scan)
+    expected = opening.segmenter()(scan)
     assert expected.pieces[1].in_all > 1, "there is something to clean"
     parser = opened(tiny, *names)
     parser["device"] = "cpu"
@@ -355,7 +356,7 @@ def test_every_way_cleans_labels_as_the_command_line(tiny, phantoms, tmp_path, n
     inferer, after = (
         parser.get_parsed_content(prefix + part) for part in ("inferer", "postprocessing")
     )
-    image = opening.segmenter.preprocessing({"image": str(scan)})["image"]
+    image = opening.preprocessing({"image": str(scan)})["image"]
     with torch.inference_mode():
         pred = inferer(image[None], opening.network)[0]
     labels = without(after, "SaveImage")({"image": image, "pred": pred})["pred"]
@@ -433,7 +434,7 @@ def test_inference_from_elsewhere_gives_the_labels_of_the_command_line(trained, 
     assert done.returncode == 0, done.stderr
     written = sorted((tmp_path / "out").iterdir())
     assert [p.name for p in written] == [s.name.replace(".nii.gz", "_seg.nii.gz") for s in scans]
-    segmenter = open_bundle(trained, "cpu", backend="eager", precision="float32").segmenter
+    segmenter = open_bundle(trained, "cpu", backend="eager", precision="float32").segmenter()
     for labels, scan in zip(written, scans, strict=True):
         assert_on_the_grid_of(labels, scan)
         np.testing.assert_array_equal(nib.load(labels).dataobj, segmenter(scan).labels)
@@ -447,9 +448,8 @@ def test_the_attention_overlay_writes_what_segment_writes(trained, phantoms, tmp
         cwd=trained,
     )
     assert done.returncode == 0, done.stderr
-    segmenter = open_bundle(
-        trained, "cpu", backend="eager", precision="float32", attention=True
-    ).segmenter
+    opened = open_bundle(trained, "cpu", backend="eager", precision="float32")
+    segmenter = opened.segmenter(attention=True)
     scans = [Path(scan) for scan in find_images(phantoms / "imagesTr")]
     targets = output_paths(scans, tmp_path / "expected")
     assert [result.error for result in segment_files(segmenter, targets)] == [""] * 4

@@ -11,7 +11,8 @@ from monai.bundle import ConfigParser
 
 from bundle_runs import assert_on_the_grid_of, bundle_run, opened
 from monai_attn import DEFAULT_BUNDLE
-from monai_attn.bundle.open import find_bundle, open_bundle
+from monai_attn.bundle.find import find_bundle
+from monai_attn.bundle.open import open_bundle
 from monai_attn.datasets.cases import find_cases
 from monai_attn.phantom.scanner import write_phantoms
 
@@ -68,7 +69,7 @@ def test_focus_finds_the_pancreas_of_a_phantom_and_nothing_in_air(tmp_path):
     labels = {}
     for mode in ("focus", "full"):
         bundle = open_bundle(mode=mode, device="cpu")
-        result = bundle.segmenter(case["image"])
+        result = bundle.segmenter()(case["image"])
         assert result.plan.mode == mode
         labels[mode] = result.labels
     assert len(result.plan.windows) > 2
@@ -81,7 +82,7 @@ def test_focus_finds_the_pancreas_of_a_phantom_and_nothing_in_air(tmp_path):
 
     air = tmp_path / "air.nii.gz"
     nib.save(nib.Nifti1Image(np.full((60, 60, 40), -1000, np.int16), np.diag([4, 4, 4, 1])), air)
-    plan = open_bundle(mode="focus", device="cpu").segmenter(air).plan
+    plan = open_bundle(mode="focus", device="cpu").segmenter()(air).plan
     assert (plan.mode, plan.fallback) == ("full", "the locator found nothing")
 
 

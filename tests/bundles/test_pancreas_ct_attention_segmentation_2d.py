@@ -9,7 +9,8 @@ import torch
 
 from bundle_runs import SLICE_BUNDLE
 from command_line import run
-from monai_attn.bundle.open import find_bundle, open_bundle
+from monai_attn.bundle.find import find_bundle
+from monai_attn.bundle.open import open_bundle
 
 
 @pytest.fixture
@@ -35,12 +36,12 @@ def test_the_command_line_keeps_attention_and_a_manifest(
 
 
 def test_labels_are_the_same_with_attention_slabs_and_batches(scan, tiny_slice_bundle):
-    plain = open_bundle(tiny_slice_bundle, "cpu", backend="eager", precision="float32")
-    watched = open_bundle(
-        tiny_slice_bundle, "cpu", backend="eager", precision="float32", attention=True
+    plain, watched = (
+        open_bundle(tiny_slice_bundle, "cpu", backend="eager", precision="float32")
+        for _ in range(2)
     )
-    watched.segmenter.inferer.sw_batch_size = 1
-    ours, theirs = (bundle.segmenter(scan) for bundle in (plain, watched))
+    watched.inferer.sw_batch_size = 1
+    ours, theirs = plain.segmenter()(scan), watched.segmenter(attention=True)(scan)
     assert (ours.plan.batch, theirs.plan.batch) == (8, 1)
     assert 0 < ours.labels.mean() < 1
     assert (ours.labels != theirs.labels).mean() < 1e-3  # rounding
@@ -53,16 +54,16 @@ def test_labels_are_the_same_with_attention_slabs_and_batches(scan, tiny_slice_b
 def test_backends_take_windows_of_two_dimensions(scan, tiny_slice_bundle, backend):
     pytest.importorskip(backend)
     found = [
-        open_bundle(tiny_slice_bundle, "cpu", backend=name, precision="float32").segmenter(scan)
+        open_bundle(tiny_slice_bundle, "cpu", backend=name, precision="float32").segmenter()(scan)
         for name in ("eager", backend)
     ]
     changed = (found[0].labels != found[1].labels).mean()
     assert changed < 1e-3
 
 
-def test_an_outlook_counts_slices(scan, tiny_slice_bundle):
+def test_an_estimate_counts_slices(scan, tiny_slice_bundle):
     bundle = open_bundle(tiny_slice_bundle, "cpu", backend="eager", precision="float32")
-    estimate = bundle.segmenter.estimate(scan)
+    estimate = bundle.segmenter().estimate(scan)
     assert (estimate.plan.roi_size, estimate.plan.axis) == ((32, 32, 1), 2)
     assert estimate.plan.slabs == len({window[2].start for window in estimate.plan.windows}) > 10
 
@@ -81,7 +82,7 @@ def test_monais_own_inferer_can_be_named_in_the_config(scan, tiny_slice_bundle, 
     config.write_text(json.dumps({**content, "inferer": {**theirs, "overlap": 0.5}}))
     calls = []
     opened = open_bundle(root, "cpu", backend="eager", precision="float32")
-    labels = opened.segmenter(scan, lambda *call: calls.append(call)).labels
+    labels = opened.segmenter()(scan, lambda *call: calls.append(call)).labels
     assert calls[0] == (0, None)
     assert labels.shape == nib.load(scan).shape
 

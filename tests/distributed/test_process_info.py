@@ -38,7 +38,7 @@ def test_a_rank_that_makes_no_sense_is_refused(values):
 def test_the_ranks_of_a_machine_share_its_memory(
     local_size, share, phantoms, tiny_bundle, monkeypatch
 ):
-    segmenter = open_bundle(tiny_bundle, "cpu", backend="eager").segmenter
+    segmenter = open_bundle(tiny_bundle, "cpu", backend="eager").segmenter()
     for name, value in started(0, 4, 0, local_size).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(module, "free_memory", lambda: 8 * 2**10)

@@ -199,11 +199,14 @@ def test_what_is_written_is_checked_and_the_pieces_before(untidy, inferer):
 
 
 def test_a_case_to_check_is_written_and_kept(untidy, tmp_path):
-    ours = replace(segmenter(after=CLEAN), expected={1: Expected((20.0, 50.0))})
+    ours = replace(
+        segmenter(after=CLEAN),
+        expected={1: Expected((20.0, 50.0))},
+        settings={"labels": {"1": "organ"}},
+    )
     targets = {untidy: tmp_path / "out" / "a.nii.gz"}
-    settings = {"labels": {"1": "organ"}}
     for resume in (False, True):
-        (result,) = segment_files(ours, targets, settings=settings, resume=resume)
+        (result,) = segment_files(ours, targets, resume=resume)
         assert (result.status, result.kept) == ("check", resume)
         assert result.check == "organ 9.3 ml, expected 20 to 50 ml"
     assert CaseResult.unpacked(result.packed()) == result

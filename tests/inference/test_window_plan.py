@@ -3,14 +3,8 @@ from dataclasses import replace
 import pytest
 
 from monai_attn.inference import window_plan as module
-from monai_attn.inference.window_plan import (
-    WindowPlan,
-    format_memory,
-    free_memory,
-    memory_need,
-    parse_memory,
-    used_memory,
-)
+from monai_attn.inference.memory import format_memory, free_memory, parse_memory, used_memory
+from monai_attn.inference.window_plan import WindowPlan, memory_need
 from monai_attn.inference.windows import window_grid
 
 GRID, ROI = (40, 20, 100), (16, 16, 16)

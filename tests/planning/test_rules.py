@@ -11,7 +11,7 @@ from monai.bundle import ConfigParser
 
 from fingerprints import DATA, data
 from monai_attn import DEFAULT_BUNDLE
-from monai_attn.bundle.open import find_bundle
+from monai_attn.bundle.find import find_bundle
 from monai_attn.datasets.label_classes import LabelClasses, choose_classes
 from monai_attn.planning.rules import (
     CPU_VOXELS,

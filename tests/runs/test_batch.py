@@ -24,7 +24,7 @@ from monai_attn.inference.segmenter import Segmentation
 from monai_attn.io.errors import ScanWarning
 from monai_attn.io.volume import read_volume
 from monai_attn.phantom.scanner import abdominal_phantom, write_phantoms
-from monai_attn.runs import batch
+from monai_attn.runs import case_files
 from monai_attn.runs.batch import CaseResult, segment_files
 from monai_attn.runs.summary import JSON
 from scans import VALUES, save
@@ -226,7 +226,7 @@ def test_a_dicom_seg_that_cannot_be_leaves_nothing(patients, tiny_bundle, tmp_pa
     def fail(*_, **__):
         raise ValueError("no DICOM SEG")
 
-    monkeypatch.setattr("monai_attn.runs.batch.write_dicom_seg", fail)
+    monkeypatch.setattr("monai_attn.runs.case_files.write_dicom_seg", fail)
     arguments = ("segment", patients / "one", "-o", tmp_path, "--bundle", tiny_bundle)
     assert run(monkeypatch, *arguments, "--dicom-seg") == 1
     assert names_in(tmp_path) == ["summary.csv", "summary.json"]
@@ -342,7 +342,7 @@ def test_a_folder_segmented_into_itself_can_be_segmented_again(
 
 def test_whatever_a_segmenter_raises_ends_its_case_alone(tmp_path):
     class Raising:
-        levels, series, uncertainty = (), None, False
+        levels, series, uncertainty, settings = (), None, False, {}
 
         def __call__(self, path, on_window):
             warnings.warn(f"{path}: odd", ScanWarning, stacklevel=1)
@@ -506,7 +506,7 @@ def test_a_run_that_is_cut_off_is_resumed_to_the_same_end(tiny_bundle, tmp_path,
 class Slow:
     """A segmenter whose labels are one number, and whose writing takes a while."""
 
-    levels, series, uncertainty = (), None, False
+    levels, series, uncertainty, settings = (), None, False, {}
 
     def __init__(self, label):
         self.label = label
@@ -518,7 +518,7 @@ class Slow:
 
 def test_two_runs_over_one_name_never_mix(tmp_path, monkeypatch):
     """The labels of one, with the manifest of the other, would be kept for ever."""
-    written, turn = batch.write_labels, threading.Event()
+    written, turn = case_files.write_labels, threading.Event()
 
     def slow(path, labels, like):
         found = written(path, labels, like)
@@ -527,7 +527,7 @@ def test_two_runs_over_one_name_never_mix(tmp_path, monkeypatch):
             time.sleep(0.3)
         return found
 
-    monkeypatch.setattr(batch, "write_labels", slow)
+    monkeypatch.setattr(case_files, "write_labels", slow)
     target = tmp_path / "out" / "a_seg.nii"
     for name in ("one", "two"):
         (tmp_path / name).mkdir()

@@ -11,7 +11,8 @@ import torch
 from typer.testing import CliRunner
 
 from monai_attn import DEFAULT_BUNDLE
-from monai_attn.bundle.open import find_bundle, open_bundle
+from monai_attn.bundle.find import find_bundle
+from monai_attn.bundle.open import open_bundle
 from monai_attn.cli.app import app
 from monai_attn.datasets.cases import find_cases
 from monai_attn.io.errors import Faults, ScanWarning
@@ -48,7 +49,7 @@ def test_what_was_fitted_is_written_into_the_bundle_and_used(calibrated):
     said = config(root, "metadata")["calibration"]
     assert (len(said["cases"]), said["voxels"]) == (4, found.measured.voxels)
     assert said["nll"]["after"] < said["nll"]["before"]
-    again = open_bundle(root, "cpu", uncertainty=True, interval=True).segmenter
+    again = open_bundle(root, "cpu").segmenter(uncertainty=True, interval=True)
     assert again.confidence == found.confidence
     assert again.uncertainty
     assert len(again.views) == 4 + len(found.confidence.flip_axes)
@@ -61,8 +62,8 @@ def test_the_likelihood_is_never_worse_and_no_label_changes(calibrated, phantoms
     scaled = (sample.logits / temperature).argmax(axis=1)
     np.testing.assert_array_equal(scaled, sample.logits.argmax(axis=1))
     scan = sorted((phantoms / "imagesTr").iterdir())[0]
-    after = open_bundle(root, "cpu", uncertainty=True, interval=True).segmenter(scan)
-    np.testing.assert_array_equal(after.labels, opened.segmenter(scan).labels)
+    after = open_bundle(root, "cpu").segmenter(uncertainty=True, interval=True)(scan)
+    np.testing.assert_array_equal(after.labels, opened.segmenter()(scan).labels)
 
 
 def test_true_volumes_are_those_of_the_label_files(calibrated, phantoms):
@@ -168,8 +169,8 @@ def test_values_that_were_fitted_for_other_weights_are_left_out(calibrated, phan
     state = torch.load(root / "models" / "model.pt", weights_only=True)
     torch.save({name: value + 1e-3 for name, value in state.items()}, root / "models" / "model.pt")
     with pytest.warns(UserWarning, match="were fitted for other weights, and are left out; run"):
-        opened = open_bundle(root, "cpu", interval=True)
-    assert opened.segmenter.confidence == Confidence()
+        segmenter = open_bundle(root, "cpu").segmenter(interval=True)
+    assert segmenter.confidence == Confidence()
     with pytest.warns(UserWarning, match="were fitted for other weights"):
         calibrate(root, phantoms, device="cpu", check=True)
 
@@ -190,7 +191,7 @@ def test_another_word_on_calibration_in_the_metadata_is_no_fault(tiny_bundle, tm
     shutil.copytree(tiny_bundle, root)
     path = root / "configs" / "metadata.json"
     path.write_text(json.dumps({**config(root, "metadata"), "calibration": other}))
-    assert open_bundle(root, "cpu", interval=True).segmenter.confidence == Confidence()
+    assert open_bundle(root, "cpu").segmenter(interval=True).confidence == Confidence()
 
 
 def test_cases_without_any_label_calibrate_nothing(tiny_bundle, phantoms, tmp_path):

@@ -60,7 +60,7 @@ def test_the_run_is_a_bundle_that_segments(trained):
     assert opened.label_names == {1: "pancreas"}
     assert (run / "configs" / "attention.json").is_file(), "the overlay goes with any weights"
     scan = read_split(run / "split.json")["validation"][0]["image"]
-    labels = opened.segmenter(scan).labels
+    labels = opened.segmenter()(scan).labels
     kept = np.asarray(nib.load(run / "eval" / f"{_name(scan)}_seg.nii.gz").dataobj)
     assert np.array_equal(labels, kept)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import SimpleITK as sitk  # noqa: N813 (its own short name)
+import SimpleITK as sitk
 
 from monai_attn.io.dicom.files import DicomFile
 from monai_attn.io.dicom.words import CONVERT, plain

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import SimpleITK as sitk  # noqa: N813 (its own short name)
+import SimpleITK as sitk
 
 _alone = threading.Lock()  # ITK's warning display and stderr belong to the whole process
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813 (its own short name)
+import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from monai_attn.io.dicom.gdcm import BIG, DEFLATED, IMPLICIT, NATIVE, reader_of, unreadable

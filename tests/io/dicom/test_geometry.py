@@ -3,7 +3,7 @@ import shutil
 import numpy as np
 import pydicom
 import pytest
-import SimpleITK as sitk  # noqa: N813 (its own short name)
+import SimpleITK as sitk
 from nibabel.affines import apply_affine
 from pydicom import uid
 from pydicom.dataelem import RawDataElement

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pydicom
 import pytest
-import SimpleITK as sitk  # noqa: N813 (its own short name)
+import SimpleITK as sitk
 from pydicom import uid
 from pydicom.encaps import encapsulate, generate_frames
 

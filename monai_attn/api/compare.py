@@ -1,0 +1,29 @@
+"""Comparison of two models by the scores of the same cases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from monai_attn.metrics.comparison import METRICS, Difference, compare_scores, read_runs
+
+Scores = str | Path | Sequence[str | Path]
+
+
+def compare(a: Scores, b: Scores, *, metrics: Iterable[str] = METRICS) -> list[Difference]:
+    """Compare two sets of scores case by case: B minus A, its 95 % interval and Wilcoxon's p.
+
+    Args:
+        a: scores that `evaluate` wrote as JSON, or a folder with `scores.json` or `eval/scores.json`; several
+            runs are averaged.
+        b: the same, of the other side.
+        metrics: names of the metrics.
+
+    Raises:
+        ValueError: if scores cannot be read, or the cases of both sides differ.
+    """
+    return compare_scores(read_runs(_several(a)), read_runs(_several(b)), metrics=metrics)
+
+
+def _several(scores: Scores) -> list[Path]:
+    return [Path(scores)] if isinstance(scores, (str, Path)) else [Path(one) for one in scores]

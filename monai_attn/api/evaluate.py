@@ -1,0 +1,72 @@
+"""Scores of label maps against references, from files or from memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from monai_attn.api.result import Result
+from monai_attn.io.images import as_volume
+from monai_attn.io.volume import Volume, read_volume
+from monai_attn.metrics.evaluation import evaluate_files, evaluate_volumes
+from monai_attn.metrics.scores import CaseScore
+
+
+def evaluate(
+    prediction: Any,
+    reference: Any,
+    *,
+    labels: Iterable[int] | None = None,
+    classes: Mapping[int, int] | None = None,
+    ignore: int | None = None,
+    on_case: Callable[[int, int], None] = lambda done, total: None,
+) -> list[CaseScore]:
+    """Score labels against references: Dice, precision, recall, surface distances, volumes.
+
+    Args:
+        prediction: a `Result`; a label map's file, or a folder of them; or a label map in memory, as for
+            `as_volume`.
+        reference: the reference on the same grid: a file or an image in memory; for a folder, a folder.
+        labels: labels to score; by default every label above 0 that occurs, or those of the result's bundle.
+        classes: the label of each value in the references, if they use other values; any other value is
+            background.
+        ignore: value that marks ignored voxels in the references, if there is one.
+        on_case: called after each case with the number of cases done and of all cases.
+
+    Returns:
+        One score per case and label.
+
+    Raises:
+        ValueError: if a file is no label map, the cases do not pair up, or two grids differ.
+
+    Example:
+        >>> evaluate("out/", "labels/")  # doctest: +SKIP
+    """
+    if isinstance(prediction, (str, Path)) and isinstance(reference, (str, Path)):
+        return evaluate_files(
+            prediction, reference, labels=labels, classes=classes, ignore=ignore, on_case=on_case
+        )
+    case = ""
+    if isinstance(prediction, Result):
+        case, names = prediction.name, prediction.label_names
+        labels = names if labels is None else labels
+        grid = prediction.grid
+        prediction = Volume(**vars(grid), data=prediction.labels.astype("float32"))
+    scores = evaluate_volumes(
+        _label_map(prediction, "prediction"),
+        _label_map(reference, "reference"),
+        case=case,
+        labels=labels,
+        classes=classes,
+        ignore=ignore,
+    )
+    on_case(1, 1)
+    return scores
+
+
+def _label_map(source: Any, name: str) -> Volume:
+    """Return a label map as a volume, in which a voxel without a number is a fault."""
+    if isinstance(source, (str, Path)):
+        return read_volume(source, fill=None)
+    return as_volume(source, name, fill=None)

@@ -1,0 +1,235 @@
+"""A model: an opened bundle that segments scans, from files or from memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from monai_attn import DEFAULT_BUNDLE
+from monai_attn.api.report import report as write_report_page
+from monai_attn.api.result import Result
+from monai_attn.bundle.bundle import Bundle
+from monai_attn.bundle.open import open_bundle
+from monai_attn.inference.memory import parse_memory
+from monai_attn.inference.result_checks import check_words
+from monai_attn.inference.segmenter import OnWindow, ResourceEstimate
+from monai_attn.io.errors import case_error, collect_warnings
+from monai_attn.io.images import as_volume
+from monai_attn.io.names import REPORT
+from monai_attn.io.volume import Volume, scan_sha256
+from monai_attn.reporting.page import check_replaceable
+from monai_attn.runs.batch import CaseResult
+from monai_attn.runs.run import find_targets, segment_targets, summary_folder
+
+
+def load(
+    bundle: str | Path = DEFAULT_BUNDLE,
+    device: str = "auto",
+    *,
+    mode: str | None = None,
+    backend: str = "auto",
+    precision: str = "auto",
+    memory: str | int | None = None,
+) -> Model:
+    """Open a bundle to segment scans with it.
+
+    A bundle's config can run code: only open bundles that you trust.
+
+    Args:
+        bundle: name of a shipped bundle, or a bundle's folder, such as that of a training.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        mode: `full` runs every window of the body, `focus` only those that the bundle's locator selects; by
+            default the mode set in the bundle.
+        backend: `auto`, `eager`, `compile`, `openvino`, `onnxruntime` or `tensorrt`.
+        precision: `auto`, `float32` or `bfloat16`.
+        memory: memory that the process may use, such as `4GiB`, or in bytes; by default what is free.
+
+    Raises:
+        ValueError: if the bundle, a file of it, the device or the backend is missing, or the weights do not
+            fit.
+
+    Example:
+        >>> model = monai_attn.load()  # doctest: +SKIP
+        >>> model.segment("scan.nii.gz").volumes_ml  # doctest: +SKIP
+        {'pancreas': 71.3}
+    """
+    budget = parse_memory(memory) if isinstance(memory, str) else memory
+    return Model(
+        open_bundle(bundle, device, mode=mode, backend=backend, precision=precision, memory=budget)
+    )
+
+
+class Model:
+    """An opened bundle that segments scans.
+
+    Args:
+        bundle: the bundle, as `open_bundle` returns it.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+
+    def __repr__(self) -> str:
+        names = ", ".join(self.label_names.values())
+        return f"Model({self.bundle.root.name!r}, labels: {names}, {self.bundle.device})"
+
+    @property
+    def label_names(self) -> dict[int, str]:
+        """The name of each label, without the background."""
+        return self.bundle.label_names
+
+    @property
+    def notice(self) -> str:
+        """The intended use, as the bundle's metadata states it."""
+        return self.bundle.notice
+
+    def segment(
+        self,
+        scan: Any,
+        *,
+        name: str = "",
+        attention: bool = False,
+        uncertainty: bool = False,
+        interval: bool = False,
+        open_levels: Sequence[int] = (),
+        volume: int | None = None,
+        series: str | None = None,
+        strict: bool = False,
+        on_window: OnWindow | None = None,
+    ) -> Result:
+        """Segment one scan.
+
+        Args:
+            scan: a CT in Hounsfield units: a NIfTI file, a folder with a DICOM series, or an image in memory,
+                as a nibabel, SimpleITK or ITK image, a `MetaTensor`, a `Volume`, or a pair of array (X, Y, Z)
+                and affine (4, 4) to RAS+ mm.
+            name: name of a scan in memory, in messages and files.
+            attention: also return the attention of each gate.
+            uncertainty: also return the entropy of the probabilities.
+            interval: also return an interval around each volume, from 5 to 8 views of the scan.
+            open_levels: levels whose gate is held open.
+            volume: index of the volume, from 0, in a file that holds several.
+            series: the SeriesInstanceUID, in a DICOM folder that holds several.
+            strict: raise an error instead of a warning if anything about the scan is doubtful.
+            on_window: called with the number of windows done and of all windows, if it is known.
+
+        Raises:
+            ValueError: one line that names the scan, if it cannot be read or needs more memory than allowed.
+            TypeError: if it is not a scan.
+        """
+        segmenter = self.bundle.segmenter(
+            attention=attention,
+            uncertainty=uncertainty,
+            interval=interval,
+            open_levels=open_levels,
+            volume=volume,
+            series=series,
+        )
+        with collect_warnings(strict) as warnings:
+            source = Path(scan) if isinstance(scan, (str, Path)) else as_volume(scan, name)
+            path = source.path if isinstance(source, Volume) else source
+            try:
+                digest = _sha256(source, series)
+                segmentation = segmenter(source, on_window)
+            except Exception as error:  # a scan, or a bundle's code, can raise anything
+                raise ValueError(case_error(path, error)) from error
+        plan = segmentation.plan
+        if plan and plan.fallback:
+            warnings.append(f"{path}: full mode: {plan.fallback}")
+        return Result(
+            source,
+            segmentation,
+            segmenter.settings,
+            tuple(warnings),
+            check_words(segmentation.failed_checks, self.label_names),
+            digest,
+        )
+
+    def segment_folder(
+        self,
+        scans: str | Path | Sequence[str | Path],
+        output: str | Path,
+        *,
+        attention: bool = False,
+        uncertainty: bool = False,
+        interval: bool = False,
+        resume: bool = False,
+        strict: bool = False,
+        dicom_seg: bool = False,
+        report: bool = False,
+        on_case: Callable[[CaseResult], None] | None = None,
+        on_window: OnWindow | None = None,
+    ) -> list[CaseResult]:
+        """Segment many scans into a folder; an error in one does not stop the others.
+
+        Args:
+            scans: NIfTI scans, DICOM folders, folders of either, or datalists.
+            output: folder for label maps, manifests and the summary; or, for one scan, its label map.
+            attention: also write the attention of each gate.
+            uncertainty: also write the entropy of the probabilities.
+            interval: also give an interval around each volume.
+            resume: keep label maps that are complete and up to date.
+            strict: refuse a scan about which anything is doubtful.
+            dicom_seg: also write the labels as DICOM SEG; for DICOM series only.
+            report: also write `report.html`, to look through.
+            on_case: called with each result.
+            on_window: as for `segment`.
+
+        Returns:
+            The result of each scan, in the order of the scans; `error` says why a scan failed.
+
+        Raises:
+            ValueError: if no scan is found, or the output cannot be written.
+        """
+        several = [scans] if isinstance(scans, (str, Path)) else [*scans]
+        output = Path(output)
+        targets = find_targets(several, output)
+        folder = summary_folder(targets, output)
+        page = (folder or output.parent) / REPORT
+        if report:
+            check_replaceable(page)
+        segmenter = self.bundle.segmenter(
+            attention=attention, uncertainty=uncertainty, interval=interval
+        )
+        results = {}
+        for result in segment_targets(
+            segmenter,
+            targets,
+            folder,
+            resume=resume,
+            strict=strict,
+            dicom_seg=dicom_seg,
+            on_window=on_window,
+        ):
+            results[result.scan] = result
+            if on_case:
+                on_case(result)
+        if report and any(not result.error for result in results.values()):
+            write_report_page(page.parent)
+        return [results[scan] for scan in targets]
+
+    def estimate(self, scan: Any, *, interval: bool = False) -> ResourceEstimate:
+        """Estimate the windows, memory and time that segmenting a scan would take.
+
+        Args:
+            scan: as for `segment`.
+            interval: as for `segment`.
+
+        Raises:
+            ValueError: as for `segment`, and if the bundle's inferer makes no plan.
+        """
+        segmenter = self.bundle.segmenter(interval=interval)
+        return segmenter.estimate(scan if isinstance(scan, (str, Path)) else as_volume(scan))
+
+
+def _sha256(scan: Path | Volume, series: str | None) -> str:
+    """Return the SHA-256 of a scan's files, or of the affine and the voxels of one in memory."""
+    if isinstance(scan, Path):
+        return scan_sha256(scan, series=series)
+    digest = sha256(scan.affine.tobytes())
+    digest.update(np.ascontiguousarray(scan.data.T))
+    return digest.hexdigest()

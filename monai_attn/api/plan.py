@@ -1,0 +1,84 @@
+"""A plan: the grid, the window and the network that suit labelled cases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from monai_attn import DEFAULT_BUNDLE
+from monai_attn.bundle.find import find_bundle
+from monai_attn.datasets.cases import find_cases
+from monai_attn.datasets.checked_cases import check_cases
+from monai_attn.datasets.ignore import check_ignore, find_ignore
+from monai_attn.datasets.label_classes import choose_classes, declared_labels
+from monai_attn.inference.memory import parse_memory
+from monai_attn.io.errors import warn_of
+from monai_attn.planning.case_reader import read_cases
+from monai_attn.planning.fingerprint import Fingerprint, fingerprint
+from monai_attn.planning.rules import Base, TrainingPlan, base_of, make_plan
+from monai_attn.planning.training_memory import training_memory
+
+OnReading = Callable[[str, int, int], None]
+
+
+def plan(
+    data: str | Path,
+    *,
+    labels: Sequence[str] = (),
+    ignore: int | None = None,
+    memory: str | int | None = None,
+    bundle: str | Path = DEFAULT_BUNDLE,
+    on_case: OnReading = lambda stage, done, total: None,
+) -> TrainingPlan:
+    """Choose grid, window and network for labelled cases; `write_plan` saves them for a training.
+
+    Args:
+        data: the labelled scans: a folder, or a datalist.
+        labels: values in the label files and their classes, such as `"1=pancreas"`; by default those of the
+            bundle.
+        ignore: the value of voxels in the label files that count nowhere, if there is one.
+        memory: memory for a training step, such as `8GiB`, or in bytes; by default what is free here.
+        bundle: the bundle to train.
+        on_case: called after each case with the stage, the number of cases done and of all cases.
+
+    Raises:
+        ValueError: if the cases cannot train, or no plan fits the memory.
+        Faults: a line for each fault of the data set.
+    """
+    base = base_of(find_bundle(bundle))
+    given = parse_memory(memory) if isinstance(memory, str) else memory
+    budget, on_gpu = training_memory() if given is None else (given, False)
+    measured = _measure(Path(data), list(labels), ignore, base, on_case)
+    return make_plan(measured, budget, base, on_cpu=given is None and not on_gpu)
+
+
+def _measure(
+    data: Path, chosen: list[str], ignore: int | None, base: Base, on_case: OnReading
+) -> Fingerprint:
+    """Measure the cases, after the checks that a training with them begins with."""
+    cases, declared, classes = find_cases(data), declared_labels(data), base.classes
+    ignore = find_ignore(ignore, data)
+    if not chosen:
+        check_ignore(ignore, classes.label_map)
+    done = 0
+
+    def on_checked(_: object) -> None:
+        nonlocal done
+        done += 1
+        on_case("checking", done, len(cases))
+
+    checked = check_cases(
+        cases,
+        allowed=declared if chosen else classes.label_map,
+        ignore=ignore,
+        on_case=on_checked,
+    )
+    if chosen:
+        classes = choose_classes(chosen, checked.found, declared, ignore)
+        check_ignore(ignore, classes.label_map)
+    facts = []
+    for fact in read_cases(cases, classes, ignore):
+        facts.append(fact)
+        on_case("measuring", len(facts), len(cases))
+    warn_of(checked.doubts)
+    return fingerprint(facts, classes, ignore)

@@ -1,0 +1,168 @@
+"""Training of a bundle on labelled scans, from the check of the data to scores and calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from monai_attn import DEFAULT_BUNDLE
+from monai_attn.bundle.bundle import Bundle
+from monai_attn.bundle.find import find_device
+from monai_attn.distributed.work_queue import WorkQueue
+from monai_attn.io.errors import warn_of
+from monai_attn.metrics.scores import CaseScore
+from monai_attn.training.calibration import Calibration, calibrate
+from monai_attn.training.overrides import read_plan
+from monai_attn.training.pretrained import names_file
+from monai_attn.training.run import check_processes, drop_cache, prepare, train_run
+from monai_attn.training.run_folder import Request, describe_weights, go_on
+from monai_attn.training.scoring import score_run
+
+GATES = {"soft": "soft", "none": None}
+OVERLAYS = ("hard", "reinforce")  # gates that need more settings than their name
+OnStage = Callable[[str, int, int | None], None]
+
+
+def training_request(
+    data: str | Path,
+    *,
+    fold: int | None = None,
+    folds: int | None = None,
+    group: str | None = None,
+    validation: float = 0.2,
+    labels: Sequence[str] = (),
+    ignore: int | None = None,
+    gate: str | None = None,
+    epochs: int | None = None,
+    seed: int | None = None,
+    plan: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    cache: str | Path | None = None,
+    weights: str | Path | None = None,
+    bundle: str | Path | None = None,
+) -> Request:
+    """Collect the options of a training; they are described at `train`.
+
+    Raises:
+        ValueError: if the gate is unknown, or the plan cannot be read.
+    """
+    values, planned = read_plan(Path(plan)) if plan else ({}, ())
+    if gate is not None and gate not in (*GATES, *OVERLAYS):
+        raise ValueError(f"gate (={gate!r}) must be one of {', '.join((*GATES, *OVERLAYS))}")
+    values |= {"network_def#gate": GATES[gate]} if gate in GATES else {}
+    values |= {"cache_dir": str(Path(cache).absolute())} if cache else {}
+    given = {"epochs": epochs, "seed": seed, "ignore": ignore}
+    values |= {name: value for name, value in given.items() if value is not None}
+    values |= settings or {}
+    start = None if weights is None else str(weights)
+    if bundle is None:  # only the name decides: in a training that is resumed the file may be gone
+        bundle = start if start and not names_file(start) else DEFAULT_BUNDLE
+    return Request(
+        bundle=str(bundle),
+        data=str(Path(data).absolute()),
+        labels=tuple(labels or planned),
+        fold=fold,
+        folds=folds,
+        validation=validation,
+        group=group,
+        overlay=gate if gate in OVERLAYS else "",
+        settings=values,
+        pretrained=start,
+    )
+
+
+def train(
+    data: str | Path,
+    output: str | Path,
+    *,
+    resume: bool = False,
+    device: str = "auto",
+    **options: Any,
+) -> list[CaseScore]:
+    """Train a bundle on labelled scans, and evaluate and calibrate it on the validation cases.
+
+    The folder of the training is a bundle of its own from the start; `monai_attn.load(output)` opens it.
+
+    Args:
+        data: the labelled scans: a folder, or a datalist.
+        output: folder for the training.
+        resume: continue the training in `output`; `epochs` may be more than before.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        options:
+            - fold, folds: which of how many folds validates, from 0; group: a regular expression whose
+              first group names the patient in a case's name; validation: fraction of the cases that
+              validates, without folds;
+            - labels: values in the label files and their classes, such as `["1=pancreas"]`; ignore: the
+              value of voxels that count nowhere;
+            - bundle: bundle to train, by name or folder; weights: bundle, run or file whose weights to
+              start from; gate: `soft`, `hard`, `reinforce` or `none`;
+            - epochs, seed; plan: a file that `write_plan` wrote; settings: values of `train.json` by id;
+              cache: folder for preprocessed cases that several trainings share.
+
+    Returns:
+        The scores of the validation cases, on the scans' own grids.
+
+    Raises:
+        ValueError: if the training cannot begin; it names the file and the remedy.
+        Faults: a line for each fault of the data set.
+    """
+    run = Path(output)
+    find_device(device)
+    start_training(run, training_request(data, **options), resume=resume)
+    train_run(run, resume=resume, device=device)
+    scores, _ = finish_training(run, device)
+    return scores
+
+
+def start_training(
+    run: Path,
+    request: Request,
+    *,
+    resume: bool = False,
+    queue: WorkQueue | None = None,
+    on_case: OnStage = lambda stage, done, total: None,
+) -> dict[str, str]:
+    """Check the data and make the folder of a training, or check that it can be resumed.
+
+    Returns:
+        Where the weights come from, and what a resumed training changes: a line each, by its topic.
+
+    Raises:
+        ValueError: as `train`.
+    """
+    queue, notes, done = queue or WorkQueue(), {}, 0
+
+    def on_reading(total: int, case: object) -> None:
+        nonlocal done
+        done += case is not None
+        on_case("checking", done, total)
+
+    if queue.first and resume:
+        notes = go_on(run, request)
+        check_processes(run)
+    elif queue.first:
+        warn_of(prepare(run, request, on_reading))
+        notes = {"weights": describe_weights(run)}
+    queue.agree({"the training's folder": str(run.absolute())})
+    return notes
+
+
+def finish_training(
+    run: Path, device: str = "auto", on_case: OnStage = lambda stage, done, total: None
+) -> tuple[list[CaseScore], tuple[Bundle, Calibration] | None]:
+    """Score the validation cases of a training that has ended, and calibrate its bundle on them.
+
+    Returns:
+        The scores; and the bundle with its calibration, or None with a warning if it cannot be calibrated.
+    """
+    drop_cache(run)
+    scores = score_run(run, device, lambda done, total: on_case("validation cases", done, total))
+    try:
+        calibrated = calibrate(
+            run, device=device, on_case=lambda done, total: on_case("calibration", done, total)
+        )
+    except ValueError as error:  # the training and its scores are complete without it
+        warn_of([f"not calibrated: {error}"])
+        return scores, None
+    return scores, calibrated

@@ -1,0 +1,261 @@
+"""An opened bundle, which makes the segmenter for any options of a call."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.inferers import Inferer, SlidingWindowInferer
+from monai.transforms import Compose
+from monai.utils import ensure_tuple_rep
+
+import monai_attn
+from monai_attn.datasets.ignore import check_ignore
+from monai_attn.datasets.label_classes import mapped_labels
+from monai_attn.inference.backends import load_backend
+from monai_attn.inference.inferer import AttentionWindowInferer
+from monai_attn.inference.result_checks import Expected
+from monai_attn.inference.segmenter import Segmenter
+from monai_attn.inference.slice_inferer import SliceWindowInferer
+from monai_attn.inference.views import further_views
+from monai_attn.io.digests import file_sha256
+from monai_attn.metrics.calibration import Confidence
+from monai_attn.networks import WithAttention, open_gates
+
+Run = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle.
+
+    Attributes:
+        root: folder of the bundle.
+        metadata: the content of `configs/metadata.json`.
+        network: the network with its weights, in eval mode.
+        preprocessing: transforms from `image` to the network's input.
+        inferer: the bundle's inferer.
+        postprocessing: transforms from logits to labels on the scan's grid.
+        device: device of the network.
+        backend: as for `load_backend`.
+        precision: as for `load_backend`.
+        memory: bytes that the process may use; None for the memory of the machine.
+        confidence: temperature and intervals, if they were fitted for these weights.
+        expected: expected measures of each label.
+        intensity_range: the lowest and the highest HU that the network distinguishes, if the config says.
+    """
+
+    root: Path
+    metadata: dict[str, Any]
+    network: torch.nn.Module
+    preprocessing: Compose
+    inferer: Inferer
+    postprocessing: Compose
+    device: torch.device
+    backend: str = "auto"
+    precision: str = "auto"
+    memory: int | None = None
+    confidence: Confidence = field(default_factory=Confidence)
+    expected: Mapping[int, Expected] = field(default_factory=dict)
+    intensity_range: Any = None
+    _loaded: dict[Any, tuple[Run, dict[str, str]]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def segmenter(
+        self,
+        *,
+        attention: bool = False,
+        uncertainty: bool = False,
+        interval: bool = False,
+        open_levels: Sequence[int] = (),
+        volume: int | None = None,
+        series: str | None = None,
+    ) -> Segmenter:
+        """Return the segmenter for some options; networks that are already loaded are used again.
+
+        Args:
+            attention: whether it also returns the attention of the network's gates.
+            uncertainty: whether it also returns the entropy of the probabilities.
+            interval: whether it runs several views of each scan, for an interval of each volume.
+            open_levels: levels whose gate is held open, as in `open_gates`; the locator is not changed.
+            volume: index of the volume, from 0, in a scan that holds several.
+            series: the SeriesInstanceUID of the series, in a DICOM folder that holds several.
+
+        Raises:
+            ValueError: if the network has no gates for `attention` or at `open_levels`, or the backend
+                cannot run it.
+        """
+        if uncertainty or interval:
+            self.check_confidence()
+        levels = self._gated_levels() if attention else ()
+        run, used = self._load(attention, tuple(sorted(open_levels)))
+        settings = {
+            "monai_attn": monai_attn.__version__,
+            "bundle": {"name": self.root.name, "version": self.metadata.get("version", "")},
+            "intended_use": self.notice,
+            "labels": {str(number): name for number, name in self.label_names.items()},
+            "intensity_range": self.intensity_range,
+            "bundle_sha256": self.sha256,
+            "weights_sha256": self.weights_sha256,
+            "device": self.device.type,  # the labels do not depend on which of several GPUs is used
+            **used,
+            "mode": self.mode,
+            "attention": attention,
+            **({"open_levels": sorted(open_levels)} if open_levels else {}),
+            "uncertainty": uncertainty,
+            "interval": interval,
+            "volume": volume,
+            "series": series,
+        }
+        return Segmenter(
+            preprocessing=self.preprocessing,
+            inferer=self.inferer,
+            network=run,
+            postprocessing=self.postprocessing,
+            device=self.device,
+            channels=len(self._channels),
+            levels=levels,
+            uncertainty=uncertainty,
+            views=further_views(self.confidence.flip_axes) if interval else (),
+            confidence=self.confidence,
+            expected=self.expected,
+            memory=self.memory,
+            volume=volume,
+            series=series,
+            settings=settings,
+        )
+
+    @property
+    def _channels(self) -> dict[str, str]:
+        return self.metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
+
+    @property
+    def mode(self) -> str:
+        """The mode of inference: focus or full."""
+        inferer = self.inferer
+        located = isinstance(inferer, AttentionWindowInferer) and inferer.locator is not None
+        return "focus" if located and inferer.focus else "full"
+
+    @property
+    def weights(self) -> Path:
+        """The file of the network's weights."""
+        return self.root / "models" / "model.pt"
+
+    @property
+    def weights_sha256(self) -> str:
+        """The SHA-256 of the file of the network's weights."""
+        return file_sha256(self.weights)
+
+    @cached_property
+    def sha256(self) -> str:
+        """A digest of all files of the bundle on which its labels can depend."""
+        patterns = ("configs/*.json", "models/*.pt", "**/*.py")
+        files = {file for pattern in patterns for file in self.root.glob(pattern)}
+        lines = [f"{file.relative_to(self.root)} {file_sha256(file)}\n" for file in sorted(files)]
+        return sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
+
+    @property
+    def label_names(self) -> dict[int, str]:
+        """The names of the labels that the bundle writes, without the background."""
+        return {int(index): name for index, name in self._channels.items() if int(index) > 0}
+
+    @property
+    def classes(self) -> dict[int, int]:
+        """The label of each value in the label files of the training, as far as it is known.
+
+        Raises:
+            ValueError: if `label_map` in `configs/train.json` does not map values to labels.
+        """
+        path, label_map = self._train_json, self._train.get("label_map", {})
+        try:
+            return mapped_labels(1 + len(self.label_names), label_map)
+        except (TypeError, ValueError, AttributeError):
+            raise ValueError(
+                f"{path}: label_map is {label_map!r:.40}; values and labels expected: correct it"
+            ) from None
+
+    @property
+    def ignore(self) -> int | None:
+        """The value that marked ignored voxels in the label files of the training, if there was one.
+
+        Raises:
+            ValueError: if `ignore` in `configs/train.json` is not a valid value, or also a label.
+        """
+        ignore = self._train.get("ignore")
+        try:
+            check_ignore(ignore, self.classes)
+        except ValueError as error:
+            raise ValueError(f"{self._train_json}: {error}") from None
+        return ignore
+
+    @property
+    def _train_json(self) -> Path:
+        return self.root / "configs" / "train.json"
+
+    @property
+    def _train(self) -> dict[str, Any]:
+        path = self._train_json
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+    @property
+    def notice(self) -> str:
+        """The intended use, as the bundle's metadata states it."""
+        return str(self.metadata.get("intended_use", ""))
+
+    def check_confidence(self) -> None:
+        """Warn if the temperature and the intervals were fitted for other weights."""
+        if not is_fitted_for(self.weights, self.metadata):
+            warnings.warn(
+                f"{self.weights}: its temperature and intervals were fitted for other weights, and are "
+                "left out; run calibrate",
+                stacklevel=3,
+            )
+
+    def _gated_levels(self) -> tuple[int, ...]:
+        levels = tuple(getattr(self.network, "gated_levels", ()))
+        if not levels:
+            raise ValueError(
+                f"{self.root}: its network has no gates, and so no attention; leave it out"
+            )
+        return levels
+
+    def _load(self, attention: bool, open_levels: tuple[int, ...]) -> tuple[Run, dict[str, str]]:
+        """Return the network as a backend runs it, and the names of backend and precision."""
+        key = attention, open_levels
+        if key not in self._loaded:
+            network = open_gates(self.network, open_levels) if open_levels else self.network
+            network = WithAttention(network) if attention else network
+            self._loaded[key] = self._on_backend(network)
+        return self._loaded[key]
+
+    def _on_backend(self, network: torch.nn.Module) -> tuple[Run, dict[str, str]]:
+        image = self.metadata["network_data_format"]["inputs"]["image"]
+        dims, inferer = len(image["spatial_shape"]), self.inferer
+        is_slice = isinstance(inferer, SliceWindowInferer)
+        roi_size = inferer.slice_size if is_slice else getattr(inferer, "roi_size", -1)
+        roi = ensure_tuple_rep(roi_size, dims)
+        if not isinstance(inferer, SlidingWindowInferer) or min(roi) <= 0:
+            return network, {"backend": "eager", "precision": "float32"}
+        run = load_backend(
+            network,
+            (image["num_channels"], *roi),
+            name=self.backend,
+            precision=self.precision,
+            device=self.device,
+        )
+        return run, {"backend": run.name, "precision": run.precision}
+
+
+def is_fitted_for(weights: Path, metadata: Mapping[str, Any]) -> bool:
+    """Return whether a calibration is for these weights; True if the metadata does not name any."""
+    calibration = metadata.get("calibration")
+    fitted = calibration.get("weights_sha256") if isinstance(calibration, dict) else None
+    return fitted is None or not weights.is_file() or file_sha256(weights) == fitted

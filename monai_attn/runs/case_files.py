@@ -1,0 +1,75 @@
+"""The files of one segmented case: its label map, its maps, its DICOM SEG, and the manifest as the last."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from monai_attn.inference.segmenter import Segmentation
+from monai_attn.io.dicom.segmentation import write_dicom_seg
+from monai_attn.io.files import folder_lock
+from monai_attn.io.names import attention_path, dicom_seg_path, entropy_path
+from monai_attn.io.writer import write_labels, write_map
+from monai_attn.runs.manifest import manifest_started, write_manifest
+
+
+def write_case(
+    target: Path,
+    result: Segmentation,
+    settings: Mapping[str, Any],
+    *,
+    scan_sha256: str,
+    warnings: Iterable[str] = (),
+    check: str = "",
+    dicom_seg: Mapping[int, str] | None = None,
+    slices: Sequence[Path] = (),
+) -> None:
+    """Write a label map and the files next to it, whole or not at all.
+
+    Args:
+        target: the label map.
+        result: the segmentation.
+        settings: settings of the bundle, the backend and the options.
+        scan_sha256: SHA-256 of the scan.
+        warnings: the warnings about the scan.
+        check: the failed checks of the labels, in one line.
+        dicom_seg: the names of the labels, to write them as DICOM SEG too.
+        slices: the DICOM files of the scan, to which the DICOM SEG refers.
+    """
+    start = time.perf_counter()
+    # locked: otherwise this manifest could vouch for files of another run
+    with folder_lock(target.parent), manifest_started(target, result.scan.path):
+        files = [*_dicom_seg(target, result, settings, dicom_seg, slices), *_maps(target, result)]
+        files.append(write_labels(target, result.labels, like=result.scan))
+        result.seconds["write"] = time.perf_counter() - start
+        write_manifest(
+            target,
+            result,
+            settings,
+            scan_sha256=scan_sha256,
+            files=files,
+            warnings=warnings,
+            check=check,
+        )
+
+
+def _dicom_seg(
+    target: Path,
+    result: Segmentation,
+    settings: Mapping[str, Any],
+    names: Mapping[int, str] | None,
+    slices: Sequence[Path],
+) -> Iterator[Path]:
+    if names:
+        version = str(settings.get("monai_attn", "unknown"))
+        path = dicom_seg_path(target)
+        yield write_dicom_seg(path, result.labels, result.scan, slices, names, version=version)
+
+
+def _maps(target: Path, result: Segmentation) -> Iterator[Path]:
+    for level, attention in result.attention.items():
+        yield write_map(attention_path(target, level), attention, result.scan)
+    if result.entropy is not None:
+        yield write_map(entropy_path(target), result.entropy, result.scan)

@@ -1,0 +1,88 @@
+"""A run: scans are listed, segmented by one process or several, and summarised in the output folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from hashlib import sha256
+from pathlib import Path
+
+from monai_attn.datasets.cases import find_images
+from monai_attn.distributed.work_queue import WorkQueue
+from monai_attn.inference.segmenter import OnWindow, Segmenter
+from monai_attn.io.files import make_writable
+from monai_attn.runs.batch import CaseResult, segment_files
+from monai_attn.runs.output_paths import output_paths
+from monai_attn.runs.records import label_names
+from monai_attn.runs.summary import Summary
+
+
+def find_targets(inputs: Sequence[str | Path], output: Path) -> dict[Path, Path]:
+    """List the scans of all inputs, and the path of the label map of each.
+
+    Args:
+        inputs: NIfTI scans, DICOM folders, folders of either, or datalists.
+        output: as for `output_paths`.
+
+    Raises:
+        ValueError: as `find_images` and `output_paths`.
+    """
+    return output_paths([Path(scan) for one in inputs for scan in find_images(one)], output)
+
+
+def summary_folder(targets: Mapping[Path, Path], output: Path) -> Path | None:
+    """Return the folder whose summary lists the targets; None if the output is one label map."""
+    return output if targets and output not in targets.values() else None
+
+
+def segment_targets(
+    segmenter: Segmenter,
+    targets: Mapping[Path, Path],
+    folder: Path | None,
+    *,
+    resume: bool = False,
+    strict: bool = False,
+    dicom_seg: bool = False,
+    queue: WorkQueue | None = None,
+    on_window: OnWindow | None = None,
+) -> Iterator[CaseResult]:
+    """Segment scans, and yield each result as soon as it is complete: on the first process those of all.
+
+    Args:
+        segmenter: the segmenter that labels a scan.
+        targets: the scans, and the path of the label map of each.
+        folder: folder whose `summary.json` and `summary.csv` list the cases, if there is one.
+        resume: as for `segment_files`.
+        strict: as for `segment_files`.
+        dicom_seg: as for `segment_files`.
+        queue: the work queue that several processes share.
+        on_window: as for `Segmenter`.
+
+    Raises:
+        ValueError: if a folder cannot be written to, or a file that is no summary would be replaced.
+    """
+    queue = queue or WorkQueue()
+    for parent in {target.parent for target in targets.values()}:
+        make_writable(parent)
+    settings = segmenter.settings
+    # before the first label map is written, every process has listed the scans
+    listed = sha256("\n".join(map(ascii, targets)).encode()).hexdigest()[:12]
+    queue.agree({"scans": len(targets), "scans_sha256": listed, **settings})
+    summary = None
+    if folder and queue.first:
+        summary = Summary(folder, targets, label_names(settings), settings, resume=resume)
+    with summary or nullcontext():
+        results = segment_files(
+            segmenter,
+            targets,
+            on_window,
+            resume=resume,
+            strict=strict,
+            dicom_seg=dicom_seg,
+            take=queue.take,
+        )
+        for text in queue.gather((result.packed() for result in results), len(targets)):
+            result = CaseResult.unpacked(text)
+            if summary:
+                summary.add(result)
+            yield result

@@ -1,0 +1,96 @@
+"""Images of other libraries: whatever the library, the same voxels at the same places."""
+
+import warnings
+
+import itk
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from monai.data import MetaTensor
+
+from monai_attn.io.errors import ScanWarning
+from monai_attn.io.images import as_volume
+from monai_attn.io.volume import read_volume
+from scans import VALUES as NUMBERS
+from scans import turned
+
+VALUES = NUMBERS.astype(np.int16)
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "scan.nii.gz"
+    nib.save(nib.Nifti1Image(VALUES, turned()), path)
+    return path
+
+
+def read_itk(path):
+    with warnings.catch_warnings():  # SWIG's own, and an error inside it ends the process
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return itk.imread(str(path))
+
+
+OPEN = {
+    "volume": read_volume,
+    "nibabel": nib.load,
+    "SimpleITK": lambda path: sitk.ReadImage(str(path)),
+    "ITK": read_itk,
+    "MetaTensor": lambda path: MetaTensor(torch.from_numpy(VALUES), affine=turned()),
+    "MetaTensor with a channel": lambda path: MetaTensor(
+        torch.from_numpy(VALUES[None].copy()), affine=turned()
+    ),
+    "array and affine": lambda path: (VALUES, turned()),
+}
+
+
+@pytest.mark.parametrize("library", OPEN)
+def test_every_library_gives_the_file_s_volume(file, library):
+    expected = read_volume(file)
+    volume = as_volume(OPEN[library](file))
+    np.testing.assert_array_equal(volume.data, expected.data)
+    np.testing.assert_allclose(volume.affine, expected.affine, atol=1e-4)
+    assert volume.data.dtype == np.float32
+
+
+def test_the_caller_s_array_stays_as_it_is(file):
+    data = VALUES.astype(np.float32)
+    data[0, 0, 0] = np.nan
+    with pytest.warns(ScanWarning, match="scan: 1 voxel is NaN or infinite"):
+        volume = as_volume((data, turned()))
+    assert np.isnan(data[0, 0, 0])
+    assert volume.data[0, 0, 0] == -1024
+
+
+def test_a_name_is_the_one_given_or_the_file_s(file):
+    assert as_volume(nib.load(file)).path == file
+    assert as_volume(nib.load(file), "patient 7").path.name == "patient 7"
+
+
+FAULTY = {
+    "two volumes": ((np.zeros((4, 4, 3, 2)), np.eye(4)), "shape (4, 4, 3, 2)"),
+    "flat": ((np.zeros((4, 4)), np.eye(4)), "shape (4, 4)"),
+    "empty": ((np.zeros((4, 0, 4)), np.eye(4)), "shape (4, 0, 4)"),
+    "text": ((np.zeros((4, 4, 4), "U1"), np.eye(4)), "<U1"),
+    "colours": (sitk.Image(4, 4, 3, sitk.sitkVectorFloat32), "shape"),
+    "flat ITK": (sitk.Image(4, 4, sitk.sitkFloat32), "shape (4, 4)"),
+    "affine of 3 x 3": ((np.zeros((4, 4, 4)), np.eye(3)), "(3, 3)"),
+    "singular affine": ((np.zeros((4, 4, 4)), np.diag([1.0, 1, 0, 1])), "singular"),
+    "metres": ((np.zeros((4, 4, 4)), np.diag([0.001, 0.001, 0.001, 1])), "0.001"),
+    "mostly NaN": ((np.full((4, 4, 4), np.nan), np.eye(4)), "64 of 64"),
+}
+
+
+@pytest.mark.parametrize(("image", "received"), FAULTY.values(), ids=FAULTY.keys())
+def test_a_faulty_image_is_refused_by_name(image, received):
+    with pytest.raises(ValueError, match=r"^ct: ") as refused:
+        as_volume(image, "ct")
+    assert received in str(refused.value)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("image", [None, 3, np.zeros((4, 4, 4)), ["a", "b"]])
+def test_what_is_no_image_is_a_type_error(image):
+    with pytest.raises(TypeError, match=type(image).__name__):
+        as_volume(image)
