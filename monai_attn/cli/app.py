@@ -6,17 +6,21 @@ import io
 import signal
 import sys
 import warnings
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
+from monai_attn import __version__
 from monai_attn.cli.ablate import ablate
 from monai_attn.cli.attention import attention
 from monai_attn.cli.calibrate import calibrate
 from monai_attn.cli.compare import compare
-from monai_attn.cli.console import complain, error_lines
+from monai_attn.cli.console import complain, error_lines, out, set_verbosity
 from monai_attn.cli.demo import demo
 from monai_attn.cli.doctor import doctor
 from monai_attn.cli.evaluate import evaluate
+from monai_attn.cli.options import path_of
 from monai_attn.cli.phantom import phantom
 from monai_attn.cli.plan import plan
 from monai_attn.cli.report import report
@@ -27,12 +31,11 @@ INTERRUPTED, TERMINATED = 130, 143  # the exit codes shells give to SIGINT and S
 
 app = typer.Typer(
     name="monai-attn",
-    help="Attention U-Net for medical image segmentation, as MONAI bundles.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (
+COMMANDS = (
     segment,
     report,
     train,
@@ -45,8 +48,43 @@ for command in (
     doctor,
     phantom,
     demo,
-):
+)
+for command in COMMANDS:
     app.command()(command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"monai-attn {__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Show only results and errors.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Also show what the program does.")
+    ] = False,
+    log_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--log-file",
+            parser=path_of,
+            metavar="FILE",
+            help="Also append all messages to this file, with date and time.",
+        ),
+    ] = None,
+) -> None:
+    """Attention U-Net for medical image segmentation, as MONAI bundles."""
+    set_verbosity(quiet=quiet, verbose=verbose, log_file=log_file)
 
 
 def _terminate(*_: object) -> None:
@@ -72,7 +110,8 @@ def main() -> None:
     except SystemExit as stop:
         if stop.code in (INTERRUPTED, TERMINATED):  # typer ends on Ctrl-C without a message
             word = "interrupted" if stop.code == INTERRUPTED else "terminated"
-            resumable = sys.argv[1:2] in (["segment"], ["train"])
-            kept = "; complete files are kept, and --resume goes on from there" if resumable else ""
-            complain("error", word + kept)
+            names = [command.__name__ for command in COMMANDS]
+            name = next((argument for argument in sys.argv[1:] if argument in names), "")
+            hint = "; complete files are kept, and --resume continues from them"
+            complain("error", word + (hint if name in ("segment", "train") else ""))
         raise

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import (
@@ -18,6 +19,38 @@ from rich.progress import (
 )
 
 out, err = Console(), Console(stderr=True)
+messages = logging.getLogger("monai_attn.messages")
+logging.getLogger("monai_attn").addHandler(logging.NullHandler())  # else Python prints them too
+LEVELS = {"error": logging.ERROR, "warning": logging.WARNING, "check": logging.WARNING}
+quiet = False  # whether only results and errors are shown
+
+
+def set_verbosity(*, quiet: bool, verbose: bool, log_file: Path | None) -> None:
+    """Choose what is shown on stderr, and a file to which all messages are appended.
+
+    Raises:
+        ValueError: if both quiet and verbose are asked for, or the file cannot be written.
+    """
+    if quiet and verbose:
+        raise ValueError("--quiet and --verbose: they exclude each other. Leave one out.")
+    globals()["quiet"] = quiet
+    logger = logging.getLogger("monai_attn")
+    if verbose:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+        handler.addFilter(lambda record: record.name != messages.name)  # these are shown anyway
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+    if log_file:
+        try:
+            file = logging.FileHandler(log_file, encoding="utf-8", errors="backslashreplace")
+        except OSError as error:
+            raise ValueError(
+                f"{log_file}: cannot be written ({error.strerror}). Choose another log file."
+            ) from error
+        file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        logger.addHandler(file)
+        logger.setLevel(logging.INFO)
 
 
 def progress_bars() -> Progress:
@@ -28,7 +61,7 @@ def progress_bars() -> Progress:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    return Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
+    return Progress(*columns, console=err, transient=True, disable=quiet or not err.is_terminal)
 
 
 @contextmanager
@@ -65,7 +98,10 @@ def shown(text: object) -> str:
 
 def complain(kind: str, message: object) -> None:
     """Print one line on stderr, whatever characters the message holds."""
-    err.print(f"{kind}: {shown(message)}", markup=False, highlight=False, soft_wrap=True)
+    line = f"{kind}: {shown(message)}"
+    messages.log(LEVELS.get(kind, logging.INFO), line)
+    if kind == "error" or not quiet:
+        err.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def error_lines(error: Exception) -> tuple[list[str], int]:

@@ -15,6 +15,7 @@ import torch
 from bundle_runs import SLICE_BUNDLE
 from command_line import run
 from monai_attn import DEFAULT_BUNDLE
+from monai_attn.bundle import find
 from monai_attn.bundle.find import find_bundle, is_shipped
 from monai_attn.bundle.open import open_bundle
 from monai_attn.bundle.trust import SHIPPED_WEIGHTS
