@@ -231,5 +231,5 @@ def _sha256(scan: Path | Volume, series: str | None) -> str:
     if isinstance(scan, Path):
         return scan_sha256(scan, series=series)
     digest = sha256(scan.affine.tobytes())
-    digest.update(np.ascontiguousarray(scan.data.T))
+    digest.update(np.ascontiguousarray(scan.data.T).data)
     return digest.hexdigest()

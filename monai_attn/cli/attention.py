@@ -66,7 +66,9 @@ def _own_names(run: Path) -> dict[int, str]:
         records = read_run(run if run.is_dir() else run.parent).records
     except ValueError:  # the numbers are complete without names
         return {}
-    return {label: name for record in records for label, name in record.label_names.items()}
+    return {
+        label: name for record in records for label, name in record.manifest.label_names.items()
+    }
 
 
 def _named(text: str) -> tuple[int, str]:

@@ -41,7 +41,7 @@ def demo(
     phantom(output / "phantoms", count, seed, all_organs=False)
     # another bundle's network may have no gates
     segment([output / "phantoms"], output / "labels", bundle, device, attention=is_shipped(bundle))
-    names = read_run(output / "labels").records[0].label_names
+    names = read_run(output / "labels").records[0].manifest.label_names
     scores = []
     for case in find_cases(output / "phantoms"):
         image, reference = Path(case["image"]), Path(case["label"])

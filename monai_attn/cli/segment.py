@@ -216,7 +216,7 @@ def _print_messages(result: CaseResult) -> None:
 
 
 def _label_names(segmenter: Segmenter) -> dict[int, str]:
-    from monai_attn.runs.records import label_names
+    from monai_attn.runs.json_values import label_names
 
     return label_names(segmenter.settings)
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from monai_attn.metrics.scores import CaseScore
-from monai_attn.runs.records import Record, number
+from monai_attn.runs.json_values import number
+from monai_attn.runs.records import Record
 
 ABOUT_ATTENTION = "evidence to check, no explanation"
 UNKNOWN_RATE = "the views alone, no known rate"
@@ -16,23 +17,30 @@ Dict = dict[str, Any]
 
 def case_tables(record: Record, scores: list[CaseScore]) -> Iterator[Dict]:
     """Yield a table each of the attention, the confidence, the scores and the time, where known."""
-    if record.attention:
+    if record.manifest.attention:
         yield _attention_table(record)
-    if record.intervals_ml:
+    if record.manifest.intervals_ml:
         yield _confidence_table(record)
     if scores:
         yield _score_table(record, scores)
-    if record.stages:
-        row = ["seconds", *(f"{seconds:.2f}" for seconds in record.stages.values())]
-        yield {"caption": "Time", "about": "", "head": ["stage", *record.stages], "rows": [row]}
+    if record.manifest.stages:
+        row = ["seconds", *(f"{seconds:.2f}" for seconds in record.manifest.stages.values())]
+        yield {
+            "caption": "Time",
+            "about": "",
+            "head": ["stage", *record.manifest.stages],
+            "rows": [row],
+        }
 
 
 def _attention_table(record: Record) -> Dict:
     labels = [
-        *dict.fromkeys(label for gate in record.attention.values() for label in _shares(gate))
+        *dict.fromkeys(
+            label for gate in record.manifest.attention.values() for label in _shares(gate)
+        )
     ]
     head = ["level", "mean", "in labels", "elsewhere", "looked at", "below 0.01", "above 0.99"]
-    head += ["entropy, bits", *(f"share in {record.named(label)}" for label in labels)]
+    head += ["entropy, bits", *(f"share in {record.manifest.named(label)}" for label in labels)]
     rows = [
         [
             level,
@@ -41,7 +49,7 @@ def _attention_table(record: Record) -> Dict:
             _number(gate.get("entropy"), ".3f"),
             *(_number(_shares(gate).get(label), ".1%") for label in labels),
         ]
-        for level, gate in sorted(record.attention.items())
+        for level, gate in sorted(record.manifest.attention.items())
     ]
     return {"caption": "Attention", "about": ABOUT_ATTENTION, "head": head, "rows": rows}
 
@@ -49,7 +57,7 @@ def _attention_table(record: Record) -> Dict:
 def _confidence_table(record: Record) -> Dict:
     about = [
         f"{name} {value:g}"
-        for name, value in record.confidence.items()
+        for name, value in record.manifest.confidence.items()
         if name in ("temperature", "views")
     ]
     rows = [
@@ -58,11 +66,11 @@ def _confidence_table(record: Record) -> Dict:
             _number(record.volumes_ml.get(name), ".1f"),
             f"{low:.1f}",
             f"{high:.1f}",
-            f"{record.rates[name]:.0%} of volumes in scans like the calibration's"
-            if name in record.rates
+            f"{record.manifest.rates[name]:.0%} of volumes in scans like the calibration's"
+            if name in record.manifest.rates
             else UNKNOWN_RATE,
         )
-        for name, (low, high) in record.intervals_ml.items()
+        for name, (low, high) in record.manifest.intervals_ml.items()
     ]
     head = ("label", "volume, ml", "from", "to", "made to hold")
     return {"caption": "Confidence", "about": ", ".join(about), "head": head, "rows": rows}
@@ -82,7 +90,7 @@ def _score_table(record: Record, scores: list[CaseScore]) -> Dict:
     )
     rows = [
         (
-            record.named(score.label),
+            record.manifest.named(score.label),
             *(f"{value:.3f}" for value in (score.dice, score.precision, score.recall)),
             _number(score.surface_distance_mm, ".2f"),
             _number(score.hd95_mm, ".2f"),

@@ -235,7 +235,7 @@ def _viewed(view: CaseView | None, record: Record) -> Dict:
             "centre": view.centre,
             "ranges": view.ranges,
             "window": view.window,
-            "bundle_window": record.settings.get("intensity_range") == [*view.window],
+            "bundle_window": record.manifest.settings.get("intensity_range") == [*view.window],
             "levels": view.levels,
             "labels": [{"name": name, "colour": colour} for _, name, colour, _ in view.labels],
             "overlays": [{"key": o.key, "title": o.title, "kind": o.kind} for o in view.overlays],
@@ -284,7 +284,11 @@ def _chips(record: Record) -> list[str]:
         + (f" ({said_interval(record, name)})" if said_interval(record, name) else "")
         for name, ml in record.volumes_ml.items()
     ]
-    windows = f"{record.mode}, {record.windows} windows" if record.windows else record.mode
+    windows = (
+        f"{record.manifest.mode}, {record.manifest.windows} windows"
+        if record.manifest.windows
+        else record.manifest.mode
+    )
     reason = "to check" if record.status == "check" else record.reason
     return [*volumes, *filter(None, [windows, reason])]
 

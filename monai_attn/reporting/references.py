@@ -73,7 +73,7 @@ def find_references(
             faults[file] = f"{reference}: no reference for {record.name}; name it like the scan"
             continue
         pair = (record.name, record.labels, paths[record.name])
-        labels = record.label_names or None
+        labels = record.manifest.label_names or None
         try:
             # another organ under a label's number would be drawn and scored as that label
             scores += evaluate_pairs(

@@ -35,8 +35,10 @@ def row(
 ) -> list[Dict]:
     """Return the cells of a case, in the order of `columns`; `ids` holds its place in the page."""
     link = ids[record.labels.name] if record.made else ""
-    dice = {record.named(s.label): s.dice for s in scores.get(record.labels.name, ())}
-    mode = f"{record.mode} (fallback)" if record.fallback else record.mode
+    dice = {record.manifest.named(s.label): s.dice for s in scores.get(record.labels.name, ())}
+    mode = (
+        f"{record.manifest.mode} (fallback)" if record.manifest.fallback else record.manifest.mode
+    )
     remarks = [record.reason, *record.warnings, record.fault, _absent(record)]
     return [
         _cell(record.name, link=link),
@@ -77,14 +79,14 @@ def _absent(record: Record) -> str:
 
 def said_interval(record: Record, name: str) -> str:
     """Return the interval around a label's volume in ml as text, or an empty text."""
-    ends = record.intervals_ml.get(name)
+    ends = record.manifest.intervals_ml.get(name)
     return f"{ends[0]:.1f} to {ends[1]:.1f}" if ends else ""
 
 
 def _scored(run: Run, scores: Mapping[str, list[CaseScore]]) -> list[str]:
     """Return the names of the labels with scores; an empty name if there is only one."""
     names = [
-        record.named(score.label)
+        record.manifest.named(score.label)
         for record in run.records
         for score in scores.get(record.labels.name, ())
     ]

@@ -41,7 +41,8 @@ from monai_attn.reporting.packing import (
     to_bytes,
 )
 from monai_attn.reporting.planes import Marked, label_colour, ras_affine, tilt, to_ras
-from monai_attn.runs.records import Record, number
+from monai_attn.runs.json_values import number
+from monai_attn.runs.records import Record
 
 LIMIT = 14_800_000  # characters of one case: with its numbers less than 15 MB
 MOST_VOXELS = 16_000_000  # shown of one volume: a browser holds half a dozen of them
@@ -188,7 +189,7 @@ def _view(
         volumes["reference"] = encode(shrink_labels(expected, factors))
     for overlay, path in _maps(record):
         with _noted(notes, path, "it is not shown"):
-            stored = _read_map(path, grid, record.digests[path.name])
+            stored = _read_map(path, grid, record.manifest.digests[path.name])
             volumes[overlay.key] = encode(shrink_map(stored, factors))
             overlays.append(overlay)
     x, y, z = shown.shape
@@ -204,7 +205,7 @@ def _view(
         window=window,
         levels=levels,
         labels=tuple(
-            (label, record.named(label), label_colour(label), ml)
+            (label, record.manifest.named(label), label_colour(label), ml)
             for label, ml in zip(labels.numbers, labels.ml, strict=True)
         ),
         overlays=tuple(overlays),
@@ -217,7 +218,7 @@ def _doubts(record: Record) -> Iterator[str]:
     """Yield doubts about the manifest and the label map."""
     if record.fault:
         yield record.fault
-    digest = record.digests.get(record.labels.name)
+    digest = record.manifest.digests.get(record.labels.name)
     if digest and sha256_of(record.labels) != digest:
         yield f"{record.labels}: was changed since the run; volumes and numbers are of what the run wrote"
 
@@ -262,7 +263,7 @@ def _read_labels(
 
 def _read_scan(record: Record, grid: Grid) -> NDArray[np.float32]:
     """Read the scan in closest RAS order, if it is the one that was segmented."""
-    scan, settings = record.scan, record.settings
+    scan, settings = record.scan, record.manifest.settings
     if scan is None:
         raise ValueError(
             f"{record.labels}: nothing says which scan it was made of; segment it again"
@@ -270,7 +271,7 @@ def _read_scan(record: Record, grid: Grid) -> NDArray[np.float32]:
     if not scan.exists():
         raise ValueError(f"{scan}: the scan is no longer there; put it back, and report again")
     volume, series = settings.get("volume"), settings.get("series")
-    digest = record.manifest.get("scan_sha256")
+    digest = record.manifest.scan_sha256
     if digest and scan_sha256(scan, series=series) != digest:
         raise ValueError(f"{scan}: the scan was changed since the run; segment it again")
     with collect_warnings():  # its doubts are in the manifest
@@ -283,12 +284,12 @@ def _maps(record: Record) -> Iterator[tuple[Overlay, Path]]:
     """Yield the maps that the run wrote next to the label map, and their paths."""
     entropy = entropy_path(record.labels)
     begin = re.escape(entropy.name.rpartition("entropy")[0])
-    for name in sorted(record.digests, key=lambda name: (len(name), name)):
+    for name in sorted(record.manifest.digests, key=lambda name: (len(name), name)):
         level = re.match(rf"{begin}attention_(\d+)\.nii", name)
         if level:
             overlay = Overlay(f"attention_{level[1]}", f"Attention, level {level[1]}", "attention")
             yield overlay, record.labels.with_name(name)
-    if entropy.name in record.digests:
+    if entropy.name in record.manifest.digests:
         yield Overlay("entropy", "Uncertainty (entropy)", "entropy"), entropy
 
 
@@ -316,7 +317,7 @@ def _require_grid(found: Grid, grid: Grid) -> None:
 
 def _window(record: Record) -> tuple[float, float]:
     """Return the HU range that the bundle's network sees, or one for soft tissue."""
-    ends = record.settings.get("intensity_range")
+    ends = record.manifest.settings.get("intensity_range")
     if isinstance(ends, list) and len(ends) == 2:
         low, high = map(number, ends)
         if low is not None and high is not None and low < high:

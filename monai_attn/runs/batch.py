@@ -25,9 +25,9 @@ from monai_attn.io.names import (
 )
 from monai_attn.io.volume import scan_files, scan_sha256
 from monai_attn.runs.case_files import write_case
+from monai_attn.runs.json_values import label_names
 from monai_attn.runs.manifest import check_replaceable as check_manifest
 from monai_attn.runs.manifest import find_earlier_result
-from monai_attn.runs.records import label_names
 
 Case = tuple[Path, Path]  # a scan, and the path of its label map
 log = logging.getLogger(__name__)

@@ -6,15 +6,31 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from monai_attn.inference.segmenter import Segmentation
-from monai_attn.inference.window_plan import WindowPlan
 from monai_attn.io.files import atomic_write, sha256_of
 from monai_attn.io.names import MAP, case_name, dicom_seg_path, manifest_path
 from monai_attn.metrics.attention_numbers import gate_numbers
 from monai_attn.metrics.volume_intervals import RATE
+from monai_attn.runs.json_values import (
+    DAMAGED,
+    Json,
+    dict_of,
+    label_names,
+    number,
+    numbers_of,
+    pair_of,
+    text_of,
+    texts_of,
+)
+
+if TYPE_CHECKING:
+    from monai_attn.inference.segmenter import Segmentation
+    from monai_attn.inference.window_plan import WindowPlan
+
+SUFFIX = ".manifest.json"
 
 
 @dataclass(frozen=True)
@@ -78,6 +94,135 @@ def write_manifest(
     return path
 
 
+@dataclass(frozen=True)
+class Manifest:
+    """The content of a manifest, as far as it is valid: it may have been written by any program.
+
+    Attributes:
+        content: the JSON object of the file.
+    """
+
+    content: Json = field(default_factory=dict)
+
+    @cached_property
+    def settings(self) -> Json:
+        """Settings of the bundle, the backend and the options."""
+        return dict_of(self.content.get("settings"))
+
+    @cached_property
+    def label_names(self) -> dict[int, str]:
+        """The name of each label."""
+        return label_names(self.settings)
+
+    @property
+    def mode(self) -> str:
+        """Mode: `full` if all windows of the body ran, `focus` for only those the locator points to."""
+        return text_of(self.content.get("mode")) or text_of(self.settings.get("mode"))
+
+    @property
+    def fallback(self) -> str:
+        """Reason why a run in focus mode became a full one, or an empty text."""
+        return text_of(self.content.get("fallback"))
+
+    @cached_property
+    def windows(self) -> str:
+        """Number of windows that ran and in all, such as `9 of 40`, or an empty text."""
+        windows = dict_of(self.content.get("windows"))
+        run, total = number(windows.get("run")), number(windows.get("in_all"))
+        return "" if run is None or total is None else f"{run:.0f} of {total:.0f}"
+
+    @cached_property
+    def stages(self) -> dict[str, float]:
+        """The seconds of each stage."""
+        return numbers_of(self.content.get("seconds"))
+
+    @cached_property
+    def attention(self) -> dict[str, Json]:
+        """The numbers of each gate, by its level."""
+        gates = dict_of(self.content.get("attention"))
+        return {level: dict_of(gate) for level, gate in gates.items() if dict_of(gate)}
+
+    @cached_property
+    def intervals_ml(self) -> dict[str, tuple[float, float]]:
+        """The interval of each label's volume, by the label's name."""
+        found = {}
+        for label, ends in dict_of(
+            dict_of(self.content.get("confidence")).get("intervals_ml")
+        ).items():
+            low, high = pair_of(ends)
+            if low is not None and high is not None:
+                found[self.named(label)] = (low, high)
+        return found
+
+    @cached_property
+    def rates(self) -> dict[str, float]:
+        """Part of the true volumes that the intervals of a label hold, by its name, where known."""
+        rates = numbers_of(dict_of(self.content.get("confidence")).get("rate"))
+        return {self.named(label): rate for label, rate in rates.items()}
+
+    @cached_property
+    def confidence(self) -> dict[str, float]:
+        """The numbers of the confidence, such as `temperature` and `views`."""
+        return numbers_of(self.content.get("confidence"))
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """The SHA-256 of each file that the run wrote, by its name."""
+        files = dict_of(self.content.get("files_sha256"))
+        return {name: text_of(digest) for name, digest in files.items()}
+
+    def named(self, label: int | str) -> str:
+        """Return the name of a label."""
+        try:
+            return self.label_names.get(int(label), f"label {label}")
+        except ValueError:
+            return f"label {label}"
+
+    @property
+    def scan(self) -> Path | None:
+        """The scan, if it had a file."""
+        path = text_of(self.content.get("scan"))
+        return Path(path) if path else None
+
+    @property
+    def scan_sha256(self) -> str:
+        """The SHA-256 of the scan."""
+        return text_of(self.content.get("scan_sha256"))
+
+    @property
+    def volumes_ml(self) -> dict[str, float]:
+        """The volume of each label by its name, 0 for a label that was not found."""
+        volumes = numbers_of(self.content.get("volumes_ml"))
+        named = {name: volumes.pop(str(label), 0.0) for label, name in self.label_names.items()}
+        return named | {f"label {label}": ml for label, ml in volumes.items()}
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The warnings about the scan."""
+        return texts_of(self.content.get("warnings"))
+
+    @property
+    def check(self) -> str:
+        """The failed checks of the labels, in one line, or an empty text."""
+        return text_of(self.content.get("check"))
+
+
+def read_manifest(target: Path) -> tuple[Manifest, str]:
+    """Return the manifest of a label map and an empty text, or an empty one and its fault, in one line."""
+    path = manifest_path(target)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if target.name in content["files_sha256"]:
+            return Manifest(content), ""
+        why = "vouches for no label map: the run was stopped"
+    except DAMAGED:
+        why = "is missing or damaged"
+    return (
+        Manifest(),
+        f"{path}: {why}; neither maps nor numbers are shown: segment the scan again",
+    )
+
+
 @contextmanager
 def manifest_started(target: Path, scan: Path) -> Iterator[None]:
     """Enclose the writing of a label map, and of its manifest as the last file.
@@ -102,7 +247,8 @@ def manifest_started(target: Path, scan: Path) -> Iterator[None]:
 
 def scan_name(path: Path) -> str:
     """Return the absolute path of a scan; empty for a scan that was in memory, and has no file."""
-    return str(path.absolute()) if path.exists() else ""
+    in_memory = not path.is_absolute() and not path.exists()  # then it is only a name
+    return "" if in_memory else str(path.absolute())
 
 
 def _beside(target: Path) -> list[Path]:
@@ -116,7 +262,7 @@ def _beside(target: Path) -> list[Path]:
             if name == seg or MAP.search(case_name(name))
         }
         return [file for file in beside if file.is_file() and sha256_of(file) == beside[file]]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except DAMAGED:
         return []  # the manifest is missing or damaged
 
 
@@ -132,7 +278,7 @@ def check_replaceable(target: Path) -> None:
             return
     except FileNotFoundError:
         return
-    except (OSError, ValueError, TypeError, RecursionError):
+    except DAMAGED:
         pass
     raise ValueError(f"{path}: is no manifest, and one would replace it; move it away")
 
@@ -163,7 +309,7 @@ def find_earlier_result(
         }
         fallback, warnings = str(content.get("fallback", "")), tuple(content["warnings"])
         kept = EarlierResult(volumes, fallback, warnings, intervals, str(content.get("check", "")))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except DAMAGED:
         return None  # the manifest is missing or damaged
     return kept if same else None
 

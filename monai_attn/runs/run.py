@@ -12,8 +12,8 @@ from monai_attn.distributed.work_queue import WorkQueue
 from monai_attn.inference.segmenter import OnWindow, Segmenter
 from monai_attn.io.files import make_writable
 from monai_attn.runs.batch import CaseResult, segment_files
+from monai_attn.runs.json_values import label_names
 from monai_attn.runs.output_paths import output_paths
-from monai_attn.runs.records import label_names
 from monai_attn.runs.summary import Summary
 
 

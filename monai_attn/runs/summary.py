@@ -10,17 +10,20 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from monai_attn.io.files import atomic_write, folder_lock
 from monai_attn.io.names import case_name
-from monai_attn.runs.batch import CaseResult
+from monai_attn.runs.json_values import DAMAGED, Json
 from monai_attn.runs.manifest import scan_name
+
+if TYPE_CHECKING:
+    from monai_attn.runs.batch import CaseResult
 
 JSON, CSV = "summary.json", "summary.csv"
 PAUSE = 20  # pause before the next writing, as a multiple of the duration of the last
 HEAD = ("case", "status", "scan", "labels")
-MADE = ("segmented", "check", "kept")
+MADE = ("segmented", "check", "kept")  # the statuses of cases that have a label map of this run
 TYPED = ("volumes_ml", "intervals_ml", "warnings")
 Row = dict[str, Any]
 
@@ -117,6 +120,24 @@ class Summary:
         self.due = end + PAUSE * (end - start)
 
 
+def read_summary(folder: Path) -> Json:
+    """Return the summary of a folder; empty if there is none.
+
+    Raises:
+        ValueError: if it is damaged.
+    """
+    path = folder / JSON
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(content["cases"], list):
+            return content
+    except FileNotFoundError:
+        return {}
+    except DAMAGED:
+        pass
+    raise ValueError(f"{path}: is damaged, or no summary of a run; run segment with --resume again")
+
+
 def _row(scan: Path, target: Path, status: str) -> Row:
     return {
         "case": case_name(scan),
@@ -153,7 +174,7 @@ def _others(path: Path) -> dict[str, Row]:
             if all(isinstance(row[key], type(empty[key])) for key in TYPED)
             and (not row["scan"] or Path(row["scan"]).exists())
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except DAMAGED:
         return {}
 
 

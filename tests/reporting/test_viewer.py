@@ -240,7 +240,7 @@ def test_a_map_that_does_not_fit_is_not_shown(out, kind):
     image.header["scl_inter"] = 0
     image.to_filename(path)
     (record,) = read_run(out).records
-    record.manifest["files_sha256"][path.name] = sha256(path.read_bytes()).hexdigest()
+    record.manifest.content["files_sha256"][path.name] = sha256(path.read_bytes()).hexdigest()
     shown = view_case(record)
     assert shown.overlays == ()
     said = {"grid": "lies on another grid than", "scale": "no map of fractions as bytes"}

@@ -28,12 +28,16 @@ def test_a_case_has_what_its_row_and_its_manifest_say(out):
     write_rows(out, said)
     record = only(out)
     assert (record.name, record.status, record.made) == ("a", "segmented", True)
-    assert (record.mode, record.fallback, record.windows) == ("full", "unsure", "4 of 9")
+    assert (record.manifest.mode, record.manifest.fallback, record.manifest.windows) == (
+        "full",
+        "unsure",
+        "4 of 9",
+    )
     assert record.volumes_ml == {"pancreas": 12.345, "cyst": 0.0}
-    assert record.intervals_ml == {"pancreas": (10.0, 14.0)}
-    assert record.confidence == {"temperature": 1.5, "views": 8.0}
-    assert record.stages == {"read": 0.5, "network": 1.5}
-    assert record.attention == {"1": NUMBERS}
+    assert record.manifest.intervals_ml == {"pancreas": (10.0, 14.0)}
+    assert record.manifest.confidence == {"temperature": 1.5, "views": 8.0}
+    assert record.manifest.stages == {"read": 0.5, "network": 1.5}
+    assert record.manifest.attention == {"1": NUMBERS}
     assert record.fault == ""
 
 
@@ -60,7 +64,7 @@ def test_a_case_to_check_is_made_and_says_why(out):
     assert record.reason == "pancreas 0.7 ml, expected 35 to 320 ml"
     write_rows(out, {**said, "status": "check", "reason": "as the summary has it"})
     record = only(out)
-    assert (record.status, record.made, record.mode) == ("check", True, "full")
+    assert (record.status, record.made, record.manifest.mode) == ("check", True, "full")
     assert record.reason == "as the summary has it"
 
 
@@ -103,7 +107,7 @@ def test_a_damaged_manifest_is_one_line_of_its_case(out, content, said):
     assert record.made
     assert record.fault.startswith(f"{path}: {said}")
     assert "\n" not in record.fault
-    assert record.manifest == {}
+    assert record.manifest.content == {}
 
 
 @pytest.mark.parametrize(
@@ -114,20 +118,26 @@ def test_values_of_another_kind_count_as_absent(out, value):
     write_rows(out, write_case(out, **dict.fromkeys(keys, value)))
     add_to_manifest(out, attention=value)
     record = only(out)
-    read = (record.mode, record.fallback, record.windows, record.stages, record.label_names)
+    read = (
+        record.manifest.mode,
+        record.manifest.fallback,
+        record.manifest.windows,
+        record.manifest.stages,
+        record.manifest.label_names,
+    )
     assert all(isinstance(item, (str, dict)) for item in read)
-    assert record.attention == {}
-    assert record.intervals_ml == {}
+    assert record.manifest.attention == {}
+    assert record.manifest.intervals_ml == {}
     confidence = {"intervals_ml": value}
     add_to_manifest(out, confidence=confidence)
-    assert only(out).intervals_ml == {}
+    assert only(out).manifest.intervals_ml == {}
 
 
 def test_numbers_beyond_all_measure_count_as_absent(out):
     labels = {"1": "pancreas", "9" * 5000: "x"}
     write_rows(out, write_case(out, seconds={"read": 10**400}, settings={"labels": labels}))
-    assert only(out).stages == {}
-    assert only(out).label_names == {1: "pancreas"}
+    assert only(out).manifest.stages == {}
+    assert only(out).manifest.label_names == {1: "pancreas"}
 
 
 @pytest.mark.parametrize("labels", ["../a_seg.nii.gz", "/etc/a.nii.gz", "a_seg.txt", 3, None])
