@@ -13,7 +13,7 @@ from monai_attn.inference.backends.eager import has_bfloat16
 
 
 class AutocastInferer(Inferer):
-    """A wrapper that runs another inferer under autocast and returns its logits as float32.
+    """A wrapper that runs another inferer under autocast and returns its outputs as float32.
 
     MONAI's engines support autocast only on CUDA; on a CPU with bfloat16 units it is also two to three
     times faster. bfloat16 has the range of float32, so no gradient scaler is needed.
@@ -38,10 +38,15 @@ class AutocastInferer(Inferer):
     def __call__(
         self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any
     ) -> Any:
-        """Return the network's logits for inputs (B, C, *spatial); several are returned as a list."""
+        """Return the network's outputs for inputs (B, C, *spatial), in the structure they come in."""
         dtype = self.dtype or (torch.bfloat16 if has_bfloat16(inputs.device) else torch.float32)
         with torch.autocast(inputs.device.type, dtype, enabled=dtype != torch.float32):
-            logits = self.inferer(inputs, network, *args, **kwargs)
-        if isinstance(logits, (list, tuple)):
-            return [level.float() for level in logits]
-        return logits.float()
+            return _float32(self.inferer(inputs, network, *args, **kwargs))
+
+
+def _float32(outputs: Any) -> Any:
+    """Return outputs as float32: a tensor, or a list, tuple or named tuple of outputs."""
+    if not isinstance(outputs, (list, tuple)):
+        return outputs.float()
+    parts = map(_float32, outputs)
+    return type(outputs)(*parts) if hasattr(outputs, "_fields") else type(outputs)(parts)

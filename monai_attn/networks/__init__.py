@@ -2,7 +2,7 @@
 
 from monai_attn.networks.attention_output import WithAttention
 from monai_attn.networks.gate_ablation import open_gates
-from monai_attn.networks.gates import HardGate, SoftGate
+from monai_attn.networks.gates import HardGate, SampledOutput, SoftGate
 from monai_attn.networks.unet import AttentionUNet
 
-__all__ = ["AttentionUNet", "HardGate", "SoftGate", "WithAttention", "open_gates"]
+__all__ = ["AttentionUNet", "HardGate", "SampledOutput", "SoftGate", "WithAttention", "open_gates"]

@@ -116,6 +116,18 @@ class Draw(NamedTuple):
     entropy: Tensor
 
 
+class SampledOutput(NamedTuple):
+    """The output of a network with hard gates in training.
+
+    Attributes:
+        logits: (B, out_channels, *spatial), or with deep supervision a list of them, finest first.
+        draws: what the hard gates drew, in the order of `hard_gates`.
+    """
+
+    logits: Tensor | list[Tensor]
+    draws: tuple[Draw, ...]
+
+
 class HardGate(AdditiveGate):
     """Additive hard attention: each place is selected or not, alpha is 0 or 1.
 
@@ -128,7 +140,7 @@ class HardGate(AdditiveGate):
       of the binary concrete distribution with `temperature`, made from the same random numbers. A low
       temperature makes the gradient more exact, but noisier (Maddison et al. 2017, arXiv:1611.00712; Jang
       et al. 2017, arXiv:1611.01144).
-    - "reinforce": no gradient passes through the draw. `drawn` holds its log-probability, with which
+    - "reinforce": no gradient passes through the draw. `sample` returns its log-probability, with which
       `monai_attn.training.hard_attention_loss.HardAttentionLoss` makes good draws more likely (Williams 1992,
       doi:10.1007/BF00992696; for attention Xu et al. 2015, arXiv:1502.03044).
 
@@ -137,9 +149,6 @@ class HardGate(AdditiveGate):
         estimator: "straight_through" or "reinforce".
         temperature: temperature of the binary concrete distribution, above 0.
         budget: fraction of places that the loss aims to select; no limit by default.
-
-    Attributes:
-        drawn: sample of the last forward pass in training; None in eval.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -176,7 +185,6 @@ class HardGate(AdditiveGate):
         self.estimator = estimator
         self.temperature = temperature
         self.budget = budget
-        self.drawn: Draw | None = None
 
     def forward(self, skip: Tensor, gating: Tensor) -> tuple[Tensor, Tensor]:
         """Gate the skip (B, skip_channels, *spatial) by the gating (B, gating_channels, *coarser).
@@ -184,16 +192,29 @@ class HardGate(AdditiveGate):
         Returns:
             The gated skip, with the shape of the skip, and the attention (B, 1, *spatial), 0 or 1.
         """
-        logits = self.logits(skip, gating)  # (B, 1, *grid)
-        attention = (logits > 0).to(skip.dtype)
         if not torch.jit.is_scripting() and self.training:  # an exported network always selects
-            attention = self.draw(logits).to(skip.dtype)
+            gated, attention, _ = self.sample(skip, gating)
+            return gated, attention
+        return self.select(skip, self.logits(skip, gating) > 0)
+
+    def sample(self, skip: Tensor, gating: Tensor) -> tuple[Tensor, Tensor, Draw]:
+        """Gate the skip by choices drawn at random, as in training.
+
+        Returns:
+            The gated skip and the attention, as `forward` returns them, and the draw.
+        """
+        choices, draw = self.draw(self.logits(skip, gating))
+        return *self.select(skip, choices), draw
+
+    def select(self, skip: Tensor, choices: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the skip where its place (B, 1, *grid) was chosen, and alpha (B, 1, *spatial)."""
+        attention = choices.to(skip.dtype)
         if self.on_gating_grid:
             attention = F.interpolate(attention, size=skip.shape[2:], mode="nearest")
         return skip * attention, attention
 
-    def draw(self, logits: Tensor) -> Tensor:
-        """Draw alpha (B, 1, *grid) for training, and store the sample in `drawn`."""
+    def draw(self, logits: Tensor) -> tuple[Tensor, Draw]:
+        """Draw alpha (B, 1, *grid) for training; return it with its probability."""
         places = tuple(range(1, logits.dim()))
         logits = logits.float()
         drawn = logits + logistic_like(logits)  # above 0 with probability sigmoid(logits)
@@ -202,21 +223,11 @@ class HardGate(AdditiveGate):
             concrete = torch.sigmoid(drawn / self.temperature)
             attention = attention + (concrete - concrete.detach())
         bernoulli = Bernoulli(logits=logits, validate_args=False)
-        self.drawn = Draw(
+        return attention, Draw(
             log_probability=bernoulli.log_prob(attention.detach()).sum(places),
             selected=bernoulli.probs.mean(places),
             entropy=bernoulli.entropy().mean(places),
         )
-        return attention
-
-    def train(self, mode: bool = True) -> HardGate:
-        """Switch between training and eval, and discard the last sample."""
-        self.drawn = None
-        return super().train(mode)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return the state for a copy, without the last sample, which belongs to a forward pass's graph."""
-        return {**self.__dict__, "drawn": None}
 
 
 def logistic_like(logits: Tensor) -> Tensor:
@@ -229,7 +240,7 @@ GATES: dict[str, type[AdditiveGate]] = {"soft": SoftGate, "hard": HardGate}
 
 
 def hard_gates(network: nn.Module) -> list[HardGate]:
-    """Return the hard gates in a network."""
+    """Return the hard gates in a network; those of an `AttentionUNet` come coarsest first, as they run."""
     return [part for part in network.modules() if isinstance(part, HardGate)]
 
 

@@ -14,7 +14,7 @@ from monai.networks.layers.factories import Conv
 from torch import Tensor, nn
 
 from monai_attn.networks.blocks import Axes, ConvBlock, per_axis, positive, resize
-from monai_attn.networks.gates import build_gate
+from monai_attn.networks.gates import Draw, HardGate, SampledOutput, build_gate
 
 
 class Decoder(nn.Module):
@@ -53,6 +53,14 @@ class Decoder(nn.Module):
             skip, attention = self.gate(skip, gating)
             maps.append(attention)
         return self.merge(torch.cat([skip, up], dim=1)), maps
+
+    def sample(self, gating: Tensor, skip: Tensor) -> tuple[Tensor, list[Draw]]:
+        """Return the features as `forward` does, and the draw of a hard gate, if there is one, in a list."""
+        if not isinstance(self.gate, HardGate):
+            return self(gating, skip)[0], []
+        up = resize(self.up(gating), like=skip)
+        skip, _, draw = self.gate.sample(skip, gating)
+        return self.merge(torch.cat([skip, up], dim=1)), [draw]
 
 
 class AttentionUNet(nn.Module):
@@ -161,15 +169,31 @@ class AttentionUNet(nn.Module):
         """Return the logits (B, out_channels, *spatial) of x (B, in_channels, *spatial).
 
         In train mode with deep supervision it returns a list of logits, finest first, each at the
-        resolution of its level, as `monai.losses.DeepSupervisionLoss` expects.
+        resolution of its level, as `monai.losses.DeepSupervisionLoss` expects. In train mode with hard
+        gates it returns the `SampledOutput` that `monai_attn.training.HardAttentionLoss` expects.
         """
+        if not torch.jit.is_scripting() and self.training:  # an exported network never draws
+            sampled: Any = self.forward_with_draws(x)
+            return sampled if sampled.draws else sampled.logits
         features, _ = self.decode(self.encode(x))
         return self.predict(features)
 
     def forward_with_attention(self, x: Tensor) -> tuple[Tensor | list[Tensor], list[Tensor]]:
-        """Return the output of `forward`, and the maps (B, 1, *skip spatial), finest first."""
+        """Return the logits as `forward` does, and the maps (B, 1, *skip spatial), finest first."""
         features, maps = self.decode(self.encode(x))
         return self.predict(features), maps
+
+    def forward_with_draws(self, x: Tensor) -> SampledOutput:
+        """Return the logits as `forward` does, and the draws of the hard gates."""
+        skips = self.encode(x)
+        x = skips[-1]
+        features: list[Tensor] = []
+        draws: list[Draw] = []
+        for level, skip in zip(self.decoder, reversed(skips[:-1]), strict=True):
+            x, draw = level.sample(x, skip)  # type: ignore[operator]  # a Decoder
+            features.insert(0, x)
+            draws += draw
+        return SampledOutput(self.predict(features), tuple(draws))
 
     def encode(self, x: Tensor) -> List[Tensor]:  # noqa: UP006
         """Return the features of each level, finest first."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from monai_attn.datasets.ignore import IGNORED
-from monai_attn.networks.gates import hard_gates
+from monai_attn.networks.gates import SampledOutput, hard_gates
 
 
 class HardAttentionLoss(nn.Module):
@@ -77,21 +77,22 @@ class HardAttentionLoss(nn.Module):
         """The average loss of earlier steps; 0 before the first."""
         return self.total / (1 - self.momentum ** self.steps.clamp(min=1))
 
-    def forward(self, logits: Any, label: Tensor) -> Tensor:
-        """Compute the total for a batch, from the logits of the network's last forward pass.
+    def forward(self, output: SampledOutput, label: Tensor) -> Tensor:
+        """Compute the total for a batch, from the network's output in train mode.
 
         Raises:
-            RuntimeError: if the gates drew nothing for this batch.
+            RuntimeError: if the output has no draws of this batch.
         """
-        drawn = [gate.drawn for gate in self.gates]
+        draws = output.draws if isinstance(output, SampledOutput) else ()
+        if len(draws) != len(self.gates) or any(len(one.selected) != len(label) for one in draws):
+            raise RuntimeError("a hard gate drew nothing for this batch; train in train mode")
+        logits = output.logits
         cases = torch.stack(
             [self.loss(_case(logits, i), label[i : i + 1]) for i in range(len(label))]
         )
         total = cases.mean()
         known = 1.0 if self.ignore is None else _any_known(label)
-        for gate, draw in zip(self.gates, drawn, strict=True):
-            if draw is None or len(draw.selected) != len(label):
-                raise RuntimeError("a hard gate drew nothing for this batch; train in train mode")
+        for gate, draw in zip(self.gates, draws, strict=True):
             if gate.estimator == "reinforce" and self.steps > 0:
                 advantage = known * (cases.detach() - self.baseline)
                 total = total + self.score_weight * (advantage * draw.log_probability).mean()
@@ -101,7 +102,7 @@ class HardAttentionLoss(nn.Module):
                 # the square of all processes; each has its share of the gradient
                 square = missed**2 + 2 * missed * (selected - selected.detach())
                 total = total + self.budget_weight * square
-            total = total - self.entropy_bonus / len(drawn) * draw.entropy.mean()
+            total = total - self.entropy_bonus / len(draws) * draw.entropy.mean()
         share = 1.0 if isinstance(known, float) else _mean_of_all(known.mean())
         if share:
             self._count(_mean_of_all((known * cases).mean()) / share)

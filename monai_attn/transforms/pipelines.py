@@ -200,13 +200,15 @@ def training(
 
 
 class Discreted(T.MapTransform):
-    """A transform of logits (C, *spatial), or the finest of a list, to labels (1, *spatial)."""
+    """A transform of logits (C, *spatial), or the first of a nested list, to labels (1, *spatial)."""
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Replace each key's logits by their argmax."""
         out = dict(data)
         for key in self.key_iterator(out):
-            logits = out[key][0] if isinstance(out[key], (list, tuple)) else out[key]
+            logits = out[key]
+            while isinstance(logits, (list, tuple)):  # the finest comes first, and draws come last
+                logits = logits[0]
             out[key] = logits.argmax(dim=0, keepdim=True)
         return out
 

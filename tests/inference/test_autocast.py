@@ -5,6 +5,7 @@ import torch
 from monai.inferers import SimpleInferer, SlidingWindowInferer
 
 from monai_attn.inference.autocast import AutocastInferer
+from monai_attn.networks.gates import Draw, SampledOutput
 
 
 def dtype_seen(inferer):
@@ -29,6 +30,14 @@ def test_the_network_computes_in_the_dtype_and_the_logits_are_float32():
 def test_a_list_of_logits_stays_a_list():
     logits = AutocastInferer(SimpleInferer())(torch.rand(1, 1, 4, 4), lambda x: [x, x[..., ::2]])
     assert [level.shape[-1] for level in logits] == [4, 2]
+
+
+def test_a_named_tuple_of_several_outputs_keeps_its_names():
+    draw = Draw(*torch.ones(3, 1, dtype=torch.bfloat16))
+    inferer = AutocastInferer(SimpleInferer(), "bfloat16")
+    output = inferer(torch.rand(1, 1, 4, 4), lambda x: SampledOutput([x, x.bfloat16()], (draw,)))
+    assert isinstance(output, SampledOutput)
+    assert {level.dtype for level in (*output.logits, *output.draws[0])} == {torch.float32}
 
 
 def test_a_sliding_window_goes_through():

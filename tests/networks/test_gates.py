@@ -238,12 +238,21 @@ def test_what_was_drawn_has_its_probability():
     torch.manual_seed(0)
     gate = undecided(2, grid="skip", estimator="reinforce").train()
     skip, gating = torch.randn(2, 3, 4, 3), torch.randn(2, 5, 2, 2)
-    _, attention = gate(skip, gating)
+    _, attention, draw = gate.sample(skip, gating)
     p = torch.sigmoid(gate.logits(skip, gating))
     likelihood = torch.where(attention == 1, p, 1 - p)
-    torch.testing.assert_close(gate.drawn.log_probability, likelihood.log().sum((1, 2, 3)))
-    torch.testing.assert_close(gate.drawn.selected, p.mean((1, 2, 3)))
-    assert gate.eval().drawn is None
+    torch.testing.assert_close(draw.log_probability, likelihood.log().sum((1, 2, 3)))
+    torch.testing.assert_close(draw.selected, p.mean((1, 2, 3)))
+
+
+def test_in_training_a_call_returns_what_a_sample_does_without_the_draw():
+    gate = undecided(2).train()
+    skip, gating = torch.randn(1, 3, 8, 8), torch.randn(1, 5, 4, 4)
+    torch.manual_seed(0)
+    called = gate(skip, gating)
+    torch.manual_seed(0)
+    for one, other in zip(called, gate.sample(skip, gating)[:2], strict=True):
+        assert torch.equal(one, other)
 
 
 def test_straight_through_lets_the_gradient_of_the_concrete_distribution_through():
@@ -267,27 +276,28 @@ def test_in_half_precision_a_choice_is_one_and_its_probability_is_float32(estima
     torch.manual_seed(0)
     gate = undecided(2, estimator=estimator).train()
     with torch.autocast("cpu", dtype=dtype):
-        _, attention = gate(torch.randn(1, 3, 8, 8), torch.randn(1, 5, 4, 4))
+        _, attention, draw = gate.sample(torch.randn(1, 3, 8, 8), torch.randn(1, 5, 4, 4))
     assert set(attention.unique().tolist()) == {0.0, 1.0}
-    assert {value.dtype for value in gate.drawn} == {torch.float32}
+    assert {value.dtype for value in draw} == {torch.float32}
 
 
 @pytest.mark.parametrize("estimator", ["straight_through", "reinforce"])
 def test_logits_that_are_no_numbers_reach_the_loss(estimator):
     """There training ends with a line that says so; a draw that fails would say less."""
     gate = undecided(2, estimator=estimator).train()
-    gate(torch.full((1, 3, 4, 4), torch.nan), torch.randn(1, 5, 2, 2))
-    assert gate.drawn.log_probability.isnan().all()
+    _, _, draw = gate.sample(torch.full((1, 3, 4, 4), torch.nan), torch.randn(1, 5, 2, 2))
+    assert draw.log_probability.isnan().all()
 
 
 @pytest.mark.parametrize("estimator", ["straight_through", "reinforce"])
 def test_a_gate_that_has_drawn_can_be_copied(estimator):
     gate = undecided(2, estimator=estimator).train()
+    before = set(vars(gate))
     gate(torch.randn(1, 3, 4, 4), torch.randn(1, 5, 2, 2))
+    assert set(vars(gate)) == before, "a draw is returned, not kept"
     other = copy.deepcopy(gate)
-    assert (other.drawn, other.estimator) == (None, estimator)
+    assert other.estimator == estimator
     assert torch.equal(other.psi.weight, gate.psi.weight)
-    assert gate.drawn is not None
 
 
 def test_reinforce_lets_no_gradient_through_the_choice():

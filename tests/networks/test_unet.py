@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from monai_attn import AttentionUNet, SoftGate
 from monai_attn.inference.backends.onnxruntime import library
-from monai_attn.networks.gates import AdditiveGate
+from monai_attn.networks.gates import AdditiveGate, SampledOutput, hard_gates
 
 SMALL = {"channels": (4, 6, 8), "strides": (2, 2)}
 GATES = {
@@ -68,7 +68,8 @@ def test_eval_gives_one_logits_tensor_of_the_inputs_size(spatial_dims, gate, dee
 def test_train_gives_what_deep_supervision_loss_takes(spatial_dims, gate, deep_supervision):
     net = build(spatial_dims, gate, deep_supervision).train()
     x = image(spatial_dims)
-    logits = net(x)
+    output = net(x)
+    logits = output.logits if isinstance(output, SampledOutput) else output
     if deep_supervision:
         halves = [-(-n // 2) for n in x.shape[2:]]
         assert [level.shape[2:] for level in logits] == [x.shape[2:], torch.Size(halves)]
@@ -79,6 +80,41 @@ def test_train_gives_what_deep_supervision_loss_takes(spatial_dims, gate, deep_s
         name for name, p in net.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0
     ]
     assert silent == [], "gradients reach every parameter"
+
+
+@pytest.mark.parametrize("deep_supervision", [0, 1])
+@pytest.mark.parametrize("gate", GATES.values(), ids=GATES)
+def test_only_with_hard_gates_and_only_in_training_draws_are_returned(gate, deep_supervision):
+    net, x = build(2, gate, deep_supervision, gated_levels=(0, 1) if gate else None), image(2)
+    assert isinstance(net(x), torch.Tensor)
+    output = net.train()(x)
+    hard = hard_gates(net)
+    assert isinstance(output, SampledOutput) == bool(hard)
+    if hard:
+        logits = output.logits if deep_supervision else [output.logits]
+        assert [len(level) for level in logits] == [2] * (1 + deep_supervision)
+        assert [draw.selected.shape for draw in output.draws] == [(2,)] * 2
+        assert output.draws[0].selected.grad_fn is not None, "the loss can train by it"
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+def test_the_draws_are_those_of_the_logits_that_come_with_them(dropout):
+    """A forward pass that returns draws runs as one that only returns logits and maps."""
+    net, x = build(2, "hard", gated_levels=(0, 1), dropout=dropout).train(), image(2)
+    torch.manual_seed(3)
+    output = net(x)
+    torch.manual_seed(3)
+    logits, _ = net.forward_with_attention(x)
+    assert torch.equal(output.logits, logits)
+
+
+def test_the_draws_have_the_order_of_the_gates():
+    net = build(2, "hard", gated_levels=(0, 1)).train()
+    for gate, bias in zip(hard_gates(net), (-100.0, 100.0), strict=True):
+        nn.init.constant_(gate.psi.bias, bias)
+    closed, opened = net(image(2)).draws
+    assert closed.selected.tolist() == [0, 0]
+    assert opened.selected.tolist() == [1, 1]
 
 
 @each_variant

@@ -7,7 +7,7 @@ import torch
 from monai.losses import DeepSupervisionLoss, DiceCELoss
 
 from monai_attn import AttentionUNet, HardGate, SoftGate
-from monai_attn.networks.gates import hard_gates
+from monai_attn.networks.gates import SampledOutput, hard_gates
 from monai_attn.training.hard_attention_loss import HardAttentionLoss
 
 PLACES = 4
@@ -25,6 +25,12 @@ def tiny_gate(estimator, **options):
     torch.nn.init.normal_(gate.psi.weight)
     torch.nn.init.zeros_(gate.psi.bias)
     return gate.train()
+
+
+def output_of(gate, skip, gating):
+    """The output of a network that is only this gate, in training."""
+    gated, _, draw = gate.sample(skip, gating)
+    return SampledOutput(gated, (draw,))
 
 
 def tiny_batch():
@@ -73,11 +79,11 @@ def test_the_expectation_of_the_reinforce_gradient_is_the_exact_gradient(baselin
     for choices in itertools.product((0.0, 1.0), repeat=PLACES):
         alpha = torch.tensor(choices).reshape(1, 1, 2, 2)
         choose(monkeypatch, choices)
-        gated, attention = gate(skip, gating)
+        gated, attention, draw = gate.sample(skip, gating)
         assert torch.equal(attention, alpha.double())
-        value = loss(gated, target)
+        value = loss(SampledOutput(gated, (draw,)), target)
         gradient = torch.autograd.grad(value, list(gate.parameters()))
-        likelihood = gate.drawn.log_probability.exp().detach()
+        likelihood = draw.log_probability.exp().detach()
         total += likelihood * torch.cat([g.flatten() for g in gradient])
     expected = exact_gradient(gate, skip, gating, target)
     assert expected.abs().max() > 0.1
@@ -110,12 +116,12 @@ def test_for_a_network_of_two_gates_it_is_exact_for_every_parameter(monkeypatch)
     certain = 0.0
     for choices in itertools.product((0.0, 1.0), repeat=5):
         choose(monkeypatch, choices)
-        logits = net(image)
-        likelihood = sum(gate.drawn.log_probability for gate in hard_gates(net)).exp()
+        output = net(image)
+        likelihood = sum(draw.log_probability for draw in output.draws).exp()
         certain += likelihood.item()
         for sums, value in (
-            (estimated, likelihood.item() * loss(logits, label)),
-            (exact, likelihood * SquaredError()(logits, label)),
+            (estimated, likelihood.item() * loss(output, label)),
+            (exact, likelihood * SquaredError()(output.logits, label)),
         ):
             gradients = torch.autograd.grad(value, parameters, retain_graph=True)
             for total, gradient in zip(sums, gradients, strict=True):
@@ -129,17 +135,18 @@ def test_the_first_step_has_no_baseline_and_no_score():
     gate = tiny_gate("reinforce")
     skip, gating, target = tiny_batch()
     loss = HardAttentionLoss(SquaredError(), gate)
-    gated, _ = gate(skip, gating)
-    assert loss(gated, target).item() == pytest.approx(SquaredError()(gated, target).item())
+    output = output_of(gate, skip, gating)
+    plain = SquaredError()(output.logits, target)
+    assert loss(output, target).item() == pytest.approx(plain.item())
 
 
 def test_the_weight_of_the_score_is_a_factor(monkeypatch):
     gate = tiny_gate("reinforce")
     skip, gating, target = tiny_batch()
-    gated, _ = gate(skip, gating)
+    output = output_of(gate, skip, gating)
     plain, once, half = (
         frozen(HardAttentionLoss(SquaredError(), gate, score_weight=w), monkeypatch, 1.0)(
-            gated, target
+            output, target
         )
         for w in (0.0, 1.0, 0.5)
     )
@@ -152,9 +159,9 @@ def test_drawn_at_random_the_reinforce_gradient_tends_to_the_exact_one():
     skip, gating, target = tiny_batch()
     many = 20000
     skip, gating, target = (x.expand(many, -1, -1, -1) for x in (skip, gating, target))
-    gated, _ = gate(skip, gating)
+    gated, _, draw = gate.sample(skip, gating)
     cases = ((gated - target) ** 2).sum((1, 2, 3))
-    value = (cases.detach() * gate.drawn.log_probability).mean()
+    value = (cases.detach() * draw.log_probability).mean()
     found = torch.cat([g.flatten() for g in torch.autograd.grad(value, list(gate.parameters()))])
     expected = exact_gradient(gate, skip[:1], gating[:1], target[:1])
     assert (found - expected).norm() < 0.05 * expected.norm()
@@ -167,9 +174,9 @@ def test_the_baseline_is_the_mean_of_earlier_losses():
     assert loss.baseline == 0
     seen = []
     for scale in (1.0, 2.0):
-        gated, _ = gate(skip, gating)
-        seen.append(float(torch.nn.functional.mse_loss(gated, scale * target)))
-        loss(gated, scale * target)
+        output = output_of(gate, skip, gating)
+        seen.append(float(torch.nn.functional.mse_loss(output.logits, scale * target)))
+        loss(output, scale * target)
     assert float(loss.baseline) == pytest.approx((0.25 * seen[0] + 0.5 * seen[1]) / 0.75)
 
 
@@ -177,7 +184,7 @@ def test_the_baseline_goes_on_where_a_training_was_cut_off():
     gate = tiny_gate("reinforce")
     skip, gating, target = tiny_batch()
     loss, other = (HardAttentionLoss(SquaredError(), gate) for _ in range(2))
-    loss(gate(skip, gating)[0], target)
+    loss(output_of(gate, skip, gating), target)
     other.load_state_dict(loss.state_dict())
     assert other.baseline == loss.baseline > 0
 
@@ -189,10 +196,10 @@ def test_several_processes_have_one_baseline_and_one_budget(monkeypatch):
     gate = tiny_gate("straight_through", budget=0.25)
     skip, gating, target = tiny_batch()
     loss = HardAttentionLoss(SquaredError(), gate, budget_weight=3.0)
-    gated, _ = gate(skip, gating)
-    total, plain = loss(gated, target), SquaredError()(gated, target)
+    output = output_of(gate, skip, gating)
+    total, plain = loss(output, target), SquaredError()(output.logits, target)
     assert float(loss.baseline) == pytest.approx(plain.item() / 2)
-    selected = gate.drawn.selected.mean()
+    selected = output.draws[0].selected.mean()
     missed = selected.item() / 2 - 0.25
     assert (total - plain).item() == pytest.approx(3 * missed**2)
     # of its share, which all_reduce halves among the two
@@ -206,11 +213,12 @@ def test_a_case_is_rewarded_for_its_own_loss(monkeypatch):
     gate = tiny_gate("reinforce")
     skip, gating, _ = tiny_batch()
     skip, gating = skip.repeat(2, 1, 1, 1), gating.repeat(2, 1, 1, 1)
-    gated, _ = gate(skip, gating)
-    label = torch.stack([gated[0].detach(), gated[1].detach() + 10.0])
+    output = output_of(gate, skip, gating)
+    gated = output.logits.detach()
+    label = torch.stack([gated[0], gated[1] + 10.0])
     loss = frozen(HardAttentionLoss(torch.nn.MSELoss(), gate), monkeypatch, 0.0)
-    total = loss(gated, label)
-    log_probability = gate.drawn.log_probability
+    total = loss(output, label)
+    log_probability = output.draws[0].log_probability
     (by_log,) = torch.autograd.grad(total, log_probability, retain_graph=True)
     assert by_log[0] == 0
     assert by_log[1] == pytest.approx(100.0 / 2)
@@ -222,22 +230,22 @@ def test_a_budget_pulls_the_selected_fraction_towards_it():
     loss = HardAttentionLoss(torch.nn.MSELoss(), gate, budget_weight=100.0)
     optimizer = torch.optim.Adam(gate.parameters(), lr=0.1)
     for _ in range(100):
-        gated, _ = gate(skip, gating)
+        output = output_of(gate, skip, gating)
         optimizer.zero_grad()
-        loss(gated, target).backward()
+        loss(output, target).backward()
         optimizer.step()
-    gate(skip, gating)
-    assert float(gate.drawn.selected.detach()) == pytest.approx(0.25, abs=0.05)
+    (draw,) = output_of(gate, skip, gating).draws
+    assert float(draw.selected.detach()) == pytest.approx(0.25, abs=0.05)
 
 
 def test_a_budget_is_of_all_cases_of_a_batch_together():
     gate = tiny_gate("straight_through", budget=0.25)
     skip, gating, _ = tiny_batch()
     skip, gating = torch.cat([skip, 3 * skip]), torch.cat([gating, -3 * gating])
-    gated, _ = gate(skip, gating)
-    selected = gate.drawn.selected
+    output = output_of(gate, skip, gating)
+    selected = output.draws[0].selected
     assert (selected[0] - selected[1]).abs() > 0.02
-    total = HardAttentionLoss(torch.nn.MSELoss(), gate)(gated, gated.detach())
+    total = HardAttentionLoss(torch.nn.MSELoss(), gate)(output, output.logits.detach())
     assert total.item() == pytest.approx(10 * (selected.mean().item() - 0.25) ** 2, rel=1e-5)
 
 
@@ -246,19 +254,19 @@ def test_an_entropy_bonus_is_of_the_mean_of_the_gates():
     net = AttentionUNet(
         2, 1, 2, channels=(4, 4, 4), strides=(2, 2), gate="hard", gated_levels=(0, 1)
     )
-    logits, label = net.train()(torch.randn(2, 1, 8, 8)), torch.randn(2, 2, 8, 8)
-    plain = HardAttentionLoss(torch.nn.MSELoss(), net)(logits, label)
-    bonus = HardAttentionLoss(torch.nn.MSELoss(), net, entropy_bonus=2.0)(logits, label)
-    entropy = torch.stack([gate.drawn.entropy for gate in hard_gates(net)]).mean()
+    output, label = net.train()(torch.randn(2, 1, 8, 8)), torch.randn(2, 2, 8, 8)
+    plain = HardAttentionLoss(torch.nn.MSELoss(), net)(output, label)
+    bonus = HardAttentionLoss(torch.nn.MSELoss(), net, entropy_bonus=2.0)(output, label)
+    entropy = torch.stack([draw.entropy for draw in output.draws]).mean()
     assert (plain - bonus).item() == pytest.approx(2 * entropy.item(), rel=1e-4)
 
 
 def test_an_entropy_bonus_keeps_a_gate_undecided():
     gate = tiny_gate("straight_through")
     skip, gating, target = tiny_batch()
-    gated, _ = gate(skip, gating)
-    plain = HardAttentionLoss(torch.nn.MSELoss(), gate)(gated, target)
-    bonus = HardAttentionLoss(torch.nn.MSELoss(), gate, entropy_bonus=2.0)(gated, target)
+    output = output_of(gate, skip, gating)
+    plain = HardAttentionLoss(torch.nn.MSELoss(), gate)(output, target)
+    bonus = HardAttentionLoss(torch.nn.MSELoss(), gate, entropy_bonus=2.0)(output, target)
     p = torch.sigmoid(gate.logits(skip, gating))
     entropy = -(p * p.log() + (1 - p) * (1 - p).log()).mean()
     assert (plain - bonus).item() == pytest.approx(2 * entropy.item(), rel=1e-5)
@@ -272,9 +280,9 @@ def test_without_choices_that_count_it_is_the_segmentation_loss():
     )
     label = torch.randint(0, 3, (2, 1, 16, 16)).float()
     plain = DeepSupervisionLoss(DiceCELoss(to_onehot_y=True, softmax=True, batch=False))
-    logits = net.train()(torch.randn(2, 1, 16, 16))
-    assert HardAttentionLoss(plain, net)(logits, label).item() == pytest.approx(
-        plain(logits, label).item(), rel=1e-5
+    output = net.train()(torch.randn(2, 1, 16, 16))
+    assert HardAttentionLoss(plain, net)(output, label).item() == pytest.approx(
+        plain(output.logits, label).item(), rel=1e-5
     )
 
 
@@ -287,9 +295,10 @@ def test_a_network_without_hard_gates_and_one_that_drew_nothing_are_named():
     gated, _ = gate(skip, gating)
     with pytest.raises(RuntimeError, match="drew nothing for this batch"):
         HardAttentionLoss(torch.nn.MSELoss(), gate)(gated, target)
-    gated, _ = gate.train()(skip.repeat(2, 1, 1, 1), gating.repeat(2, 1, 1, 1))
-    with pytest.raises(RuntimeError, match="drew nothing for this batch"):
-        HardAttentionLoss(torch.nn.MSELoss(), gate)(gated[:1], target)
+    other = output_of(gate.train(), skip.repeat(2, 1, 1, 1), gating.repeat(2, 1, 1, 1))
+    for output in (SampledOutput(gated, other.draws), SampledOutput(gated, ())):
+        with pytest.raises(RuntimeError, match="drew nothing for this batch"):
+            HardAttentionLoss(torch.nn.MSELoss(), gate)(output, target)
     with pytest.raises(ValueError, match=r"momentum \(=1.0\) must be at least 0 and below 1"):
         HardAttentionLoss(torch.nn.MSELoss(), gate, momentum=1.0)
 
@@ -317,9 +326,9 @@ def test_a_gate_learns_which_of_identical_blobs_the_context_marks(estimator):
     optimizer = torch.optim.Adam(gate.parameters(), lr=0.05)
     for _ in range(150):
         skip, gating, target = marked_blobs(8)
-        gated, _ = gate(skip, gating)
+        output = output_of(gate, skip, gating)
         optimizer.zero_grad()
-        loss(gated, target).backward()
+        loss(output, target).backward()
         optimizer.step()
     skip, gating, target = marked_blobs(64)
     gated, attention = gate.eval()(skip, gating)

@@ -146,9 +146,11 @@ def test_the_loss_of_hard_gates_leaves_out_ignored_voxels(estimator):
         torch.manual_seed(1)
         loss.total.fill_(0.1)
         loss.steps.fill_(1)
-        logits = network(torch.ones(2, 1, 8, 8))
+        output = network(torch.ones(2, 1, 8, 8))
+        logits = output.logits
         logits.retain_grad()
-        total = loss(torch.where(label == IGNORED, other - logits, logits), label)
+        changed = torch.where(label == IGNORED, other - logits, logits)
+        total = loss(output._replace(logits=changed), label)
         total.backward()
         values.append((total.detach(), loss.total.clone()))
         assert logits.grad[(label == IGNORED).expand_as(logits)].count_nonzero() == 0
@@ -164,10 +166,11 @@ def test_gates_are_not_rewarded_for_windows_that_nobody_knows():
         loss = HardAttentionLoss(masked(), network, ignore=9, momentum=0.5)
         loss.total.fill_(0.5)  # a baseline of 1
         loss.steps.fill_(1)
-        logits = network(torch.ones(len(labels), 1, 8, 8)).detach()
-        drawn = loss.gates[0].drawn.log_probability
+        output = network(torch.ones(len(labels), 1, 8, 8))
+        logits = output.logits.detach()
+        drawn = output.draws[0].log_probability
         drawn.retain_grad()
-        loss(logits, labels).backward(inputs=[drawn])
+        loss(output._replace(logits=logits), labels).backward(inputs=[drawn])
         assert drawn.grad[known:].count_nonzero() == 0
         assert drawn.grad[:known].all()
         own = masked()(logits[:known], labels[:known]) if known else None

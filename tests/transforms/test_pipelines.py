@@ -571,9 +571,17 @@ def test_what_is_written_has_a_class_everywhere_and_what_is_scored_has_not(tmp_p
 LOGITS = torch.tensor([[0.0, 3.0, 1.0], [1.0, 2.0, 1.5], [2.0, 1.0, 1.0]])[..., None]  # (3, 3, 1)
 
 
-@pytest.mark.parametrize("form", [lambda x: x, lambda x: [x, -x[:, :1]], lambda x: (x, -x)])
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda x: x,
+        lambda x: [x, -x[:, :1]],
+        lambda x: (x, -x),
+        lambda x: [[x, -x[:, :1]], [[0.1, 0.2, 0.3]]],
+    ],
+)
 def test_discrete_takes_the_finest_of_a_list(form):
-    """Deep supervision gives a list, finest first."""
+    """Deep supervision gives a list, finest first; hard gates put their draws after it."""
     data = Discreted("pred")({"pred": form(LOGITS), "image": 1})
     assert data["pred"].tolist() == [[[2], [0], [1]]]
     assert data["image"] == 1
