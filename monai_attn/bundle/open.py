@@ -12,6 +12,7 @@ from monai.inferers import Inferer
 from monai_attn import DEFAULT_BUNDLE
 from monai_attn.bundle.bundle import Bundle, is_fitted_for
 from monai_attn.bundle.find import find_bundle, find_device, is_shipped
+from monai_attn.bundle.gate_mismatch import gate_mismatch
 from monai_attn.bundle.trust import check_shipped
 from monai_attn.inference.inferer import AttentionWindowInferer
 from monai_attn.inference.locator import Locator
@@ -68,7 +69,7 @@ def open_bundle(
     confidence = _confidence(root, parser, classes, dims)
     expected = _expected(root, parser, classes)
     _set_mode(root, inferer, mode)
-    load_weights(network, weights, where)
+    load_weights(network, weights, where, explain=gate_mismatch)
     return Bundle(
         root=root,
         metadata=metadata,

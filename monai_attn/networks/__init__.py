@@ -3,6 +3,14 @@
 from monai_attn.networks.attention_output import WithAttention
 from monai_attn.networks.gate_ablation import open_gates
 from monai_attn.networks.gates import HardGate, SampledOutput, SoftGate
-from monai_attn.networks.unet import AttentionUNet
+from monai_attn.networks.unet import AttentionUNet, gated_levels_of
 
-__all__ = ["AttentionUNet", "HardGate", "SampledOutput", "SoftGate", "WithAttention", "open_gates"]
+__all__ = [
+    "AttentionUNet",
+    "HardGate",
+    "SampledOutput",
+    "SoftGate",
+    "WithAttention",
+    "gated_levels_of",
+    "open_gates",
+]

@@ -5,7 +5,8 @@ Source: Oktay et al., "Attention U-Net: Learning Where to Look for the Pancreas"
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any, List, Tuple, Union  # noqa: UP035  TorchScript reads these, not the new forms
 
 import torch
@@ -15,6 +16,8 @@ from torch import Tensor, nn
 
 from monai_attn.networks.blocks import Axes, ConvBlock, per_axis, positive, resize
 from monai_attn.networks.gates import Draw, HardGate, SampledOutput, build_gate
+
+DECODER = re.compile(r"decoder\.(?P<place>\d+)\.(?P<gate>gate\.)?")  # a tensor of a decoder
 
 
 class Decoder(nn.Module):
@@ -223,6 +226,22 @@ class AttentionUNet(nn.Module):
         if len(logits) == 1:
             return logits[0]
         return logits
+
+
+def gated_levels_of(names: Iterable[str]) -> tuple[int, set[int]]:
+    """Return the number of skips of an `AttentionUNet` and its gated levels, by its tensors' names.
+
+    Args:
+        names: the names in its state dict; names of other networks' tensors are skipped.
+
+    Example:
+        >>> gated_levels_of(AttentionUNet(2, in_channels=1, out_channels=2).state_dict())
+        (4, {1, 2, 3})
+    """
+    found = [match for name in names if (match := DECODER.match(name))]
+    skips = len({match["place"] for match in found})
+    # the decoder of the finest level comes last
+    return skips, {skips - 1 - int(match["place"]) for match in found if match["gate"]}
 
 
 def _kernels(

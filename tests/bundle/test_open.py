@@ -6,10 +6,9 @@ import shutil
 import pytest
 import torch
 
-from monai_attn import DEFAULT_BUNDLE, AttentionUNet
+from monai_attn import DEFAULT_BUNDLE
 from monai_attn.bundle.find import find_bundle, find_device
 from monai_attn.bundle.open import open_bundle
-from monai_attn.inference.weights import load_weights
 
 
 def test_a_shipped_bundle_is_found_by_name_and_any_by_its_folder(tiny_bundle):
@@ -70,41 +69,6 @@ def test_bad_weights_are_named(tiny_bundle, tmp_path, damage, message):
     with pytest.raises(ValueError, match=message) as raised:
         open_bundle(root, "cpu")
     assert "\n" not in str(raised.value)
-
-
-@pytest.mark.parametrize(
-    ("built", "saved", "said"),
-    [
-        (["0"], [], "lacks the weights of a gate at level 0, and the network is built with it"),
-        ([], ["0"], "holds the weights of a gate at level 0, and the network is built without it"),
-        (["0", "1"], ["1"], "lacks the weights of a gate at level 0, "),
-        (["0", "2", "1"], [], "lacks the weights of a gate at levels 0, 1, 2, "),
-        (["2"], ["0", "1"], "a gate at level 2 and holds the weights of a gate at levels 0, 1, "),
-    ],
-)
-def test_weights_of_other_gates_are_one_line_that_names_levels_and_remedy(
-    tmp_path, built, saved, said
-):
-    def network(levels):
-        options = {"gated_levels": [*map(int, levels)]} if levels else {"gate": None}
-        return AttentionUNet(2, 1, 2, channels=(4, 4, 4, 4), strides=(2, 2, 2), **options)
-
-    path = tmp_path / "model.pt"
-    torch.save(network(saved).state_dict(), path)
-    with pytest.raises(ValueError, match=f"model.pt: .*{said}") as raised:
-        load_weights(network(built), path, torch.device("cpu"))
-    assert "\n" not in str(raised.value)
-    assert "network_def#gate" in str(raised.value)
-    assert "--gate" in str(raised.value)
-
-
-def test_weights_of_other_sizes_are_no_matter_of_gates(tmp_path):
-    path = tmp_path / "model.pt"
-    torch.save(AttentionUNet(2, 1, 2, channels=(4, 8), strides=(2,)).state_dict(), path)
-    with pytest.raises(ValueError, match=r"model\.pt: does not fit the network \("):
-        load_weights(
-            AttentionUNet(2, 1, 2, channels=(4, 4), strides=(2,)), path, torch.device("cpu")
-        )
 
 
 def test_devices():

@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from monai_attn import AttentionUNet, SoftGate
 from monai_attn.inference.backends.onnxruntime import library
 from monai_attn.networks.gates import AdditiveGate, SampledOutput, hard_gates
+from monai_attn.networks.unet import gated_levels_of
 
 SMALL = {"channels": (4, 6, 8), "strides": (2, 2)}
 GATES = {
@@ -244,6 +245,16 @@ def test_the_finest_skip_is_ungated_unless_asked_for_or_the_only_one(
 
 
 # --- each argument changes the network as promised
+
+
+@pytest.mark.parametrize(
+    ("levels", "gated_levels"), [(2, (0,)), (4, (0, 2)), (4, ()), (13, (0, 11)), (4, (0, 1, 2))]
+)
+def test_the_gated_levels_are_known_by_the_names_of_the_tensors(levels, gated_levels):
+    net = build(channels=(2,) * levels, strides=(1,) * (levels - 1), gated_levels=gated_levels)
+    assert gated_levels_of(net.state_dict()) == (levels - 1, set(net.gated_levels))
+    others = {"heads.0.weight", "encoder.0.decoder.7.gate.psi.bias", "0.weight"}
+    assert gated_levels_of(others) == (0, set())
 
 
 UNITS = 3 * 2 + 2 * 3  # two in each encoder level; one up and two merging in each decoder level
