@@ -1,4 +1,8 @@
-"""The rank of this process among several, from the variables that torchrun sets."""
+"""The rank of this process among several, from the variables that torchrun sets.
+
+It is for the command line, before torch is imported, and for segmenting, which needs no process group. In a
+training, which has one, ranks and sums are those of `ignite.distributed`.
+"""
 
 from __future__ import annotations
 
