@@ -4,7 +4,9 @@ The best weights so far are what a bundle loads. `last.pt` holds all that traini
 its last epoch, `previous.pt` the same for the epoch before.
 
 MONAI's `CheckpointSaver` writes directly into the final file, so that a full disk or a kill leaves half
-of it, and knows neither the best metric nor the epochs that early stopping has waited.
+of it. ignite's `Checkpoint` with `DiskSaver(atomic=True)` does not, but it deletes the old state before the
+new one is on the disk, a kill leaves its temporary file, an error does not name the file, and nothing goes
+back to the state before if the last one is damaged.
 """
 
 from __future__ import annotations

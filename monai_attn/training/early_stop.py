@@ -12,7 +12,8 @@ from monai.engines import Evaluator, Trainer
 class EarlyStop:
     """ignite's `EarlyStopping` as a handler of the trainer, by the best metric of its validator.
 
-    MONAI's own handler is for the validator, must be told of the trainer later, and cannot be saved.
+    ignite's needs the trainer when it is made; after a resume it trains an epoch more although it had
+    stopped, and no more than that if epochs were added. MONAI's is for the validator and cannot be saved.
 
     Args:
         validator: the evaluator that validates, in every process alike.
@@ -30,17 +31,16 @@ class EarlyStop:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._stopping)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the epochs waited, the metric to beat, and the epochs of the whole training."""
+        """Return the state of ignite's handler, and the epochs of the whole training."""
         stopping = self._attached()
-        total = stopping.trainer.state.max_epochs
-        return {"counter": stopping.counter, "best_score": stopping.best_score, "epochs": total}
+        return {**stopping.state_dict(), "epochs": stopping.trainer.state.max_epochs}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore a state; wait anew if the training now has another number of epochs than before."""
         stopping = self._attached()
-        stopping.counter, stopping.best_score = state["counter"], state["best_score"]
+        stopping.load_state_dict({**stopping.state_dict(), **state})
         total = stopping.trainer.state.max_epochs
-        if state.get("epochs", total) != total:  # a state without it is from an earlier version
+        if state.get("epochs", total) != total:  # one of an earlier version has none
             stopping.counter = 0
         if stopping.counter >= self.patience:  # it had ended, and is not trained further
             stopping.trainer.terminate()

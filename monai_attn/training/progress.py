@@ -16,6 +16,8 @@ from monai_attn.training.history import Epoch, History
 class ProgressBar:
     """A handler for MONAI's trainer that shows its steps, and a line after each epoch, on stderr.
 
+    ignite's `ProgressBar` needs tqdm, and has no line for each epoch with the rate and the time left.
+
     Args:
         history: source of the line for each epoch; attached before it.
     """

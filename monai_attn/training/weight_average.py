@@ -16,9 +16,10 @@ WARM_UP = 20  # factor by which the average follows the weights faster at first
 class WeightAverage:
     """Average of the weights during training, with which the validator runs.
 
-    ignite's `EMAHandler` as a handler of the trainer that survives a resume. The average is exponential,
-    updated after every step, over the weights and the statistics of batch normalisation. During the first
-    steps, when the weights still change a lot, it follows them more closely.
+    It is ignite's `EMAHandler`, which has no state to save and resume from: not its average, and not the
+    number of updates on which its warm-up depends. The average is exponential, updated after every step,
+    over the weights and the statistics of batch normalisation. During the first steps, when the weights
+    still change a lot, it follows them more closely.
 
     Args:
         network: the network that is trained, in every process alike.
