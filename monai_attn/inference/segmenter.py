@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from monai.data.meta_tensor import MetaTensor
 from monai.inferers import Inferer, SliceInferer, SlidingWindowInferer
-from monai.transforms import Compose
+from monai.transforms import Compose, LoadImaged, SaveImaged
 from monai.utils import fall_back_tuple
 from numpy.typing import NDArray
 from torch import Tensor
@@ -295,7 +295,7 @@ class Segmenter:
                 volume = read_volume(scan, volume=self.volume, series=self.series)
             content = content_box(volume.data)
         with clock("prepare"):
-            prepare = without(self.preprocessing, "LoadImage")
+            prepare = without(self.preprocessing, LoadImaged)
             image = as_tensor(volume)
             if self.device.type == "cuda":  # then resampling and scaling run on the GPU
                 image = image.pin_memory().to(self.device, non_blocking=True)
@@ -364,7 +364,7 @@ class Segmenter:
     @property
     def _steps(self) -> tuple[list[Any], list[Any]]:
         """The postprocessing steps up to labels on the scan's grid, and those that clean the labels."""
-        steps = [*without(self.postprocessing, "SaveImage").transforms]
+        steps = [*without(self.postprocessing, SaveImaged).transforms]
         first = 1 if steps and isinstance(steps[0], LabelsOnScanGridd) else len(steps)
         return steps[:first], steps[first:]
 

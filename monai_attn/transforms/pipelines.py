@@ -28,9 +28,9 @@ CENTRES = (
 )
 
 
-def without(steps: T.Compose, name: str) -> T.Compose:
-    """Return the steps whose class name does not contain `name`, such as "LoadImage" or "SaveImage"."""
-    return T.Compose([step for step in steps.transforms if name not in type(step).__name__])
+def without(steps: T.Compose, kind: type) -> T.Compose:
+    """Return the steps that are not of a class, such as MONAI's `LoadImaged` or `SaveImaged`."""
+    return T.Compose([step for step in steps.transforms if not isinstance(step, kind)])
 
 
 class ScaleInPlaced(T.MapTransform):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigWorkflow, ckpt_export, onnx_export, verify_net_in_out
+from monai.transforms import SaveImaged
 
 from bundle_runs import SLICE_BUNDLE, assert_on_the_grid_of, bundle_run, opened
 from conftest import balance
@@ -230,7 +231,7 @@ def test_monai_deploy_drops_loading_and_saving(tiny, phantoms):
     data["pred"] = parser.get_parsed_content("inferer")(
         data["image"][None], parser.get_parsed_content("network").eval()
     )[0].detach()
-    pred = without(after, "SaveImage")(data)["pred"]
+    pred = without(after, SaveImaged)(data)["pred"]
     assert pred.shape == (1, *nib.load(scan).shape)
 
 
@@ -359,7 +360,7 @@ def test_every_way_cleans_labels_as_the_command_line(tiny, phantoms, tmp_path, n
     image = opening.preprocessing({"image": str(scan)})["image"]
     with torch.inference_mode():
         pred = inferer(image[None], opening.network)[0]
-    labels = without(after, "SaveImage")({"image": image, "pred": pred})["pred"]
+    labels = without(after, SaveImaged)({"image": image, "pred": pred})["pred"]
     np.testing.assert_array_equal(labels[0], expected.labels)
 
 
@@ -394,7 +395,7 @@ def test_inference_runs_with_monais_own_inferer(tiny, phantoms):
         network = parser.get_parsed_content("network").eval()
         with torch.inference_mode():
             data["pred"] = parser.get_parsed_content("inferer")(data["image"][None], network)[0]
-        steps = without(parser.get_parsed_content("postprocessing"), "SaveImage")
+        steps = without(parser.get_parsed_content("postprocessing"), SaveImaged)
         labels.append(steps(data)["pred"])
     body = torch.from_numpy(nib.load(scan).get_fdata() > -150)[None]
     assert body.any()
@@ -466,7 +467,7 @@ def test_the_attention_overlay_gives_the_maps_of_the_gates_there_are(tiny, gate)
     parser["network_def#gate"], parser["device"] = gate, "cpu"
     outputs = parser.get_parsed_content("network").eval()(window(tiny))
     steps = parser.get_parsed_content("postprocessing").transforms
-    saved = [step for step in steps if "SaveImage" in type(step).__name__]
+    saved = [step for step in steps if isinstance(step, SaveImaged)]
     assert len(outputs) == len(saved) == (2 if gate else 1)
 
 

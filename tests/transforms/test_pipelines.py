@@ -154,17 +154,27 @@ def test_a_volume_in_memory_passes_as_its_file(tmp_path):
     path = save(tmp_path / "a.nii", scan_values(), AFFINES["oblique"])
     steps = preprocessing(SPACING, RANGE)
     loaded = steps({"image": path})["image"]
-    given = without(steps, "LoadImage")({"image": as_tensor(read_volume(path))})["image"]
+    given = without(steps, T.LoadImaged)({"image": as_tensor(read_volume(path))})["image"]
     assert torch.equal(loaded, given)
     assert torch.equal(loaded.affine, given.affine)
     assert loaded.meta["filename_or_obj"] == given.meta["filename_or_obj"] == path
 
 
-def test_without_leaves_out_what_is_named():
+def test_without_leaves_out_the_steps_of_a_class():
     steps = preprocessing(SPACING, RANGE)
-    names = [type(step).__name__ for step in without(steps, "LoadImage").transforms]
-    assert names == [type(step).__name__ for step in steps.transforms][1:]
-    assert len(without(steps, "Nothing").transforms) == len(steps.transforms)
+    assert list(without(steps, T.LoadImaged).transforms) == list(steps.transforms)[1:]
+    assert len(without(steps, T.SaveImaged).transforms) == len(steps.transforms)
+
+
+def test_a_step_is_known_by_its_class_and_not_by_its_name():
+    class Loader(T.LoadImaged):
+        """A loader under another name."""
+
+    class CountLoadImages(T.Identityd):
+        """Another step with a similar name."""
+
+    steps = T.Compose([Loader("image"), CountLoadImages("image")])
+    assert list(without(steps, T.LoadImaged).transforms) == [steps.transforms[1]]
 
 
 @pytest.mark.parametrize(
