@@ -19,7 +19,8 @@ import numpy as np
 
 from monai_attn.io.affine import LARGEST, SMALLEST
 from monai_attn.io.errors import ScanWarning
-from monai_attn.io.volume import Volume, read_volume
+from monai_attn.io.scan import read_volume
+from monai_attn.io.volume import Volume
 from scans import AFFINE, VALUES, turned
 
 NIFTI_2 = 540 & 255  # among the first four bytes of such a header: its size

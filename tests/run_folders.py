@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 
 from monai_attn.io.names import attention_path, entropy_path, manifest_path
-from monai_attn.io.volume import read_volume, scan_sha256
+from monai_attn.io.scan import open_scan, read_volume
 from monai_attn.io.writer import write_labels, write_map
 
 SHAPE = (12, 10, 8)  # right, anterior, superior
@@ -74,7 +74,7 @@ def write_case(
     files += [write_map(p, m, scan) for p, m in maps.items()]
     manifest = {
         "scan": str(path),
-        "scan_sha256": scan_sha256(path),
+        "scan_sha256": open_scan(path).sha256,
         "files_sha256": {file.name: sha256(file.read_bytes()).hexdigest() for file in files},
         "settings": SETTINGS,
         "mode": "full",

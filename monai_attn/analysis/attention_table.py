@@ -23,8 +23,9 @@ from monai_attn.datasets.references import check_on_grid
 from monai_attn.io.labels import labels_of
 from monai_attn.io.map_encoding import to_bytes
 from monai_attn.io.names import MAP, attention_path, case_name, check_name
+from monai_attn.io.scan import read_volume
 from monai_attn.io.tables import write_table
-from monai_attn.io.volume import Volume, read_volume
+from monai_attn.io.volume import Volume
 from monai_attn.metrics.attention_numbers import NUMBERS, GateNumbers, gate_numbers
 
 LEVELS = range(16)  # a scan that is halved that often is one voxel

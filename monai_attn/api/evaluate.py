@@ -8,7 +8,8 @@ from typing import Any
 
 from monai_attn.api.result import Result
 from monai_attn.io.images import as_volume
-from monai_attn.io.volume import Volume, read_volume
+from monai_attn.io.scan import read_volume
+from monai_attn.io.volume import Volume
 from monai_attn.metrics.evaluation import evaluate_files, evaluate_volumes
 from monai_attn.metrics.scores import CaseScore
 

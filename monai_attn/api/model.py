@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from monai_attn import DEFAULT_BUNDLE
 from monai_attn.api.report import report as write_report_page
@@ -20,7 +17,6 @@ from monai_attn.inference.segmenter import OnWindow, ResourceEstimate
 from monai_attn.io.errors import case_error, collect_warnings
 from monai_attn.io.images import as_volume
 from monai_attn.io.names import REPORT
-from monai_attn.io.volume import Volume, scan_sha256
 from monai_attn.reporting.page import check_replaceable
 from monai_attn.runs.batch import CaseResult
 from monai_attn.runs.run import find_targets, segment_targets, summary_folder
@@ -130,18 +126,19 @@ class Model:
             series=series,
         )
         with collect_warnings(strict) as warnings:
-            source = Path(scan) if isinstance(scan, (str, Path)) else as_volume(scan, name)
-            path = source.path if isinstance(source, Volume) else source
+            image = None if isinstance(scan, (str, Path)) else as_volume(scan, name)
+            path = Path(scan) if image is None else image.path
             try:
-                digest = _sha256(source, series)
-                segmentation = segmenter(source, on_window)
+                opened = segmenter.open(image or path)
+                digest = opened.sha256
+                segmentation = segmenter(opened, on_window)
             except Exception as error:  # a scan, or a bundle's code, can raise anything
                 raise ValueError(case_error(path, error)) from error
         plan = segmentation.plan
         if plan and plan.fallback:
             warnings.append(f"{path}: full mode: {plan.fallback}")
         return Result(
-            source,
+            image or path,
             segmentation,
             segmenter.settings,
             tuple(warnings),
@@ -224,12 +221,3 @@ class Model:
         """
         segmenter = self.bundle.segmenter(interval=interval)
         return segmenter.estimate(scan if isinstance(scan, (str, Path)) else as_volume(scan))
-
-
-def _sha256(scan: Path | Volume, series: str | None) -> str:
-    """Return the SHA-256 of a scan's files, or of the affine and the voxels of one in memory."""
-    if isinstance(scan, Path):
-        return scan_sha256(scan, series=series)
-    digest = sha256(scan.affine.tobytes())
-    digest.update(np.ascontiguousarray(scan.data.T).data)
-    return digest.hexdigest()

@@ -17,7 +17,8 @@ from monai_attn.io.grid import Grid
 from monai_attn.io.images import LPS_TO_RAS
 from monai_attn.io.map_encoding import FRACTIONS, UNSEEN
 from monai_attn.io.names import case_name
-from monai_attn.io.volume import Volume, read_volume
+from monai_attn.io.scan import read_volume
+from monai_attn.io.volume import Volume
 from monai_attn.io.writer import label_image
 from monai_attn.runs.batch import case_result
 from monai_attn.runs.case_files import write_case

@@ -33,7 +33,7 @@ def demo(
     from monai_attn.bundle.find import is_shipped
     from monai_attn.datasets.cases import find_cases
     from monai_attn.io.names import REPORT, case_name
-    from monai_attn.io.volume import read_volume
+    from monai_attn.io.scan import read_volume
     from monai_attn.metrics.scores import score_table, write_summary
     from monai_attn.reporting.figures import case_figure, save_figure
     from monai_attn.runs.records import read_run

@@ -22,7 +22,7 @@ from monai_attn.io.grid import Grid, same_grid
 from monai_attn.io.hounsfield import intensity_warnings
 from monai_attn.io.labels import labels_of
 from monai_attn.io.names import real_path
-from monai_attn.io.volume import read_volume
+from monai_attn.io.scan import read_volume
 
 READERS = 2  # cases read at a time; each takes memory for a scan and a few copies of its label map
 

@@ -14,7 +14,8 @@ from monai_attn.datasets.label_classes import in_classes
 from monai_attn.io.errors import ScanWarning
 from monai_attn.io.grid import Grid, same_grid
 from monai_attn.io.labels import labels_of
-from monai_attn.io.volume import Volume, read_grid, read_volume
+from monai_attn.io.scan import read_grid, read_volume
+from monai_attn.io.volume import Volume
 
 NAMED = 8  # the largest number of values that a message names
 

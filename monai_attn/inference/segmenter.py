@@ -37,7 +37,8 @@ from monai_attn.inference.window_plan import WindowPlan, memory_need
 from monai_attn.inference.windows import window_grid
 from monai_attn.io.grid import Grid, same_grid, voxel_ml
 from monai_attn.io.labels import volumes_ml
-from monai_attn.io.volume import Volume, read_grid, read_volume
+from monai_attn.io.scan import Scan, VolumeScan, open_scan
+from monai_attn.io.volume import Volume
 from monai_attn.metrics.calibration import Confidence
 from monai_attn.metrics.volume_intervals import interval
 from monai_attn.transforms.components import Box
@@ -50,6 +51,7 @@ from monai_attn.transforms.restore import Slab
 OnWindow = Callable[[int, int | None], None]
 """Called with the windows done and the windows in all, None where that is not known."""
 OnSlab = Callable[[Slab], None]
+Source = str | Path | Scan | Volume
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ class Segmenter:
 
     Args:
         preprocessing: from `image` to the network's input; transforms that load are left out, since
-            `read_volume` reads and checks the scan.
+            `open_scan` reads and checks the scan.
         inferer: any MONAI inferer. With `AttentionWindowInferer` and postprocessing that begins with
             `LabelsOnScanGridd` labels are made slab by slab, so that memory follows the slab.
         network: any callable from (B, C, *roi) to logits; or to a tuple of logits and an attention map
@@ -161,14 +163,14 @@ class Segmenter:
 
     def __call__(
         self,
-        scan: str | Path | Volume,
+        source: Source,
         on_window: OnWindow | None = None,
         on_slab: OnSlab | None = None,
     ) -> Segmentation:
         """Segment one scan.
 
         Args:
-            scan: a NIfTI file, a folder with a DICOM series, or a volume in memory.
+            source: a NIfTI file, a folder with a DICOM series, a scan that `open` opened, or a volume.
             on_window: called before the first window and after each.
             on_slab: called with each slab of logits on the network's grid.
 
@@ -177,7 +179,7 @@ class Segmenter:
                 allowed, or its labels are not on its grid.
         """
         clock = _Clock()
-        grid, data, content = self._prepare(scan, clock)
+        grid, data, content = self._prepare(self.open(source), clock)
         image = data["image"]
         with torch.inference_mode():
             plan = None
@@ -230,25 +232,37 @@ class Segmenter:
             labels, scan.affine, seen, affine, (scales[0].low, scales[0].high)
         )
 
-    def check(self, scan: str | Path | Volume) -> Grid:
+    def open(self, source: Source) -> Scan:
+        """Open a scan, with the segmenter's volume or series; an open one is returned as it is.
+
+        Raises:
+            ValueError: as `open_scan`.
+        """
+        if isinstance(source, Scan):
+            return source
+        if isinstance(source, Volume):
+            return VolumeScan(source)
+        return open_scan(source, volume=self.volume, series=self.series)
+
+    def check(self, source: Source) -> Grid:
         """Run all steps before the network: they raise an error, or warn about doubts, as in a call.
 
         Raises:
             ValueError: as in a call.
         """
-        return self._prepare(scan, _Clock())[0]
+        return self._prepare(self.open(source), _Clock())[0]
 
-    def estimate(self, scan: str | Path | Volume) -> ResourceEstimate:
+    def estimate(self, source: Source) -> ResourceEstimate:
         """Estimate what segmenting one scan would take, from the time of one window.
 
         Raises:
             ValueError: as in a call; and if the bundle's inferer makes no plan.
         """
         if not isinstance(self.inferer, AttentionWindowInferer):
-            where = scan.path if isinstance(scan, Volume) else scan
-            raise ValueError(f"{where}: the bundle's inferer makes no plan; run it to see")
+            path = self.open(source).path
+            raise ValueError(f"{path}: the bundle's inferer makes no plan; run it to see")
         held = used_memory()
-        grid, data, _ = self._prepare(scan, _Clock())
+        grid, data, _ = self._prepare(self.open(source), _Clock())
         image = data["image"]
         with torch.inference_mode():
             plan = self._plan(grid, image)
@@ -280,19 +294,14 @@ class Segmenter:
         """The bytes kept for each voxel of the scan: labels, the labels of a view, and maps."""
         return 1 + bool(self.views) + len(self.levels) + self.uncertainty
 
-    def _prepare(
-        self, scan: str | Path | Volume, clock: _Clock
-    ) -> tuple[Grid, dict[str, Any], Box]:
+    def _prepare(self, scan: Scan, clock: _Clock) -> tuple[Grid, dict[str, Any], Box]:
         """Return the scan's grid, the input under `image`, and the box of the scan without padding.
 
         The scan's own voxels are not kept.
         """
         self._check_memory(scan)
         with clock("read"):
-            if isinstance(scan, Volume):
-                volume = scan
-            else:
-                volume = read_volume(scan, volume=self.volume, series=self.series)
+            volume = scan.read()
             content = content_box(volume.data)
         with clock("prepare"):
             prepare = without(self.preprocessing, LoadImaged)
@@ -303,14 +312,11 @@ class Segmenter:
             data["image"] = data["image"].to(self.device)
         return volume.grid, data, content
 
-    def _check_memory(self, scan: str | Path | Volume) -> None:
-        """Refuse a scan that would not fit into memory; only its header is read."""
+    def _check_memory(self, scan: Scan) -> None:
+        """Refuse a scan that would not fit into memory; only its headers are read."""
         if not isinstance(self.inferer, AttentionWindowInferer):
             return
-        if isinstance(scan, Volume):
-            grid = scan.grid
-        else:
-            grid = read_grid(scan, volume=self.volume, series=self.series)
+        grid = scan.grid
         size, _ = self.network_grid(grid)
         roi = fall_back_tuple(self.inferer.roi_size, size)
         windows = tuple(window_grid(size, roi, self.inferer.overlap))

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from monai_attn.io.affine import check_affine
 from monai_attn.io.errors import ScanWarning
-from monai_attn.io.volume import AIR, Volume, check_holes
+from monai_attn.io.scan import AIR, check_holes
+from monai_attn.io.volume import Volume
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 

@@ -25,7 +25,8 @@ from monai_attn.datasets.pairs import pair_cases
 from monai_attn.datasets.references import as_labels
 from monai_attn.io.grid import GRID_TOLERANCE, grid_offset, voxel_ml
 from monai_attn.io.labels import labels_of
-from monai_attn.io.volume import Volume, read_volume
+from monai_attn.io.scan import read_volume
+from monai_attn.io.volume import Volume
 from monai_attn.metrics.scores import CaseScore
 
 NOWHERE = np.zeros((0, 0, 0), bool)

@@ -8,7 +8,7 @@ from monai_attn.datasets.datalist import Case
 from monai_attn.datasets.label_classes import LabelClasses
 from monai_attn.io.errors import collect_warnings
 from monai_attn.io.labels import labels_of
-from monai_attn.io.volume import read_volume
+from monai_attn.io.scan import read_volume
 from monai_attn.planning.fingerprint import CaseFacts, case_facts
 
 

@@ -29,7 +29,7 @@ from monai_attn.io.grid import Grid, same_grid, voxel_ml
 from monai_attn.io.labels import labels_of
 from monai_attn.io.map_encoding import is_stored_so
 from monai_attn.io.names import entropy_path
-from monai_attn.io.volume import read_volume, scan_sha256
+from monai_attn.io.scan import open_scan, read_volume
 from monai_attn.reporting.packing import (
     Bytes,
     choose_factors,
@@ -272,10 +272,11 @@ def _read_scan(record: Record, grid: Grid) -> NDArray[np.float32]:
         raise ValueError(f"{scan}: the scan is no longer there; put it back, and report again")
     volume, series = settings.get("volume"), settings.get("series")
     digest = record.manifest.scan_sha256
-    if digest and scan_sha256(scan, series=series) != digest:
+    opened = open_scan(scan, volume=volume, series=series)
+    if digest and opened.sha256 != digest:
         raise ValueError(f"{scan}: the scan was changed since the run; segment it again")
     with collect_warnings():  # its doubts are in the manifest
-        image = read_volume(scan, volume=volume, series=series)
+        image = opened.read()
     _require_grid(image, grid)
     return to_ras(image.data, image.affine)
 

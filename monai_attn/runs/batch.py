@@ -23,7 +23,6 @@ from monai_attn.io.names import (
     entropy_path,
     real_path,
 )
-from monai_attn.io.volume import scan_files, scan_sha256
 from monai_attn.runs.case_files import write_case
 from monai_attn.runs.json_values import label_names
 from monai_attn.runs.manifest import check_replaceable as check_manifest
@@ -164,7 +163,8 @@ class _Run:
     def __call__(self, scan: Path, target: Path, warnings: list[str]) -> CaseResult:
         """Segment a scan and write its files, or keep a label map that is up to date."""
         self._check(scan, target)
-        digest = scan_sha256(scan, series=self.segmenter.series)
+        opened = self.segmenter.open(scan)
+        digest = opened.sha256  # before the work: a file that changes meanwhile shows
         earlier = find_earlier_result(target, self.settings, digest) if self.resume else None
         if earlier and not (self.strict and earlier.warnings):  # else refused as in a first run
             return CaseResult(
@@ -177,7 +177,7 @@ class _Run:
                 intervals_ml=earlier.intervals_ml,
                 check=earlier.check,
             )
-        result = self.segmenter(scan, self.on_window)
+        result = self.segmenter(opened, self.on_window)
         names = label_names(self.settings)
         check = check_words(result.failed_checks, names)
         write_case(
@@ -188,7 +188,7 @@ class _Run:
             warnings=warnings,
             check=check,
             dicom_seg=names if self.dicom_seg else None,
-            slices=scan_files(scan, series=self.segmenter.series) if self.dicom_seg else (),
+            slices=opened.files,
         )
         return case_result(scan, target, result, warnings, check)
 

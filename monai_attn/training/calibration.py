@@ -23,7 +23,7 @@ from monai_attn.inference.views import GREY, further_views
 from monai_attn.io.errors import Faults, ScanWarning
 from monai_attn.io.files import atomic_write, make_writable
 from monai_attn.io.names import case_name
-from monai_attn.io.volume import read_grid
+from monai_attn.io.scan import read_grid
 from monai_attn.metrics.calibration import (
     Confidence,
     VoxelSample,

@@ -11,7 +11,7 @@ from monai_attn.datasets.label_classes import in_classes
 from monai_attn.inference.label_measures import LabelMeasures, measure_labels
 from monai_attn.inference.result_checks import Expected
 from monai_attn.io.labels import labels_of
-from monai_attn.io.volume import read_volume
+from monai_attn.io.scan import read_volume
 
 # Margins around values of the training cases: half and twice the volumes, half and one and a half times
 # the extents.

@@ -14,7 +14,8 @@ from monai.data.image_writer import ImageWriter
 from monai.data.meta_tensor import MetaTensor
 
 from monai_attn.io.grid import Grid, same_grid
-from monai_attn.io.volume import Volume, read_volume
+from monai_attn.io.scan import read_volume
+from monai_attn.io.volume import Volume
 from monai_attn.io.writer import write_labels, write_map
 
 

@@ -11,7 +11,7 @@ from monai.data import MetaTensor
 
 import monai_attn
 from command_line import names_in, run
-from monai_attn.io.volume import read_volume
+from monai_attn.io.scan import read_volume
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from statistics import median
 import nibabel as nib
 import numpy as np
 
-from monai_attn.io.volume import read_grid, read_volume, scan_sha256
+from monai_attn.io.scan import open_scan, read_grid, read_volume
 from monai_attn.transforms.checks import CheckScand
 from monai_attn.transforms.monai_io import as_tensor
 from tests.benchmarks.process import by_turns, machine, ours
@@ -37,7 +37,7 @@ def main():
         "nibabel: read as float32": lambda: nib.load(scan).get_fdata(dtype=np.float32),
         "ours: read as float32, to the end": lambda: read_volume(scan),
         "header, before the read": lambda: read_grid(scan),
-        "hash, for the manifest": lambda: scan_sha256(scan),
+        "hash, for the manifest": lambda: open_scan(scan).sha256,
         "HU and extent": lambda: CheckScand("image")({"image": image}),
     }
     found = seconds(calls, repeats)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from monai_attn.datasets.checked_cases import check_cases, count_labels
-from monai_attn.io.volume import read_grid
+from monai_attn.io.scan import read_grid
 from scans import AFFINE, SHAPE, fails, faults, save
 
 NOISE = np.random.default_rng(0).normal(40, 20, (3, *SHAPE)).astype(np.int16)

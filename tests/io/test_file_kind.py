@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from monai_attn.io.file_kind import opened, require_regular
-from monai_attn.io.volume import read_volume
+from monai_attn.io.scan import read_volume
 from scans import fails, save
 
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 import mutants
 from monai_attn.io.errors import ScanWarning
-from monai_attn.io.volume import Volume, read_volume
+from monai_attn.io.scan import read_volume
+from monai_attn.io.volume import Volume
 from mutants import BROKEN, EXTREMES, fate, sound_files, write
 
 # --- spoilt at random

@@ -12,7 +12,7 @@ from monai.data import MetaTensor
 
 from monai_attn.io.errors import ScanWarning
 from monai_attn.io.images import as_volume
-from monai_attn.io.volume import read_volume
+from monai_attn.io.scan import read_volume
 from scans import VALUES as NUMBERS
 from scans import turned
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from monai_attn.io.errors import ScanWarning
-from monai_attn.io.volume import AIR, read_grid, read_volume, scan_sha256
+from monai_attn.io.scan import AIR, open_scan, read_grid, read_volume
 from scans import AFFINE, SHAPE, VALUES, fails, patch, save
 
 # --- what comes in
@@ -226,8 +226,8 @@ def test_voxels_without_a_value_are_filled_or_kept_as_asked(tmp_path):
 
 def test_the_hash_of_a_scan_is_that_of_its_files(tmp_path):
     path = save(tmp_path / "a.nii.gz")
-    assert scan_sha256(path) == sha256(path.read_bytes()).hexdigest()
+    assert open_scan(path).sha256 == sha256(path.read_bytes()).hexdigest()
     nib.Nifti1Pair(VALUES.astype(np.int16), AFFINE).to_filename(tmp_path / "b.hdr")
     both = [(tmp_path / f"b.{end}").read_bytes() for end in ("hdr", "img")]
     for end in ("hdr", "img"):
-        assert scan_sha256(tmp_path / f"b.{end}") == sha256(b"".join(both)).hexdigest()
+        assert open_scan(tmp_path / f"b.{end}").sha256 == sha256(b"".join(both)).hexdigest()

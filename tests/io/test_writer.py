@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from monai_attn.io.grid import Grid, grid_offset, same_grid
 from monai_attn.io.map_encoding import to_bytes
-from monai_attn.io.volume import read_volume
+from monai_attn.io.scan import read_volume
 from monai_attn.io.writer import write_labels, write_map
 from scans import AFFINE, AFFINES, SHAPE, VALUES, fails, save, turned
 

@@ -21,8 +21,9 @@ import pytest
 from command_line import names_in, run
 from dicoms import series
 from monai_attn.inference.segmenter import Segmentation
+from monai_attn.io.dicom.headers import read_headers
 from monai_attn.io.errors import ScanWarning
-from monai_attn.io.volume import read_volume
+from monai_attn.io.scan import open_scan, read_volume
 from monai_attn.phantom.scanner import abdominal_phantom, write_phantoms
 from monai_attn.runs import case_files
 from monai_attn.runs.batch import CaseResult, segment_files
@@ -214,6 +215,20 @@ def test_a_dicom_series_is_segmented_as_its_nifti(patients, tiny_bundle, tmp_pat
     assert seg.pixel_array.sum() == labels.get_fdata().sum() > 0
 
 
+def test_the_headers_of_a_series_are_read_once(patients, tiny_bundle, tmp_path, monkeypatch):
+    """For the memory check, the checksum, the voxels and the DICOM SEG."""
+    read = []
+
+    def counted(folder, files):
+        read.extend(files)
+        return read_headers(folder, files)
+
+    monkeypatch.setattr("monai_attn.io.dicom.series.read_headers", counted)
+    arguments = ("-o", tmp_path, "--bundle", tiny_bundle, "--dicom-seg", "--resume")
+    assert run(monkeypatch, "segment", patients / "one", *arguments) == 0
+    assert len(read) == 28
+
+
 def test_without_highdicom_nothing_is_begun(patients, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "highdicom", None)
     arguments = ("segment", patients / "one", "-o", tmp_path / "out", "--dicom-seg")
@@ -342,11 +357,11 @@ def test_a_folder_segmented_into_itself_can_be_segmented_again(
 
 def test_whatever_a_segmenter_raises_ends_its_case_alone(tmp_path):
     class Raising:
-        levels, series, uncertainty, settings = (), None, False, {}
+        levels, uncertainty, settings, open = (), False, {}, staticmethod(open_scan)
 
-        def __call__(self, path, on_window):
-            warnings.warn(f"{path}: odd", ScanWarning, stacklevel=1)
-            raise KeyError(path.name)
+        def __call__(self, scan, on_window):
+            warnings.warn(f"{scan.path}: odd", ScanWarning, stacklevel=1)
+            raise KeyError(scan.path.name)
 
     for name in "ab":
         (tmp_path / f"{name}.nii").write_bytes(b"x")
@@ -506,13 +521,13 @@ def test_a_run_that_is_cut_off_is_resumed_to_the_same_end(tiny_bundle, tmp_path,
 class Slow:
     """A segmenter whose labels are one number, and whose writing takes a while."""
 
-    levels, series, uncertainty, settings = (), None, False, {}
+    levels, uncertainty, settings, open = (), False, {}, staticmethod(open_scan)
 
     def __init__(self, label):
         self.label = label
 
-    def __call__(self, path, on_window):
-        scan = read_volume(path)
+    def __call__(self, opened, on_window):
+        scan = opened.read()
         return Segmentation(scan.grid, np.full(scan.shape, self.label, np.uint8))
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from monai_attn.datasets.references import read_reference
-from monai_attn.io.volume import read_grid
+from monai_attn.io.scan import read_grid
 from monai_attn.training.voxel_sampler import VoxelSampler
 from monai_attn.transforms.restore import Slab
 

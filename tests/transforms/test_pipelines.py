@@ -11,7 +11,7 @@ from monai.metrics import DiceMetric
 
 from grids import AFFINES, RAS, SHAPE, SHEARED, SPACING
 from monai_attn.datasets.ignore import IGNORED
-from monai_attn.io.volume import read_volume
+from monai_attn.io.scan import read_volume
 from monai_attn.transforms.monai_io import LabelWriter, VolumeReader, as_tensor
 from monai_attn.transforms.pipelines import (
     Discreted,

@@ -94,8 +94,8 @@ def write_dicom_seg(
     Args:
         path: file to write, with a name that ends in .dcm.
         labels: (X, Y, Z) whole numbers on the grid of the series; 0 is background.
-        like: the grid of the series, from `read_series`.
-        files: its files in the order of the grid's slices, from `series_files`.
+        like: the grid of the series, from `monai_attn.io.open_scan`.
+        files: its files in the order of the grid's slices, `Scan.files`.
         names: the name of each label. Each label except 0 becomes a segment, even if it has no voxel.
         version: version of the program that made the labels.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_attn.io.dicom.headers import BETWEEN, INSTANCE, THICKNESS
+from monai_attn.io.dicom.headers import BETWEEN, INSTANCE, INTERCEPT, SLOPE, THICKNESS
 from monai_attn.io.dicom.slices import Slice
 from monai_attn.io.dicom.words import AGAIN, CONVERT, counted, numbers_of
 from monai_attn.io.grid import Grid
@@ -32,6 +32,13 @@ class Stack:
 
     slices: tuple[Slice, ...]
     grid: Grid
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Doubts about the headers, one phrase each."""
+        if all({SLOPE, INTERCEPT} <= one.header.tags.keys() for one in self.slices):
+            return ()
+        return ("no rescale slope or intercept; 1 and 0 are taken",)
 
 
 def stack_slices(folder: Path, slices: Sequence[Slice]) -> Stack:

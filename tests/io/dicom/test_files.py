@@ -6,8 +6,8 @@ import pytest
 from pydicom import uid
 
 from dicoms import HU, STORED, UID, dataset, fails, lps, save, series
-from monai_attn.io.dicom.files import holds_dicom, is_dicom
-from monai_attn.io.dicom.series import read_series, series_files, series_grid
+from monai_attn.io.dicom.files import holds_dicom, is_dicom, list_files
+from monai_attn.io.scan import open_scan, read_grid, read_volume
 
 # --- what is DICOM
 
@@ -65,7 +65,7 @@ OTHERS = {
 def test_what_is_no_ct_slice_does_not_matter_beside_one_series(tmp_path, tags):
     paths = series(tmp_path)
     save(dataset(STORED[0], SeriesInstanceUID="1.2.9", **tags), tmp_path / "other")
-    assert series_files(tmp_path) == paths
+    assert open_scan(tmp_path).files == tuple(paths)
 
 
 def test_other_files_do_not_matter(tmp_path):
@@ -77,8 +77,8 @@ def test_other_files_do_not_matter(tmp_path):
     series(tmp_path / "deeper", lps(start=(0, 0, 500)))
     (tmp_path / "DICOMDIR").write_bytes(directory(tmp_path).read_bytes())
     (tmp_path / "dir.tmp").unlink()
-    assert series_files(tmp_path) == paths
-    np.testing.assert_array_equal(read_series(tmp_path)[1], HU)
+    assert open_scan(tmp_path).files == tuple(paths)
+    np.testing.assert_array_equal(read_volume(tmp_path).data, HU)
 
 
 def directory(folder):
@@ -89,32 +89,32 @@ def directory(folder):
 def test_series_are_chosen_by_their_uid(tmp_path):
     first = series(tmp_path)
     second = series(tmp_path, names=["x", "y", "z"], SeriesInstanceUID="1.2.9", stored=STORED + 1)
-    assert series_files(tmp_path, UID) == first
-    assert series_files(tmp_path, "1.2.9") == second
-    np.testing.assert_array_equal(read_series(tmp_path, series="1.2.9")[1], HU + 1)
+    assert open_scan(tmp_path, series=UID).files == tuple(first)
+    assert open_scan(tmp_path, series="1.2.9").files == tuple(second)
+    np.testing.assert_array_equal(read_volume(tmp_path, series="1.2.9").data, HU + 1)
     message = f"{tmp_path}: 2 CT series, {UID} (3 slices), 1.2.9 (3 slices); choose one with --ser"
-    for call in (series_files, series_grid, read_series):
+    for call in (read_grid, read_volume):
         fails(message, call, tmp_path)
     message = f"{tmp_path}: no CT series 1.2 in it; there is {UID} (3 slices), 1.2.9 (3 slices)"
-    fails(message, series_grid, tmp_path, series="1.2")
+    fails(message, read_grid, tmp_path, series="1.2")
 
 
 # --- what is refused
 
 
 def test_folders_without_a_ct(tmp_path):
-    fails(f"{tmp_path}/x: no folder; name one that holds", series_grid, tmp_path / "x")
-    fails(f"{tmp_path}: no DICOM file in it; name the folder", series_grid, tmp_path)
+    fails(f"{tmp_path}/x: no folder; name one that holds", list_files, tmp_path / "x")
+    fails(f"{tmp_path}: no DICOM file in it; name the folder", read_grid, tmp_path)
     directory(tmp_path).rename(tmp_path / "DICOMDIR")
-    fails(f"{tmp_path}: only a DICOMDIR, no slices in it; name", series_grid, tmp_path)
+    fails(f"{tmp_path}: only a DICOMDIR, no slices in it; name", read_grid, tmp_path)
     for k, name in enumerate(("another modality", "RTSTRUCT")):
         save(dataset(STORED[0], **OTHERS[name]), tmp_path / str(k))
-    fails(f"{tmp_path}: no CT slices in it, only MR, RTSTRUCT; ", series_grid, tmp_path)
+    fails(f"{tmp_path}: no CT slices in it, only MR, RTSTRUCT; ", read_grid, tmp_path)
 
 
 def test_a_folder_of_dose_reports_holds_no_slices(tmp_path):
     save(dataset(STORED[0], **OTHERS["a dose report as a picture"]), tmp_path / "0")
-    fails("no CT slices in it, only CT pictures; name a folder", series_grid, tmp_path)
+    fails("no CT slices in it, only CT pictures; name a folder", read_grid, tmp_path)
 
 
 def test_a_folder_that_may_not_be_listed(tmp_path, monkeypatch):
@@ -123,12 +123,12 @@ def test_a_folder_that_may_not_be_listed(tmp_path, monkeypatch):
 
     monkeypatch.setattr(type(tmp_path), "iterdir", refuse)
     assert not holds_dicom(tmp_path)
-    fails(f"{tmp_path}: cannot be read (Permission denied); make", series_grid, tmp_path)
+    fails(f"{tmp_path}: cannot be read (Permission denied); make", read_grid, tmp_path)
 
 
 def test_a_modality_that_is_no_code_is_not_shown(tmp_path):
     series(tmp_path, Modality="DOE JANE")
-    fails("only unknown; name a folder", series_grid, tmp_path)
+    fails("only unknown; name a folder", read_grid, tmp_path)
 
 
 def test_every_cut_through_the_first_bytes_is_an_error(tmp_path):
@@ -136,7 +136,7 @@ def test_every_cut_through_the_first_bytes_is_an_error(tmp_path):
     whole = path.read_bytes()
     for length in range(132, 480, 6):
         path.write_bytes(whole[:length])
-        fails(f"{tmp_path}: 1 is cut short or damaged; copy it again", series_grid, tmp_path)
+        fails(f"{tmp_path}: 1 is cut short or damaged; copy it again", read_grid, tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"not DICOM\n" * 50], ids=["empty", "text"])
@@ -146,7 +146,7 @@ def test_a_file_named_dicom_that_holds_none_may_be_a_lost_slice(tmp_path, conten
     message = (
         f"{tmp_path}: 3.dcm is named DICOM but holds none ({len(content)} bytes); copy it again"
     )
-    fails(message, series_grid, tmp_path)
+    fails(message, read_grid, tmp_path)
 
 
 def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
@@ -160,13 +160,13 @@ def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
     monkeypatch.setattr(type(path), "open", refuse)
     assert not is_dicom(path)
     message = f"{tmp_path}: 1.dcm cannot be read (Permission denied); make it readable or move"
-    fails(message, series_grid, tmp_path)
+    fails(message, read_grid, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["Schädel", "頭 1", "a'b;c"])
 def test_any_name(tmp_path, name):
     series(tmp_path / name, names=["0", name, "2"])
-    np.testing.assert_array_equal(read_series(tmp_path / name)[1], HU)
+    np.testing.assert_array_equal(read_volume(tmp_path / name).data, HU)
 
 
 def test_a_name_that_is_no_text(tmp_path):
@@ -176,4 +176,4 @@ def test_a_name_that_is_no_text(tmp_path):
         path.rename(tmp_path / os.fsdecode(b"\xff.dcm"))
     except OSError:
         pytest.skip("this file system takes UTF-8 only")
-    fails(f"{tmp_path}: '\\udcff.dcm' is a name that is no UTF-8; rename", series_grid, tmp_path)
+    fails(f"{tmp_path}: '\\udcff.dcm' is a name that is no UTF-8; rename", read_grid, tmp_path)

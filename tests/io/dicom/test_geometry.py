@@ -24,7 +24,7 @@ from dicoms import (
     series,
 )
 from monai_attn.io.affine import shear_warning
-from monai_attn.io.dicom.series import read_series, series_files, series_grid
+from monai_attn.io.scan import open_scan, read_grid, read_volume
 
 # --- where it lies
 
@@ -43,7 +43,8 @@ def by_the_standard(position, orientation, column, row):
 def test_each_voxel_lies_where_the_standard_puts_it(tmp_path, orientation, step, names):
     positions = lps(orientation, step)
     series(tmp_path, positions, ImageOrientationPatient=list(orientation), names=names)
-    grid, data = read_series(tmp_path)
+    grid = read_volume(tmp_path)
+    data = grid.data
     assert grid.shape == data.shape == (COLUMNS, ROWS, SLICES)
     for (k, row, column), value in np.ndenumerate(STORED):
         (place,) = np.argwhere(data == value - 1024)
@@ -55,7 +56,7 @@ def test_each_voxel_lies_where_the_standard_puts_it(tmp_path, orientation, step,
 def test_slices_go_up_along_their_normal(tmp_path, orientation, step):
     positions = lps(orientation, step)
     paths = series(tmp_path, positions[::-1], ImageOrientationPatient=list(orientation))
-    assert series_files(tmp_path) == paths[::-1]
+    assert open_scan(tmp_path).files == tuple(paths[::-1])
 
 
 @pytest.mark.parametrize("orientation", [GEOMETRIES[k][0] for k in ("axial", "coronal", "oblique")])
@@ -64,7 +65,8 @@ def test_straight_series_lie_where_simpleitk_puts_them(tmp_path, orientation):
     reader = sitk.ImageSeriesReader()
     reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(tmp_path)))
     image = reader.Execute()
-    grid, data = read_series(tmp_path)
+    grid = read_volume(tmp_path)
+    data = grid.data
     np.testing.assert_array_equal(data, sitk.GetArrayFromImage(image).T)
     for place in [(0, 0, 0), (4, 3, 2)]:
         x, y, z = image.TransformIndexToPhysicalPoint(place)
@@ -73,7 +75,7 @@ def test_straight_series_lie_where_simpleitk_puts_them(tmp_path, orientation):
 
 def test_the_grid_of_the_headers_is_that_of_the_voxels(tmp_path):
     series(tmp_path, lps(OBLIQUE), ImageOrientationPatient=list(OBLIQUE))
-    grid, (read, _) = series_grid(tmp_path), read_series(tmp_path)
+    grid, read = read_grid(tmp_path), read_volume(tmp_path)
     assert (grid.shape, grid.form_code, grid.path) == ((5, 4, 3), 1, tmp_path)
     assert (read.shape, read.form_code, read.path) == ((5, 4, 3), 1, tmp_path)
     np.testing.assert_array_equal(grid.affine, read.affine)
@@ -81,13 +83,13 @@ def test_the_grid_of_the_headers_is_that_of_the_voxels(tmp_path):
 
 def test_the_headers_spacing_between_slices_does_not_count(tmp_path):
     series(tmp_path, SliceThickness=7, SpacingBetweenSlices=-9)
-    np.testing.assert_allclose(series_grid(tmp_path).affine[:3, 2], (0, 0, 2.5))
+    np.testing.assert_allclose(read_grid(tmp_path).affine[:3, 2], (0, 0, 2.5))
 
 
 def test_rounded_directions_are_put_at_right_angles(tmp_path):
     rounded = [0.801, 0.6, 0, -0.6 * 0.96, 0.8 * 0.96, 0.28]
     series(tmp_path, lps(OBLIQUE), ImageOrientationPatient=rounded)
-    axes = series_grid(tmp_path).affine[:3, :3]
+    axes = read_grid(tmp_path).affine[:3, :3]
     np.testing.assert_allclose(axes.T @ axes, np.diag([0.8, 0.7, 2.5]) ** 2, atol=3e-3)
     np.testing.assert_allclose((axes.T @ axes)[[0, 0, 1], [1, 2, 2]], 0, atol=1e-12)
 
@@ -106,7 +108,7 @@ SINGLE = {
 @pytest.mark.parametrize(("tags", "thickness"), SINGLE.values(), ids=SINGLE.keys())
 def test_one_slice_has_the_thickness_of_its_header(tmp_path, tags, thickness):
     series(tmp_path, lps(count=1), **tags)
-    grid = series_grid(tmp_path)
+    grid = read_grid(tmp_path)
     assert grid.shape == (5, 4, 1)
     np.testing.assert_allclose(grid.affine[:3, 2], (0, 0, thickness))
 
@@ -114,13 +116,13 @@ def test_one_slice_has_the_thickness_of_its_header(tmp_path, tags, thickness):
 @pytest.mark.parametrize("thickness", [None, 0, ""])
 def test_one_slice_without_a_thickness_is_no_scan(tmp_path, thickness):
     series(tmp_path, lps(count=1), SliceThickness=thickness)
-    fails(f"{tmp_path}: one slice, 0.dcm, without a thickness; name", series_grid, tmp_path)
+    fails(f"{tmp_path}: one slice, 0.dcm, without a thickness; name", read_grid, tmp_path)
 
 
 def test_a_tilted_gantry_is_kept_in_the_grid(tmp_path):
     """Who resamples warns of it."""
     series(tmp_path, lps(TILTED, (0, 0, 2.5)), ImageOrientationPatient=list(TILTED))
-    grid, _ = read_series(tmp_path)
+    grid = read_volume(tmp_path)
     np.testing.assert_allclose(grid.affine[:3, 2], (0, 0, 2.5))
     assert "sheared by 15 degrees (gantry tilt?)" in shear_warning(grid.affine)
 
@@ -163,7 +165,7 @@ STACKS = {
 @pytest.mark.parametrize(("heights", "fault"), STACKS.values(), ids=STACKS.keys())
 def test_stacks_that_are_no_volume(tmp_path, heights, fault):
     series(tmp_path, [(-100, -120, z) for z in heights])
-    for call in (series_files, series_grid, read_series):
+    for call in (read_grid, read_volume):
         fails(f"{tmp_path}: {fault}", call, tmp_path)
 
 
@@ -179,7 +181,7 @@ ROUNDED = {
 @pytest.mark.parametrize(("heights", "spacing"), ROUNDED.values(), ids=ROUNDED.keys())
 def test_rounded_positions_are_even(tmp_path, heights, spacing):
     series(tmp_path, [(-100, -120, z) for z in heights])
-    assert series_grid(tmp_path).affine[2, 2] == pytest.approx(spacing, rel=2e-3)
+    assert read_grid(tmp_path).affine[2, 2] == pytest.approx(spacing, rel=2e-3)
 
 
 # how the slices stray along x, their distance
@@ -192,25 +194,25 @@ STRAY = {
 @pytest.mark.parametrize(("stray", "gap"), STRAY.values(), ids=STRAY.keys())
 def test_what_rounding_makes_of_a_straight_stack_is_no_tilt(tmp_path, stray, gap):
     series(tmp_path, [(-100 + x, -120, 30 + gap * k) for k, x in enumerate(stray)])
-    np.testing.assert_allclose(series_grid(tmp_path).affine[:3, 2], (0, 0, gap), atol=1e-9)
+    np.testing.assert_allclose(read_grid(tmp_path).affine[:3, 2], (0, 0, gap), atol=1e-9)
 
 
 def test_a_slice_beside_the_others(tmp_path):
     positions = lps(count=5)
     positions[2][0] += 3
     series(tmp_path, positions)
-    fails(f"{tmp_path}: 2.dcm lies 3.00 mm beside the line of", series_grid, tmp_path)
+    fails(f"{tmp_path}: 2.dcm lies 3.00 mm beside the line of", read_grid, tmp_path)
 
 
 def test_one_image_twice(tmp_path):
     series(tmp_path, change={0: {"SOPInstanceUID": "1.7"}, 2: {"SOPInstanceUID": "1.7"}})
     message = f"{tmp_path}: 0.dcm and 2.dcm are one image (one SOPInstanceUID); delete one of them"
-    fails(message, series_grid, tmp_path)
+    fails(message, read_grid, tmp_path)
 
 
 def test_one_file_twice(tmp_path):
     shutil.copy(series(tmp_path)[1], tmp_path / "copy.dcm")
-    fails("1.dcm and copy.dcm are one image (one SOPInstanceUID)", series_grid, tmp_path)
+    fails("1.dcm and copy.dcm are one image (one SOPInstanceUID)", read_grid, tmp_path)
 
 
 # tags of slice 1, the fault
@@ -259,7 +261,7 @@ ODD = {
 @pytest.mark.parametrize(("tags", "fault"), ODD.values(), ids=ODD.keys())
 def test_a_slice_at_fault_is_named(tmp_path, tags, fault):
     series(tmp_path, change={1: tags})
-    for call in (series_grid, read_series):
+    for call in (read_grid, read_volume):
         fails(f"{tmp_path}: 1.dcm has {fault}", call, tmp_path)
 
 
@@ -286,7 +288,7 @@ def test_a_tag_without_numbers_is_named(tmp_path, name, text):
     one._dict[tag] = RawDataElement(tag, "DS", len(value), value, 0, False, True)
     save(one, paths[1])
     fault = f"a {name} that is not " if text else f"no {name}; "
-    fails(f"{tmp_path}: 1.dcm has {fault}", series_grid, tmp_path)
+    fails(f"{tmp_path}: 1.dcm has {fault}", read_grid, tmp_path)
 
 
 # tags of slice 1, the fault
@@ -318,4 +320,4 @@ NO_SLICE = {
 @pytest.mark.parametrize(("tags", "fault"), NO_SLICE.values(), ids=NO_SLICE.keys())
 def test_what_is_no_slice_of_one_value_for_each_voxel(tmp_path, tags, fault):
     series(tmp_path, change={1: tags})
-    fails(f"{tmp_path}: 1.dcm is {fault}", series_grid, tmp_path)
+    fails(f"{tmp_path}: 1.dcm is {fault}", read_grid, tmp_path)

@@ -7,7 +7,7 @@ from nibabel.affines import apply_affine
 
 from dicoms import SLICES, STORED, UID, fails, geometries, lps, series
 from monai_attn.io.dicom.segmentation import write_dicom_seg
-from monai_attn.io.dicom.series import read_series, series_files
+from monai_attn.io.scan import open_scan
 
 hd = pytest.importorskip("highdicom")
 
@@ -18,7 +18,8 @@ LABELS = np.select([STORED.T < 300, STORED.T > 2100, STORED.T == 1200], [1, 4, 7
 def scan(folder, **options):
     """A series, its grid and its files in order."""
     series(folder, **options)
-    return read_series(folder)[0], series_files(folder)
+    opened = open_scan(folder)
+    return opened.grid, opened.files
 
 
 def write(path, labels, grid, files, names=NAMES):

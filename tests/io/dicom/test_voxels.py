@@ -10,8 +10,8 @@ from pydicom import uid
 from pydicom.encaps import encapsulate, generate_frames
 
 from dicoms import BIG, HU, PACKERS, SLICES, STORED, dataset, fails, repack, save, series, syntaxes
-from monai_attn.io.dicom.series import read_series
 from monai_attn.io.errors import ScanWarning
+from monai_attn.io.scan import read_volume
 
 # --- its values
 
@@ -28,7 +28,7 @@ SCALES = {
 def test_slope_and_intercept_of_each_slice(tmp_path, scales):
     change = {k: {"RescaleSlope": s, "RescaleIntercept": i} for k, (s, i) in enumerate(scales)}
     series(tmp_path, change=change)
-    _, data = read_series(tmp_path)
+    data = read_volume(tmp_path).data
     expected = np.stack([STORED[k].T * float(s) + i for k, (s, i) in enumerate(scales)], axis=-1)
     np.testing.assert_allclose(data, expected, rtol=1e-6)
     assert data.dtype == np.float32
@@ -48,7 +48,7 @@ def test_values_without_a_scale_are_warned_of(tmp_path, missing, slope, intercep
     with pytest.warns(
         ScanWarning, match="no rescale slope or intercept; 1 and 0 are taken"
     ) as caught:
-        _, data = read_series(tmp_path)
+        data = read_volume(tmp_path).data
     (warning,) = caught
     assert warning.filename == __file__
     np.testing.assert_array_equal(data, STORED.T * slope + intercept)
@@ -75,14 +75,15 @@ def test_sign_and_bits(tmp_path, stored, sign, raw, values):
         PixelRepresentation=sign,
         PixelData=np.array(raw).astype("<u2").tobytes() + b"",
     )
-    _, data = read_series(tmp_path)
+    data = read_volume(tmp_path).data
     assert (data == np.subtract(values, 1024)[:, None, None]).all()
 
 
 @syntaxes
 def test_any_transfer_syntax_gives_the_same_voxels(tmp_path, syntax):
     repack(series(tmp_path, stored=BIG), syntax)
-    grid, data = read_series(tmp_path)
+    grid = read_volume(tmp_path)
+    data = grid.data
     np.testing.assert_array_equal(data, BIG.T - 1024)
     assert grid.shape == (40, 32, 3)
 
@@ -93,7 +94,7 @@ def test_any_transfer_syntax_gives_the_same_voxels(tmp_path, syntax):
 def attempt(folder):
     """The voxels, or what is said in their place."""
     try:
-        return read_series(folder)[1]
+        return read_volume(folder).data
     except ValueError as error:
         return str(error)
 
@@ -128,13 +129,13 @@ def test_a_whole_file_with_too_few_voxels(tmp_path, syntax, length, capfd):
     one.PixelData = one.PixelData[:length]
     save(one, paths[1])
     message = f"{tmp_path}: 1.dcm holds {length} bytes of voxels, its header names 40; copy it ag"
-    fails(message, read_series, tmp_path)
+    fails(message, read_volume, tmp_path)
     assert capfd.readouterr() == ("", "")
 
 
 def test_more_bytes_than_voxels_do_not_matter(tmp_path):
     series(tmp_path, change={1: {"PixelData": STORED[1].tobytes() + b"more"}})
-    np.testing.assert_array_equal(read_series(tmp_path)[1], HU)
+    np.testing.assert_array_equal(read_volume(tmp_path).data, HU)
 
 
 def test_an_icon_is_not_taken_for_the_voxels(tmp_path):
@@ -143,7 +144,7 @@ def test_an_icon_is_not_taken_for_the_voxels(tmp_path):
     del icon.file_meta
     tags = {"IconImageSequence": [icon], "PixelData": STORED[1].tobytes()[:20]}
     series(tmp_path, change={1: tags})
-    fails(f"{tmp_path}: 1.dcm holds 20 bytes of voxels, its header", read_series, tmp_path)
+    fails(f"{tmp_path}: 1.dcm holds 20 bytes of voxels, its header", read_volume, tmp_path)
 
 
 def test_voxels_that_look_like_a_tag(tmp_path):
@@ -151,7 +152,7 @@ def test_voxels_that_look_like_a_tag(tmp_path):
     stored = STORED.copy()
     stored[1].flat[4:8] = (0x7FE0, 0x0010, 2, 0)
     repack(series(tmp_path, stored=stored), uid.ImplicitVRLittleEndian)
-    np.testing.assert_array_equal(read_series(tmp_path)[1], stored.T - 1024.0)
+    np.testing.assert_array_equal(read_volume(tmp_path).data, stored.T - 1024.0)
 
 
 def damaged(path, change):
@@ -170,7 +171,7 @@ def damaged(path, change):
 def test_packed_voxels_cut_short_in_a_whole_file(tmp_path, syntax, length, capfd):
     path = repack(series(tmp_path, stored=BIG), syntax)[1]
     damaged(path, lambda frame: bytes(frame[:length]))
-    fails(f"{tmp_path}: 1.dcm is cut short or damaged; copy it again", read_series, tmp_path)
+    fails(f"{tmp_path}: 1.dcm is cut short or damaged; copy it again", read_volume, tmp_path)
     assert capfd.readouterr() == ("", "")
 
 
@@ -183,7 +184,7 @@ def test_damage_that_libjpeg_only_mutters_about(tmp_path, capfd):
 
     path = repack(series(tmp_path, stored=BIG), uid.JPEGLosslessSV1)[1]
     damaged(path, change)
-    fails(f"{tmp_path}: 1.dcm is cut short or damaged; copy it again", read_series, tmp_path)
+    fails(f"{tmp_path}: 1.dcm is cut short or damaged; copy it again", read_volume, tmp_path)
     assert capfd.readouterr() == ("", "")
 
 
@@ -198,7 +199,7 @@ def test_a_transfer_syntax_that_cannot_be_decoded(tmp_path, syntax, capfd):
     message = (
         f"{tmp_path}: 1.dcm is stored in transfer syntax {syntax}, which cannot be decoded; conv"
     )
-    fails(message, read_series, tmp_path)
+    fails(message, read_volume, tmp_path)
     assert capfd.readouterr() == ("", "")
 
 
@@ -208,7 +209,7 @@ def test_a_header_that_promises_other_voxels_than_are_packed(tmp_path):
     one.Rows = 64
     save(one, path)
     fails(
-        f"{tmp_path}: 1.dcm names 40 x 64 voxels and holds 40 x 32; export", read_series, tmp_path
+        f"{tmp_path}: 1.dcm names 40 x 64 voxels and holds 40 x 32; export", read_volume, tmp_path
     )
 
 
@@ -222,7 +223,7 @@ def test_a_file_that_vanishes(tmp_path, monkeypatch, syntax):
         return read(reader, kind)
 
     monkeypatch.setattr(sitk.ImageFileReader, "SetOutputPixelType", vanish)
-    fails(f"{tmp_path}: 1.dcm is gone; leave the folder alone", read_series, tmp_path)
+    fails(f"{tmp_path}: 1.dcm is gone; leave the folder alone", read_volume, tmp_path)
 
 
 def test_a_file_that_changes(tmp_path, monkeypatch):
@@ -235,7 +236,7 @@ def test_a_file_that_changes(tmp_path, monkeypatch):
         return read(reader, kind)
 
     monkeypatch.setattr(sitk.ImageFileReader, "SetOutputPixelType", change)
-    fails(f"{tmp_path}: 1.dcm is cut short or damaged; copy it", read_series, tmp_path)
+    fails(f"{tmp_path}: 1.dcm is cut short or damaged; copy it", read_volume, tmp_path)
 
 
 # --- what is said
@@ -243,9 +244,9 @@ def test_a_file_that_changes(tmp_path, monkeypatch):
 SPEAK = """
 import os, sys
 from pathlib import Path
-from monai_attn.io.dicom.series import read_series
+from monai_attn.io.scan import read_volume
 try:
-    read_series(Path(sys.argv[1]))
+    read_volume(Path(sys.argv[1]))
 except ValueError as error:
     sys.exit(str(error))
 os.write(2, b"still heard")
@@ -272,7 +273,7 @@ def test_what_others_say_meanwhile_is_passed_on(tmp_path, monkeypatch, capfd):
         return read(reader, kind)
 
     monkeypatch.setattr(sitk.ImageFileReader, "SetOutputPixelType", speak)
-    read_series(tmp_path)
+    read_volume(tmp_path)
     assert capfd.readouterr().err == "a line of another thread\n" * SLICES
 
 
@@ -282,7 +283,7 @@ def test_what_itk_shows_is_left_as_it_was(tmp_path, shown):
     try:
         sitk.ProcessObject.SetGlobalWarningDisplay(shown)
         series(tmp_path)
-        read_series(tmp_path)
+        read_volume(tmp_path)
         assert sitk.ProcessObject.GetGlobalWarningDisplay() == shown
     finally:
         sitk.ProcessObject.SetGlobalWarningDisplay(before)

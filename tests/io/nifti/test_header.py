@@ -6,7 +6,7 @@ import pytest
 
 from monai_attn.io.errors import ScanWarning
 from monai_attn.io.nifti.header import read_header
-from monai_attn.io.volume import read_grid, read_volume
+from monai_attn.io.scan import read_grid, read_volume
 from monai_attn.io.writer import write_labels
 from scans import AFFINE, VALUES, fails, patch, save, turned
 
