@@ -78,7 +78,7 @@ def groups_of(cases: Sequence[Case]) -> list[str] | None:
     folders = {place for place, case in enumerate(cases) if Path(case["image"]).is_dir()}
     if not folders:
         return None
-    from monai_attn.io.dicom.patient import patient_digest  # SimpleITK: late, as most are NIfTI
+    from monai_attn.io.dicom.patient import patient_digest
 
     digests = {place: patient_digest(Path(cases[place]["image"])) for place in folders}
     if not any(digests.values()):

@@ -1,5 +1,7 @@
 import gc
 import re
+import subprocess
+import sys
 import weakref
 
 import numpy as np
@@ -61,6 +63,16 @@ def test_all_that_is_asked_of_a_scan_takes_one_reading_of_its_headers(
     for _ in range(2):
         _ = scan.grid, scan.files, scan.sha256, scan.read()
     assert len(read) == count
+
+
+def test_a_nifti_scan_does_not_load_simpleitk(tmp_path):
+    """It takes a quarter of a second; pydicom is loaded by nibabel in any case."""
+    script = (
+        "import sys, monai_attn.io as io; io.open_scan(sys.argv[1]).read();"
+        "print({'SimpleITK', 'torch'} & sys.modules.keys())"
+    )
+    command = [sys.executable, "-c", script, str(nifti_scan(tmp_path))]
+    assert subprocess.run(command, capture_output=True, text=True).stdout == "set()\n"
 
 
 def test_a_file_is_hashed_once(tmp_path):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import stat
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 PREAMBLE = 132  # bytes: 128 without a meaning, then "DICM"
-META = 2**14  # bytes, more than the file meta information takes
-LONG = (b"OB", b"OW", b"UN", b"UT", b"SQ")  # value representations whose length has 4 bytes
+SOP_CLASS, SYNTAX = 0x00020002, 0x00020010  # tags of the file meta information
+IMPLICIT, EXPLICIT, BIG = (f"1.2.840.10008.1.2{end}" for end in ("", ".1", ".2"))
+DEFLATED = "1.2.840.10008.1.2.1.99"
+NATIVE = (IMPLICIT, EXPLICIT, BIG, DEFLATED)  # syntaxes of voxels without a codec
+CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 DIRECTORY = "1.2.840.10008.1.3.10"
 
@@ -99,25 +103,43 @@ def list_files(folder: Path) -> list[DicomFile]:
 
 
 def _is_dicom(path: Path) -> bool:
-    return stat.S_ISREG(path.stat().st_mode) and _first(path, PREAMBLE)[128:] == b"DICM"
-
-
-def _first(path: Path, size: int) -> bytes:
+    if not stat.S_ISREG(path.stat().st_mode):
+        return False
     with path.open("rb") as file:
-        return file.read(size)
+        return file.read(PREAMBLE)[128:] == b"DICM"
 
 
 def _identify(path: Path) -> DicomFile:
-    """Read SOP class and transfer syntax from the meta information (always explicit little endian)."""
-    raw, at = _first(path, META), PREAMBLE
-    found = {}
-    while raw[at : at + 2] == b"\x02\x00":
-        element, kind = raw[at + 2 : at + 4], raw[at + 4 : at + 6]
-        length, value = (at + 8, at + 12) if kind in LONG else (at + 6, at + 8)
-        at = value + int.from_bytes(raw[length:value], "little")
-        if at <= len(raw):
-            found[element] = raw[value:at].rstrip(b"\0 ").decode("ascii", "replace")
-    return DicomFile(path, found.get(b"\x02\x00", ""), found.get(b"\x10\x00", ""), at)
+    """Read SOP class and transfer syntax from the meta information (always explicit little endian).
+
+    `pydicom.filereader.read_file_meta_info` returns a value that is cut short as if it were whole; here it
+    counts as missing. Nor does it return where the data set starts.
+    """
+    from pydicom.dataelem import RawDataElement
+    from pydicom.filereader import read_dataset
+
+    with path.open("rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of values that are never converted
+        file.seek(PREAMBLE)
+        try:
+            meta = read_dataset(
+                file, False, True, stop_when=_is_behind_meta, specific_tags=[SOP_CLASS, SYNTAX]
+            )
+        except Exception as error:  # a hostile file can raise anything in the parser
+            if getattr(error, "errno", None):  # of the disk: pydicom's own OSError has none
+                raise
+            return DicomFile(path, "", "", PREAMBLE)
+        start = file.tell()
+    texts = {
+        int(element.tag): (element.value or b"").rstrip(b"\0 ").decode("ascii", "replace")
+        for element in meta.elements()
+        if isinstance(element, RawDataElement) and len(element.value or b"") == element.length
+    }
+    return DicomFile(path, texts.get(SOP_CLASS, ""), texts.get(SYNTAX, ""), start)
+
+
+def _is_behind_meta(tag: int, *_: object) -> bool:
+    return tag >> 16 != 2
 
 
 def _check_name(folder: Path, file: DicomFile) -> None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import SimpleITK as sitk
 
-from monai_attn.io.dicom.files import DicomFile
+from monai_attn.io.dicom.files import NATIVE, DicomFile
 from monai_attn.io.dicom.words import CONVERT, plain
 
-IMPLICIT, EXPLICIT, BIG = (f"1.2.840.10008.1.2{end}" for end in ("", ".1", ".2"))
-DEFLATED = "1.2.840.10008.1.2.1.99"
-NATIVE = (IMPLICIT, EXPLICIT, BIG, DEFLATED)  # voxels without a codec: their bytes can be counted
 JPEG = tuple(f"1.2.840.10008.1.2.4.{end}" for end in (50, 51, 57, 70, 80, 81, 90, 91))
 RLE = "1.2.840.10008.1.2.5"
 READABLE = (*NATIVE, *JPEG, RLE)
@@ -23,6 +21,24 @@ def reader_of(file: DicomFile) -> sitk.ImageFileReader:
     reader.SetImageIO("GDCMImageIO")
     reader.SetFileName(str(file.path))
     return reader
+
+
+def packed_size(file: DicomFile, stderr: Callable[[], bytes]) -> tuple[int, ...]:
+    """Return the size (columns, rows, frames) of compressed voxels, as their codec reports it.
+
+    Args:
+        file: the file.
+        stderr: returns what the codecs wrote since its last call, from `captured_stderr`.
+
+    Raises:
+        RuntimeError: if GDCM or the codec cannot read the file.
+    """
+    for _ in range(2):  # what was written may be of another thread
+        reader = reader_of(file)
+        reader.ReadImageInformation()
+        if not stderr():
+            return reader.GetSize()
+    raise RuntimeError(f"{file.path}: its codec complains")
 
 
 def unreadable(folder: Path, file: DicomFile) -> ValueError:

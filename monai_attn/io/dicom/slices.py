@@ -9,21 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from monai_attn.io.dicom.headers import (
-    COLUMNS,
-    ENHANCED,
-    INTERCEPT,
-    NUMBER_OF_FRAMES,
-    ORIENTATION,
-    PHOTOMETRIC,
-    PIXEL_SPACING,
-    POSITION,
-    ROWS,
-    SAMPLES,
-    SLOPE,
-    TAGS,
-    Header,
-)
+from monai_attn.io.dicom.headers import ENHANCED, Header
 from monai_attn.io.dicom.words import AGAIN, CONVERT, by, numbers_of, plain
 
 UNIT = 1e-3  # tolerance of unit length and of right angles; files round directions
@@ -54,31 +40,34 @@ def check_slice(folder: Path, header: Header) -> Slice:
 
     def numbers(tag: str, count: int) -> tuple[float, ...]:
         if tag not in header.tags:
-            raise fault(f"has no {TAGS[tag]}")
+            raise fault(f"has no {tag}")
         values = numbers_of(header.tags[tag])
         if len(values) != count or not np.isfinite(values).all():
-            raise fault(f"has a {TAGS[tag]} that is not {count} finite number{'s' * (count > 1)}")
+            raise fault(f"has a {tag} that is not {count} finite number{'s' * (count > 1)}")
         return values
 
-    frames = numbers_of(header.tags.get(NUMBER_OF_FRAMES, "1"))
-    if header.file.kind in ENHANCED or frames[0] != 1 or header.size[2:] not in ((), (1,)):
+    frames = numbers_of(header.tags.get("NumberOfFrames", "1"))
+    if header.file.kind in ENHANCED or frames[0] != 1 or header.packed_size[2:] not in ((), (1,)):
         raise fault("is multi-frame, one slice in each file is expected", CONVERT)
-    samples, colours = header.tags.get(SAMPLES, "1"), header.tags.get(PHOTOMETRIC, "MONOCHROME2")
+    samples, colours = (
+        header.tags.get("SamplesPerPixel", "1"),
+        header.tags.get("PhotometricInterpretation", "MONOCHROME2"),
+    )
     if (samples, colours) != ("1", "MONOCHROME2"):
         samples, colours = plain(samples, "[0-9]+"), plain(colours, "[A-Z_0-9 ]{2,16}")
         raise fault(
             f"is {colours} with {samples} values for each voxel, MONOCHROME2 with 1 is expected",
             CONVERT,
         )
-    (rows,), (columns,) = numbers(ROWS, 1), numbers(COLUMNS, 1)
+    (rows,), (columns,) = numbers("Rows", 1), numbers("Columns", 1)
     size = (int(columns), int(rows))
-    if size != header.size[:2]:
-        raise fault(f"names {by(size)} voxels and holds {by(header.size[:2])}")
-    between_rows, between_columns = numbers(PIXEL_SPACING, 2)
+    if header.packed_size and size != header.packed_size[:2]:
+        raise fault(f"names {by(size)} voxels and holds {by(header.packed_size[:2])}")
+    between_rows, between_columns = numbers("PixelSpacing", 2)
     if not min(between_rows, between_columns) > 0:
         spacing = by((between_rows, between_columns))
         raise fault(f"has a PixelSpacing of {spacing} mm, above 0 is expected")
-    directions = numbers(ORIENTATION, 6)
+    directions = numbers("ImageOrientationPatient", 6)
     row, column = np.reshape(directions, (2, 3))
     lengths = np.linalg.norm((row, column), axis=1)
     if max(*abs(lengths - 1), abs(row @ column)) > UNIT:
@@ -86,10 +75,10 @@ def check_slice(folder: Path, header: Header) -> Slice:
             f"has an ImageOrientationPatient of lengths {lengths[0]:.4g} and {lengths[1]:.4g} with a"
             f" product of {row @ column:.4g}, 1, 1 and 0 are expected"
         )
-    for tag in (SLOPE, INTERCEPT):
-        if tag in header.tags and (numbers(tag, 1), tag) == ((0.0,), SLOPE):
+    for tag in ("RescaleSlope", "RescaleIntercept"):
+        if tag in header.tags and (numbers(tag, 1), tag) == ((0.0,), "RescaleSlope"):
             raise fault("has a RescaleSlope of 0, which scales every voxel to one value")
-    position = numbers(POSITION, 3)
+    position = numbers("ImagePositionPatient", 3)
     return Slice(header, size, (between_columns, between_rows), directions, position)
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_attn.io.dicom.headers import BETWEEN, INSTANCE, INTERCEPT, SLOPE, THICKNESS
 from monai_attn.io.dicom.slices import Slice
 from monai_attn.io.dicom.words import AGAIN, CONVERT, counted, numbers_of
 from monai_attn.io.grid import Grid
@@ -36,7 +35,9 @@ class Stack:
     @property
     def doubts(self) -> tuple[str, ...]:
         """Doubts about the headers, one phrase each."""
-        if all({SLOPE, INTERCEPT} <= one.header.tags.keys() for one in self.slices):
+        if all(
+            {"RescaleSlope", "RescaleIntercept"} <= one.header.tags.keys() for one in self.slices
+        ):
             return ()
         return ("no rescale slope or intercept; 1 and 0 are taken",)
 
@@ -84,7 +85,7 @@ def _step(positions: NDArray[np.float64], normal: NDArray[np.float64]) -> NDArra
 
 def _thickness(folder: Path, one: Slice) -> float:
     """Return the thickness of a single slice in mm."""
-    for tag in (THICKNESS, BETWEEN):
+    for tag in ("SliceThickness", "SpacingBetweenSlices"):
         values = numbers_of(one.header.tags.get(tag, ""))
         if len(values) == 1 and 0 < values[0] < np.inf:
             return values[0]
@@ -97,7 +98,7 @@ def _check_single(folder: Path, slices: Sequence[Slice], along: NDArray[np.float
     """Check that no image occurs twice, and that no two lie at one position."""
     seen: dict[str, Slice] = {}
     for slice_ in slices:
-        uid = slice_.header.tags.get(INSTANCE, slice_.name)
+        uid = slice_.header.tags.get("SOPInstanceUID", slice_.name)
         if uid in seen:
             raise ValueError(
                 f"{folder}: {seen[uid].name} and {slice_.name} are one image (one SOPInstanceUID);"

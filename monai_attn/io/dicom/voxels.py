@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import os
-import re
-import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from monai_attn.io.dicom.gdcm import BIG, DEFLATED, IMPLICIT, NATIVE, reader_of, unreadable
-from monai_attn.io.dicom.headers import BITS
+from monai_attn.io.dicom.files import NATIVE
+from monai_attn.io.dicom.gdcm import reader_of, unreadable
 from monai_attn.io.dicom.slices import Slice
 from monai_attn.io.dicom.stack import Stack
 from monai_attn.io.dicom.stderr_capture import captured_stderr
 from monai_attn.io.dicom.words import by, numbers_of
 
 WORKERS = 4  # threads that decode slices
-HEADER = 2**26  # bytes, more than all the tags of a slice take
 CORRUPT = (b"Corrupt JPEG", b"Premature end of JPEG")  # libjpeg warns, but continues
 
 
@@ -71,28 +67,12 @@ def _check_length(folder: Path, one: Slice) -> None:
 
     GDCM itself detects a file that ends early; this one was written with too few voxels.
     """
-    file = one.header.file
-    bits = numbers_of(one.header.tags.get(BITS, "16"))[0]
+    bits = numbers_of(one.header.tags.get("BitsAllocated", "16"))[0]
     needed = int(np.prod(one.size) * bits / 8)
-    try:
-        raw = file.path.read_bytes()
-        if file.syntax == DEFLATED:
-            raw = zlib.decompressobj(-zlib.MAX_WBITS).decompress(raw[file.start :], needed + HEADER)
-    except (OSError, zlib.error) as error:
-        raise unreadable(folder, file) from error
-    order: Any = "big" if file.syntax == BIG else "little"
-    tag = b"\x7f\xe0\x00\x10" if file.syntax == BIG else b"\xe0\x7f\x10\x00"
-    kind = b"" if file.syntax == IMPLICIT else b"(?:OB|OW|UN)\0\0"
-    end = held = 0
-    for found in re.finditer(tag + kind, raw):
-        start = found.end() + 4
-        length = int.from_bytes(raw[found.end() : start], order)
-        if end < start + length <= len(raw):  # an icon has the same tag, but ends earlier
-            end, held = start + length, length
-    if held < needed:
+    if one.header.voxel_bytes < needed:
         raise ValueError(
-            f"{folder}: {file.name} holds {held} bytes of voxels, its header names {needed};"
-            " copy it again"
+            f"{folder}: {one.name} holds {one.header.voxel_bytes} bytes of voxels, its header names"
+            f" {needed}; copy it again"
         )
 
 

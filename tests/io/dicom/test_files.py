@@ -139,6 +139,14 @@ def test_every_cut_through_the_first_bytes_is_an_error(tmp_path):
         fails(f"{tmp_path}: 1 is cut short or damaged; copy it again", read_grid, tmp_path)
 
 
+def test_meta_information_that_pydicom_cannot_parse(tmp_path):
+    """A value without an end raises an OSError in pydicom, as a broken disk does."""
+    path = series(tmp_path)[1]
+    raw = path.read_bytes()
+    path.write_bytes(raw[:132] + b"\x02\x00\x10\x00UN\0\0\xff\xff\xff\xff" + b"\0")
+    fails(f"{tmp_path}: 1.dcm is cut short or damaged; copy it again", read_grid, tmp_path)
+
+
 @pytest.mark.parametrize("content", [b"", b"not DICOM\n" * 50], ids=["empty", "text"])
 def test_a_file_named_dicom_that_holds_none_may_be_a_lost_slice(tmp_path, content):
     series(tmp_path)

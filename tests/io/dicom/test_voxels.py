@@ -1,6 +1,8 @@
 import os
 import subprocess
 import sys
+import tracemalloc
+import zlib
 
 import numpy as np
 import pydicom
@@ -10,6 +12,9 @@ from pydicom import uid
 from pydicom.encaps import encapsulate, generate_frames
 
 from dicoms import BIG, HU, PACKERS, SLICES, STORED, dataset, fails, repack, save, series, syntaxes
+from monai_attn.io.dicom import tags
+from monai_attn.io.dicom.files import list_files
+from monai_attn.io.dicom.tags import read_tags
 from monai_attn.io.errors import ScanWarning
 from monai_attn.io.scan import read_volume
 
@@ -131,6 +136,24 @@ def test_a_whole_file_with_too_few_voxels(tmp_path, syntax, length, capfd):
     message = f"{tmp_path}: 1.dcm holds {length} bytes of voxels, its header names 40; copy it ag"
     fails(message, read_volume, tmp_path)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_deflated_file_is_not_inflated_without_end(tmp_path, monkeypatch):
+    """A few kilobytes can hold gigabytes, and pydicom inflates them all."""
+    path = repack(series(tmp_path), uid.DeflatedExplicitVRLittleEndian)[1]
+    (file,) = (file for file in list_files(tmp_path) if file.path == path)
+    _, voxel_bytes = read_tags(file, ["Rows"])
+    assert voxel_bytes == STORED[1].nbytes
+    raw = path.read_bytes()
+    pixels = zlib.decompress(raw[file.start :], -zlib.MAX_WBITS)
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    path.write_bytes(raw[: file.start] + packer.compress(pixels + bytes(2**24)) + packer.flush())
+    monkeypatch.setattr(tags, "MOST_INFLATED", len(pixels) + 2**20)
+    tracemalloc.start()
+    read_tags(file, ["Rows"])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**23
 
 
 def test_more_bytes_than_voxels_do_not_matter(tmp_path):
