@@ -1,12 +1,13 @@
 # Each target makes .venv and installs what it needs when that is missing, and is quick when it is there.
 PYTHON ?= python3
 BIN := .venv/bin
+INSTALLED := .venv/.installed
 READY := .venv/.ready
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test test-all lint docs bench clean
+.PHONY: demo test test-all lint docs docs-serve bench clean
 
-demo: $(READY)
+demo: $(INSTALLED)
 	$(BIN)/monai-attn demo --output demo
 
 test: $(READY)
@@ -25,11 +26,20 @@ lint: $(READY)
 docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet -f docs/mkdocs.yml
 
+docs-serve: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs serve -f docs/mkdocs.yml
+
 bench: $(READY)
 	$(BIN)/python -m tests.benchmarks
 
-$(READY): pyproject.toml constraints.txt
+# the package with its dependencies: enough for a demo
+$(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $(INSTALLED)
+
+# the tools for tests, lint and docs, and the optional backends
+$(READY): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $(READY)
 
