@@ -29,6 +29,12 @@ EXAMPLES = [
     for path in sorted(ROOT.glob("monai_attn/**/*.py"))
     if ">>> " in path.read_text(encoding="utf-8")
 ]
+PACKAGES = [
+    path.parent.name
+    for path in sorted(ROOT.glob("monai_attn/*/__init__.py"))
+    if path.parent.name != "cli"
+]
+REFERENCE = {"bundle": "bundle-opening"}  # pages that are not named like their package
 SHELLS = ("bash", "console")
 LANGUAGES = ("python", "json", "text", *SHELLS)  # another one would escape the tests below
 
@@ -244,6 +250,19 @@ def test_the_ids_of_the_bundle_page_are_in_the_configs(heading, files):
 def test_the_bundle_page_lists_every_config():
     listed = {row[0] for row in rows(section(DOCS / "reference" / "bundle.md", "Configs"))}
     assert listed == {f"`configs/{file.name}`" for file in (BUNDLE / "configs").iterdir()}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_reference_page_names_every_public_name_of_its_package(package):
+    public = import_module(f"monai_attn.{package}").__all__
+    page = DOCS / "reference" / f"{REFERENCE.get(package, package)}.md"
+    said = re.search(
+        rf"^Public names of `monai_attn\.{package}`:(.*?)\n\n",
+        page.read_text(encoding="utf-8"),
+        flags=re.MULTILINE | re.DOTALL,
+    )
+    assert said, page
+    assert set(named(said[1])) == set(public)
 
 
 def test_the_training_page_has_the_defaults_of_the_config():
