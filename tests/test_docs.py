@@ -32,7 +32,7 @@ EXAMPLES = [
 PACKAGES = [
     path.parent.name
     for path in sorted(ROOT.glob("monai_attn/*/__init__.py"))
-    if path.parent.name != "cli"
+    if path.parent.name not in ("api", "cli")
 ]
 REFERENCE = {"bundle": "bundle-opening"}  # pages that are not named like their package
 SHELLS = ("bash", "console")
