@@ -74,7 +74,7 @@ def _measure(
         on_case=on_checked,
     )
     if chosen:
-        classes = choose_classes(chosen, checked.found, declared, ignore)
+        classes = choose_classes(chosen, checked.label_values, declared, ignore)
         check_ignore(ignore, classes.label_map)
     facts = []
     for fact in read_cases(cases, classes, ignore):

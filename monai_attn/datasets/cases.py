@@ -76,14 +76,14 @@ def _images_of(path: Path) -> list[str]:
             return [str(image) for image in layout_images(layout)]
     if listed:
         return [case["image"] for case in next(iter(read_datalist(path).values()))]
-    return [str(found) for found in scans_in(path)]
+    return [str(scan) for scan in scans_in(path)]
 
 
 def _listed_cases(path: Path) -> list[Case]:
     if path.is_dir() and not (path / "dataset.json").is_file():
         raise ValueError(
-            f"{path}: holds no data set; a dataset.json, or the folders imagesTr and labelsTr, or images "
-            "and labels, expected: give the folder that holds them"
+            f"{path}: no data set (expected a dataset.json, or the folders imagesTr and labelsTr, or "
+            "images and labels). Give the folder that holds them."
         )
     sections = read_datalist(path)
     cases = sections.get("training") or next(iter(sections.values()))

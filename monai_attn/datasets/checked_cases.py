@@ -16,9 +16,10 @@ from nibabel.affines import voxel_sizes
 
 from monai_attn.datasets.datalist import Case
 from monai_attn.datasets.ignore import no_known_voxel
+from monai_attn.datasets.references import check_on_grid
 from monai_attn.io.affine import shear_warning
 from monai_attn.io.errors import Faults, ScanWarning, case_error, collect_warnings
-from monai_attn.io.grid import Grid, same_grid
+from monai_attn.io.grid import Grid
 from monai_attn.io.hounsfield import intensity_warnings
 from monai_attn.io.labels import labels_of
 from monai_attn.io.names import real_path
@@ -61,7 +62,7 @@ class CheckedCases:
     doubts: tuple[str, ...]
 
     @property
-    def found(self) -> tuple[int, ...]:
+    def label_values(self) -> tuple[int, ...]:
         """Values in the label maps, ascending, without the ignore value."""
         return tuple(sorted({value for case in self.cases for value in case.voxels}))
 
@@ -92,35 +93,36 @@ def check_cases(
 
     Example:
         >>> checked = check_cases(find_cases("DATA"))  # doctest: +SKIP
-        >>> checked.found  # doctest: +SKIP
+        >>> checked.label_values  # doctest: +SKIP
         (0, 1)
     """
-    looked: list[CheckedCase] = []
+    results: list[CheckedCase] = []
     faults = _shared_images(cases)
     pool = ThreadPoolExecutor(READERS)
     try:
-        with collect_warnings() as noted:
-            for case, (checked, wrong) in zip(
+        with collect_warnings() as scan_warnings:
+            for case, (checked, case_faults) in zip(
                 cases, pool.map(lambda case: _check_case(case, allowed, ignore), cases), strict=True
             ):
-                looked += [checked] if checked else []
-                faults += wrong
+                results += [checked] if checked else []
+                faults += case_faults
                 if on_case:
                     on_case(case)
     finally:  # an interrupted check does not read the remaining cases
         pool.shutdown(cancel_futures=True)
-    if not faults and not any(max(checked.voxels) > 0 for checked in looked):
+    if not faults and not any(max(checked.voxels) > 0 for checked in results):
         faults.append(
-            f"{len(cases)} cases: no label map holds a value above 0; one expected: label the scans"
+            f"{len(cases)} cases: no label map has a value above 0 (expected one or more). Label the "
+            "scans."
         )
     if faults:
         raise Faults(*faults)
-    doubts = [*sorted(noted), *_copies(looked)]
-    if ignore is not None and not any(checked.ignored for checked in looked):
+    doubts = [*sorted(scan_warnings), *_copies(results)]
+    if ignore is not None and not any(checked.ignored for checked in results):
         doubts.append(
-            f"{len(cases)} cases: no label map holds the ignore value {ignore}; is it another?"
+            f"{len(cases)} cases: no label map has the ignore value {ignore}. Check the value."
         )
-    return CheckedCases(tuple(looked), tuple(doubts))
+    return CheckedCases(tuple(results), tuple(doubts))
 
 
 def count_labels(
@@ -142,8 +144,7 @@ def count_labels(
             ignore value.
     """
     label = read_volume(path, fill=None)
-    if label.shape != grid.shape or not same_grid(label.shape, label.affine, grid.affine):
-        raise ValueError(f"{path}: is not on the grid of {grid.path}; resample the label to it")
+    check_on_grid(label.grid, grid)
     labels = labels_of(label)
     ignored = 0
     if ignore is not None:
@@ -203,19 +204,23 @@ def _check_values(path: Path, voxels: dict[int, int], allowed: Collection[int] |
     wrong = sorted(voxels.keys() - known)
     if wrong:
         raise ValueError(
-            f"{path}: holds {', '.join(map(str, wrong[:20]))}; "
-            f"{', '.join(map(str, sorted(known)))} expected: "
-            "correct it, declare the value, choose classes with --label, or --ignore it"
+            f"{path}: unknown label values (got {', '.join(map(str, wrong[:20]))}, expected "
+            f"{', '.join(map(str, sorted(known)))}). Correct the label map, declare the values, choose "
+            "classes, or ignore the value."
         )
     if max(voxels) == 0:
-        warnings.warn(f"{path}: no voxel is labelled; is it finished?", ScanWarning, stacklevel=2)
+        warnings.warn(
+            f"{path}: no voxel is labelled. Check whether it is finished.",
+            ScanWarning,
+            stacklevel=2,
+        )
 
 
 def _shared_images(cases: Sequence[Case]) -> list[str]:
     """Return a line for each image that several cases share, with links resolved."""
     times = Counter(real_path(Path(case["image"])) for case in cases)
     return [
-        f"{image}: the image of {count} cases; one expected: leave out the others"
+        f"{image}: the image of {count} cases (expected 1). Leave out the other cases."
         for image, count in times.items()
         if count > 1
     ]
@@ -229,5 +234,5 @@ def _copies(cases: Sequence[CheckedCase]) -> list[str]:
         image = checked.case["image"]
         original = first.setdefault(checked.digest, image)
         if original != image:
-            copies.append(f"{image}: holds the same voxels as {original}; leave one out")
+            copies.append(f"{image}: has the same voxels as {original}. Leave one of them out.")
     return copies

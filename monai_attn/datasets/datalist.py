@@ -21,7 +21,7 @@ SECTIONS = ("test", "testing", "validation", "training")  # of a datalist, in or
 FILES = ("image", "label")  # keys of a case that are paths
 GROUPS = ("group", "patient")  # keys that name the patient; a case has one of them at most
 SPLIT_KEYS = (*GROUPS, "fold")  # keys that only a split needs
-MEANT = {"group": "group", "patient": "patient", "subject": "patient", "fold": "fold"}
+KNOWN_KEYS = {"group": "group", "patient": "patient", "subject": "patient", "fold": "fold"}
 Case = dict[str, str]
 
 
@@ -33,14 +33,14 @@ def read_json(file: Path) -> Any:
     """
     if not file.is_file():
         raise ValueError(
-            f"{file}: does not exist; a datalist (JSON) expected: "
-            "give one, or a folder with a dataset.json"
+            f"{file}: does not exist (expected a datalist in JSON). Give a datalist, or a folder with a "
+            "dataset.json."
         )
     try:
         return json.loads(file.read_text(encoding="utf-8-sig"))  # Windows adds a byte order mark
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(
-            f"{file}: not readable as JSON ({error}); a datalist expected: correct the file"
+            f"{file}: not readable as JSON ({error}; expected a datalist). Correct the file."
         ) from error
 
 
@@ -59,20 +59,21 @@ def read_datalist(path: Path) -> dict[str, list[Case]]:
         content = {"test": content}
     if not isinstance(content, dict):
         raise ValueError(
-            f"{file}: {content!r:.40}; a list of cases, or an object with sections, expected: "
-            "correct the file"
+            f"{file}: no datalist (got {content!r:.40}, expected a list of cases, or an object with "
+            "sections). Correct the file."
         )
     _check_sections(content, file)
     sections = {name: content[name] for name in SECTIONS if content.get(name)}
     if not sections:
         raise ValueError(
-            f"{file}: names no case; one in {', '.join(SECTIONS[:-1])} or {SECTIONS[-1]} expected: "
-            "add it"
+            f"{file}: names no case (expected one or more in {', '.join(SECTIONS[:-1])} or "
+            f"{SECTIONS[-1]}). Add the cases."
         )
     for name, entries in sections.items():
         if not isinstance(entries, list):
             raise ValueError(
-                f"{file}: {name} is {entries!r:.40}; a list of cases expected: correct the file"
+                f"{file}: invalid section {name} (got {entries!r:.40}, expected a list of cases). "
+                "Correct the file."
             )
     return {name: [_case(entry, file) for entry in entries] for name, entries in sections.items()}
 
@@ -88,14 +89,13 @@ def check_listed(cases: Sequence[Case], source: Path) -> None:
         Faults: a line for each label or file that is missing, and each file that two cases share.
     """
     faults = [
-        f"{source}: case {case['image']} has no label; one for each case expected: "
-        "add it, or leave out the case"
+        f"{source}: case {case['image']} has no label (expected one for each case). Add it, or leave "
+        "out the case."
         for case in cases
         if "label" not in case
     ]
     faults += [
-        f"{file}: does not exist, but {source} names it; a file expected: "
-        "copy it there, or correct the datalist"
+        f"{file}: does not exist, but {source} names it. Copy the file there, or correct the datalist."
         for case in cases
         for key, file in case.items()
         if key in FILES and not (Path(file).is_file() or (key == "image" and Path(file).is_dir()))
@@ -112,10 +112,10 @@ def _named_twice(cases: Sequence[Case], key: str, other: str, source: Path) -> l
         if key in case:
             counterparts.setdefault(real_path(Path(case[key])), []).append(case.get(other, "none"))
     return [
-        f"{file}: the {key} of {len(found)} cases in {source}, with the {other}s "
-        f"{', '.join(found)}; one case expected: correct the datalist"
-        for file, found in counterparts.items()
-        if len(found) > 1
+        f"{file}: the {key} of {len(others)} cases in {source} (expected 1), with the {other}s "
+        f"{', '.join(others)}. Correct the datalist."
+        for file, others in counterparts.items()
+        if len(others) > 1
     ]
 
 
@@ -125,41 +125,44 @@ def _case(entry: Any, file: Path) -> Case:
     image = fields.get("image") if isinstance(fields, dict) else None
     if not (isinstance(image, str) and image) or "\0" in image:
         raise ValueError(
-            f"{file}: the entry {entry!r:.80} names no image; a path, or an object with image and "
-            "perhaps label, expected: correct the file"
+            f"{file}: an entry names no image (got {entry!r:.80}, expected a path, or an object with "
+            "image and perhaps label). Correct the file."
         )
     case = {"image": str(file.parent / image)}
     label = fields.get("label")
     if isinstance(label, str):
         case["label"] = str(file.parent / label)
-    return case | _meaning(fields, file)
+    return case | _split_keys(fields, file)
 
 
-def _meaning(fields: Mapping[str, Any], file: Path) -> Case:
+def _split_keys(fields: Mapping[str, Any], file: Path) -> Case:
     """Return the group and the fold of an entry, as far as it has them, checked."""
     where = f"{file}: the entry of {fields['image']}"
     for key in fields:
-        meant = None if key in (*FILES, *SPLIT_KEYS) else _meant(key)
+        meant = None if key in (*FILES, *SPLIT_KEYS) else _known_key(key)
         others = GROUPS if meant in GROUPS else ("fold",)
         if meant and all(fields.get(other) is None for other in others):
             raise ValueError(
-                f"{where} has the key {key!r}, which is not read; {meant!r} expected: rename it"
+                f"{where} has an unknown key (got {key!r}, expected {meant!r}). Rename it."
             )
     given = {key: fields[key] for key in SPLIT_KEYS if fields.get(key) is not None}
     if all(key in given for key in GROUPS):
         raise ValueError(
-            f"{where} has a group and a patient; one of them expected: leave out the one that is not "
-            "to be kept together"
+            f"{where} has a group and a patient (expected one of them). Leave out the one whose cases "
+            "need not stay together."
         )
     for key, value in given.items():
         if key == "fold" and not _is_whole(value):
             raise ValueError(
-                f"{where} has the fold {value!r:.40}; a whole number from 0 expected: correct it"
+                f"{where} has an invalid fold (got {value!r:.40}, expected a whole number from 0). "
+                "Correct it."
             )
         if key in GROUPS and (value == "" or type(value) not in (str, int)):
+            # the value itself may identify a patient
+            kind = "an empty text" if value == "" else type(value).__name__
             raise ValueError(
-                f"{where} has a {key} that is {type(value).__name__ if value != '' else 'empty'}; a text "
-                "or a whole number expected: correct it"
+                f"{where} has an invalid {key} (got {kind}, expected a text or a whole number). "
+                "Correct it."
             )
     return {key: str(int(value) if key == "fold" else value) for key, value in given.items()}
 
@@ -168,12 +171,12 @@ def _is_whole(value: Any) -> bool:
     return (type(value) is int or (type(value) is float and value.is_integer())) and value >= 0
 
 
-def _meant(key: str) -> str | None:
+def _known_key(key: str) -> str | None:
     """Return the key that a misspelt one seems to mean, or None: case, signs or a letter may differ."""
     letters = re.sub("[^a-z]", "", key.lower()).removesuffix("id")
-    close = get_close_matches(letters, MEANT, n=1, cutoff=0.88)  # folds, but not inpatient
-    swapped = [known for known in MEANT if sorted(known) == sorted(letters)]
-    return MEANT[(close or swapped)[0]] if close or swapped else None
+    close = get_close_matches(letters, KNOWN_KEYS, n=1, cutoff=0.88)  # folds, but not inpatient
+    swapped = [known for known in KNOWN_KEYS if sorted(known) == sorted(letters)]
+    return KNOWN_KEYS[(close or swapped)[0]] if close or swapped else None
 
 
 def _check_sections(content: Mapping[str, Any], file: Path) -> None:
@@ -182,10 +185,10 @@ def _check_sections(content: Mapping[str, Any], file: Path) -> None:
         if key in SECTIONS or not (isinstance(entries, list) and entries):
             continue
         letters = re.sub("[^a-z]", "", key.lower())
-        begun = [name for name in ("training", "validation") if name.startswith(letters)]
-        close = begun if len(letters) > 2 else []
+        abbreviated = [name for name in ("training", "validation") if name.startswith(letters)]
+        close = abbreviated if len(letters) > 2 else []
         close = close or get_close_matches(letters, SECTIONS, n=1, cutoff=0.85)
         if close and not content.get(close[0]):
             raise ValueError(
-                f"{file}: has the section {key!r}, which is not read; {close[0]!r} expected: rename it"
+                f"{file}: has an unknown section (got {key!r}, expected {close[0]!r}). Rename it."
             )

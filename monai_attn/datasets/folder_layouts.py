@@ -82,13 +82,13 @@ def layout_cases(layout: FolderLayout) -> list[Case]:
     by_label, more = by_name({path: _label_case(path, by_image) for path in labels})
     faults += more
     faults += [
-        f"{by_image[name]}: has no label; {layout.labels / name}.nii.gz expected: add it, or take the "
-        "image away"
+        f"{by_image[name]}: has no label (expected {layout.labels / name}.nii.gz). Add it, or remove the "
+        "image."
         for name in sorted(by_image.keys() - by_label.keys())
     ]
     faults += [
-        f"{by_label[name]}: has no image; {layout.images / name}{FIRST * layout.nnunet}.nii.gz "
-        "expected: add it, or take the label away"
+        f"{by_label[name]}: has no image (expected "
+        f"{layout.images / name}{FIRST * layout.nnunet}.nii.gz). Add it, or remove the label."
         for name in sorted(by_label.keys() - by_image.keys())
     ]
     if faults:
@@ -105,8 +105,8 @@ def layout_images(layout: FolderLayout) -> list[Path]:
     test = layout.images.with_name("imagesTs")
     if not layout.images.is_dir() and not holds_scans(test):
         raise ValueError(
-            f"{layout.images}: no such folder, and {layout.labels} lies beside where it would be; scans "
-            "expected: give the folder that holds them"
+            f"{layout.images}: no such folder next to {layout.labels} (expected a folder of scans). Give "
+            "the folder that holds the scans."
         )
     images = scans_in(test if holds_scans(test) else layout.images)
     if layout.nnunet:
@@ -125,8 +125,8 @@ def _files(layout: FolderLayout) -> tuple[list[Path], list[Path]]:
     for folder, find in inside:
         if not folder.is_dir():
             faults.append(
-                f"{folder}: no such folder; {layout.images.name} and {layout.labels.name} side by side "
-                "expected: add it, or give the folder that holds both"
+                f"{folder}: no such folder (expected {layout.images.name} next to {layout.labels.name}). "
+                "Add it, or give the folder that holds both."
             )
             continue
         try:
@@ -153,13 +153,13 @@ def _check_nnunet(file: Path, content: dict[str, Any]) -> None:
     channels = content.get("channel_names")
     if isinstance(channels, dict) and len(channels) > 1:
         raise ValueError(
-            f"{file}: {len(channels)} channels ({', '.join(map(str, channels.values()))}); one expected: "
-            "make a data set of one of them"
+            f"{file}: several channels (got {', '.join(map(str, channels.values()))}, expected one). "
+            "Make a data set of one of them."
         )
     if content["file_ending"] not in LABELS:
         raise ValueError(
-            f"{file}: file_ending is {content['file_ending']!r:.40}; .nii.gz or .nii expected: "
-            "convert the files"
+            f"{file}: unsupported file_ending (got {content['file_ending']!r:.40}, expected .nii.gz or "
+            ".nii). Convert the files."
         )
 
 
@@ -169,9 +169,8 @@ def _check_channels(images: list[Path]) -> None:
     if not wrong:
         return
     channel = CHANNEL.search(case_name(wrong[0]))
-    what = f"channel {channel[1]} by its name" if channel else "no channel in its name"
-    others = f", and so {len(wrong) - 1} more" if len(wrong) > 1 else ""
+    fault = f"channel {channel[1]} in its name" if channel else "no channel in its name"
     raise ValueError(
-        f"{wrong[0]}: {what}{others}; one channel, CASE{FIRST}, expected: "
-        "make a data set of one channel, or rename"
+        f"{wrong[0]}: {fault} (expected CASE{FIRST}, which {len(wrong)} of {len(images)} images are not). "
+        "Make a data set of one channel, or rename the files."
     )

@@ -20,12 +20,12 @@ def scans_in(folder: Path) -> list[Path]:
         ValueError: if there is no scan.
     """
     entries = _visible(folder)
-    found = _scans(folder, entries)
-    if found:
-        return found
+    scans = _scans(folder, entries)
+    if scans:
+        return scans
     raise ValueError(
-        f"{folder}: no scan among {len(entries)} entries; .nii.gz or .nii files, or a DICOM series, "
-        "expected: give the folder that holds them"
+        f"{folder}: no scan among {len(entries)} entries (expected .nii.gz or .nii files, or a DICOM "
+        "series). Give the folder that holds them."
     )
 
 
@@ -44,8 +44,8 @@ def label_maps_in(folder: Path) -> list[Path]:
     files = [path for path in entries if suffix(path, LABELS) and not path.is_dir()]
     if not files:
         raise ValueError(
-            f"{folder}: no NIfTI file among {len(entries)} entries; "
-            ".nii or .nii.gz files expected: give the folder that holds them"
+            f"{folder}: no NIfTI file among {len(entries)} entries (expected .nii or .nii.gz files). "
+            "Give the folder that holds them."
         )
     return files
 
@@ -58,8 +58,8 @@ def by_name(names: Mapping[Path, str]) -> tuple[dict[str, Path], list[str]]:
         first = by_case.setdefault(name, path)
         if first is not path:
             faults.append(
-                f"{first} and {path}: both are case {name}; one file per case expected: "
-                "rename one, or take it away"
+                f"{first} and {path}: both are case {name} (expected one file per case). Rename or "
+                "remove one of them."
             )
     return by_case, faults
 
@@ -70,7 +70,7 @@ def _scans(folder: Path, entries: list[Path]) -> list[Path]:
     scans = [
         path
         for path in scans
-        if not _made_here(path)
+        if not _is_own_output(path)
         and not (path.suffix.lower() == ".img" and f"{path.stem}.hdr".lower() in names)
     ]
     series = [path for path in (folder, *entries) if path.is_dir() and holds_dicom(path)]
@@ -81,7 +81,7 @@ def _visible(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.name[0] != ".")
 
 
-def _made_here(path: Path) -> bool:
+def _is_own_output(path: Path) -> bool:
     """Check whether a file is a label map that this package wrote, or a map next to one."""
     if not suffix(path, LABELS):
         return False

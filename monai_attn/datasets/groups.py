@@ -40,22 +40,22 @@ def group_by_name(cases: Sequence[Case], pattern: str) -> list[Case]:
         expression = re.compile(pattern)
     except re.error as error:
         raise ValueError(
-            f"--group {pattern}: not a regular expression ({error}); one such as '^(p[0-9]+)_' "
-            "expected: correct it"
+            f"group pattern {pattern}: not a regular expression ({error}; expected one such as "
+            "'^(p[0-9]+)_'). Correct it."
         ) from error
     for case in cases:
         if any(key in case for key in GROUPS):
             raise ValueError(
-                f"{case['image']}: has a group in its datalist, and --group gives another; one of them "
-                "expected: leave out --group"
+                f"{case['image']}: has a group in its datalist, and the group pattern gives another "
+                "(expected one of them). Leave out the pattern."
             )
     names = case_names(cases)
     groups = [_first_group(expression.search(name)) for name in names]
     if not all(groups):
         place = groups.index("")
         raise ValueError(
-            f"{cases[place]['image']}: --group {pattern} finds no patient in the name {names[place]} "
-            f"({groups.count('')} of {len(cases)} cases); one in each name expected: correct it"
+            f"{cases[place]['image']}: group pattern {pattern} finds no patient in the name {names[place]} "
+            f"({groups.count('')} of {len(cases)} cases; expected one in each name). Correct it."
         )
     return [{**case, "group": group} for case, group in zip(cases, groups, strict=True)]
 
@@ -109,7 +109,7 @@ def complete(cases: Sequence[Case], key: str) -> bool:
     if without and len(without) < len(cases):
         raise ValueError(
             f"{without[0]}: has no {key} in its datalist, but others do ({len(without)} of "
-            f"{len(cases)} cases lack it); one for each case expected: add it, or take it from all"
+            f"{len(cases)} cases lack it). Add it, or remove it from all cases."
         )
     return bool(cases) and not without
 
@@ -131,12 +131,12 @@ def check_sides(cases: Sequence[Case], sides: Sequence[str]) -> None:
     faults = []
     for places in _members(groups or []):
         if len({sides[place] for place in places}) > 1:
-            said = [f"{names[place]} ({sides[place]})" for place in places]
-            more = f" and {len(said) - SHOWN} more" if len(said) > SHOWN else ""
+            members = [f"{names[place]} ({sides[place]})" for place in places]
+            more = f" and {len(members) - SHOWN} more" if len(members) > SHOWN else ""
             faults.append(
                 f"{cases[places[0]]['image']}: cases of one patient on both sides of the split: "
-                f"{', '.join(said[:SHOWN])}{more}; one side for each patient expected: correct the "
-                "datalist, or say by --group who is who"
+                f"{', '.join(members[:SHOWN])}{more} (expected one side for each patient). Correct the "
+                "datalist, or choose another group pattern."
             )
     if faults:
         raise Faults(*faults)
@@ -159,9 +159,9 @@ def warn_of_visits(cases: Sequence[Case], sides: Sequence[str] | None = None) ->
     )
     for one, other in pairs:
         warnings.warn(
-            f"{cases[one]['image']}: {names[one]} and {names[other]} look like scans of one patient; if "
-            "one trains and one validates, the score is too high: keep them together with --group "
-            f"'{_suggestion(names, visits)}', whose (...) names the patient",
+            f"{cases[one]['image']}: {names[one]} and {names[other]} look like scans of one patient. If "
+            "one trains and one validates, the score is too high. Keep them together with the group "
+            f"pattern '{_suggestion(names, visits)}', whose (...) names the patient.",
             ScanWarning,
             stacklevel=3,
         )

@@ -1,7 +1,7 @@
 """The ignore label: voxels whose class nobody has marked, and which therefore count nowhere.
 
 Its value in the label files is set by the data set (`"ignore"` in nnU-Net's `dataset.json`) or by the
-user (`--ignore VALUE`). In memory such a voxel holds `IGNORED`, whatever its value in the file.
+user. In memory such a voxel holds `IGNORED`, whatever its value in the file.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ def find_ignore(given: int | None, source: str | Path) -> int | None:
     check_ignore(given, {})
     if declared not in (None, given):
         raise ValueError(
-            f"{source}: declares {declared} as its ignore value, not {given}; one value expected: leave out "
-            "--ignore, or correct dataset.json"
+            f"{source}: declares another ignore value (got {given}, expected {declared}). Leave out the "
+            "ignore value, or correct dataset.json."
         )
     if given in labels:
         raise ValueError(
-            f"{source}: {given} is declared as {labels[given]!r:.40}, and is no ignore value; a value of its "
-            "own expected: name another with --ignore"
+            f"{source}: the ignore value {given} is declared as {labels[given]!r:.40} (expected a value of "
+            "its own). Choose another ignore value."
         )
     return given
 
@@ -66,18 +66,18 @@ def check_ignore(ignore: Any, classes: Mapping[int, int]) -> None:
         return
     if not isinstance(ignore, int) or isinstance(ignore, bool) or ignore < 1:
         raise ValueError(
-            f"ignore (={ignore!r:.40}) must be a whole number above 0; 0 is the background: "
-            "mark the voxels with another value"
+            f"ignore (={ignore!r:.40}) must be a whole number above 0, since 0 is the background. Mark "
+            "the voxels with another value."
         )
     if classes.get(ignore):
         raise ValueError(
-            f"ignore (={ignore}) is also class {classes[ignore]}; a value of its own expected: choose the "
-            "classes with --label, or ignore another value"
+            f"ignore (={ignore}) is also class {classes[ignore]} (expected a value of its own). Choose "
+            "other classes, or another ignore value."
         )
     if max(classes.values(), default=0) >= IGNORED:
         raise ValueError(
-            f"{max(classes.values())} classes and an ignore value; at most {IGNORED - 1} classes expected: "
-            "merge some with --label"
+            f"too many classes next to an ignore value (got {max(classes.values())}, expected at most "
+            f"{IGNORED - 1}). Merge some of them."
         )
 
 
@@ -99,16 +99,16 @@ def mark_ignored(
         ValueError: if every voxel is ignored.
     """
     if ignore is not None:
-        where = values == ignore
-        if where.all():
+        ignored = values == ignore
+        if ignored.all():
             raise ValueError(no_known_voxel(path, ignore))
-        classes[where] = IGNORED
+        classes[ignored] = IGNORED
     return classes
 
 
 def no_known_voxel(path: str | Path, ignore: int) -> str:
     """Return the error text for a label map in which every voxel is ignored."""
     return (
-        f"{path}: every voxel holds the ignore value {ignore}; some known voxels expected: label a part of "
-        "it, or leave out the case"
+        f"{path}: every voxel has the ignore value {ignore} (expected some known voxels). Label a part of "
+        "it, or leave out the case."
     )

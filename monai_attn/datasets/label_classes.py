@@ -63,8 +63,8 @@ def declared_ignore(source: str | Path) -> int | None:
     others = [name for other, name in declarations if other == value and name != IGNORE]
     if value == 0 or others:
         raise ValueError(
-            f"{source}: the ignore value {value} is also {(others or [BACKGROUND])[0]!r:.40}; "
-            "a value of its own expected: correct dataset.json"
+            f"{source}: the ignore value {value} is also {(others or [BACKGROUND])[0]!r:.40} (expected "
+            "a value of its own). Correct dataset.json."
         )
     return value
 
@@ -81,7 +81,7 @@ def _declarations(source: str | Path) -> list[tuple[int, str]]:
         return []
     if not isinstance(labels, dict):
         raise ValueError(
-            f"{file}: labels is {labels!r:.40}; names and values expected: correct the file"
+            f"{file}: invalid labels (got {labels!r:.40}, expected names and values). Correct the file."
         )
     pairs = [(v, n) if is_nnunet(content) else (n, v) for n, v in labels.items()]
     return [(_declared(file, value, name), str(name)) for value, name in pairs]
@@ -89,7 +89,7 @@ def _declarations(source: str | Path) -> list[tuple[int, str]]:
 
 def choose_classes(
     chosen: Sequence[str],
-    found: Collection[int],
+    present: Collection[int],
     declared: Mapping[int, str],
     ignore: int | None = None,
 ) -> LabelClasses:
@@ -98,8 +98,8 @@ def choose_classes(
     Args:
         chosen: each `VALUE=NAME`, a `VALUE` (named as declared, or `label_VALUE`), or a declared
             `NAME`. One name for several values makes them one class. If empty, every value above 0 that
-            was found is a class.
-        found: values that the label files hold. Those that are not chosen become background.
+            is present is a class.
+        present: values in the label files. Those that are not chosen become background.
         declared: value to name, see `declared_labels`.
         ignore: value of voxels that count nowhere, if there is one. It is no class.
 
@@ -111,16 +111,18 @@ def choose_classes(
         >>> choose_classes(["1=pancreas", "2=pancreas"], {0, 1, 2, 3}, {})
         LabelClasses(names=('background', 'pancreas'), label_map={0: 0, 1: 1, 2: 1, 3: 0})
     """
-    above = sorted(value for value in found if value > 0 and value != ignore)
+    above = sorted(value for value in present if value > 0 and value != ignore)
     if not above:
-        raise ValueError("no label map holds a value above 0; one expected: label the scans")
+        raise ValueError(
+            "no label map has a value above 0 (expected one or more). Label the scans."
+        )
     names: dict[int, str] = {}
     for choice in chosen or map(str, above):
         for value, name in _parse(choice, declared).items():
             if value == ignore:
                 raise ValueError(
-                    f"label {choice!r}: {value} is the ignore value, whose voxels count nowhere; one of "
-                    f"{', '.join(map(str, above[:20]))} expected: leave out this choice"
+                    f"label {choice!r}: {value} is the ignore value, which cannot be a class (expected "
+                    f"one of {', '.join(map(str, above[:20]))}). Leave out this choice."
                 )
             _check_choice(choice, value, name, above, names)
             names[value] = name
@@ -141,10 +143,15 @@ def mapped_labels(num_classes: int, label_map: Mapping[str, int]) -> dict[int, i
     Example:
         >>> mapped_labels(2, {"7": 1})
         {0: 0, 1: 1, 7: 1}
+
+    Raises:
+        ValueError: if a class is not a whole number from 0.
     """
     given = {int(value): number for value, number in label_map.items()}
     if not all(isinstance(number, int) and number >= 0 for number in given.values()):
-        raise ValueError(f"label_map (={label_map}) must give each value a class from 0 on")
+        raise ValueError(
+            f"label_map (={label_map}) must map each value to a class, a whole number from 0"
+        )
     return {number: number for number in range(num_classes)} | given
 
 
@@ -156,10 +163,10 @@ def in_classes(labels: NDArray[np.integer], classes: Mapping[int, int]) -> NDArr
         classes: value to class, from 0 on.
     """
     kind = np.uint8 if max(classes.values(), default=0) < 256 else np.int32
-    found = np.zeros_like(labels, kind)
+    mapped = np.zeros_like(labels, kind)
     for value, number in classes.items():
-        found[labels == value] = number
-    return found
+        mapped[labels == value] = number
+    return mapped
 
 
 def _parse(choice: str, declared: Mapping[int, str]) -> dict[int, str]:
@@ -173,8 +180,8 @@ def _parse(choice: str, declared: Mapping[int, str]) -> dict[int, str]:
         return named
     names = ", ".join(f"{number}={given}" for number, given in declared.items()) or "none"
     raise ValueError(
-        f"label {choice!r}: neither VALUE=NAME nor a declared name (declared: {names}); "
-        "7=pancreas, say, expected"
+        f"label {choice!r}: neither VALUE=NAME nor a declared name (declared: {names}). Write it like "
+        "7=pancreas."
     )
 
 
@@ -182,20 +189,22 @@ def _check_choice(
     choice: str, value: int, name: str, above: Sequence[int], names: Mapping[int, str]
 ) -> None:
     if value <= 0:
-        raise ValueError(f"label {choice!r}: value {value}; above 0 expected: 0 is the background")
+        raise ValueError(
+            f"label {choice!r}: invalid value (got {value}, expected 1 or more). Choose another."
+        )
     if not name or name.casefold() == BACKGROUND:
         raise ValueError(
-            f"label {choice!r}: name {name!r}; a name for what is segmented expected: choose one"
+            f"label {choice!r}: invalid name (got {name!r}, expected that of a structure). Choose one."
         )
     if value not in above:
         raise ValueError(
-            f"label {choice!r}: no label map holds {value}; one of "
-            f"{', '.join(map(str, above[:20]))} expected: choose another value"
+            f"label {choice!r}: no label map has this value (got {value}, expected one of "
+            f"{', '.join(map(str, above[:20]))}). Choose another value."
         )
     if names.get(value, name) != name:
         raise ValueError(
-            f"label {choice!r}: {value} is already {names[value]}; one name per value expected: "
-            "leave one out"
+            f"label {choice!r}: {value} is already {names[value]} (expected one name per value). "
+            "Leave one out."
         )
 
 
@@ -203,12 +212,12 @@ def _declared(file: Path, value: Any, name: Any) -> int:
     """Check that a declared value is one whole number from 0, and return it."""
     if isinstance(value, list):
         raise ValueError(
-            f"{file}: {name!r:.40} is the region {value!r:.40}; one value per name expected: "
-            "declare the values apart, and merge them when they are chosen"
+            f"{file}: {name!r:.40} is a region (got {value!r:.40}, expected one value per name). Declare "
+            "each value by itself, and merge them when you choose the classes."
         )
     if isinstance(value, (int, str)) and WHOLE.fullmatch(str(value)) and int(value) >= 0:
         return int(value)
     raise ValueError(
-        f"{file}: label {name!r:.40} has the value {value!r:.40}; a whole number from 0 on expected: "
-        "correct the file"
+        f"{file}: label {name!r:.40} has an invalid value (got {value!r:.40}, expected a whole number "
+        "from 0). Correct the file."
     )

@@ -31,14 +31,14 @@ def pair_cases(prediction: str | Path, reference: str | Path) -> list[tuple[str,
     for path in (prediction, reference):
         if not path.exists():
             raise ValueError(
-                f"{path}: no such file or folder; a NIfTI label map or a folder of them expected: "
-                "check the path"
+                f"{path}: no such file or folder (expected a NIfTI label map or a folder of them). Check "
+                "the path."
             )
     if prediction.is_dir() != reference.is_dir():
         kinds = ["a folder" if path.is_dir() else "a file" for path in (prediction, reference)]
         raise ValueError(
-            f"{prediction}: {kinds[0]}, but {reference} is {kinds[1]}; "
-            "two files or two folders expected: give both of one kind"
+            f"{prediction}: {kinds[0]}, but {reference} is {kinds[1]} (expected two files or two "
+            "folders). Give two of one kind."
         )
     if prediction.is_dir():
         return _pair_folders(prediction, reference)
@@ -58,14 +58,14 @@ def references_of(scans: Sequence[Path], reference: str | Path) -> dict[Path, Pa
     Raises:
         ValueError: if the path does not exist, two label maps are of one case, or a scan has none.
     """
-    found = references_among([case_name(scan) for scan in scans], reference)
-    alone = [str(scan) for scan in scans if case_name(scan) not in found]
-    if alone:
+    references = references_among([case_name(scan) for scan in scans], reference)
+    unpaired = [str(scan) for scan in scans if case_name(scan) not in references]
+    if unpaired:
         raise ValueError(
-            f"{reference}: holds no reference for {', '.join(alone)}; a label map of each scan's name "
-            "expected: add or rename them"
+            f"{reference}: no reference for {', '.join(unpaired)} (expected a label map with each scan's "
+            "name). Add or rename label maps."
         )
-    return {scan: found[case_name(scan)] for scan in scans}
+    return {scan: references[case_name(scan)] for scan in scans}
 
 
 def references_among(cases: Sequence[str], reference: str | Path) -> dict[str, Path]:
@@ -82,45 +82,47 @@ def references_among(cases: Sequence[str], reference: str | Path) -> dict[str, P
     if not reference.is_dir():
         check_name(reference)
         if len(cases) != 1 or not reference.is_file():
-            why = "no such file" if len(cases) == 1 else f"one file for {len(cases)} scans"
+            fault = "no such file" if len(cases) == 1 else f"one file for {len(cases)} scans"
             raise ValueError(
-                f"{reference}: {why}; a label map for one scan, or a folder of them, expected: "
-                "check the path"
+                f"{reference}: {fault} (expected a label map for one scan, or a folder of them). Check "
+                "the path."
             )
         return {cases[0]: reference}
     files = {path: case_name(path) for path in label_maps_in(reference)}
     maps = {path: name.removesuffix("_seg") for path, name in files.items() if not MAP.search(name)}
-    references, twice = by_name(maps)
-    if twice:
-        raise Faults(*twice)
+    references, faults = by_name(maps)
+    if faults:
+        raise Faults(*faults)
     named = {case: _case_of(case, references) for case in cases}
     return {case: references[name] for case, name in named.items() if name in references}
 
 
 def _pair_folders(prediction: Path, reference: Path) -> list[tuple[str, Path, Path]]:
-    references, twice = by_name({path: case_name(path) for path in label_maps_in(reference)})
+    references, reference_faults = by_name(
+        {path: case_name(path) for path in label_maps_in(reference)}
+    )
     # a reference may itself be named a_seg, and then so is its case
-    predictions, again = by_name(
+    predictions, prediction_faults = by_name(
         {
             path: name if name in references else _case_of(name.removesuffix("_seg"), references)
             for path, name in ((path, case_name(path)) for path in label_maps_in(prediction))
             if name in references or not MAP.search(name)
         }
     )
-    if twice or again:
-        raise Faults(*twice, *again)
+    if reference_faults or prediction_faults:
+        raise Faults(*reference_faults, *prediction_faults)
     faults = []
-    for kind, mine, others in (
+    for kind, files, counterparts in (
         ("reference", predictions, references),
         ("prediction", references, predictions),
     ):
-        alone = [str(mine[name]) for name in sorted(mine.keys() - others.keys())]
-        if alone:
-            faults.append(f"without {kind}: {', '.join(alone)}")
+        unpaired = [str(files[name]) for name in sorted(files.keys() - counterparts.keys())]
+        if unpaired:
+            faults.append(f"without {kind}: {', '.join(unpaired)}")
     if faults:
         raise ValueError(
-            f"{prediction} and {reference}: {'; '.join(faults)}; "
-            "one prediction per reference expected: add, rename or take away files"
+            f"{prediction} and {reference}: {'; '.join(faults)} (expected one prediction per "
+            "reference). Add, rename or remove files."
         )
     return [(name, predictions[name], references[name]) for name in sorted(references)]
 

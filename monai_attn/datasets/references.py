@@ -28,8 +28,8 @@ def check_on_grid(labels: Grid, of: Grid) -> None:
     """
     if labels.shape != of.shape or not same_grid(of.shape, labels.affine, of.affine):
         raise ValueError(
-            f"{labels.path}: is not on the grid of {of.path}; one grid expected: resample the labels to it, "
-            "nearest neighbour"
+            f"{labels.path}: is not on the grid of {of.path}. Resample the labels to it, by nearest "
+            "neighbour."
         )
 
 
@@ -81,26 +81,27 @@ def as_labels(
     for value, label in (chosen or {}).items():
         if label not in labels:
             raise ValueError(
-                f"--map {value}={label}: the network has no label {label}; {_listed(labels)} expected: "
-                "correct it"
+                f"{reference.path}: value {value} is mapped to a label that the network does not have "
+                f"(got {label}, expected one of {_listed(labels)}). Correct the mapping."
             )
     values = labels_of(reference)
     if chosen:
-        found = mark_ignored(in_classes(values, chosen), values, ignore, reference.path)
-        if values.any() and not found.any():
+        mapped = mark_ignored(in_classes(values, chosen), values, ignore, reference.path)
+        if values.any() and not mapped.any():
             warnings.warn(
-                f"{reference.path}: holds none of the values {_listed([*chosen])}, which --map names",
+                f"{reference.path}: has none of the mapped values {_listed([*chosen])}. Check the "
+                "mapping.",
                 ScanWarning,
                 stacklevel=2,
             )
-        return found
+        return mapped
     allowed = [*classes, 0] if ignore is None else [*classes, 0, ignore]
-    strange = values[~np.isin(values, allowed, kind="table")]
-    if strange.size:
+    unknown = values[~np.isin(values, allowed, kind="table")]
+    if unknown.size:
         known = _listed(sorted({0, *classes}))
         raise ValueError(
-            f"{reference.path}: holds {_listed(np.unique(strange))}; {known} expected: "
-            "say which value stands for which label, with --map VALUE=LABEL"
+            f"{reference.path}: unknown label values (got {_listed(np.unique(unknown))}, expected "
+            f"{known}). Map each value to a label."
         )
     return mark_ignored(in_classes(values, classes), values, ignore, reference.path)
 

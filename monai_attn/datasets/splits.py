@@ -52,8 +52,8 @@ def choose_split(
     if given:
         if fold is not None or folds is not None:
             raise ValueError(
-                f"{source}: says itself which cases validate; leave out --fold and --folds, or its section "
-                "validation"
+                f"{source}: defines its own validation cases, so that no fold can be chosen. Leave out the "
+                "fold and the number of folds, or its section validation."
             )
         return given
     cases = find_cases(source)
@@ -62,7 +62,8 @@ def choose_split(
     if fold is None and not complete(cases, "fold"):
         if folds is not None:
             raise ValueError(
-                f"{source}: --folds {folds} without --fold; both expected: say by --fold which validates"
+                f"{source}: {folds} folds, but none is chosen for validation. Choose a fold from 0 to "
+                f"{folds - 1}."
             )
         return split_cases(cases, validation=validation)
     if fold is None:
@@ -97,8 +98,8 @@ def split_cases(cases: Sequence[Case], *, validation: float = 0.2, seed: int = 0
     patients = _patients(cases, seed)
     if len(patients) < 2:
         raise ValueError(
-            f"{cases[0]['image']}: all {len(cases)} cases are of one patient; two or more expected, since "
-            "one part trains and one validates: add patients, or say by --group who is who"
+            f"{cases[0]['image']}: all {len(cases)} cases are of one patient (expected two patients or "
+            "more: one part trains, one validates). Add patients, or choose another group pattern."
         )
     wanted = min(len(cases) - 1, max(1, round(validation * len(cases))))
     held_out: list[int] = []
@@ -148,15 +149,15 @@ def fold_cases(
         several = len(patients) < len(cases)
         raise ValueError(
             f"folds (={folds}) must be 2 or more, and at most the {len(patients)} "
-            f"{'patients' if several else 'cases'}: each fold validates a "
-            f"{'patient' if several else 'case'}, and the others train; choose another --folds"
+            f"{'patients' if several else 'cases'}, since each fold validates at least one "
+            f"{'patient' if several else 'case'}. Choose another number of folds."
         )
     if not 0 <= fold < folds:
         raise ValueError(f"fold (={fold}) must be 0 to {folds - 1}: there are {folds} folds")
-    dealt: list[list[int]] = [[] for _ in range(folds)]
+    members: list[list[int]] = [[] for _ in range(folds)]
     for patient in sorted(patients, key=len, reverse=True):
-        min(dealt, key=len).extend(patient)
-    return _held_out(cases, dealt[fold])
+        min(members, key=len).extend(patient)
+    return _held_out(cases, members[fold])
 
 
 def write_split(path: str | Path, split: Split) -> Path:
@@ -187,10 +188,10 @@ def read_split(path: str | Path) -> Split:
     split = _listed_split(Path(path))
     if split is None:
         raise ValueError(
-            f"{path}: gives no split; labelled cases in training and in validation expected: "
-            "add them, or have the cases split"
+            f"{path}: no split (expected labelled cases in training and in validation). Add them, or "
+            "let the training choose the split."
         )
-    return _files(split)
+    return _without_split_keys(split)
 
 
 def given_split(source: str | Path, *, group: str | None = None) -> Split | None:
@@ -214,12 +215,12 @@ def given_split(source: str | Path, *, group: str | None = None) -> Split | None
     cases = [case for part in PARTS for case in split[part]]
     if any("fold" in case for case in cases):
         raise ValueError(
-            f"{source}: has folds and a section validation; one of them expected: take out the other"
+            f"{source}: has folds and a section validation (expected one of them). Remove one."
         )
     if group is not None:
         cases = group_by_name(cases, group)
     check_sides(cases, [part for part in PARTS for _ in split[part]])
-    return _files(split)
+    return _without_split_keys(split)
 
 
 def _listed_split(path: Path) -> Split | None:
@@ -233,7 +234,7 @@ def _listed_split(path: Path) -> Split | None:
         return None
     if not labelled["training"]:
         raise ValueError(
-            f"{path}: its labelled cases all validate; some in training expected: move them there"
+            f"{path}: all labelled cases are in validation (expected some in training). Move some there."
         )
     _check_apart(split, path)
     check_listed([case for cases in split.values() for case in cases], path)
@@ -244,8 +245,8 @@ def _first_fold(cases: Sequence[Case]) -> int:
     """Return the first of the folds that a datalist gives, and warn that it validates."""
     folds = sorted({int(case["fold"]) for case in cases})
     warnings.warn(
-        f"{cases[0]['image']}: its datalist gives the folds {', '.join(map(str, folds))}; fold {folds[0]} "
-        f"validates (--fold {folds[0]})",
+        f"{cases[0]['image']}: its datalist gives the folds {', '.join(map(str, folds))}, and none was "
+        f"chosen. Fold {folds[0]} validates.",
         ScanWarning,
         stacklevel=3,
     )
@@ -256,15 +257,14 @@ def _listed_fold(cases: list[Case], folds: int | None, fold: int) -> Split:
     """Return the split by a fold that a datalist gives."""
     numbers = [int(case["fold"]) for case in cases]
     known = sorted(set(numbers))
-    said = (
-        f"{cases[0]['image']}: its datalist gives {len(known)} folds ({', '.join(map(str, known))})"
-    )
+    listed = ", ".join(map(str, known))
+    fault = f"{cases[0]['image']}: its datalist gives {len(known)} folds ({listed})"
     if folds is not None and folds != len(known):
-        raise ValueError(f"{said}, not {folds}; leave out --folds, or correct the datalist")
+        raise ValueError(f"{fault}, not {folds}. Leave out the number of folds, or correct it.")
     if len(known) < 2:
-        raise ValueError(f"{said}; two or more expected, since the others train: correct it")
+        raise ValueError(f"{fault}, but one must validate and another train. Correct it.")
     if fold not in known:
-        raise ValueError(f"{said}, and not {fold}; choose one of them by --fold")
+        raise ValueError(f"{fault}, but not fold {fold}. Choose one of them.")
     check_sides(cases, [f"fold {number}" for number in numbers])
     return _held_out(cases, [i for i, number in enumerate(numbers) if number == fold])
 
@@ -282,7 +282,7 @@ def _patients(cases: Sequence[Case], seed: int) -> list[list[int]]:
 def _held_out(ordered: Sequence[Case], held_out: Sequence[int]) -> Split:
     """Split into the cases at these indices, for validation, and the others, in the given order."""
     chosen = set(held_out)
-    return _files(
+    return _without_split_keys(
         {
             "training": [case for i, case in enumerate(ordered) if i not in chosen],
             "validation": [case for i, case in enumerate(ordered) if i in chosen],
@@ -290,7 +290,7 @@ def _held_out(ordered: Sequence[Case], held_out: Sequence[int]) -> Split:
     )
 
 
-def _files(split: Split) -> Split:
+def _without_split_keys(split: Split) -> Split:
     """Remove the keys that made the split: transforms and `split.json` need only the files."""
     return {
         part: [{key: case[key] for key in case if key not in SPLIT_KEYS} for case in cases]
@@ -307,8 +307,8 @@ def _check_apart(split: Split, source: Path) -> None:
     if both:
         raise Faults(
             *(
-                f"{image}: is in training and in validation of {source}; one of them expected: "
-                "take it out of the other"
+                f"{image}: is in training and in validation of {source} (expected one of them). Remove "
+                "it from one."
                 for image in both
             )
         )

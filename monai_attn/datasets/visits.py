@@ -47,9 +47,9 @@ def find_visits(names: Sequence[str]) -> list[list[int]]:
     for pattern in (COUNTED, DATED, WORDED, LETTERED, NUMBERED):
         stems: dict[str, list[int]] = {}
         for place, name in enumerate(names):
-            found = pattern.fullmatch(name)
-            if found:
-                stems.setdefault(found[1].rstrip("-_ "), []).append(place)
+            match = pattern.fullmatch(name)
+            if match:
+                stems.setdefault(match[1].rstrip("-_ "), []).append(place)
         visits = [
             places
             for stem, places in stems.items()
@@ -86,7 +86,7 @@ def _without_common_end(names: Sequence[str]) -> list[str]:
     """Remove the ends that all names share, such as `_0000` of nnU-Net or `_ct`."""
     short = list(names)
     while len(short) > 1:
-        ends = {found[0] if (found := LAST.search(name)) else "" for name in short}
+        ends = {end[0] if (end := LAST.search(name)) else "" for name in short}
         if len(ends) > 1 or ends == {""}:
             break
         short = [name.removesuffix(*ends) for name in short]

@@ -104,7 +104,7 @@ def prepare(
     )
     classes: LabelClasses | None = None
     if request.labels:
-        classes = choose_classes(request.labels, checked.found, declared, ignore)
+        classes = choose_classes(request.labels, checked.label_values, declared, ignore)
         check_ignore(ignore, classes.label_map)
         network = _check_network({**train, "num_classes": len(classes.names)})
     _check_sizes(split, train["batch_size"], data)

@@ -76,9 +76,9 @@ def test_a_data_set_stands_for_its_scans_to_segment(tmp_path, files, dataset, ex
 
 def test_a_path_to_nothing_or_to_no_scan_is_named(tmp_path):
     fails(f"{tmp_path}/a.nii: does not exist; check the path", find_images, tmp_path / "a.nii")
-    fails(f"{tmp_path}/a.json: does not exist; a datalist", find_images, tmp_path / "a.json")
+    fails(f"{tmp_path}/a.json: does not exist (expected", find_images, tmp_path / "a.json")
     touch(tmp_path, "notes.txt", "a.mha")
-    fails(f"{tmp_path}: no scan among 2 entries; .nii.gz or .nii files", find_images, tmp_path)
+    fails(f"{tmp_path}: no scan among 2 entries (expected .nii.gz or .nii", find_images, tmp_path)
     fails(f"{tmp_path}/a.mha: a NIfTI file (.nii.gz or", find_images, tmp_path / "a.mha")
     fails("https:/there/a.nii: a URL; download it", find_images, "https://there/a.nii")
 
@@ -88,7 +88,7 @@ def test_two_scans_of_one_name_are_refused_where_labels_are_written(tmp_path):
     entries = [{"image": f"{f}/ct.nii.gz", "label": f"{f}/l.nii"} for f in ("a", "b")]
     path = datalist(tmp_path, {"training": entries}, "list.json")
     assert len(find_cases(path)) == 2
-    message = f"{tmp_path}/a/ct.nii.gz and {tmp_path}/b/ct.nii.gz: both are case ct; "
+    message = f"{tmp_path}/a/ct.nii.gz and {tmp_path}/b/ct.nii.gz: both are case ct "
     fails(message, find_images, path)
     fails(message, find_cases, path, named_once=True)
 
@@ -127,8 +127,8 @@ def test_the_data_sets_of_nnunet_are_named_by_folder_or_by_file(tmp_path):
 
 
 def test_cases_that_cannot_train_are_named_at_once(tmp_path):
-    fails(f"{tmp_path}: holds no data set; a dataset.json, or the folders", find_cases, tmp_path)
-    fails(f"{tmp_path}/a.json: does not exist; a data", find_cases, tmp_path / "a.json")
+    fails(f"{tmp_path}: no data set (expected a dataset.json, or the folders", find_cases, tmp_path)
+    fails(f"{tmp_path}/a.json: does not exist (expected", find_cases, tmp_path / "a.json")
     content = {"training": ["a.nii", {"image": "b.nii", "label": "c.nii"}]}
     lines = faults(find_cases, datalist(tmp_path, content))
     assert [line.split(": ")[0] for line in lines] == [

@@ -34,7 +34,7 @@ def test_what_later_steps_need_is_known_of_each_case(tmp_path):
     cases = write(tmp_path)
     result = check_cases(cases)
     assert [one.case for one in result.cases] == cases
-    assert result.found == (0, 2, 5)
+    assert result.label_values == (0, 2, 5)
     one = result.cases[0]
     assert one.shape == SHAPE
     assert one.spacing == pytest.approx((2, 1, 5))
@@ -90,7 +90,7 @@ SPOILT = {
     "label of fractions": ("b_seg", of_values(0.5), "value 0.5 at voxel (0, 0, 0); whole numbers"),
     "label of NaN": ("b_seg", of_values(np.nan), "value nan at voxel (0, 0, 0); whole numbers"),
     "label of HU": ("b_seg", of_values(-1000), "value -1000.0 at voxel (0, 0, 0); whole numbers"),
-    "not declared": ("b_seg", of_values(3, 9), "holds 3, 9; 0, 2, 5 expected: correct it"),
+    "not declared": ("b_seg", of_values(3, 9), "unknown label values (got 3, 9, expected 0, 2, 5)"),
 }
 
 
@@ -123,7 +123,8 @@ def test_all_bad_files_are_listed_in_order(tmp_path):
 def test_any_value_may_be_held_where_none_is_declared(tmp_path):
     cases = write(tmp_path, 1)
     assert (
-        check_cases(cases, allowed=()).found == check_cases(cases, allowed={2: "a", 5: "b"}).found
+        check_cases(cases, allowed=()).label_values
+        == check_cases(cases, allowed={2: "a", 5: "b"}).label_values
     )
 
 
@@ -132,16 +133,18 @@ def test_an_image_of_two_cases_is_refused_though_a_link_hides_it(tmp_path):
     (tmp_path / "c.nii.gz").symlink_to(tmp_path / "a.nii.gz")
     linked = {"image": str(tmp_path / "c.nii.gz"), "label": cases[1]["label"]}
     (line,) = faults(check_cases, [*cases, linked])
-    assert line.startswith(f"{tmp_path}/a.nii.gz: the image of 2 cases; one expected")
+    assert line.startswith(f"{tmp_path}/a.nii.gz: the image of 2 cases (expected 1)")
 
 
 def test_cases_without_any_foreground_are_refused_and_one_is_doubtful(tmp_path):
     cases = write(tmp_path, 2, np.zeros(SHAPE, np.uint8))
     (line,) = faults(check_cases, cases)
-    assert line.startswith("2 cases: no label map holds a value above 0; one expected")
+    assert line.startswith("2 cases: no label map has a value above 0 (expected one or more)")
     save(tmp_path / "a_seg.nii.gz", LABELS)
     doubts = [doubt for doubt in check_cases(cases).doubts if "_seg" in doubt]
-    assert doubts == [f"{tmp_path}/b_seg.nii.gz: no voxel is labelled; is it finished?"]
+    assert doubts == [
+        f"{tmp_path}/b_seg.nii.gz: no voxel is labelled. Check whether it is finished."
+    ]
 
 
 def test_doubts_are_collected_and_not_shown(tmp_path):
@@ -153,7 +156,8 @@ def test_doubts_are_collected_and_not_shown(tmp_path):
         doubts = check_cases(cases).doubts
     assert not shown
     assert (
-        f"{tmp_path}/c.nii: holds the same voxels as {tmp_path}/a.nii.gz; leave one out" in doubts
+        f"{tmp_path}/c.nii: has the same voxels as {tmp_path}/a.nii.gz. Leave one of them out."
+        in doubts
     )
     thin = [doubt for doubt in doubts if "a thin volume" in doubt]
     assert {line.split(": ")[0] for line in thin} == {case["image"] for case in cases}
@@ -193,7 +197,7 @@ def test_labels_are_counted_on_the_scans_grid_alone(tmp_path):
 def test_ignored_voxels_are_counted_apart_and_are_no_label(tmp_path):
     cases = write(tmp_path, 2)
     result = check_cases(cases, allowed={2: "a"}, ignore=5)
-    assert result.found == (0, 2)
+    assert result.label_values == (0, 2)
     assert [(one.voxels, one.ignored) for one in result.cases] == [({0: 22, 2: 1}, 1)] * 2
 
 
@@ -201,19 +205,17 @@ def test_a_case_of_which_every_voxel_is_ignored_is_refused(tmp_path):
     cases = write(tmp_path)
     save(tmp_path / "b_seg.nii.gz", np.full(SHAPE, 5, np.uint8))
     (line,) = faults(check_cases, cases, ignore=5)
-    assert line.startswith(
-        f"{tmp_path}/b_seg.nii.gz: every voxel holds the ignore value 5; some kn"
-    )
+    assert line.startswith(f"{tmp_path}/b_seg.nii.gz: every voxel has the ignore value 5 ")
 
 
 def test_foreground_that_is_ignored_is_none(tmp_path):
     cases = write(tmp_path, 2, np.where(LABELS == 5, 5, 0).astype(np.uint8))
     (line,) = faults(check_cases, cases, ignore=5)
-    assert line.startswith("2 cases: no label map holds a value above 0")
+    assert line.startswith("2 cases: no label map has a value above 0")
 
 
 def test_an_ignore_value_that_no_label_map_holds_is_doubtful(tmp_path):
     cases = write(tmp_path, 2)
-    doubt = "2 cases: no label map holds the ignore value 9; is it another?"
+    doubt = "2 cases: no label map has the ignore value 9. Check the value."
     assert doubt in check_cases(cases, ignore=9).doubts
     assert not [d for d in check_cases(cases, ignore=5).doubts if "ignore value" in d]

@@ -9,19 +9,25 @@ from scans import datalist, fails, faults, touch
 BAD_DATALISTS = {
     "not JSON": ("{", "not readable as JSON (Expecting property name"),
     "not text": ("\udcff", "not readable as JSON ('utf-8'"),
-    "a number": ("3", "3; a list of cases, or an object with sections, expected"),
-    "no section": ({"name": "Pancreas", "numTest": 3}, "names no case; one in test, testing, "),
-    "empty sections": ({"test": [], "training": []}, "names no case; one in test"),
+    "a number": ("3", "no datalist (got 3, expected a list of cases"),
+    "no section": (
+        {"name": "Pancreas", "numTest": 3},
+        "names no case (expected one or more in test, testing, ",
+    ),
+    "empty sections": ({"test": [], "training": []}, "names no case"),
     "empty list": ([], "names no case"),
-    "section not a list": ({"test": "a.nii"}, "test is 'a.nii'; a list of cases expected"),
+    "section not a list": ({"test": "a.nii"}, "invalid section test (got 'a.nii', expected a list"),
     "entry without image": (
         [{"label": "a.nii"}],
-        "the entry {'label': 'a.nii'} names no image; a ",
+        "an entry names no image (got {'label': 'a.nii'}, expected ",
     ),
-    "image not a path": ([{"image": ["a.nii"]}], "the entry {'image': ['a.nii']} names no image"),
-    "empty path": ([""], "the entry '' names no image"),
-    "null": ([None], "the entry None names no image"),
-    "a null byte": (["a\0.nii"], "the entry 'a\\x00.nii' names no image"),
+    "image not a path": (
+        [{"image": ["a.nii"]}],
+        "an entry names no image (got {'image': ['a.nii']}",
+    ),
+    "empty path": ([""], "an entry names no image (got ''"),
+    "null": ([None], "an entry names no image (got None"),
+    "a null byte": (["a\0.nii"], "an entry names no image (got 'a\\x00.nii'"),
 }
 
 
@@ -34,7 +40,11 @@ def test_datalists_that_cannot_be_used(tmp_path, content, fault):
 
 
 def test_a_datalist_that_is_not_there(tmp_path):
-    fails(f"{tmp_path}/a.json: does not exist; a datalist", read_datalist, tmp_path / "a.json")
+    fails(
+        f"{tmp_path}/a.json: does not exist (expected a datalist",
+        read_datalist,
+        tmp_path / "a.json",
+    )
 
 
 def test_a_datalist_as_windows_writes_it(tmp_path):
@@ -101,22 +111,23 @@ MISSPELT = [
 @pytest.mark.parametrize(("key", "meant"), MISSPELT)
 def test_a_misspelt_key_is_not_ignored(tmp_path, key, meant):
     path = datalist(tmp_path, {"training": ["b.nii", {"image": "a.nii", key: 1}]})
-    said = (
-        f"{path}: the entry of a.nii has the key {key!r}, which is not read; {meant!r} expected: "
-    )
-    fails(said, read_datalist, path)
+    fault = f"{path}: the entry of a.nii has an unknown key (got {key!r}, expected {meant!r})"
+    fails(fault, read_datalist, path)
 
 
 # keys of an entry, the fault
 BAD_KEYS = [
     *(
-        ({"fold": value}, f"has the fold {value!r}; a whole number from 0 expected")
+        ({"fold": value}, f"has an invalid fold (got {value!r}, expected a whole number from 0)")
         for value in (-1, 0.5, "0", True, [0], float("nan"), float("inf"))
     ),
-    ({"group": ""}, "has a group that is empty; a text or a whole number expected"),
-    ({"patient": ["SECRET"]}, "has a patient that is list; a text or a whole number expected"),
-    ({"group": True}, "has a group that is bool; a text"),
-    ({"group": "a", "patient": "b"}, "has a group and a patient; one of them expected"),
+    ({"group": ""}, "has an invalid group (got an empty text, expected a text or a whole number)"),
+    (
+        {"patient": ["SECRET"]},
+        "has an invalid patient (got list, expected a text or a whole number)",
+    ),
+    ({"group": True}, "has an invalid group (got bool,"),
+    ({"group": "a", "patient": "b"}, "has a group and a patient (expected one of them)"),
 ]
 
 
@@ -134,9 +145,7 @@ SECTIONS += [("train", "training"), ("Training", "training"), ("tests", "test")]
 @pytest.mark.parametrize(("name", "meant"), SECTIONS)
 def test_a_misspelt_section_is_not_ignored(tmp_path, name, meant):
     path = datalist(tmp_path, {"testing": ["b.nii"], name: ["a.nii"]})
-    fails(
-        f"{path}: has the section {name!r}, which is not read; {meant!r} exp", read_datalist, path
-    )
+    fails(f"{path}: has an unknown section (got {name!r}, expected {meant!r})", read_datalist, path)
 
 
 def test_what_else_a_datalist_holds_does_not_matter(tmp_path):
@@ -154,18 +163,18 @@ def case(image, label=None):
 
 # the cases, what each line says; a.nii, b.nii, la.nii and lb.nii exist
 LISTED = {
-    "no label": ([case("a")], ["LIST: case a.nii has no label; one for each case expected"]),
+    "no label": ([case("a")], ["LIST: case a.nii has no label (expected one for each case)"]),
     "no files": (
         [case("gone", "la"), case("a", "lost")],
-        ["gone.nii: does not exist, but LIST names it;", "lost.nii: does not exist, but LIST"],
+        ["gone.nii: does not exist, but LIST names it.", "lost.nii: does not exist, but LIST"],
     ),
     "one image twice": (
         [case("a", "la"), case("a", "lb")],
-        ["a.nii: the image of 2 cases in LIST, with the labels la.nii, lb.nii; one case expected"],
+        ["a.nii: the image of 2 cases in LIST (expected 1), with the labels la.nii, lb.nii."],
     ),
     "one label twice": (
         [case("a", "la"), case("b", "la")],
-        ["la.nii: the label of 2 cases in LIST, with the images a.nii, b.nii; one case expected"],
+        ["la.nii: the label of 2 cases in LIST (expected 1), with the images a.nii, b.nii."],
     ),
     "all at once": (
         [case("a"), case("b", "lost"), case("b", "lb")],

@@ -46,33 +46,33 @@ FAULTS = {
     "no label": (
         ["images/a.nii", "images/b.nii", "images/c.nii", "labels/a.nii"],
         [
-            "images/b.nii: has no label; labels/b.nii.gz expected",
-            "images/c.nii: has no label; labels/c.nii.gz expected",
+            "images/b.nii: has no label (expected labels/b.nii.gz)",
+            "images/c.nii: has no label (expected labels/c.nii.gz)",
         ],
     ),
     "no image": (
         ["images/a.nii", "labels/a.nii", "labels/b_seg.nii"],
-        ["labels/b_seg.nii: has no image; images/b.nii.gz expected"],
+        ["labels/b_seg.nii: has no image (expected images/b.nii.gz)"],
     ),
     "two images for a label": (
         ["images/a.nii", "images/a.nii.gz", "labels/a.nii"],
-        ["images/a.nii and images/a.nii.gz: both are case a;"],
+        ["images/a.nii and images/a.nii.gz: both are case a "],
     ),
     "two labels for an image": (
         ["images/a.nii", "labels/a.nii", "labels/a_seg.nii"],
-        ["labels/a.nii and labels/a_seg.nii: both are case a;"],
+        ["labels/a.nii and labels/a_seg.nii: both are case a "],
     ),
-    "no folder": (["images/a.nii"], ["labels: no such folder; images and labels side by side"]),
+    "no folder": (["images/a.nii"], ["labels: no such folder (expected images next to labels)"]),
     "empty folders": (
         ["imagesTr/notes.txt", "labelsTr/._a.nii"],
-        ["imagesTr: no scan among 1 entries;", "labelsTr: no NIfTI file among 0 entries;"],
+        ["imagesTr: no scan among 1 entries ", "labelsTr: no NIfTI file among 0 entries "],
     ),
     "all at once": (
         ["images/a.nii", "images/b.nii", "images/b.nii.gz", "labels/b.nii", "labels/c.nii"],
         [
-            "images/b.nii and images/b.nii.gz: both are case b;",
-            "images/a.nii: has no label;",
-            "labels/c.nii: has no image;",
+            "images/b.nii and images/b.nii.gz: both are case b ",
+            "images/a.nii: has no label ",
+            "labels/c.nii: has no image ",
         ],
     ),
 }
@@ -95,18 +95,22 @@ REFUSED = {
     "channels declared": (
         {"channel_names": {"0": "CT", "1": "PET"}},
         ["a_0000.nii.gz"],
-        "/dataset.json: 2 channels (CT, PET); one expected",
+        "/dataset.json: several channels (got CT, PET, expected one)",
     ),
     "channels found": (
         {},
         ["a_0000.nii.gz", "a_0001.nii.gz", "a_0002.nii.gz"],
-        "/imagesTr/a_0001.nii.gz: channel 0001 by its name, and so 1 more; one channel, CASE_0000,",
+        "/imagesTr/a_0001.nii.gz: channel 0001 in its name (expected CASE_0000, which 2 of 3 images",
     ),
-    "no channel": ({}, ["a.nii.gz"], "/imagesTr/a.nii.gz: no channel in its name; one channel"),
+    "no channel": (
+        {},
+        ["a.nii.gz"],
+        "/imagesTr/a.nii.gz: no channel in its name (expected CASE_0000",
+    ),
     "another format": (
         {"file_ending": ".png"},
         ["a_0000.nii.gz"],
-        "/dataset.json: file_ending is '.png'; .nii.gz or .nii expected",
+        "/dataset.json: unsupported file_ending (got '.png', expected .nii.gz or .nii)",
     ),
 }
 
@@ -124,7 +128,7 @@ def test_a_label_of_nnunet_lacks_the_image_with_its_channel(tmp_path):
     touch(tmp_path, "imagesTr/a_0000.nii", "labelsTr/a.nii", "labelsTr/b.nii")
     datalist(tmp_path, NNUNET)
     (line,) = faults(cases_in, tmp_path)
-    assert f"has no image; {tmp_path}/imagesTr/b_0000.nii.gz expected" in line
+    assert f"has no image (expected {tmp_path}/imagesTr/b_0000.nii.gz)" in line
 
 
 # --- what is no layout
@@ -144,5 +148,6 @@ def test_labels_alone_are_no_scans_to_segment(tmp_path):
     """A folder that holds the output of a run, say."""
     touch(tmp_path, "labels/a_seg.nii.gz")
     fails(
-        f"{tmp_path / 'images'}: no such folder, and", lambda: layout_images(find_layout(tmp_path))
+        f"{tmp_path / 'images'}: no such folder next to {tmp_path / 'labels'}",
+        lambda: layout_images(find_layout(tmp_path)),
     )

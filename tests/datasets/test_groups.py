@@ -35,14 +35,14 @@ def test_a_pattern_names_the_patient(pattern, names, expected):
 
 # the pattern, the fault
 BAD_PATTERNS = [
-    ("(p", "--group (p: not a regular expression (missing ), unterminated subpattern"),
+    ("(p", "group pattern (p: not a regular expression (missing ), unterminated subpattern"),
     (
         "^(p[0-9]+)",
-        "in/q1.nii.gz: --group ^(p[0-9]+) finds no patient in the name q1 (2 of 3 cases)",
+        "in/q1.nii.gz: group pattern ^(p[0-9]+) finds no patient in the name q1 (2 of 3 cases",
     ),
-    ("p?", "in/q1.nii.gz: --group p? finds no patient in the name q1 (2 of 3 cases)"),
-    ("(p)?.", "in/q1.nii.gz: --group (p)?. finds no patient in the name q1 (2 of 3 cases)"),
-    ("", "in/p1.nii.gz: --group  finds no patient in the name p1 (3 of 3 cases)"),
+    ("p?", "in/q1.nii.gz: group pattern p? finds no patient in the name q1 (2 of 3 cases"),
+    ("(p)?.", "in/q1.nii.gz: group pattern (p)?. finds no patient in the name q1 (2 of 3 cases"),
+    ("", "in/p1.nii.gz: group pattern  finds no patient in the name p1 (3 of 3 cases"),
 ]
 
 
@@ -54,7 +54,7 @@ def test_a_pattern_that_does_not_find_every_patient(pattern, fault):
 @pytest.mark.parametrize("key", ["group", "patient"])
 def test_a_datalist_and_a_pattern_do_not_both_say_who_is_who(key):
     cases = [{**case, key: "x"} for case in named("a", "b")]
-    fails("in/a.nii.gz: has a group in its datalist, and --group", group_by_name, cases, "(.)")
+    fails("in/a.nii.gz: has a group in its datalist, and the group", group_by_name, cases, "(.)")
 
 
 # --- by the PatientID of DICOM
@@ -105,13 +105,13 @@ def test_a_dicom_patient_is_on_one_side(tmp_path):
     assert split["validation"] in (cases[:2], cases[2:])
     sections = {"training": cases[:3], "validation": cases[3:]}
     (line,) = faults(given_split, datalist(tmp_path, sections))
-    assert "s2 (training), s3 (validation);" in line
+    assert "s2 (training), s3 (validation) " in line
     given_split(tmp_path, group="(.+)")  # says that each is a patient
 
 
 def test_one_id_for_all_is_refused_and_what_to_do_is_said(tmp_path):
     cases = dicom_cases(tmp_path, "SECRET", "SECRET")
-    fails("all 2 cases are of one patient; ", split_cases, cases)
+    fails("s0: all 2 cases are of one patient ", split_cases, cases)
     assert split_cases(group_by_name(cases, "(.+)"))
 
 

@@ -46,13 +46,25 @@ def test_a_value_that_would_be_a_class_by_its_number_can_be_ignored():
 
 # what dataset.json declares, what the user says, the fault
 BAD_VALUES = {
-    "another than declared": (NNUNET["labels"], 3, "declares 2 as its ignore value"),
-    "a declared label": (NNUNET["labels"] | {"cyst": 5}, 5, "declares 2 as its ignore value"),
+    "another than declared": (
+        NNUNET["labels"],
+        3,
+        "declares another ignore value (got 3, expected 2)",
+    ),
+    "a declared label": (
+        NNUNET["labels"] | {"cyst": 5},
+        5,
+        "declares another ignore value (got 5, expected 2)",
+    ),
     "a label, none declared": ({"pancreas": 1}, 1, "1 is declared as 'pancreas'"),
     "one value of two names": ({"pancreas": 2, "ignore": 2}, None, "2 is also 'pancreas'"),
     "background": ({"pancreas": 1, "ignore": 0}, None, "0 is also 'background'"),
     "background, by option": ({"pancreas": 1}, 0, "ignore (=0) must be a whole number above 0"),
-    "no number": ({"ignore": "two"}, None, "'ignore' has the value 'two'; a whole number"),
+    "no number": (
+        {"ignore": "two"},
+        None,
+        "'ignore' has an invalid value (got 'two', expected a whole number",
+    ),
 }
 
 
@@ -71,7 +83,7 @@ def test_an_ignore_value_is_no_class():
     check_ignore(None, {0: 0, 1: 1})
     check_ignore(2, {0: 0, 1: 1, 2: 0})  # one that would become background is free
     fails("ignore (=2) is also class 1", check_ignore, 2, {0: 0, 1: 1, 2: 1})
-    fails("at most 254 classes", check_ignore, 300, {n: n for n in range(256)})
+    fails("expected at most 254)", check_ignore, 300, {n: n for n in range(256)})
 
 
 # --- what becomes of the voxels
@@ -86,4 +98,4 @@ def test_ignored_voxels_hold_one_number_in_memory():
 
 def test_a_label_map_without_a_known_voxel_is_refused():
     values = np.full((2, 2, 2), 7)
-    fails("a.nii: every voxel holds the ignore value 7", mark_ignored, values, values, 7, "a.nii")
+    fails("a.nii: every voxel has the ignore value 7", mark_ignored, values, values, 7, "a.nii")

@@ -32,13 +32,21 @@ def test_folders_and_files_of_another_kind_declare_nothing(tmp_path):
 
 # labels, and whether they are nnU-Net's; the fault
 BAD_DECLARATIONS = {
-    "region": ({"background": 0, "whole": [1, 2]}, True, "'whole' is the region [1, 2]; one value"),
-    "no number": ({"one": "a"}, False, "label 'a' has the value 'one'; a whole number from 0 on"),
-    "the other dialect": ({"1": "a"}, True, "label '1' has the value 'a'; a whole number"),
-    "negative": ({"a": -1}, True, "label 'a' has the value -1; a whole number"),
-    "fraction": ({"a": 1.5}, True, "label 'a' has the value 1.5; a whole number"),
-    "truth": ({"a": True}, True, "label 'a' has the value True; a whole number"),
-    "a list": (["a"], False, "labels is ['a']; names and values expected"),
+    "region": (
+        {"background": 0, "whole": [1, 2]},
+        True,
+        "'whole' is a region (got [1, 2], expected one value",
+    ),
+    "no number": (
+        {"one": "a"},
+        False,
+        "label 'a' has an invalid value (got 'one', expected a whole number",
+    ),
+    "the other dialect": ({"1": "a"}, True, "label '1' has an invalid value (got 'a',"),
+    "negative": ({"a": -1}, True, "label 'a' has an invalid value (got -1,"),
+    "fraction": ({"a": 1.5}, True, "label 'a' has an invalid value (got 1.5,"),
+    "truth": ({"a": True}, True, "label 'a' has an invalid value (got True,"),
+    "a list": (["a"], False, "invalid labels (got ['a'], expected names and values)"),
 }
 
 
@@ -102,14 +110,20 @@ BAD_CHOICES = {
     "turned round": ("spleen=7", "label 'spleen=7': neither VALUE=NAME"),
     "a fraction": ("1.5=a", "label '1.5=a': neither VALUE=NAME"),
     "nothing": ("", "label '': neither VALUE=NAME"),
-    "an unknown name": ("spleen", "declared: 0=background, 1=pancreas, 2=cancer); 7=pancreas, say"),
-    "the value 0": ("0=air", "label '0=air': value 0; above 0 expected"),
-    "a negative value": ("-1=a", "label '-1=a': value -1; above 0 expected"),
-    "no name": ("1=", "label '1=': name ''; a name for what is segmented expected"),
-    "background": ("1=Background", "label '1=Background': name 'Background'; a name"),
-    "declared background": ("background", "label 'background': value 0; above 0 expected"),
-    "a value that no file holds": ("4=a", "label '4=a': no label map holds 4; one of 1, 2, 3 exp"),
-    "two names for a value": ("3=b", "label '3=b': 3 is already a; one name per value expected"),
+    "an unknown name": (
+        "spleen",
+        "declared: 0=background, 1=pancreas, 2=cancer). Write it like 7=",
+    ),
+    "the value 0": ("0=air", "label '0=air': invalid value (got 0,"),
+    "a negative value": ("-1=a", "label '-1=a': invalid value (got -1,"),
+    "no name": ("1=", "label '1=': invalid name (got '',"),
+    "background": ("1=Background", "label '1=Background': invalid name (got 'Background',"),
+    "declared background": ("background", "label 'background': invalid value (got 0,"),
+    "a value that no file holds": (
+        "4=a",
+        "label '4=a': no label map has this value (got 4, expected one of 1, 2, 3)",
+    ),
+    "two names for a value": ("3=b", "label '3=b': 3 is already a (expected one name per value)"),
 }
 
 
@@ -124,4 +138,4 @@ def test_a_config_knows_its_classes_and_the_values_that_it_maps():
 
 
 def test_label_maps_that_are_all_empty_make_no_class():
-    fails("no label map holds a value above 0; one expected", choose_classes, [], {0}, NAMES)
+    fails("no label map has a value above 0 ", choose_classes, [], {0}, NAMES)

@@ -43,19 +43,27 @@ def test_two_files_pair_whatever_their_names(tmp_path):
 
 # prediction, reference, what the one line says; {0} is the folder of both
 BAD_PATHS = [
-    ("nowhere", "labels", "{0}/nowhere: no such file or folder; a NIfTI label map or a folder"),
+    ("nowhere", "labels", "{0}/nowhere: no such file or folder (expected a NIfTI label map"),
     ("out", "nowhere.nii", "{0}/nowhere.nii: no such file or folder"),
-    ("out", "labels/a.nii", "{0}/out: a folder, but {0}/labels/a.nii is a file; two files or"),
-    ("labels/a.nii", "out", "{0}/labels/a.nii: a file, but {0}/out is a folder; two files or"),
-    ("empty", "labels", "{0}/empty: no NIfTI file among 1 entries; .nii or .nii.gz files"),
+    (
+        "out",
+        "labels/a.nii",
+        "{0}/out: a folder, but {0}/labels/a.nii is a file (expected two files or",
+    ),
+    (
+        "labels/a.nii",
+        "out",
+        "{0}/labels/a.nii: a file, but {0}/out is a folder (expected two files or",
+    ),
+    ("empty", "labels", "{0}/empty: no NIfTI file among 1 entries (expected .nii or .nii.gz"),
     (
         "out",
         "labels",
         "{0}/out and {0}/labels: without reference: {0}/out/b.nii; "
-        "without prediction: {0}/labels/c.nii, {0}/labels/d.nii; one prediction per reference",
+        "without prediction: {0}/labels/c.nii, {0}/labels/d.nii (expected one prediction per",
     ),
-    ("labels", "twice", "{0}/twice/a.nii and {0}/twice/a.nii.gz: both are case a; one file per"),
-    ("seg", "b", "{0}/seg/b.nii and {0}/seg/b_seg.nii: both are case b; one file per case"),
+    ("labels", "twice", "{0}/twice/a.nii and {0}/twice/a.nii.gz: both are case a (expected one"),
+    ("seg", "b", "{0}/seg/b.nii and {0}/seg/b_seg.nii: both are case b (expected one file"),
     ("scan.mha", "labels/a.nii", "{0}/scan.mha: a NIfTI file (.nii.gz or .nii) is expected; "),
     ("labels/a.nii", "scan.mha", "{0}/scan.mha: a NIfTI file (.nii.gz or .nii) is expected; "),
 ]
@@ -74,7 +82,8 @@ def test_each_name_that_is_there_twice_is_listed(tmp_path):
     touch(tmp_path, "labels/c.nii", "labels/c.nii.gz")
     lines = faults(pair_cases, tmp_path / "out", tmp_path / "labels")
     assert [line.split(": ")[1] for line in lines] == [
-        f"both are case {n}; one file per case expected" for n in "cab"
+        f"both are case {n} (expected one file per case). Rename or remove one of them."
+        for n in "cab"
     ]
 
 
@@ -92,14 +101,14 @@ def test_the_reference_of_one_scan_may_be_a_file(tmp_path):
     label = touch(tmp_path, "other.nii.gz") / "other.nii.gz"
     scans = [tmp_path / "a.nii.gz", tmp_path / "b.nii.gz"]
     assert references_of(scans[:1], label) == {scans[0]: label}
-    fails(f"{label}: one file for 2 scans; ", references_of, scans, label)
+    fails(f"{label}: one file for 2 scans ", references_of, scans, label)
     gone = tmp_path / "gone.nii.gz"
-    fails(f"{gone}: no such file; ", references_of, scans[:1], gone)
+    fails(f"{gone}: no such file ", references_of, scans[:1], gone)
 
 
 def test_a_scan_without_a_reference_is_named(tmp_path):
     labels = touch(tmp_path / "labels", "a.nii.gz")
     scans = [tmp_path / "a.nii.gz", tmp_path / "b.nii.gz"]
-    fails(f"{labels}: holds no reference for {scans[1]}; ", references_of, scans, labels)
+    fails(f"{labels}: no reference for {scans[1]} ", references_of, scans, labels)
     touch(labels, "a_seg.nii")
     assert len(faults(references_of, scans[:1], labels)) == 1

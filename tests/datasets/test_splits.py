@@ -94,7 +94,7 @@ def test_folds_are_the_seeds_alone_and_were_shuffled():
 
 # cases, folds, fold, the fault
 OUT_OF_BOUNDS = [
-    (4, 5, 0, r"folds \(=5\) must be 2 or more, and at most the 4 cases: "),
+    (4, 5, 0, r"folds \(=5\) must be 2 or more, and at most the 4 cases, "),
     (4, 1, 0, r"folds \(=1\) must be 2 or more"),  # nothing would train
     (0, 0, 0, r"folds \(=0\) must be 2 or more"),
     (4, 4, 4, r"fold \(=4\) must be 0 to 3: there are 4 folds"),
@@ -193,7 +193,7 @@ def test_a_patient_for_each_case_changes_nothing(seed):
 
 
 def test_too_few_patients():
-    fails("00.nii: all 4 cases are of one patient; two or more", split_cases, of(4))
+    fails("00.nii: all 4 cases are of one patient (expected two", split_cases, of(4))
     fails("folds (=3) must be 2 or more, and at most the 2 pat", fold_cases, of(4, 4), folds=3)
 
 
@@ -213,8 +213,8 @@ def test_names_that_look_like_several_visits_are_warned_about(call):
     with pytest.warns(ScanWarning) as warned:
         call(visits)
     (message,) = [str(warning.message) for warning in warned]
-    assert message.startswith("p0_t1.nii.gz: p0_t1 and p0_t2 look like scans of one patient; ")
-    assert "--group '^(.+)[-_]'" in message
+    assert message.startswith("p0_t1.nii.gz: p0_t1 and p0_t2 look like scans of one patient. ")
+    assert "group pattern '^(.+)[-_]'" in message
     call([{**case, "group": case["image"][:2]} for case in visits])  # without a warning
 
 
@@ -240,17 +240,17 @@ def test_folds_of_a_datalist_are_the_folds(fold, folds, seed):
 
 def test_the_first_fold_validates_by_default_and_that_is_said():
     for listed, first in ((listed_folds(1, 0, 1, 0), 0), (listed_folds(2, 1, 2, 1), 1)):
-        said = f"datalist gives the folds {first}, {first + 1}; fold {first} validates"
-        with pytest.warns(ScanWarning, match=said):
+        doubt = f"datalist gives the folds {first}, {first + 1}, .* Fold {first} validates"
+        with pytest.warns(ScanWarning, match=doubt):
             assert numbers(split_cases(listed)["validation"]) == [1, 3]
 
 
 # the folds of the cases, the options, the fault
 BAD_FOLDS = [
-    ((0, 0, 1, 1), {"folds": 5}, "its datalist gives 2 folds (0, 1), not 5; leave out --folds"),
-    ((0, 0, 1, 1), {"fold": 2}, "its datalist gives 2 folds (0, 1), and not 2; choose one"),
-    ((0, 0, 2, 2), {"fold": 1}, "its datalist gives 2 folds (0, 2), and not 1; choose one"),
-    ((0, 0, 0, 0), {}, "its datalist gives 1 folds (0); two or more expected"),
+    ((0, 0, 1, 1), {"folds": 5}, "its datalist gives 2 folds (0, 1), not 5. "),
+    ((0, 0, 1, 1), {"fold": 2}, "its datalist gives 2 folds (0, 1), but not fold 2. "),
+    ((0, 0, 2, 2), {"fold": 1}, "its datalist gives 2 folds (0, 2), but not fold 1. "),
+    ((0, 0, 0, 0), {}, "its datalist gives 1 folds (0), but one must validate and another train"),
 ]
 
 
@@ -270,7 +270,7 @@ def test_a_patient_in_two_folds_is_refused():
     listed = [{**case, "fold": str(k % 2)} for k, case in enumerate(of(2, 2, 1))]  # 0 1 2 0 1
     lines = faults(fold_cases, listed)
     assert [line.split(": ")[0] for line in lines] == ["00.nii", "01.nii"]
-    assert "cases of one patient on both sides of the split: 00 (fold 0), 03 (fold 1);" in lines[0]
+    assert "cases of one patient on both sides of the split: 00 (fold 0), 03 (fold 1) " in lines[0]
     assert "p0" not in lines[0], "a group may be a patient's name"
 
 
@@ -319,12 +319,16 @@ NO_SPLIT = {
 def test_a_datalist_that_gives_no_split(tmp_path, content):
     path = datalist(files(tmp_path, "a", "b"), content, "list.json")
     assert given_split(path) is None
-    fails(f"{path}: gives no split; labelled cases in training and in validation", read_split, path)
+    fails(
+        f"{path}: no split (expected labelled cases in training and in validation)",
+        read_split,
+        path,
+    )
 
 
 def test_cases_that_all_validate_are_not_split_anew(tmp_path):
     content = {"training": [], "validation": [{"image": "a.nii", "label": "a_label.nii"}]}
-    with pytest.raises(ValueError, match="its labelled cases all validate; some in training"):
+    with pytest.raises(ValueError, match=r"list\.json: all labelled cases are in validation"):
         given_split(datalist(tmp_path, content, "list.json"))
 
 
@@ -332,7 +336,7 @@ def test_folders_give_no_split_and_what_is_not_there_is_named(tmp_path):
     assert given_split(files(tmp_path, "images/a", "labels/a")) is None
     assert given_split(tmp_path / "images") is None
     for call in (given_split, read_split):
-        fails(f"{tmp_path}/a.json: does not exist; a datalist", call, tmp_path / "a.json")
+        fails(f"{tmp_path}/a.json: does not exist (expected a datalist", call, tmp_path / "a.json")
 
 
 def test_a_case_in_both_parts_is_refused_under_whatever_name(tmp_path):
@@ -362,7 +366,7 @@ def test_a_patient_in_both_parts_is_refused(tmp_path):
         assert line.startswith(
             f"{tmp_path}/a.nii: cases of one patient on both sides of the split: "
         )
-        assert "a (training), c (training), d (validation);" in line
+        assert "a (training), c (training), d (validation) " in line
 
 
 def test_a_given_split_whose_names_look_alike_across_it_is_warned_about(tmp_path):
@@ -382,7 +386,7 @@ def test_folds_beside_a_section_validation_are_refused(tmp_path):
     training = [{**case, "fold": k} for k, case in enumerate(entries("a", "b"))]
     content = {"training": training, "validation": entries("c")}
     path = datalist(files(tmp_path, *"abc"), content, "list.json")
-    fails(f"{path}: has folds and a section validation; one of them", given_split, path)
+    fails(f"{path}: has folds and a section validation (expected one", given_split, path)
 
 
 # --- chosen
@@ -394,7 +398,7 @@ def test_a_bundle_alone_keeps_patients_together_and_folds_as_they_are(tmp_path):
     assert len(split_cases(find_cases(path), validation=0.25)["validation"]) == 2
     folds = [{**case, "fold": k % 2} for k, case in enumerate(entries(*"abcd"))]
     found = find_cases(datalist(tmp_path, {"training": folds}))
-    with pytest.warns(ScanWarning, match="fold 0 validates"):
+    with pytest.warns(ScanWarning, match="Fold 0 validates"):
         split = split_cases(found, validation=0.1, seed=3)
     assert images(split["validation"]) == [f"{tmp_path}/a.nii", f"{tmp_path}/c.nii"]
 
@@ -428,6 +432,6 @@ def test_the_fold_of_a_datalist_can_be_chosen(tmp_path, folds, options, validate
 
 def test_folds_need_to_know_which_validates(tmp_path):
     path = datalist(files(tmp_path, *"abc"), {"training": entries(*"abc")})
-    fails(f"{path}: --folds 3 without --fold; both expected", choose_split, path, folds=3)
+    fails(f"{path}: 3 folds, but none is chosen", choose_split, path, folds=3)
     assert len(choose_split(path, fold=0, folds=3)["validation"]) == 1
     fails("folds (=5) must be 2 or more, and at most the 3 cases", choose_split, path, fold=0)
