@@ -121,15 +121,15 @@ class Ablation:
             if ignore is None and not classes:
                 ignore = self.bundle.ignore
             expected = read_reference(reference, self.bundle.classes, classes, ignore)
-        made = self.plain(scan)
-        if made.plan and made.plan.fallback:
-            warnings.warn(f"{scan}: full mode: {made.plan.fallback}", ScanWarning, stacklevel=2)
-        voxel, numbers = voxel_ml(made.scan.affine), self.bundle.label_names
-        before = None if expected is None else _dices(made.labels, expected, numbers)
+        plain = self.plain(scan)
+        if plain.plan and plain.plan.fallback:
+            warnings.warn(f"{scan}: full mode: {plain.plan.fallback}", ScanWarning, stacklevel=2)
+        voxel, numbers = voxel_ml(plain.scan.affine), self.bundle.label_names
+        before = None if expected is None else _dices(plain.labels, expected, numbers)
         rows = []
         for gate, segmenter in self.opened.items():
             labels = segmenter(scan).labels
-            dices = _dices(labels, made.labels, numbers)
+            dices = _dices(labels, plain.labels, numbers)
             after = None if expected is None else _dices(labels, expected, numbers)
             rows += [
                 OpenedLabel(
@@ -137,7 +137,7 @@ class Ablation:
                     gate,
                     label,
                     dice=dices[label],
-                    plain_ml=int(np.count_nonzero(made.labels == label)) * voxel,
+                    plain_ml=int(np.count_nonzero(plain.labels == label)) * voxel,
                     open_ml=int(np.count_nonzero(labels == label)) * voxel,
                     plain_reference_dice=before[label] if before else None,
                     open_reference_dice=after[label] if after else None,
@@ -167,7 +167,7 @@ def open_ablation(name_or_dir: str | Path, device: str = "auto", **options: Any)
     levels = list(getattr(bundle.network, "gated_levels", ()))
     if not levels:
         raise ValueError(
-            f"{bundle.root}: its network has no gates; one with gates expected: name another bundle"
+            f"{bundle.root}: its network has no gates. Choose another bundle."
         )
     sets = {str(level): [level] for level in levels}
     if len(levels) > 1:

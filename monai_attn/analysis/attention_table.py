@@ -1,7 +1,7 @@
 """Numbers of the attention maps of a run, compared with its own labels or with other label maps.
 
-`monai-attn segment --attention` writes the maps. They can be compared with any label map on the same
-grid: the labels of the run, a reference, or the organs that another program found.
+A run that writes attention maps leaves them next to its labels. They can be compared with any label map
+on the same grid: the labels of the run, a reference, or the organs that another program found.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def attention_of_run(
     """Compute the numbers of every gate in every case of a run.
 
     Args:
-        run: the folder that `segment --attention` wrote to, or one label map in it.
+        run: the folder of a run that wrote attention maps, or one label map in it.
         labels: label maps to compare with: a folder, in which `references_among` finds them by the cases'
             names, or one file if there is one case; by default the labels of the run.
         on_case: called after each case with the number of cases done and the number of all cases.
@@ -67,11 +67,11 @@ def attention_of_run(
             two of them lie on different grids.
     """
     cases = _cases(Path(run), labels)
-    found: list[GateInCase] = []
+    gates: list[GateInCase] = []
     for done, case in enumerate(cases, 1):
-        found += _gates(*case)
+        gates += _gates(*case)
         on_case(done, len(cases))
-    return found
+    return gates
 
 
 def read_map(path: Path) -> tuple[Volume, NDArray[np.uint8]]:
@@ -83,13 +83,13 @@ def read_map(path: Path) -> tuple[Volume, NDArray[np.uint8]]:
     volume = read_volume(path, fill=None)
     stored = np.empty(volume.shape, np.uint8, order="F")
     for layer, out in zip(np.moveaxis(volume.data, -1, 0), np.moveaxis(stored, -1, 0), strict=True):
-        found = to_bytes(layer)
-        if found is None:
+        layer_bytes = to_bytes(layer)
+        if layer_bytes is None:
             raise ValueError(
-                f"{path}: holds values that are no attention; 0 to 1, and below 0 where nothing was "
-                "looked at, expected: run segment with --attention again"
+                f"{path}: no attention map (expected 0 to 1, and -1/254 where the network did not run). "
+                "Segment the scan again, with attention."
             )
-        out[...] = found
+        out[...] = layer_bytes
     return volume, stored
 
 
@@ -106,14 +106,14 @@ def attention_rows(
         The numbers of the gate and of the label, as plain values for JSON. Label 0 stands for the voxels
         without a label.
     """
-    called = {0: ELSEWHERE, **(names or {})}
+    label_names = {0: ELSEWHERE, **(names or {})}
     return [
         {
             "case": gate.case,
             "gate": gate.level,
             **{name: getattr(gate.numbers, name) for name in NUMBERS},
             "label": label,
-            "name": called.get(label, str(label)),
+            "name": label_names.get(label, str(label)),
             "share": gate.numbers.shares[label],
             "volume_share": gate.numbers.volume_shares[label],
             "enrichment": gate.numbers.enrichment(label),
@@ -167,7 +167,7 @@ def _cases(run: Path, labels: str | Path | None) -> list[tuple[str, Path, Path]]
     """Return each case's name, its label map in the run, and the label map to compare with."""
     if not run.exists():
         raise ValueError(
-            f"{run}: no such file or folder; the output of segment --attention expected: check the path"
+            f"{run}: no such file or folder (expected the output of a run with attention). Check the path."
         )
     if not run.is_dir():
         check_name(run)
@@ -175,20 +175,20 @@ def _cases(run: Path, labels: str | Path | None) -> list[tuple[str, Path, Path]]
     targets = [file for file in files if not MAP.search(case_name(file))]
     if not targets:
         raise ValueError(
-            f"{run}: no label map, but maps that lie beside one; what segment wrote expected: give the "
-            "folder or a label map"
+            f"{run}: no label map, only maps that belong to one (expected the output of a run). Give its "
+            "folder or a label map."
         )
     cases = [(case_name(file).removesuffix("_seg"), file) for file in targets]
     if labels is None:
         return [(case, file, file) for case, file in cases]
-    found = references_among([case for case, _ in cases], labels)
-    alone = [str(file) for case, file in cases if case not in found]
-    if alone:
+    references = references_among([case for case, _ in cases], labels)
+    unpaired = [str(file) for case, file in cases if case not in references]
+    if unpaired:
         raise ValueError(
-            f"{labels}: holds no labels for {', '.join(alone)}; a label map of each case's name expected: "
-            "add or rename them, and write several organs as one label map"
+            f"{labels}: no labels for {', '.join(unpaired)} (expected a label map with each case's name). "
+            "Add or rename label maps, and write several organs as one label map."
         )
-    return [(case, file, found[case]) for case, file in cases]
+    return [(case, file, references[case]) for case, file in cases]
 
 
 def _gates(case: str, target: Path, labels: Path) -> Iterator[GateInCase]:
@@ -196,8 +196,8 @@ def _gates(case: str, target: Path, labels: Path) -> Iterator[GateInCase]:
     maps = {level: path for level, path in maps.items() if path.is_file()}
     if not maps:
         raise ValueError(
-            f"{target}: no attention map beside it; {attention_path(target, 1).name} or the like "
-            "expected: run segment with --attention"
+            f"{target}: no attention map next to it (expected one such as "
+            f"{attention_path(target, 1).name}). Segment the scan again, with attention."
         )
     reference = read_volume(labels, fill=None)
     grid, values = reference.grid, labels_of(reference)

@@ -74,7 +74,7 @@ def machine_facts() -> dict[str, str]:
     bfloat16 = "with" if has_bfloat16(torch.device("cpu")) else "without"
     total = psutil.virtual_memory().total
     cache = user_cache_path("monai-attn", appauthor=False)
-    held = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file())
+    cache_bytes = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file())
     return {
         "monai-attn": f"{monai_attn.__version__}, in {Path(monai_attn.__file__).parent}",
         "Python": f"{platform.python_version()}, {sys.executable}",
@@ -83,7 +83,7 @@ def machine_facts() -> dict[str, str]:
         "GPU": ", ".join(gpus) or "none that torch sees",
         "backends": ", ".join(installed_backends()),
         "memory": f"{format_memory(free_memory())} free of {format_memory(total)}",
-        "cache": f"{cache}, {format_memory(held)}",
+        "cache": f"{cache}, {format_memory(cache_bytes)}",
     }
 
 
@@ -157,6 +157,6 @@ def _facts(grid: Grid) -> str:
 def _labels_in(path: Path, grid: Grid, ignore: int | None) -> str:
     """Describe the labels in a label map; raise an error if it is not one on the scan's grid."""
     voxels, ignored = count_labels(path, grid, ignore)
-    found = [value for value in voxels if value > 0]
-    labels = f"labels {', '.join(map(str, found[:20]))}" if found else "no voxel is labelled"
+    values = [value for value in voxels if value > 0]
+    labels = f"labels {', '.join(map(str, values[:20]))}" if values else "no voxel is labelled"
     return f"{labels}; {100 * ignored / np.prod(grid.shape):.0f} % ignored" if ignored else labels

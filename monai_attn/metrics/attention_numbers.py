@@ -98,8 +98,8 @@ def gate_numbers(stored: NDArray[np.uint8], labels: NDArray[np.integer]) -> Gate
     """
     if stored.shape != labels.shape:
         raise ValueError(
-            f"attention {stored.shape} and labels {labels.shape}: one shape expected: "
-            "bring both to one grid"
+            f"attention {stored.shape} and labels {labels.shape}: shapes do not match. Bring both to one "
+            "grid."
         )
     by_label = {label: counts[1:] for label, counts in _joint_histogram(stored, labels).items()}
     alpha = FRACTIONS[1:]
@@ -134,9 +134,11 @@ def _joint_histogram(
         # most voxels have no label: count all of them at once, then those with a label again
         labelled = layer > 0
         pairs = row[layer[labelled]] * BYTES + values[labelled]
-        found = np.bincount(pairs, minlength=counts.size).reshape(counts.shape)
-        counts += found
-        counts[0] += np.bincount(values.ravel(order="K"), minlength=BYTES) - found.sum(axis=0)
+        labelled_counts = np.bincount(pairs, minlength=counts.size).reshape(counts.shape)
+        counts += labelled_counts
+        counts[0] += np.bincount(values.ravel(order="K"), minlength=BYTES) - labelled_counts.sum(
+            axis=0
+        )
     return {int(label): counts[i] for i, label in enumerate(np.flatnonzero(occurs))}
 
 

@@ -92,10 +92,10 @@ def fit_temperature(sample: VoxelSample) -> float:
     if (sample.logits.argmax(axis=1) == sample.labels).all():
         return 1.0
     low, high = np.log(RANGE)
-    found = minimize_scalar(
+    minimum = minimize_scalar(
         lambda power: nll(sample, np.exp(power)), bounds=(low, high), method="bounded"
     )
-    temperature = round(float(np.exp(found.x)), 4)
+    temperature = round(float(np.exp(minimum.x)), 4)
     return temperature if nll(sample, temperature) < nll(sample) else 1.0
 
 

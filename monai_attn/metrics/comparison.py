@@ -112,7 +112,7 @@ def compare_scores(
     metrics = list(metrics)
     for metric in metrics:
         if metric not in METRICS:
-            raise ValueError(f"metric {metric!r}; one of {', '.join(METRICS)} expected")
+            raise ValueError(f"metric (={metric!r}) must be one of {', '.join(METRICS)}")
     sides = [_pooled([(name, _by_key(scores)) for name, scores in runs.items()]) for runs in (a, b)]
     _check_pairs(list(chain(*sides)))
     first = sides[0][0][1]
@@ -137,7 +137,7 @@ def read_runs(paths: Iterable[str | Path]) -> dict[str, list[CaseScore]]:
     for path in paths:
         if str(path) in runs:
             raise ValueError(
-                f"{path}: given twice on one side; each run once expected: take one away"
+                f"{path}: given twice on one side (expected each run once). Remove one of them."
             )
         runs[str(path)] = read_scores(_scores_file(Path(path)))
     return runs
@@ -201,32 +201,32 @@ def _check_pairs(runs: list[tuple[str, dict[Key, CaseScore]]]) -> None:
     """Refuse runs that were not scored on the same labels of the same cases, or on too few."""
     first, scores = runs[0]
     for name, others in runs[1:]:
-        for lacks, has, alone in (
+        for lacks, has, unpaired in (
             (name, first, scores.keys() - others.keys()),
             (first, name, others.keys() - scores.keys()),
         ):
-            if alone:
+            if unpaired:
                 raise ValueError(
-                    f"{lacks}: no score of {_listed(alone)}, but {has} has; "
-                    "the same cases and labels expected: evaluate both on the same references"
+                    f"{lacks}: no score of {_listed(unpaired)}, but {has} has one (expected the same "
+                    "cases and labels). Evaluate both on the same references."
                 )
-        moved = [
+        changed = [
             key
             for key, score in scores.items()
             if not isclose(score.reference_ml, others[key].reference_ml, rel_tol=SAME_ML)
         ]
-        if moved:
+        if changed:
             raise ValueError(
-                f"{name}: another reference volume than in {first} for {_listed(moved)}; "
-                "the same references expected: evaluate both on them"
+                f"{name}: another reference volume than in {first} for {_listed(changed)} (expected the "
+                "same references). Evaluate both on the same references."
             )
     labels = [label for _, label in scores]
     if not labels:
-        raise ValueError(f"{first}: no scores; two cases or more expected: evaluate more")
+        raise ValueError(f"{first}: no scores (expected two cases or more). Evaluate more cases.")
     for label in sorted(set(labels)):
         if labels.count(label) < 2:
             raise ValueError(
-                f"{first}: 1 case of label {label}; two or more expected: evaluate more"
+                f"{first}: 1 case of label {label} (expected two or more). Evaluate more cases."
             )
 
 
@@ -242,10 +242,10 @@ def _means(
     """Average a metric of each case over the runs of a side; leave out cases in which a run has none."""
     values = {
         case: [getattr(scores[case, label], metric) for _, scores in side]
-        for case, of in sorted(side[0][1])
-        if of == label
+        for case, scored_label in sorted(side[0][1])
+        if scored_label == label
     }
-    return {case: fmean(found) for case, found in values.items() if None not in found}
+    return {case: fmean(scores) for case, scores in values.items() if None not in scores}
 
 
 def _difference(label: int, metric: str, a: dict[str, float], b: dict[str, float]) -> Difference:
@@ -278,7 +278,7 @@ def _interval(differences: NDArray[np.float64]) -> tuple[float, float]:
 def _bootstrap(differences: NDArray[np.float64], method: str) -> tuple[float, float]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about equal differences
-        found = bootstrap(
+        bounds = bootstrap(
             (differences,),
             np.mean,
             n_resamples=RESAMPLES,
@@ -287,7 +287,7 @@ def _bootstrap(differences: NDArray[np.float64], method: str) -> tuple[float, fl
             method=method,
             rng=np.random.default_rng(SEED),
         ).confidence_interval
-    return float(found.low), float(found.high)
+    return float(bounds.low), float(bounds.high)
 
 
 def _p_value(differences: NDArray[np.float64]) -> float:
@@ -303,8 +303,8 @@ def _scores_file(path: Path) -> Path:
         if candidate.is_file():
             return candidate
     raise ValueError(
-        f"{path}: neither scores.json nor eval/scores.json in it; the scores of a run expected: "
-        f"write them with evaluate -o {candidates[0]}"
+        f"{path}: neither scores.json nor eval/scores.json in it (expected the scores of a run). Evaluate "
+        f"the run, and write its scores to {candidates[0]}."
     )
 
 

@@ -137,15 +137,18 @@ def evaluate_pairs(
 
     With `complete`, `labels` are all possible labels: a reference with other values is refused, unless
     `classes` maps them to labels.
+
+    Raises:
+        ValueError: as `evaluate_files`, or if `complete` and a reference holds another value.
     """
     chosen = None if labels is None else _checked_labels(labels)
     check_ignore(ignore, classes or {label: label for label in chosen or ()})
-    scores, partly = [], set()
+    scores, partly_known = [], set()
     for done, pair in enumerate(pairs, 1):
         case, *paths = pair
         # a voxel without a number is an error in a label map, and is not filled with air
         predicted, expected = (read_volume(path, fill=None) for path in paths)
-        found, whole = _score_volumes(
+        case_scores, whole = _score_volumes(
             case,
             predicted,
             expected,
@@ -154,12 +157,14 @@ def evaluate_pairs(
             ignore=ignore,
             complete=complete,
         )
-        scores += found
-        partly |= set() if whole else {pair[0]}
+        scores += case_scores
+        partly_known |= set() if whole else {pair[0]}
         on_case(done, len(pairs))
     scored = {(score.case, score.label) for score in scores}
     absent = [
-        _score(NOWHERE, NOWHERE, (1, 1, 1), 0.0, case=case, label=label, whole=case not in partly)
+        _score(
+            NOWHERE, NOWHERE, (1, 1, 1), 0.0, case=case, label=label, whole=case not in partly_known
+        )
         for case, label in product(
             (case for case, _, _ in pairs), {score.label for score in scores}
         )
@@ -261,8 +266,8 @@ def _checked_labels(labels: Iterable[int]) -> list[int]:
     for label in labels:
         if label != int(label) or label < 1:
             raise ValueError(
-                f"labels: {label} cannot be scored; whole numbers above 0 expected: "
-                "leave out the background"
+                f"labels: a label that cannot be scored (got {label}, expected whole numbers above 0). "
+                "Leave out the background."
             )
     return sorted({int(label) for label in labels})
 
@@ -270,16 +275,17 @@ def _checked_labels(labels: Iterable[int]) -> list[int]:
 def _check_arrays(prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float]) -> None:
     if prediction.ndim != 3 or prediction.shape != reference.shape:
         raise ValueError(
-            f"prediction {prediction.shape} and reference {reference.shape}: "
-            "two arrays of one shape (X, Y, Z) expected: bring both to one grid"
+            f"prediction {prediction.shape} and reference {reference.shape}: shapes do not match "
+            "(expected one shape (X, Y, Z)). Bring both to one grid."
         )
     for name, array in (("prediction", prediction), ("reference", reference)):
         if array.dtype.kind not in "iub":
-            raise ValueError(f"{name}: dtype {array.dtype}; integer labels expected: cast it first")
+            raise ValueError(
+                f"{name}: no labels (got {array.dtype}, expected integers). Cast it first."
+            )
     if len(spacing) != 3 or not all(0 < size < np.inf for size in spacing):
         raise ValueError(
-            f"spacing {tuple(spacing)}: three voxel sizes above 0 mm expected: "
-            "take them from the affine"
+            f"spacing (={tuple(spacing)}) must be three voxel sizes above 0 mm. Take them from the affine."
         )
 
 
@@ -316,12 +322,12 @@ def _score_volumes(
 ) -> tuple[list[CaseScore], bool]:
     """Return the scores of a case, and whether every voxel of its reference is known."""
     _check_one_grid(predicted, expected)
-    held = labels_of(expected)
-    ignored = _ignored(held, ignore, expected.path)
+    reference_values = labels_of(expected)
+    ignored = _ignored(reference_values, ignore, expected.path)
     if complete and labels is not None:
         values = as_labels(expected, {label: label for label in labels}, classes, ignore)
     else:
-        values = held if classes is None else in_classes(held, classes)
+        values = reference_values if classes is None else in_classes(reference_values, classes)
     scores = _score_arrays(
         labels_of(predicted),
         values,
@@ -347,16 +353,16 @@ def _ignored(
 
 
 def _check_one_grid(prediction: Volume, reference: Volume) -> None:
-    remedy = "resample the prediction to the reference's grid, nearest neighbour"
+    remedy = "Resample the prediction to the reference's grid, by nearest neighbour."
     shapes = prediction.data.shape, reference.data.shape
     if shapes[0] != shapes[1]:
         raise ValueError(
-            f"{prediction.path}: shape {shapes[0]}, but {reference.path} has {shapes[1]}; "
-            f"one grid expected: {remedy}"
+            f"{prediction.path}: is not on the grid of {reference.path} (got shape {shapes[0]}, expected "
+            f"{shapes[1]}). {remedy}"
         )
     offset = grid_offset(shapes[0], prediction.affine, reference.affine)
     if offset > GRID_TOLERANCE:
         raise ValueError(
-            f"{prediction.path}: affine puts a corner of the grid {offset:.4g} mm away from where "
-            f"{reference.path} has it; at most {GRID_TOLERANCE} mm expected: {remedy}"
+            f"{prediction.path}: is not on the grid of {reference.path} (got corners {offset:.4g} mm "
+            f"apart, expected at most {GRID_TOLERANCE} mm). {remedy}"
         )

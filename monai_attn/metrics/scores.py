@@ -110,22 +110,21 @@ def read_scores(path: str | Path) -> list[CaseScore]:
         scores = [CaseScore(**{name: row[name] for name in COLUMNS}) for row in rows]
     except OSError as error:
         raise ValueError(
-            f"{path}: cannot be read ({error.strerror}); a scores.json expected: give that of evaluate"
+            f"{path}: cannot be read ({error.strerror}). Give the scores.json of an evaluation."
         ) from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(
-            f"{path}: holds no scores ({error!r:.60}); a scores.json of this version expected: run "
-            "evaluate again"
+            f"{path}: no scores ({error!r:.60}; expected a scores.json of this version). Evaluate again."
         ) from error
-    seen = set()
+    keys = set()
     for score in scores:
         fault = _fault(score)
-        if fault or (score.case, score.label) in seen:
+        if fault or (score.case, score.label) in keys:
             raise ValueError(
                 f"{path}: case {score.case!r:.60}, label {score.label!r:.20}: "
-                f"{fault or 'comes twice'}; one whole score of each expected: run evaluate again"
+                f"{fault or 'occurs twice'} (expected one complete score of each). Evaluate again."
             )
-        seen.add((score.case, score.label))
+        keys.add((score.case, score.label))
     return scores
 
 
@@ -212,7 +211,7 @@ def _captions(scores: list[CaseScore]) -> Iterator[str]:
 def _fault(score: CaseScore) -> str:
     """Return the fault of a score read from a file, or an empty string."""
     if not isinstance(score.case, str) or type(score.label) is not int:
-        return "no case's name with a whole number"
+        return "not a name and a whole number"
     for name in COLUMNS[2:]:
         value = getattr(score, name)
         known = type(value) in (int, float) and math.isfinite(value)

@@ -53,7 +53,7 @@ def surface_score(
         3.0
     """
     if not (predicted.any() and expected.any()):
-        raise ValueError("an empty mask has no surface; two masks with voxels expected")
+        raise ValueError("an empty mask has no surface (expected voxels in both masks)")
     # A surface only depends on the voxels next to it, and both labels lie within this box.
     (box,) = find_objects((predicted | expected).view(np.uint8))
     masks = [torch.from_numpy(mask[box].copy()) for mask in (predicted, expected)]
@@ -62,8 +62,8 @@ def surface_score(
     with warnings.catch_warnings():
         # MONAI warns about an argument that it passes to itself
         warnings.filterwarnings("ignore", ".*always_return_as_numpy", FutureWarning)
-        _, found, _ = get_edge_surface_distance(*masks, spacing=sizes, symmetric=True)
-    there, back = (distances.numpy() for distances in found)
+        _, directed_distances, _ = get_edge_surface_distance(*masks, spacing=sizes, symmetric=True)
+    there, back = (distances.numpy() for distances in directed_distances)
     both = np.concatenate([there, back])
     return SurfaceScore(
         surface_distance_mm=float(both.mean(dtype=np.float64)),

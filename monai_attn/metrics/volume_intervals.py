@@ -63,8 +63,8 @@ def fit_factor(
         The factor; None if there are too few cases, or the k-th ratio is infinite for lack of spread.
     """
     ratios = sorted(
-        _ratio(abs(truth - seen[0]), spread(seen))
-        for truth, seen in zip(truths, views, strict=True)
+        _ratio(abs(truth - volumes[0]), spread(volumes))
+        for truth, volumes in zip(truths, views, strict=True)
     )
     k = math.ceil((len(ratios) + 1) * rate - 1e-9)
     if not ratios or k > len(ratios) or math.isinf(ratios[k - 1]):

@@ -132,14 +132,14 @@ def case_facts(
         0.016
     """
     order = np.argsort(nib.io_orientation(affine)[:, 0])
-    where = np.flatnonzero(labels)
-    found = labels.ravel()[where]
-    present = [int(value) for value in np.unique(found)]
+    foreground = np.flatnonzero(labels)
+    foreground_values = labels.ravel()[foreground]
+    present = [int(value) for value in np.unique(foreground_values)]
     sampled = set(present if values is None else values) & set(present)
     draw = np.random.default_rng(seed)
     structures = {}
     for value in present:
-        voxels = where[found == value]
+        voxels = foreground[foreground_values == value]
         places = np.unravel_index(voxels, labels.shape)
         count = SAMPLE // len(sampled) if value in sampled else 0
         some = voxels if len(voxels) <= count else draw.choice(voxels, count)
@@ -188,8 +188,8 @@ def fingerprint(
             samples += [part.hu for part in parts]
     if not samples:
         raise ValueError(
-            f"{len(cases)} cases: no label is {' or '.join(classes.names[1:])}; one expected: choose "
-            "labels"
+            f"{len(cases)} cases: no label is {' or '.join(classes.names[1:])} (expected one or more). "
+            "Choose other labels."
         )
     hu = np.percentile(np.concatenate(samples), PERCENTILES)
     return Fingerprint(

@@ -82,29 +82,29 @@ class NetworkChoice:
         return CACHE_BYTES * cases * math.prod(self.grid)
 
 
-def choose_network(found: Fingerprint, voxels: int, dims: int = 3) -> NetworkChoice:
+def choose_network(fingerprint: Fingerprint, voxels: int, dims: int = 3) -> NetworkChoice:
     """Choose the grid, the window of at most `voxels` voxels and the network for a data set.
 
     Args:
-        found: fingerprint of the data set.
+        fingerprint: fingerprint of the data set.
         voxels: the largest number of voxels of a window.
         dims: 3, or 2 for windows in axial slices.
 
     Raises:
         ValueError: if the scans are too small for a network of two levels.
     """
-    target = target_spacing(found.spacings, dims)
-    spacing = _affordable(target, found, voxels, dims)
-    grid = np.maximum(1, np.rint(found.field_mm / spacing)).astype(int)
-    box = np.minimum(grid, np.ceil(found.structure_mm / spacing).astype(int))
+    target = target_spacing(fingerprint.spacings, dims)
+    spacing = _affordable(target, fingerprint, voxels, dims)
+    grid = np.maximum(1, np.rint(fingerprint.field_mm / spacing)).astype(int)
+    box = np.minimum(grid, np.ceil(fingerprint.structure_mm / spacing).astype(int))
     ones = np.ones(dims, dtype=int)
     rough = window(spacing[:dims], box[:dims], grid[:dims], voxels, ones)
     strides = strides_for(rough, spacing[:dims])
     if not strides:
         size = " x ".join(str(n) for n in grid)
         raise ValueError(
-            f"the median scan is {size} voxels at {_mm(spacing)} mm; {2 * BOTTOM} or more along an axis "
-            "expected: give scans, not cut-outs"
+            f"the median scan is too small (got {size} voxels at {_mm(spacing)} mm, expected "
+            f"{2 * BOTTOM} or more along an axis). Give whole scans."
         )
     roi_size = window(spacing[:dims], box[:dims], grid[:dims], voxels, np.prod(strides, axis=0))
     held = (np.array(rough) >= box[:dims]).all()
@@ -180,13 +180,14 @@ def strides_for(
 
 
 def _affordable(
-    target: NDArray[np.float64], found: Fingerprint, voxels: int, dims: int
+    target: NDArray[np.float64], fingerprint: Fingerprint, voxels: int, dims: int
 ) -> NDArray[np.float64]:
     """Coarsen the finest axes first, until a window holds a structure and a scan few windows."""
 
     def fits(spacing: NDArray[np.float64]) -> bool:
         structure, field = (
-            math.prod((mm / spacing)[:dims]) for mm in (found.structure_mm, found.field_mm)
+            math.prod((mm / spacing)[:dims])
+            for mm in (fingerprint.structure_mm, fingerprint.field_mm)
         )
         return structure <= voxels and field <= WINDOWS_PER_SCAN * voxels
 

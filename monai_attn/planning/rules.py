@@ -94,15 +94,15 @@ def base_of(bundle: Path) -> Base:
             configs.append(json.loads(file.read_text(encoding="utf-8")))
         except (OSError, ValueError) as error:
             raise ValueError(
-                f"{file}: cannot be read as JSON; a bundle that can be trained expected: "
-                "name another one"
+                f"{file}: cannot be read as JSON (expected a config of a bundle that can be trained). "
+                "Choose another bundle."
             ) from error
     train, metadata = configs
     network = train.get("network_def", {})
     if network.get("spatial_dims") not in (2, 3):
         raise ValueError(
-            f"{bundle}: network_def#spatial_dims in its train.json is "
-            f"{network.get('spatial_dims')!r}; 2 or 3 expected: name another bundle"
+            f"{bundle}: invalid network_def#spatial_dims in its train.json (got "
+            f"{network.get('spatial_dims')!r}, expected 2 or 3). Choose another bundle."
         )
     try:
         names = metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
@@ -112,8 +112,8 @@ def base_of(bundle: Path) -> Base:
         )
     except KeyError as error:
         raise ValueError(
-            f"{bundle}: {error} is not in its configs; num_classes, label_map and a name for each "
-            "class expected: name another bundle"
+            f"{bundle}: {error} is not in its configs (expected num_classes, label_map and a name for "
+            "each class). Choose another bundle."
         ) from error
     return Base(
         classes=classes,
@@ -123,11 +123,13 @@ def base_of(bundle: Path) -> Base:
     )
 
 
-def make_plan(found: Fingerprint, memory: int, base: Base, *, on_cpu: bool = False) -> TrainingPlan:
+def make_plan(
+    fingerprint: Fingerprint, memory: int, base: Base, *, on_cpu: bool = False
+) -> TrainingPlan:
     """Choose the values that suit a data set and the available memory.
 
     Args:
-        found: fingerprint of the data set.
+        fingerprint: fingerprint of the data set.
         memory: bytes that a training step may hold.
         base: values of the bundle that is trained.
         on_cpu: whether training runs on a CPU: windows are then smaller, so that a step is not too slow.
@@ -136,35 +138,40 @@ def make_plan(found: Fingerprint, memory: int, base: Base, *, on_cpu: bool = Fal
         ValueError: if the memory is too little for one step with one small window, or the scans are too
             small for a network.
     """
-    dims, classes = base.spatial_dims, len(found.classes.names)
-    chosen = _largest(found, memory, dims, MOST_VOXELS[dims])
-    slow = on_cpu and math.prod(chosen.roi_size) > CPU_VOXELS
+    dims, classes = base.spatial_dims, len(fingerprint.classes.names)
+    choice = _largest(fingerprint, memory, dims, MOST_VOXELS[dims])
+    slow = on_cpu and math.prod(choice.roi_size) > CPU_VOXELS
     if slow:
-        chosen = _largest(found, memory, dims, CPU_VOXELS)
-    windows = _windows(chosen, found, memory)
+        choice = _largest(fingerprint, memory, dims, CPU_VOXELS)
+    windows = _windows(choice, fingerprint, memory)
     samples = min(base.num_samples, windows)
-    batch = max(1, min(windows // samples, found.cases - max(1, round(found.cases / 5))))
-    step = chosen.step_bytes(batch * samples, classes)
+    batch = max(
+        1, min(windows // samples, fingerprint.cases - max(1, round(fingerprint.cases / 5)))
+    )
+    step = choice.step_bytes(batch * samples, classes)
     values = {
-        **_grid(chosen, found, slow),
-        "intensity_range": _intensity_range(found),
-        **_network(chosen, base),
+        **_grid(choice, fingerprint, slow),
+        "intensity_range": _intensity_range(fingerprint),
+        **_network(choice, base),
         "batch_size": (batch, f"cases in a step, which takes {format_memory(step)}"),
         "num_samples": (samples, "windows of each case"),
     }
     labels: tuple[str, ...] = ()
-    if found.classes != base.classes:
-        values |= _classes(found.classes)
-        labels = _choice(found.classes)
-    if found.ignore is not None:
-        values["ignore"] = (found.ignore, "voxels of this value in the label files count nowhere")
+    if fingerprint.classes != base.classes:
+        values |= _classes(fingerprint.classes)
+        labels = _chosen_labels(fingerprint.classes)
+    if fingerprint.ignore is not None:
+        values["ignore"] = (
+            fingerprint.ignore,
+            "voxels of this value in the label files count nowhere",
+        )
     return TrainingPlan(
         overrides={name: value for name, (value, _) in values.items()},
         reasons={name: reason for name, (_, reason) in values.items()},
-        fingerprint=found,
+        fingerprint=fingerprint,
         labels=labels,
         step_bytes=step,
-        cache_bytes=chosen.cache_bytes(found.cases),
+        cache_bytes=choice.cache_bytes(fingerprint.cases),
     )
 
 
@@ -176,55 +183,62 @@ def write_plan(plan: TrainingPlan, path: str | Path) -> Path:
     return Path(path)
 
 
-def _largest(found: Fingerprint, memory: int, dims: int, voxels: int) -> NetworkChoice:
-    """Return the layout with the largest window, up to `voxels` voxels, whose step fits the memory."""
-    for chosen, windows in _candidates(found, dims, voxels):
-        need = chosen.step_bytes(windows, len(found.classes.names))
+def _largest(fingerprint: Fingerprint, memory: int, dims: int, voxels: int) -> NetworkChoice:
+    """Return the choice with the largest window, up to `voxels` voxels, whose step fits the memory."""
+    for choice, windows in _candidates(fingerprint, dims, voxels):
+        need = choice.step_bytes(windows, len(fingerprint.classes.names))
         if need <= memory:
-            return chosen
+            return choice
     raise ValueError(
-        f"memory (={format_memory(memory)}) is too little: a training step with one window of "
-        f"{_by(chosen.roi_size)} voxels takes {format_memory(need)}; "
-        f"{format_memory(1.05 * need)} expected: allow it with --memory, or train elsewhere"
+        f"memory (={format_memory(memory)}) is too little for a training step with one window of "
+        f"{_by(choice.roi_size)} voxels (expected {format_memory(1.05 * need)} or more). Allow more "
+        "memory, or train on another machine."
     )
 
 
-def _candidates(found: Fingerprint, dims: int, voxels: int) -> Iterator[tuple[NetworkChoice, int]]:
-    """Yield layouts with ever smaller windows, and how many must fit: two, or one of the smallest."""
+def _candidates(
+    fingerprint: Fingerprint, dims: int, voxels: int
+) -> Iterator[tuple[NetworkChoice, int]]:
+    """Yield choices with ever smaller windows, and how many must fit: two, or one of the smallest."""
     while voxels > LEAST_VOXELS[dims]:
-        yield choose_network(found, voxels, dims), WANTED_WINDOWS
+        yield choose_network(fingerprint, voxels, dims), WANTED_WINDOWS
         voxels = int(voxels * FINER)
-    yield choose_network(found, LEAST_VOXELS[dims], dims), 1
+    yield choose_network(fingerprint, LEAST_VOXELS[dims], dims), 1
 
 
-def _windows(chosen: NetworkChoice, found: Fingerprint, memory: int) -> int:
+def _windows(choice: NetworkChoice, fingerprint: Fingerprint, memory: int) -> int:
     """Return the number of windows in a step, at least one, by memory and size of the data set."""
-    dims, size = len(chosen.roi_size), math.prod(chosen.roi_size)
-    seen = MOST_SHARE * found.cases * math.prod(chosen.grid) / size
-    fixed, one = (chosen.step_bytes(count, len(found.classes.names)) for count in (0, 1))
-    fitting = (memory - fixed) // (one - fixed)
-    return max(1, min(MOST_WINDOWS[dims], fitting, max(WANTED_WINDOWS, int(seen))))
+    dims, size = len(choice.roi_size), math.prod(choice.roi_size)
+    wanted = MOST_SHARE * fingerprint.cases * math.prod(choice.grid) / size
+    without_windows, with_one = (
+        choice.step_bytes(count, len(fingerprint.classes.names)) for count in (0, 1)
+    )
+    fitting = (memory - without_windows) // (with_one - without_windows)
+    return max(1, min(MOST_WINDOWS[dims], fitting, max(WANTED_WINDOWS, int(wanted))))
 
 
-def _grid(chosen: NetworkChoice, found: Fingerprint, slow: bool) -> dict[str, tuple[Any, str]]:
-    spacing, roi = chosen.spacing, chosen.roi_size
-    why = "median of the cases"
-    middle = np.median(found.spacings, axis=0)
-    if chosen.coarsened:
-        why = f"{why}, but {min(spacing[: len(roi)]):g} or more: else a window sees too little"
-    elif any(mm < was - 0.01 for mm, was in zip(spacing, middle, strict=True)):
-        why = f"{why}; their 10th percentile along the coarse axis"
+def _grid(
+    choice: NetworkChoice, fingerprint: Fingerprint, slow: bool
+) -> dict[str, tuple[Any, str]]:
+    spacing, roi = choice.spacing, choice.roi_size
+    spacing_reason = "median of the cases"
+    medians = np.median(fingerprint.spacings, axis=0)
+    if choice.coarsened:
+        finest = min(spacing[: len(roi)])
+        spacing_reason = f"{spacing_reason}, but {finest:g} or more: else a window sees too little"
+    elif any(mm < median - 0.01 for mm, median in zip(spacing, medians, strict=True)):
+        spacing_reason = f"{spacing_reason}; their 10th percentile along the coarse axis"
     covered = np.multiply(roi, spacing[: len(roi)]).round()
-    box = found.structure_mm[: len(roi)].round()
-    sees = f"{_by(covered)} mm; a typical structure has {_by(box)}"
+    box = fingerprint.structure_mm[: len(roi)].round()
+    size_reason = f"{_by(covered)} mm; a typical structure has {_by(box)}"
     if slow:
-        sees = f"{sees}; more would be slow on a CPU"
-    return {"spacing": (list(spacing), why), "roi_size": (list(roi), sees)}
+        size_reason = f"{size_reason}; more would be slow on a CPU"
+    return {"spacing": (list(spacing), spacing_reason), "roi_size": (list(roi), size_reason)}
 
 
-def _intensity_range(found: Fingerprint) -> tuple[list[float], str]:
+def _intensity_range(fingerprint: Fingerprint) -> tuple[list[float], str]:
     """Return the 0.5th to 99.5th percentile of the foreground's HU, widened by half on either side."""
-    low, high = found.hu[0.5], found.hu[99.5]
+    low, high = fingerprint.hu[0.5], fingerprint.hu[99.5]
     margin = max(CONTEXT * (high - low), (NARROWEST - (high - low)) / 2)
     window = [
         max(LOWEST, math.floor((low - margin) / ROUND) * ROUND),
@@ -238,18 +252,18 @@ def _intensity_range(found: Fingerprint) -> tuple[list[float], str]:
     )
 
 
-def _network(chosen: NetworkChoice, base: Base) -> dict[str, tuple[Any, str]]:
+def _network(choice: NetworkChoice, base: Base) -> dict[str, tuple[Any, str]]:
     bottom = [
         n // math.prod(steps)
-        for n, steps in zip(chosen.roi_size, zip(*chosen.strides, strict=True), strict=True)
+        for n, steps in zip(choice.roi_size, zip(*choice.strides, strict=True), strict=True)
     ]
-    strides = [step[0] if len(set(step)) == 1 else list(step) for step in chosen.strides]
-    levels = len(chosen.channels)
+    strides = [step[0] if len(set(step)) == 1 else list(step) for step in choice.strides]
+    levels = len(choice.channels)
     uneven = any(isinstance(step, list) for step in strides)
     halved = "a coarse or short axis is left as it is" if uneven else "every axis is halved"
     return {
         "network_def#channels": (
-            list(chosen.channels),
+            list(choice.channels),
             f"{levels} levels, as the window allows; doubled each time, up to {WIDEST}",
         ),
         "network_def#strides": (
@@ -271,7 +285,7 @@ def _classes(classes: LabelClasses) -> dict[str, tuple[Any, str]]:
     }
 
 
-def _choice(classes: LabelClasses) -> tuple[str, ...]:
+def _chosen_labels(classes: LabelClasses) -> tuple[str, ...]:
     """Return the choice, as for `choose_classes`, that gives these classes in their order."""
     values = sorted(classes.label_map, key=lambda value: (classes.label_map[value], value))
     names = {value: classes.names[classes.label_map[value]] for value in values}

@@ -29,8 +29,8 @@ class CheckScand(T.MapTransform):
         for key in self.key_iterator(dict(data)):
             scan, affine = data[key], np.asarray(data[key].affine, dtype=np.float64)
             name = scan.meta.get("filename_or_obj", key)
-            found = [*intensity_warnings(scan[0].cpu().numpy(), affine), shear_warning(affine)]
-            for doubt in filter(None, found):
+            doubts = [*intensity_warnings(scan[0].cpu().numpy(), affine), shear_warning(affine)]
+            for doubt in filter(None, doubts):
                 warnings.warn(f"{name}: {doubt}", ScanWarning, stacklevel=2)
         return dict(data)
 
@@ -72,7 +72,8 @@ class CheckLabeld(T.MapTransform):
             tuple(image.shape[1:]), np.asarray(label.affine), np.asarray(image.affine)
         ):
             raise ValueError(
-                f"{names[0]}: is not on the grid of {names[1]}; resample the label to it"
+                f"{names[0]}: is not on the grid of {names[1]}. Resample the labels to it, by nearest "
+                "neighbour."
             )
         values = label.unique().tolist()
         if self.ignore is not None and values == [self.ignore]:
@@ -82,8 +83,8 @@ class CheckLabeld(T.MapTransform):
         wrong = [f"{value:g}" for value, to in classes.items() if to not in range(last + 1)]
         if wrong:
             raise ValueError(
-                f"{names[0]}: holds {', '.join(wrong)}; classes are 0 to {last}: "
-                "map the values with label_map, or raise num_classes"
+                f"{names[0]}: unknown label values (got {', '.join(wrong)}, expected classes 0 to {last}). "
+                "Map the values with label_map, or raise num_classes."
             )
         mapped = label.clone()
         for value, to in classes.items():
@@ -110,7 +111,7 @@ class CheckKnownd(T.MapTransform):
             if bool((data[key] == IGNORED).all()):
                 name = data[key].meta.get("filename_or_obj", key)
                 raise ValueError(
-                    f"{name}: every voxel is ignored on the network's grid, which misses the known slices; "
-                    "known voxels expected: choose a finer spacing, or leave out the case"
+                    f"{name}: every voxel is ignored on the network's grid, which misses the known slices. "
+                    "Choose a finer spacing, or leave out the case."
                 )
         return dict(data)

@@ -69,7 +69,5 @@ def _checked(name: str, labels: Any, num_classes: int | None) -> tuple[int, ...]
     if not is_list or not all(
         type(label) is int and 0 < label < (num_classes or label + 1) for label in labels
     ):
-        raise ValueError(
-            f"{name} (={labels!r:.60}) must be a list of classes from 1{limit}: correct it"
-        )
+        raise ValueError(f"{name} (={labels!r:.60}) must be a list of classes from 1{limit}")
     return tuple(labels)

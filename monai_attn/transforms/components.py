@@ -93,12 +93,12 @@ def find_components(labels: NDArray[np.integer]) -> Components:
     equal = value[one] == value[other]
     graph = coo_array((equal[equal], (one[equal], other[equal])), shape=(len(start), len(start)))
     count, owners = connected_components(graph, directed=False) if len(start) else (0, start)
-    found = np.zeros(count, np.int64)
-    found[owners] = value
+    component_labels = np.zeros(count, np.int64)
+    component_labels[owners] = value
     sizes = np.bincount(owners, weights=end - start, minlength=count).astype(np.int64)
     x = start % row
     runs = np.stack([start // layer, start % layer // row, x, x + end - start], axis=1)
-    return Components(found, sizes, runs, owners)
+    return Components(component_labels, sizes, runs, owners)
 
 
 def clean_labels(
@@ -120,16 +120,18 @@ def clean_labels(
             fraction of the voxels of the largest, since an organ can fall into pieces; with 1
             only the largest stays.
     """
-    found = find_components(labels)
-    drop = np.zeros(len(found.sizes), bool)
+    components = find_components(labels)
+    drop = np.zeros(len(components.sizes), bool)
     for label in keep_largest:
-        largest, others = found.of(label)[:1], found.of(label)[1:]
-        is_small = found.sizes[others] < keep_pieces_from * found.sizes[largest]
+        largest, others = components.of(label)[:1], components.of(label)[1:]
+        is_small = components.sizes[others] < keep_pieces_from * components.sizes[largest]
         drop[others] = is_small | (keep_pieces_from == 1)  # of two equal ones only the first stays
     layers = labels.T
-    for z, y, first, last in found.runs[drop[found.owners]].tolist():
+    for z, y, first, last in components.runs[drop[components.owners]].tolist():
         layers[z, y, first:last] = 0
-    for label, box, dropped in zip(found.labels.tolist(), found.boxes(), drop, strict=True):
+    for label, box, dropped in zip(
+        components.labels.tolist(), components.boxes(), drop, strict=True
+    ):
         if label in fill_holes and not dropped and _thickness(box) >= THICK:
             _fill(labels[box], label)
 

@@ -60,8 +60,8 @@ def ras_grid(
     voxels = math.prod(int(n) for n in new_shape)
     if voxels > MOST_VOXELS:
         raise ValueError(
-            f"{voxels} voxels after resampling to {spaced(np.asarray(spacing))} mm; "
-            f"at most {MOST_VOXELS} expected: crop the scan, or mend its spacing"
+            f"too many voxels after resampling to {spaced(np.asarray(spacing))} mm (got {voxels}, expected "
+            f"at most {MOST_VOXELS}). Crop the scan, or correct its spacing."
         )
     return tuple(int(n) for n in new_shape), target
 
@@ -191,8 +191,8 @@ class LabelsOnScanGridd(T.MapTransform):
             labels = self.labels(
                 [Slab(box, logits, tuple(others))], image, maps=maps if self.map_keys else None
             )
-            found = zip((key, *self.map_keys), (labels, *maps), strict=True)
-            out |= {name: MetaTensor(torch.from_numpy(x)[None], meta=meta) for name, x in found}
+            volumes = zip((key, *self.map_keys), (labels, *maps), strict=True)
+            out |= {name: MetaTensor(torch.from_numpy(x)[None], meta=meta) for name, x in volumes}
         return out
 
     def labels(

@@ -1,4 +1,4 @@
-"""MONAI's reader and writer interfaces over `data.volume`."""
+"""MONAI's reader and writer interfaces over this package's reading and writing of volumes."""
 
 from __future__ import annotations
 
@@ -31,10 +31,14 @@ class VolumeReader(ImageReader):
         return True
 
     def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> Volume:
-        """Read one file; errors are those of `read_volume`."""
+        """Read one file.
+
+        Raises:
+            ValueError: as `read_volume`, or if there are several files.
+        """
         names = [data] if isinstance(data, (str, Path)) else list(data)
         if len(names) != 1:
-            raise ValueError(f"{names}: one scan is expected for one image")
+            raise ValueError(f"{names}: {len(names)} files for one image (expected one scan)")
         return read_volume(str(names[0]))
 
     def get_data(self, img: Volume) -> tuple[np.ndarray, dict[str, Any]]:
@@ -77,7 +81,9 @@ class LabelWriter(ImageWriter):
         if self.data_obj.shape != shape or not same_grid(
             shape, np.asarray(meta["affine"], dtype=np.float64), self.affine
         ):
-            raise ValueError(f"{name}: the labels are not on the scan's grid; invert them first")
+            raise ValueError(
+                f"{name}: the labels are not on the scan's grid. Invert the transforms first."
+            )
         self.scan = Grid(
             shape,
             self.affine,

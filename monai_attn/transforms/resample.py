@@ -100,6 +100,9 @@ def resample(volume: Tensor, axes: Sequence[Axis], mode: str = "bilinear") -> Te
     Returns:
         (C, *new spatial), with the type and the device of the volume; float32 if linear and the volume
         holds integers.
+
+    Raises:
+        ValueError: if the mode is unknown.
     """
     if mode not in ("bilinear", "nearest"):
         raise ValueError(f"mode (={mode!r}) must be 'bilinear' or 'nearest'")

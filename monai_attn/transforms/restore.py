@@ -241,10 +241,10 @@ def _bounds(mask: Tensor) -> Box | None:
     box = []
     for axis in range(mask.ndim):
         others = [other for other in range(mask.ndim) if other != axis]
-        found = torch.nonzero(mask.any(dim=others)).flatten()
-        if not len(found):
+        layers = torch.nonzero(mask.any(dim=others)).flatten()
+        if not len(layers):
             return None
-        box.append(slice(int(found[0]), int(found[-1]) + 1))
+        box.append(slice(int(layers[0]), int(layers[-1]) + 1))
     return tuple(box)
 
 

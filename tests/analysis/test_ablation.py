@@ -105,7 +105,9 @@ def test_a_reference_of_other_values_is_refused_or_mapped(bundle, scans, phantom
     organs[0, 0, 0] = 2
     nib.save(nib.Nifti1Image(organs, image.affine), tmp_path / "organs.nii.gz")
     ablation = open_ablation(bundle, "cpu", **EAGER)
-    with pytest.raises(ValueError, match=r"organs.nii.gz: holds 7; 0, 1, 2 expected"):
+    with pytest.raises(
+        ValueError, match=r"organs\.nii\.gz: unknown label values \(got 7, expected 0, 1, 2\)"
+    ):
         ablation(scans[0], tmp_path / "organs.nii.gz")
     plain = ablation(scans[0], phantoms / "labelsTr" / scans[0].name)
     assert ablation(scans[0], tmp_path / "organs.nii.gz", {7: 1}) == plain
@@ -187,7 +189,7 @@ def test_a_bundle_without_gates_is_one_line(bundle):
     content["network_def"]["gate"] = None
     config.write_text(json.dumps(content))
     _save_weights(bundle)
-    with pytest.raises(ValueError, match=r"bundle: its network has no gates; .*another bundle"):
+    with pytest.raises(ValueError, match=r"bundle: its network has no gates"):
         open_ablation(bundle, "cpu", **EAGER)
     with pytest.raises(ValueError, match="must be among those with a gate"):
         open_bundle(bundle, "cpu", **EAGER).segmenter(open_levels=[0])

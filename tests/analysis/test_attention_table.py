@@ -92,7 +92,7 @@ def test_more_labels_than_cases_will_do_and_fewer_will_not(run, tmp_path):
     assert [gate.case for gate in attention_of_run(run, organs)] == ["a", "a", "b", "b"]
     (organs / "b.nii.gz").unlink()
     fails(
-        f"{organs}: holds no labels for {run / 'b_seg.nii.gz'}; a label",
+        f"{organs}: no labels for {run / 'b_seg.nii.gz'} (expected a label",
         attention_of_run,
         run,
         organs,
@@ -144,16 +144,20 @@ def test_a_small_share_is_no_zero():
 
 def test_maps_that_are_missing_are_one_line(tmp_path):
     path = write_labels(tmp_path / "a_seg.nii.gz", LABELS, grid(tmp_path / "none"))
-    fails(f"{path}: no attention map beside it; a_attention_1.nii.gz", attention_of_run, tmp_path)
-    fails("run segment with --attention", attention_of_run, path)
+    fails(
+        f"{path}: no attention map next to it (expected one such as a_attention_1.nii.gz)",
+        attention_of_run,
+        tmp_path,
+    )
+    fails("with attention", attention_of_run, path)
     fails("gone: no such file or folder", attention_of_run, tmp_path / "gone")
 
 
 def test_a_map_alone_is_no_run(run):
-    fails("no label map, but maps", attention_of_run, run / "a_attention_1.nii.gz")
+    fails("no label map, only maps", attention_of_run, run / "a_attention_1.nii.gz")
     for path in run.glob("*_seg.nii.gz"):
         path.unlink()
-    fails("no label map, but maps", attention_of_run, run)
+    fails("no label map, only maps", attention_of_run, run)
 
 
 def test_two_grids_are_one_line_that_names_both(run, tmp_path):
@@ -169,7 +173,7 @@ def test_a_map_of_anything_else_is_refused(run):
     path = run / "a_attention_1.nii.gz"
     path.unlink()
     write_labels(path, LABELS * 100, grid(path))
-    fails(f"{path}: holds values that are no attention", attention_of_run, run)
+    fails(f"{path}: no attention map (expected 0 to 1", attention_of_run, run)
 
 
 def test_the_command_says_where_each_gate_looks(run, tmp_path):

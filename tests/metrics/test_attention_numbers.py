@@ -101,9 +101,7 @@ def test_a_summary_leaves_the_background_out_and_is_short():
 
 
 def test_two_shapes_are_refused():
-    with pytest.raises(
-        ValueError, match=r"attention \(1, 1, 2\) and labels \(1, 1, 3\): one shape"
-    ):
+    with pytest.raises(ValueError, match=r"attention \(1, 1, 2\) and labels \(1, 1, 3\): shapes"):
         gate_numbers(stored(0, 0), line(0, 0, 0))
 
 

@@ -155,7 +155,9 @@ def test_folds_of_a_side_count_as_one_run():
     folds = {str(fold): b[fold::3] for fold in range(3)}
     assert compare_scores({"a": a}, folds, metrics=["dice"]) == [whole]
     overlapping = {**folds, "more": b[:2]}
-    with pytest.raises(ValueError, match="the same cases and labels expected"):
+    with pytest.raises(
+        ValueError, match=r"no score of case .* \(expected the same cases and labels"
+    ):
         compare_scores({"a": a}, overlapping, metrics=["dice"])
 
 
@@ -206,8 +208,8 @@ REFUSED = {
         run([1, 1], label=2),
         "b: no score of case case_0 label 1, case case_1",
     ),
-    "one case": (run([1]), run([1]), "a: 1 case of label 1; two or more expected"),
-    "nothing": ([], [], "a: no scores; two cases or more expected"),
+    "one case": (run([1]), run([1]), "a: 1 case of label 1 (expected two or more)"),
+    "nothing": ([], [], "a: no scores (expected two cases or more)"),
     "references": (run([1, 1]), moved(run([1, 1])), "b: another reference volume than in a for"),
 }
 
@@ -221,7 +223,7 @@ def test_scores_that_cannot_be_compared(a, b, message):
 
 
 def test_an_unknown_metric_is_named():
-    with pytest.raises(ValueError, match="metric 'iou'; one of dice, precision"):
+    with pytest.raises(ValueError, match=r"metric \(='iou'\) must be one of dice, precision"):
         compare_scores({"a": run(A)}, {"b": run(B)}, metrics=["iou"])
 
 
@@ -311,7 +313,7 @@ def test_compare_prints_a_table_and_writes_files(runs, tmp_path, monkeypatch, ca
 # arguments, what the one line says
 WRONG = {
     "no scores": (("{a}", "{tmp}"), "neither scores.json nor eval/scores.json in it"),
-    "metric": (("{a}", "{b}", "--metric", "iou"), "error: metric 'iou'; one of dice"),
+    "metric": (("{a}", "{b}", "--metric", "iou"), "error: metric (='iou') must be one of dice"),
     "suffix": (("{a}", "{tmp}", "-o", "c.txt"), "error: c.txt: suffix '.txt'"),
     "twice": (("{a}", "{b}", "--a", "{a}"), "given twice on one side"),
 }

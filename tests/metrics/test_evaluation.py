@@ -144,21 +144,21 @@ def test_flipping_both_maps_changes_nothing(axes):
 BAD_ARRAYS = {
     "2D": (
         {"prediction": np.zeros((4, 4), int), "reference": np.zeros((4, 4), int)},
-        "prediction (4, 4) and reference (4, 4): two arrays of one shape (X, Y, Z) expected",
+        "prediction (4, 4) and reference (4, 4): shapes do not match (expected one shape (X, Y, Z))",
     ),
     "shapes": (
         {"prediction": np.zeros((6, 5, 3), int)},
-        "prediction (6, 5, 3) and reference (6, 5, 4): two arrays of one shape",
+        "prediction (6, 5, 3) and reference (6, 5, 4): shapes do not match",
     ),
     "probabilities": (
         {"prediction": np.zeros(SHAPE)},
-        "prediction: dtype float64; integer labels expected: cast it first",
+        "prediction: no labels (got float64, expected integers)",
     ),
-    "two spacings": ({"spacing": (1, 1)}, "spacing (1, 1): three voxel sizes above 0 mm"),
-    "no spacing": ({"spacing": (1, 0, 1)}, "spacing (1, 0, 1): three voxel sizes above 0 mm"),
-    "NaN spacing": ({"spacing": (1, np.nan, 1)}, "three voxel sizes above 0 mm expected"),
-    "background": ({"labels": [1, 0]}, "labels: 0 cannot be scored; whole numbers above 0"),
-    "half a label": ({"labels": [1.5]}, "labels: 1.5 cannot be scored; whole numbers above 0"),
+    "two spacings": ({"spacing": (1, 1)}, "spacing (=(1, 1)) must be three voxel sizes above 0 mm"),
+    "no spacing": ({"spacing": (1, 0, 1)}, "spacing (=(1, 0, 1)) must be three"),
+    "NaN spacing": ({"spacing": (1, np.nan, 1)}, "spacing (=(1, nan, 1)) must be three"),
+    "background": ({"labels": [1, 0]}, "labels: a label that cannot be scored (got 0,"),
+    "half a label": ({"labels": [1.5]}, "labels: a label that cannot be scored (got 1.5,"),
 }
 
 
@@ -272,18 +272,17 @@ BAD_FILES = {
     "shape": (
         (np.zeros((4, 4, 4), np.uint8),),
         (block(1, 2),),
-        "{p}: shape (4, 4, 4), but {r} has (6, 5, 4); one grid expected: resample",
+        "{p}: is not on the grid of {r} (got shape (4, 4, 4), expected (6, 5, 4))",
     ),
     "moved grid": (
         (block(1, 2), moved(0.002)),
         (block(1, 2),),
-        "{p}: affine puts a corner of the grid 0.002 mm away from where {r} has it; "
-        "at most 0.001 mm expected: resample",
+        "{p}: is not on the grid of {r} (got corners 0.002 mm apart, expected at most 0.001",
     ),
     "other spacing": (
         (block(1, 2), np.diag([2.001, 1, 5, 1])),  # the far corner is 5 voxels away
         (block(1, 2),),
-        "{p}: affine puts a corner of the grid 0.005 mm away from where {r}",
+        "{p}: is not on the grid of {r} (got corners 0.005 mm apart",
     ),
     "4D": (
         (np.zeros((4, 4, 4, 2), np.uint8),),
@@ -407,7 +406,7 @@ def test_an_ignore_value_that_cannot_be_is_refused():
         "ignore (=1) is also class 1", score_labels, *[labels] * 2, (1, 1, 1), labels=[1], ignore=1
     )
     nothing = np.full(SHAPE, 9)
-    fails("reference: every voxel holds the ig", score_labels, labels, nothing, (1, 1, 1), ignore=9)
+    fails("reference: every voxel has the ig", score_labels, labels, nothing, (1, 1, 1), ignore=9)
 
 
 @pytest.fixture
@@ -443,4 +442,4 @@ def test_an_ignore_value_goes_with_values_that_stand_for_other_labels(sparse_fil
 
 def test_a_reference_without_a_known_voxel_is_named(sparse_files):
     path = save(sparse_files[1] / "a.nii.gz", np.full(SHAPE, 9, np.uint8))
-    fails(f"{path}: every voxel holds the ignore value 9", evaluate_files, *sparse_files, ignore=9)
+    fails(f"{path}: every voxel has the ignore value 9", evaluate_files, *sparse_files, ignore=9)

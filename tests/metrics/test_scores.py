@@ -85,15 +85,15 @@ def changed(**values):
 
 # what the file holds, what the one line says after the path
 BAD_SCORES = {
-    "no JSON": ("case,label", "holds no scores (JSONDecodeError"),
-    "something else": ("[1, 2]", "holds no scores (TypeError"),
-    "rows of something else": ('{"cases": [1]}', "holds no scores (TypeError"),
-    "no surfaces": (changed(nsd_2mm="left out"), "holds no scores (KeyError('nsd_2mm'))"),
-    "NaN": (changed(dice=float("nan")), "case 'a', label 1: dice is nan; one whole score"),
-    "text": (changed(dice="0.9"), "case 'a', label 1: dice is '0.9'; one whole score"),
-    "no Dice": (changed(dice=None), "case 'a', label 1: dice is None; one whole score"),
-    "label": (changed(label="1"), "case 'a', label '1': no case's name with a whole number"),
-    "twice": (json.dumps({"cases": summarize(SCORES[:1])["cases"] * 2}), "label 1: comes twice"),
+    "no JSON": ("case,label", ": no scores (JSONDecodeError"),
+    "something else": ("[1, 2]", ": no scores (TypeError"),
+    "rows of something else": ('{"cases": [1]}', ": no scores (TypeError"),
+    "no surfaces": (changed(nsd_2mm="left out"), ": no scores (KeyError('nsd_2mm')"),
+    "NaN": (changed(dice=float("nan")), "case 'a', label 1: dice is nan (expected"),
+    "text": (changed(dice="0.9"), "case 'a', label 1: dice is '0.9' (expected"),
+    "no Dice": (changed(dice=None), "case 'a', label 1: dice is None (expected"),
+    "label": (changed(label="1"), "case 'a', label '1': not a name and a whole number"),
+    "twice": (json.dumps({"cases": summarize(SCORES[:1])["cases"] * 2}), "label 1: occurs twice"),
 }
 
 

@@ -114,7 +114,7 @@ def test_channels_double_up_to_320():
 
 def test_scans_too_small_for_two_levels_are_refused():
     with pytest.raises(
-        ValueError, match="5 x 5 x 5 voxels at 2 x 2 x 2 mm; 8 or more along an axis"
+        ValueError, match="got 5 x 5 x 5 voxels at 2 x 2 x 2 mm, expected 8 or more along an axis"
     ):
         choose_network(data((5, 5, 5), box=(4.0, 4.0, 4.0)), 64**3)
 

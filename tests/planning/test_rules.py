@@ -50,7 +50,10 @@ def test_the_base_is_read_from_the_configs(bundle):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("{", "cannot be read as JSON"), ("{}", "network_def#spatial_dims in its train.json is None")],
+    [
+        ("{", "cannot be read as JSON"),
+        ("{}", "network_def#spatial_dims in its train.json .got None, expected 2 or 3"),
+    ],
 )
 def test_a_bundle_without_a_network_to_train_is_named(bundle, content, message):
     (bundle / "configs" / "train.json").write_text(content)
@@ -169,8 +172,8 @@ def test_too_little_memory_is_one_line_with_the_amount_that_would_do():
         plan_for(data(), 10 * 2**20)
     text = str(raised.value)
     assert "\n" not in text
-    assert text.startswith("memory (=10 MiB) is too little: a training step with one window of")
-    enough = int(text.split(" MiB expected")[0].split("; ")[-1])
+    assert text.startswith("memory (=10 MiB) is too little for a training step with one window of")
+    enough = int(text.split("(expected ")[1].split(" MiB or more)")[0])
     assert plan_for(data(), (enough + 1) * 2**20)
 
 

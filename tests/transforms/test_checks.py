@@ -75,7 +75,9 @@ def test_label_values_are_mapped_to_classes(row):
 def test_a_value_that_is_no_class_is_named(values):
     label = MetaTensor(torch.tensor(values, dtype=torch.float32).reshape(1, -1, 1, 1))
     label.meta["filename_or_obj"] = "case.nii"
-    with pytest.raises(ValueError, match=r"case\.nii: holds .*classes are 0 to 1: map the values"):
+    with pytest.raises(
+        ValueError, match=r"case\.nii: unknown label values \(got .*, expected classes 0 to 1"
+    ):
         CheckLabeld(2)({"image": label.clone(), "label": label})
 
 
@@ -106,7 +108,7 @@ def test_an_ignore_value_that_is_a_class_is_refused():
 
 
 def test_a_label_without_a_known_voxel_is_refused():
-    fails("case.nii: every voxel holds the ignore", CheckLabeld(2, ignore=9), labelled([9, 9]))
+    fails("case.nii: every voxel has the ignore", CheckLabeld(2, ignore=9), labelled([9, 9]))
     check = CheckKnownd("label")
     fails("case.nii: every voxel is ignored on the network", check, labelled([IGNORED] * 2))
     data = labelled([0, IGNORED])

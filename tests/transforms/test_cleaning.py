@@ -48,7 +48,7 @@ def test_each_argument_does_its_own(asked, voxels):
 
 
 WRONG = {
-    "no class": ([3], "(=[3]) must be a list of classes from 1 to 2: correct it"),
+    "no class": ([3], "(=[3]) must be a list of classes from 1 to 2"),
     "the background": ([0], "(=[0]) must be"),
     "a text": (["1"], "(=['1']) must be"),
     "true": ([True], "(=[True]) must be"),
