@@ -166,9 +166,7 @@ def open_ablation(name_or_dir: str | Path, device: str = "auto", **options: Any)
     bundle = replace(bundle, backend=plain.settings["backend"])
     levels = list(getattr(bundle.network, "gated_levels", ()))
     if not levels:
-        raise ValueError(
-            f"{bundle.root}: its network has no gates. Choose another bundle."
-        )
+        raise ValueError(f"{bundle.root}: its network has no gates. Choose another bundle.")
     sets = {str(level): [level] for level in levels}
     if len(levels) > 1:
         sets[ALL] = levels

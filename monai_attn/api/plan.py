@@ -15,7 +15,12 @@ from monai_attn.inference.memory import parse_memory
 from monai_attn.io.errors import warn_of
 from monai_attn.planning.case_reader import read_cases
 from monai_attn.planning.fingerprint import Fingerprint, fingerprint
-from monai_attn.planning.rules import Base, TrainingPlan, base_of, make_plan
+from monai_attn.planning.rules import (
+    BundleDefaults,
+    TrainingPlan,
+    make_plan,
+    read_bundle_defaults,
+)
 from monai_attn.planning.training_memory import training_memory
 
 OnReading = Callable[[str, int, int], None]
@@ -45,7 +50,7 @@ def plan(
         ValueError: if the cases cannot train, or no plan fits the memory.
         Faults: a line for each fault of the data set.
     """
-    base = base_of(find_bundle(bundle))
+    base = read_bundle_defaults(find_bundle(bundle))
     given = parse_memory(memory) if isinstance(memory, str) else memory
     budget, on_gpu = training_memory() if given is None else (given, False)
     measured = _measure(Path(data), list(labels), ignore, base, on_case)
@@ -53,7 +58,7 @@ def plan(
 
 
 def _measure(
-    data: Path, chosen: list[str], ignore: int | None, base: Base, on_case: OnReading
+    data: Path, chosen: list[str], ignore: int | None, base: BundleDefaults, on_case: OnReading
 ) -> Fingerprint:
     """Measure the cases, after the checks that a training with them begins with."""
     cases, declared, classes = find_cases(data), declared_labels(data), base.classes

@@ -15,8 +15,9 @@ from monai_attn.metrics.scores import CaseScore
 from monai_attn.training.calibration import Calibration, calibrate
 from monai_attn.training.overrides import read_plan
 from monai_attn.training.pretrained import names_file
+from monai_attn.training.request import Request
+from monai_attn.training.resume import describe_weights, resume_run
 from monai_attn.training.run import check_processes, drop_cache, prepare, train_run
-from monai_attn.training.run_folder import Request, describe_weights, go_on
 from monai_attn.training.scoring import score_run
 
 GATES = {"soft": "soft", "none": None}
@@ -139,7 +140,7 @@ def start_training(
         on_case("checking", done, total)
 
     if queue.first and resume:
-        notes = go_on(run, request)
+        notes = resume_run(run, request)
         check_processes(run)
     elif queue.first:
         warn_of(prepare(run, request, on_reading))

@@ -107,8 +107,8 @@ def choose_network(fingerprint: Fingerprint, voxels: int, dims: int = 3) -> Netw
             f"{2 * BOTTOM} or more along an axis). Give whole scans."
         )
     roi_size = window(spacing[:dims], box[:dims], grid[:dims], voxels, np.prod(strides, axis=0))
-    held = (np.array(rough) >= box[:dims]).all()
-    while held and len(strides) > 2 and (np.array(roi_size) < box[:dims]).any():
+    holds_structure = (np.array(rough) >= box[:dims]).all()
+    while holds_structure and len(strides) > 2 and (np.array(roi_size) < box[:dims]).any():
         strides = strides[:-1]  # rounding to multiples made the window too small
         roi_size = window(spacing[:dims], box[:dims], grid[:dims], voxels, np.prod(strides, axis=0))
     return NetworkChoice(

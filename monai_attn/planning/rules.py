@@ -35,7 +35,7 @@ NARROWEST = 100.0  # HU; less would be only noise
 
 
 @dataclass(frozen=True)
-class Base:
+class BundleDefaults:
     """Values that a plan takes over from its bundle.
 
     Attributes:
@@ -81,7 +81,7 @@ class TrainingPlan:
         }
 
 
-def base_of(bundle: Path) -> Base:
+def read_bundle_defaults(bundle: Path) -> BundleDefaults:
     """Read the values that a plan takes over from a bundle's configs, as plain JSON.
 
     Raises:
@@ -115,16 +115,16 @@ def base_of(bundle: Path) -> Base:
             f"{bundle}: {error} is not in its configs (expected num_classes, label_map and a name for "
             "each class). Choose another bundle."
         ) from error
-    return Base(
+    return BundleDefaults(
         classes=classes,
         spatial_dims=network["spatial_dims"],
-        num_samples=int(train.get("num_samples", Base.num_samples)),
+        num_samples=int(train.get("num_samples", BundleDefaults.num_samples)),
         deep_supervision=int(network.get("deep_supervision", 0)),
     )
 
 
 def make_plan(
-    fingerprint: Fingerprint, memory: int, base: Base, *, on_cpu: bool = False
+    fingerprint: Fingerprint, memory: int, base: BundleDefaults, *, on_cpu: bool = False
 ) -> TrainingPlan:
     """Choose the values that suit a data set and the available memory.
 
@@ -252,7 +252,7 @@ def _intensity_range(fingerprint: Fingerprint) -> tuple[list[float], str]:
     )
 
 
-def _network(choice: NetworkChoice, base: Base) -> dict[str, tuple[Any, str]]:
+def _network(choice: NetworkChoice, base: BundleDefaults) -> dict[str, tuple[Any, str]]:
     bottom = [
         n // math.prod(steps)
         for n, steps in zip(choice.roi_size, zip(*choice.strides, strict=True), strict=True)

@@ -19,8 +19,8 @@ def batch_share(batch_size: int) -> int:
     processes = idist.get_world_size()
     if batch_size % processes:
         raise ValueError(
-            f"batch_size (={batch_size}) must be a multiple of the {processes} processes that share it: "
-            f"set batch_size to {-(-batch_size // processes) * processes}"
+            f"batch_size (={batch_size}) must be a multiple of the {processes} processes that share it. "
+            f"Set batch_size to {-(-batch_size // processes) * processes}."
         )
     return batch_size // processes
 
@@ -62,14 +62,14 @@ class SharedBatchNorm(_BatchNorm):
         centred = x - mean.view(shape)
         variance = _SumOverAll.apply(centred.square().sum(over)) / sums[-1]
         with torch.no_grad():
-            self._follow(mean, variance * sums[-1] / (sums[-1] - 1))
+            self._update_running(mean, variance * sums[-1] / (sums[-1] - 1))
         scale = torch.rsqrt(variance + self.eps)
         scale = scale if self.weight is None else scale * self.weight
         out = centred * scale.view(shape)
         out = out if self.bias is None else out + self.bias.view(shape)
         return out.to(input.dtype)
 
-    def _follow(self, mean: Tensor, variance: Tensor) -> None:
+    def _update_running(self, mean: Tensor, variance: Tensor) -> None:
         """Update the running mean and variance, as torch does."""
         if (
             self.running_mean is None

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,7 +19,7 @@ from monai_attn.datasets.references import check_reference, read_reference
 from monai_attn.datasets.splits import read_split
 from monai_attn.inference.views import GREY, further_views
 from monai_attn.io.errors import Faults, ScanWarning
-from monai_attn.io.files import atomic_write, make_writable
+from monai_attn.io.files import make_writable
 from monai_attn.io.names import case_name
 from monai_attn.io.scan import read_grid
 from monai_attn.metrics.calibration import (
@@ -32,6 +30,7 @@ from monai_attn.metrics.calibration import (
     reliability,
 )
 from monai_attn.metrics.volume_intervals import RATE, count_covered, fit_factor, interval
+from monai_attn.training.config_files import read_config, write_config
 from monai_attn.training.run_folder import SPLIT
 from monai_attn.training.voxel_sampler import VoxelSampler
 
@@ -42,7 +41,7 @@ OnCase = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurements:
     """Measurements of labelled cases.
 
     Attributes:
@@ -50,7 +49,7 @@ class Measured:
         sample: a sample of the voxels that a window saw, on the network's grid.
         voxels: number of the voxels that a window saw.
         truths_ml: for each case the volume in ml of each label in the reference.
-        views_ml: for each case, and each view of it, the volume of each label that was found; empty
+        views_ml: for each case, and each view of it, the volume of each predicted label in ml; empty
             without intervals.
         modes: the modes in which the cases were segmented: "focus", "full".
         partly: the names of cases whose reference has ignored voxels: their volumes above are those of the
@@ -76,7 +75,7 @@ class Calibration:
     """
 
     confidence: Confidence
-    measured: Measured
+    measured: Measurements
 
     @property
     def before_and_after(self) -> dict[str, tuple[float, float]]:
@@ -95,7 +94,7 @@ class Calibration:
         if factor is None or not self.measured.views_ml:
             return None
         truths, views = volumes_of(label, self.measured, self.confidence.flip_axes)
-        return count_covered(truths, [interval(seen, factor) for seen in views]), len(truths)
+        return count_covered(truths, [interval(volumes, factor) for volumes in views]), len(truths)
 
 
 def calibrate(
@@ -133,7 +132,8 @@ def calibrate(
     """
     if is_shipped(bundle) and not check:
         raise ValueError(
-            f"{bundle}: a shipped bundle, which stays as it is; calibrate a copy, by its path, or --check it"
+            f"{bundle}: a shipped bundle cannot be changed. Calibrate a copy, given by its path, or only "
+            "check the bundle."
         )
     opened = open_bundle(bundle, device)
     if check:
@@ -165,7 +165,7 @@ def measure(
     ignore: int | None = None,
     intervals: bool = False,
     on_case: OnCase = lambda done, total: None,
-) -> Measured:
+) -> Measurements:
     """Segment cases, as the bundle does by default, and collect its logits and volumes.
 
     From each case as many voxels are drawn, with a fixed seed, as its share of 64 MiB allows: half of
@@ -184,17 +184,17 @@ def measure(
     for done, case in enumerate(cases, 1):
         reference = read_reference(case["label"], opened.classes, classes, ignore)
         draw = VoxelSampler(segmenter, read_grid(case["image"]), reference, share // 2, SEED + done)
-        made = segmenter(case["image"], on_slab=draw)
-        if made.plan and made.plan.fallback:
+        result = segmenter(case["image"], on_slab=draw)
+        if result.plan and result.plan.fallback:
             warnings.warn(
-                f"{case['image']}: full mode: {made.plan.fallback}", ScanWarning, stacklevel=2
+                f"{case['image']}: full mode: {result.plan.fallback}", ScanWarning, stacklevel=2
             )
-        modes.add(made.plan.mode if made.plan else "full")
+        modes.add(result.plan.mode if result.plan else "full")
         samples.append(draw.sample)
         voxels += draw.voxels
         truths.append(draw.truth_ml)
         partly += [] if draw.whole else [case_name(case["image"])]
-        views.append(made.views_ml)
+        views.append(result.views_ml)
         on_case(done, len(cases))
     whole = VoxelSample(
         np.concatenate([one.logits for one in samples]),
@@ -202,11 +202,13 @@ def measure(
         np.concatenate([one.weights for one in samples]),
     )
     names = tuple(case_name(case["image"]) for case in cases)
-    seen = tuple(views) if intervals else ()
-    return Measured(names, whole, voxels, tuple(truths), seen, tuple(sorted(modes)), tuple(partly))
+    views_ml = tuple(views) if intervals else ()
+    return Measurements(
+        names, whole, voxels, tuple(truths), views_ml, tuple(sorted(modes)), tuple(partly)
+    )
 
 
-def fit(measured: Measured, opened: Bundle) -> Confidence:
+def fit(measured: Measurements, opened: Bundle) -> Confidence:
     """Fit the confidence to measurements; without intervals, flips and factors stay the bundle's own."""
     temperature = fit_temperature(measured.sample)
     if not measured.views_ml:
@@ -223,9 +225,9 @@ def fit(measured: Measured, opened: Bundle) -> Confidence:
 
 
 def volumes_of(
-    label: int, measured: Measured, flips: Sequence[int]
+    label: int, measured: Measurements, flips: Sequence[int]
 ) -> tuple[list[float], list[list[float]]]:
-    """Return a label's true volume and that of each view, in the cases where it is or was found.
+    """Return a label's true volume and that of each view, in the cases that have it in either.
 
     Cases whose reference has ignored voxels are left out: nobody knows their true volumes.
 
@@ -237,17 +239,17 @@ def volumes_of(
     chosen = [*range(1 + len(GREY)), *(1 + len(GREY) + axis for axis in flips)]
     truths, views = [], []
     cases = zip(measured.cases, measured.truths_ml, measured.views_ml, strict=True)
-    for case, truth, seen in cases:
+    for case, truth, volumes in cases:
         if case in measured.partly:
             continue
-        found = [seen[view].get(label, 0.0) for view in chosen]
-        if truth.get(label, 0.0) or found[0]:
+        view_volumes = [volumes[view].get(label, 0.0) for view in chosen]
+        if truth.get(label, 0.0) or view_volumes[0]:
             truths.append(truth.get(label, 0.0))
-            views.append(found)
+            views.append(view_volumes)
     return truths, views
 
 
-def _harmless(axis: int, label: int, measured: Measured) -> bool:
+def _harmless(axis: int, label: int, measured: Measurements) -> bool:
     """Return True if the volumes of a mirror image are about as good as those of the scan."""
     truths, views = volumes_of(label, measured, [axis])
     errors = np.abs(np.array(views) - np.array(truths)[:, None]) if truths else np.zeros((1, 2))
@@ -261,11 +263,12 @@ def _cases(root: Path, data: str | Path | None) -> list[Case]:
         cases = read_split(root / SPLIT)["validation"]
     else:
         raise ValueError(
-            f"{root}: holds no training, and so no validation cases; name labelled cases: calibrate BUNDLE "
-            "DATA"
+            f"{root}: no training, and so no validation cases. Name a data set of labelled cases."
         )
     if not cases:
-        raise ValueError(f"{data or root}: no labelled case; at least one expected: add some")
+        raise ValueError(
+            f"{data or root}: no labelled case (expected one or more). Add labelled cases."
+        )
     return cases
 
 
@@ -281,17 +284,17 @@ def _check_grids(cases: Sequence[Case]) -> None:
         raise Faults(*faults)
 
 
-def _check(measured: Measured, opened: Bundle, data: str | Path | None) -> None:
+def _check(measured: Measurements, opened: Bundle, data: str | Path | None) -> None:
     """Check that the measured logits are finite and that a case holds a label."""
     if not np.isfinite(measured.sample.logits).all():
         raise ValueError(
-            f"{opened.root}: its network says what is no number; finite logits expected: train it again"
+            f"{opened.root}: its network gives logits that are not finite. Train it again."
         )
     if not any(measured.truths_ml):
         names = ", ".join(opened.label_names.values())
         raise ValueError(
-            f"{data or opened.root}: no label file holds {names}; at least one expected: values stand for "
-            "labels by label_map in the bundle's train.json"
+            f"{data or opened.root}: no label file has {names} (expected at least one). Check label_map in "
+            "the bundle's train.json, which maps values to labels."
         )
 
 
@@ -299,15 +302,15 @@ def _write(root: Path, fitted: Calibration, weights_sha256: str) -> None:
     """Write the values, and the facts of the fit, into the bundle's configs."""
     confidence, measured = fitted.confidence, fitted.measured
     path = root / "configs" / "inference.json"
-    config = json.loads(path.read_text(encoding="utf-8"))
+    config = read_config(path)
     config["temperature"] = confidence.temperature
     config["interval"] = {
         "flip_axes": list(confidence.flip_axes),
         "factors": {str(label): factor for label, factor in confidence.factors.items()},
     }
-    _write_json(path, config)
+    write_config(path, config)
     path = root / "configs" / "metadata.json"
-    metadata = json.loads(path.read_text(encoding="utf-8"))
+    metadata = read_config(path)
     cases, earlier = list(measured.cases), metadata.get("calibration")
     known = [case for case in cases if case not in measured.partly]
     of_intervals = known if measured.views_ml else []
@@ -325,9 +328,4 @@ def _write(root: Path, fitted: Calibration, weights_sha256: str) -> None:
         "interval_rate": RATE if confidence.factors else None,
         "interval_cases": of_intervals,
     }
-    _write_json(path, metadata)
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    with atomic_write(path) as file:
-        file.write((json.dumps(content, indent=4) + "\n").encode())
+    write_config(path, metadata)

@@ -85,9 +85,9 @@ class CachedCases(Dataset):
         if entry.is_file():
             with suppress(RuntimeError, UnpicklingError, EOFError):  # damaged: it is made again
                 return torch.load(entry, mmap=True, weights_only=True)
-        made = self.transform(dict(self.data[index]), end=self.first_random)
+        case = self.transform(dict(self.data[index]), end=self.first_random)
         with atomic_write(entry) as file:
-            torch.save(made, file)
+            torch.save(case, file)
         return torch.load(entry, mmap=True, weights_only=True)
 
 
@@ -95,12 +95,12 @@ def _identity(path: Path) -> list[tuple[str, int, int]]:
     """Return path, size and time of a scan's files: all in a DICOM folder, or both of a pair."""
     try:
         inside = sorted(path.iterdir()) if path.is_dir() else nifti_files(path)
-        found = [(file, file.stat()) for file in dict.fromkeys((path, *inside))]
+        stats = [(file, file.stat()) for file in dict.fromkeys((path, *inside))]
     except OSError as error:
         raise ValueError(
-            f"{path}: {error.strerror}; a file expected: copy it there, or leave out the case"
+            f"{path}: {error.strerror} (expected a file). Copy the file there, or leave out the case."
         ) from error
-    return [(str(file.absolute()), stat.st_size, stat.st_mtime_ns) for file, stat in found]
+    return [(str(file.absolute()), stat.st_size, stat.st_mtime_ns) for file, stat in stats]
 
 
 def _recipe(steps: Sequence[Any]) -> str:

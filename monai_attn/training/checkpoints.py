@@ -125,8 +125,8 @@ class Checkpoints:
                 part.load_state_dict(state["parts"][name])
         except (RuntimeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(
-                f"{self.folder / LAST}: is of another network or training ({reason(error):.200}); "
-                "resume with the settings it began with, or begin in another folder"
+                f"{self.folder / LAST}: is of another network or training ({reason(error):.200}). Resume "
+                "with the settings that it began with, or begin in another folder."
             ) from error
         if trainer.scaler and state["scaler"]:
             trainer.scaler.load_state_dict(state["scaler"])
@@ -161,8 +161,8 @@ def read_state(folder: Path) -> dict[str, Any] | None:
             faults.append(f"{file}: cannot be read as a checkpoint ({reason(error):.200})")
             continue
         for fault in faults:
-            warnings.warn(f"{fault}; going on from {file}, an epoch before", stacklevel=2)
+            warnings.warn(f"{fault}. Resuming from {file}, one epoch earlier.", stacklevel=2)
         return state
     if faults:
-        raise ValueError(f"{faults[0]}; begin again in another folder")
+        raise ValueError(f"{faults[0]}. Begin again in another folder.")
     return None

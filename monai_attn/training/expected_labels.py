@@ -36,7 +36,7 @@ def measure_cases(
         on_case: called after each case, in order.
     """
 
-    def measured(case: Case) -> dict[int, LabelMeasures] | None:
+    def measure(case: Case) -> dict[int, LabelMeasures] | None:
         volume = read_volume(case["label"], fill=None)
         values = labels_of(volume)
         if ignore is not None and (values == ignore).any():
@@ -45,9 +45,9 @@ def measure_cases(
 
     measures = []
     with ThreadPoolExecutor(READERS) as pool:
-        for case, found in zip(cases, pool.map(measured, cases), strict=True):
-            if found is not None:
-                measures.append(found)
+        for case, case_measures in zip(cases, pool.map(measure, cases), strict=True):
+            if case_measures is not None:
+                measures.append(case_measures)
             on_case(case)
     return measures
 
@@ -66,15 +66,15 @@ def expected_labels(
     """
     expected = {}
     for label in labels:
-        found = [case[label] for case in measures if label in case]
-        if not found:
+        present = [case[label] for case in measures if label in case]
+        if not present:
             continue
-        whole = [one for one in found if not one.faces]
-        inside = 2 * len(whole) > len(found)
-        counted = whole if inside else found
+        whole = [one for one in present if not one.faces]
+        inside = 2 * len(whole) > len(present)
+        counted = whole if inside else present
         volumes = [one.volume_ml for one in counted]
         edges = [*zip(*(one.extent_mm for one in counted), strict=True)]
-        least = LEAST if len(found) == len(measures) else 0.0
+        least = LEAST if len(present) == len(measures) else 0.0
         expected[label] = Expected(
             (round(least * min(volumes), 3), round(MOST_VOLUME * max(volumes), 3)),
             tuple((round(LEAST * min(e), 1), round(MOST_EXTENT * max(e), 1)) for e in edges),

@@ -27,12 +27,12 @@ from monai_attn.training.checkpoints import unwrapped
 from monai_attn.training.history import History
 
 CLOSED, OPEN = "closed", "open"
-SAID = {
-    CLOSED: "lets nothing through (alpha below 0.01 everywhere): its skip is cut off; if it stays so, "
-    "begin again with a lower learning_rate or another seed",
-    OPEN: "lets everything through (alpha above 0.99 everywhere): it is without effect; if it stays so, "
-    "leave it out by network_def#gated_levels, or give a hard gate a budget, or a lower one",
-    "": "chooses again",
+WARNINGS = {
+    CLOSED: "lets nothing through (alpha below 0.01 everywhere), so that its skip is cut off. If it stays "
+    "so, begin again with a lower learning_rate or another seed.",
+    OPEN: "lets everything through (alpha above 0.99 everywhere), so that it has no effect. If it stays so, "
+    "leave it out by network_def#gated_levels, or give a hard gate a budget, or a lower one.",
+    "": "selects again.",
 }
 
 
@@ -100,7 +100,7 @@ class GateWatch:
         if not (self._levels and hasattr(self.network, "forward_with_attention")):
             return
         # before the end of the epoch, when the checkpoint is saved
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._look)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._record)
         engine.add_event_handler(Events.COMPLETED, self._end)
 
     def state_dict(self) -> dict[str, Any]:
@@ -115,7 +115,7 @@ class GateWatch:
     def _levels(self) -> tuple[int, ...]:
         return tuple(getattr(self.network, "gated_levels", ()))
 
-    def _look(self, trainer: Trainer) -> None:
+    def _record(self, trainer: Trainer) -> None:
         if trainer.state.iteration % trainer.state.epoch_length or idist.get_rank() > 0:
             return
         epoch = trainer.state.epoch
@@ -165,7 +165,7 @@ class GateWatch:
 
     def _warn(self, row: GateEpoch) -> None:
         place = f"{self.history.folder}: epoch {row.epoch}: the gate of level {row.gate}"
-        warnings.warn(f"{place} {SAID[row.fault]}", stacklevel=2)
+        warnings.warn(f"{place} {WARNINGS[row.fault]}", stacklevel=2)
 
     def _draw(self, _: Trainer) -> None:
         if self.epochs and idist.get_rank() == 0:

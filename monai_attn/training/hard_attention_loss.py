@@ -60,7 +60,7 @@ class HardAttentionLoss(nn.Module):
         super().__init__()
         self.gates = hard_gates(network)
         if not self.gates:
-            raise ValueError("the network has no hard gate; set network_def#gate to 'hard'")
+            raise ValueError("the network has no hard gate. Set network_def#gate to 'hard'.")
         if not 0 <= momentum < 1:
             raise ValueError(f"momentum (={momentum}) must be at least 0 and below 1")
         self.loss = loss

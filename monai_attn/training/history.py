@@ -100,8 +100,8 @@ class History:
         )
         if not math.isfinite(row.loss):
             raise ValueError(
-                f"{self.folder}: epoch {row.epoch}: the loss is {row.loss}; begin again with a lower "
-                "learning_rate, or look for scans with values that are no HU"
+                f"{self.folder}: the loss of epoch {row.epoch} is not finite (got {row.loss}). Begin again "
+                "with a lower learning_rate, or look for scans whose values are not HU."
             )
         self.epochs.append(row)
         if idist.get_rank() == 0:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-REMARKS = ("labels", "reasons", "fingerprint")  # entries of a plan file besides its values
+REMARKS = ("labels", "reasons", "fingerprint")  # entries of a plan file that are not values
 FROM_LABELS = ("num_classes", "label_map")
 Config = dict[str, Any]
 
@@ -27,14 +27,14 @@ def parse_settings(texts: Sequence[str]) -> dict[str, Any]:
     """
     settings = {}
     for text in texts:
-        name, found, value = text.partition("=")
-        if not (name and found and value):
-            raise ValueError(f"--set {text}: an id and a value expected, such as epochs=50")
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise ValueError(f"setting {text}: no id or no value. Write it like epochs=50.")
         try:
             settings[name] = json.loads(value)
         except ValueError:
             settings[name] = value
-        _check_plain(settings[name], f"--set {text}")
+        _check_plain(settings[name], f"setting {text}")
     return settings
 
 
@@ -52,13 +52,17 @@ def read_plan(path: str | Path) -> tuple[dict[str, Any], tuple[str, ...]]:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"{path}: not readable as a plan ({error}); give the file that plan wrote"
+            f"{path}: not readable as a plan ({error}). Give a file that holds a plan."
         ) from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path}: {content!r:.40}; an object of ids and values expected")
+        raise ValueError(
+            f"{path}: no plan (got {content!r:.40}, expected an object of ids and values)"
+        )
     labels = content.get("labels", [])
     if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-        raise ValueError(f"{path}: labels is {labels!r:.40}; texts such as 7=pancreas expected")
+        raise ValueError(
+            f"{path}: invalid labels (got {labels!r:.40}, expected texts such as 7=pancreas)"
+        )
     left_out = (*REMARKS, *(FROM_LABELS if labels else ()))
     values = {name: value for name, value in content.items() if name not in left_out}
     for name, value in values.items():
@@ -80,7 +84,7 @@ def override(configs: Sequence[Config], settings: Mapping[str, Any]) -> None:
     for name, value in settings.items():
         places = [place for config in configs if (place := _place(config, name.split("#")))]
         if not places:
-            raise ValueError(f"{name}: the bundle's configs have no such id; look in train.json")
+            raise ValueError(f"{name}: the bundle's configs have no such id. Look in train.json.")
         for section, last in places:
             if not isinstance(section, dict) or last in section:
                 _check_number(name, section[last], value)
@@ -110,17 +114,19 @@ def _check_number(name: str, old: Any, value: Any) -> None:
     kinds = (int,) if isinstance(old, int) else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds):
         whole = "whole " if kinds == (int,) else ""
-        raise ValueError(f"{name}: {value!r:.40}; a {whole}number such as {old} expected")
+        raise ValueError(
+            f"{name}: no {whole}number (got {value!r:.40}, expected one such as {old})"
+        )
 
 
 def _check_plain(value: Any, name: str) -> None:
     if isinstance(value, dict):
         if "_target_" in value:
-            raise ValueError(f"{name}: names code to run; plain values expected")
+            raise ValueError(f"{name}: names code to run (expected plain values)")
         for item in value.values():
             _check_plain(item, name)
     elif isinstance(value, list):
         for item in value:
             _check_plain(item, name)
     elif isinstance(value, str) and value[:1] in ("$", "@", "%"):
-        raise ValueError(f"{name}: is an expression; plain values expected")
+        raise ValueError(f"{name}: is an expression (expected plain values)")

@@ -1,8 +1,8 @@
 """Weights that a training starts from, as far as they fit its network.
 
 MONAI's `CheckpointLoader` with `strict_shape=False` chooses the same tensors, those whose name and shape
-match. But it loads them over what a resumed training has restored, and says neither what was left out
-nor that hardly anything fits.
+match. But it overwrites what a resumed training has restored, and does not report which tensors were left
+out, or that hardly any fits.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Fit:
+class WeightFit:
     """Comparison of the weights in a file with a network.
 
     Attributes:
@@ -57,19 +57,19 @@ class Fit:
     def describe(self, source: str) -> str:
         """Describe in one line what was loaded from a source, what was not, and why."""
         parts = [f"{self.loaded} of {self.total} tensors from {source}"]
-        shapes = [f"{name} ({said})" for name, said in self.reshaped.items()]
-        for said, names in (
+        shapes = [f"{name} ({both})" for name, both in self.reshaped.items()]
+        for kind, names in (
             ("new", shapes),
             ("new, not in the file", self.missing),
             ("not used, not in the network", self.unused),
         ):
             if names:
-                parts.append(f"{said}: {_listed(names)}")
+                parts.append(f"{kind}: {_listed(names)}")
         return "; ".join(parts)
 
 
 @dataclass(frozen=True)
-class Start:
+class InitialWeights:
     """The weights that a new training starts from.
 
     Attributes:
@@ -89,7 +89,7 @@ class Start:
         """The source and the file in it, such as `runs/a (models/model.pt)`."""
         return self.source if names_file(self.source) else f"{self.source} ({MODEL.as_posix()})"
 
-    def record(self, fit: Fit) -> dict[str, Any]:
+    def record(self, fit: WeightFit) -> dict[str, Any]:
         """Return the entry for a run's `run.json`."""
         return {"from": self.name, "sha256": self.sha256, "fit": asdict(fit)}
 
@@ -99,7 +99,7 @@ def names_file(source: str) -> bool:
     return Path(source).suffix in SUFFIXES
 
 
-def open_start(source: str) -> Start:
+def open_initial_weights(source: str) -> InitialWeights:
     """Read the weights of a bundle, by its name or folder, of a run, or of a `.pt` file.
 
     Raises:
@@ -114,7 +114,7 @@ def open_start(source: str) -> Start:
             check_shipped(root)
         file = root / MODEL
     state = read_tensors(file)
-    return Start(source, file, sha256_of(file), state)
+    return InitialWeights(source, file, sha256_of(file), state)
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:
@@ -125,10 +125,10 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
     """
     state = read_weights(file, torch.device("cpu"))
     if not isinstance(state, dict) or not all(isinstance(part, Tensor) for part in state.values()):
-        got = type(state).__name__
-        got = f"the entries {_listed(map(str, state))}" if isinstance(state, dict) else got
+        content = type(state).__name__
+        content = f"the entries {_listed(map(str, state))}" if isinstance(state, dict) else content
         raise ValueError(
-            f"{file}: no weights (got {got}, expected named tensors). Name a bundle, a run, or the "
+            f"{file}: no weights (got {content}, expected named tensors). Name a bundle, a run, or the "
             f"{MODEL.as_posix()} of one."
         )
     for name, tensor in state.items():
@@ -139,7 +139,7 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
     return {str(name): tensor for name, tensor in state.items()}
 
 
-def fit_weights(network: nn.Module, state: Mapping[str, Tensor]) -> Fit:
+def fit_weights(network: nn.Module, state: Mapping[str, Tensor]) -> WeightFit:
     """Compare weights with a network, by name and shape; nothing is loaded."""
     own = network.state_dict()
     reshaped = {
@@ -151,7 +151,7 @@ def fit_weights(network: nn.Module, state: Mapping[str, Tensor]) -> Fit:
     sizes = {name: parameter.numel() for name, parameter in network.named_parameters()}
     new = {*reshaped, *missing}
     loaded = sum(size for name, size in sizes.items() if name not in new)
-    return Fit(
+    return WeightFit(
         loaded=len(own) - len(new),
         reshaped=reshaped,
         missing=missing,
@@ -160,7 +160,7 @@ def fit_weights(network: nn.Module, state: Mapping[str, Tensor]) -> Fit:
     )
 
 
-def check_fit(fit: Fit, source: str, target: str) -> None:
+def check_fit(fit: WeightFit, source: str, target: str) -> None:
     """Refuse weights of another network: at least half of the parameters must fit.
 
     Args:
@@ -174,7 +174,7 @@ def check_fit(fit: Fit, source: str, target: str) -> None:
     if fit.share >= LEAST:
         return
     percent = math.floor(100 * fit.share)
-    example = next((f", such as {name}: {said}" for name, said in fit.reshaped.items()), "")
+    example = next((f", such as {name}: {both}" for name, both in fit.reshaped.items()), "")
     raise ValueError(
         f"{source}: weights of another network than {target}: {percent} % of the parameters fit "
         f"(expected {100 * LEAST:g} % or more{example}). Train the network that they belong to, by its own "
@@ -211,9 +211,9 @@ def load_pretrained(
         >>> network = torch.nn.Conv3d(1, 2, kernel_size=1)
         >>> load_pretrained(network, "models/model.pt")  # doctest: +SKIP
     """
-    said = "from scratch (random); pretrained names a file of weights to start from"
+    source = "from scratch (random); pretrained names a file of weights to start from"
     if resume and folder and has_checkpoint(Path(folder)):
-        said = f"the checkpoint in {folder}"
+        source = f"the checkpoint in {folder}"
     elif path is not None:
         state = read_tensors(Path(path))
         fit = fit_weights(network, state)
@@ -221,9 +221,9 @@ def load_pretrained(
         left_out = {*fit.reshaped, *fit.unused}
         matching = {name: tensor for name, tensor in state.items() if name not in left_out}
         network.load_state_dict(matching, strict=False)
-        said = fit.describe(str(path))
+        source = fit.describe(str(path))
     if idist.get_rank() == 0:
-        log.info("weights: %s", said)
+        log.info("weights: %s", source)
     return network
 
 

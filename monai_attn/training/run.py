@@ -7,6 +7,7 @@ import json
 import logging
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,15 @@ from monai_attn.networks.gates import hard_gates
 from monai_attn.runs.output_paths import output_paths
 from monai_attn.training.expected_labels import expected_labels, measure_cases
 from monai_attn.training.overrides import Config
-from monai_attn.training.pretrained import Fit, Start, check_fit, fit_weights, open_start
-from monai_attn.training.run_folder import SPLIT, Request, begin, check_empty, read_configs
+from monai_attn.training.pretrained import (
+    InitialWeights,
+    WeightFit,
+    check_fit,
+    fit_weights,
+    open_initial_weights,
+)
+from monai_attn.training.request import Request
+from monai_attn.training.run_folder import SPLIT, check_empty, create_run, read_configs
 from monai_attn.transforms.cleaning import CleanLabelsd
 
 CACHE = "cache"
@@ -69,57 +77,37 @@ def prepare(
     _check_values(train)
     _check_cleaning(configs["inference.json"])
     network = _check_network(train)
-    start = _open_start(request, train)
-    if start:
-        _fit(start, network, request)
-    data = Path(request.data)
-    with collect_warnings() as noted:
-        split = choose_split(
-            data,
-            validation=request.validation,
-            fold=request.fold,
-            folds=request.folds,
-            group=request.group,
-        )
-    cases = [*split["training"], *split["validation"]]
+    initial = _open_initial_weights(request, train)
+    if initial:
+        _fit(initial, network, request)
+    with collect_warnings() as split_warnings:
+        split = _choose_split(request)
     # finds two cases of one name before hours are spent
     output_paths([Path(case["image"]) for case in split["validation"]], run / "eval")
-    declared = declared_labels(data)
-    ignore = find_ignore(train.get("ignore"), data)
-    known = mapped_labels(train["num_classes"], train["label_map"])
-    if not request.labels:
-        check_ignore(ignore, known)
-    readings = len(cases) + len(split["training"])
+    readings = sum(len(cases) for cases in split.values()) + len(split["training"])
 
     def on_reading(case: Case | None) -> None:
         if on_case:
             on_case(readings, case)
 
-    on_reading(None)
-    checked = check_cases(
-        cases,
-        allowed=declared if request.labels else known,
-        ignore=ignore,
-        on_case=on_reading,
+    labels = _check_labels(request, train, split, on_reading)
+    if labels.classes:
+        network = _check_network({**train, "num_classes": len(labels.classes.names)})
+    _check_sizes(split, train["batch_size"], Path(request.data))
+    measures = measure_cases(
+        split["training"], labels.label_map, ignore=labels.ignore, on_case=on_reading
     )
-    classes: LabelClasses | None = None
-    if request.labels:
-        classes = choose_classes(request.labels, checked.label_values, declared, ignore)
-        check_ignore(ignore, classes.label_map)
-        network = _check_network({**train, "num_classes": len(classes.names)})
-    _check_sizes(split, train["batch_size"], data)
-    mapped = classes.label_map if classes else known
-    measures = measure_cases(split["training"], mapped, ignore=ignore, on_case=on_reading)
-    begin(
+    create_run(
         run,
         request,
         split,
-        classes,
-        weights=(start, _fit(start, network, request)) if start else None,
-        ignore=ignore,
-        expected=expected_labels(measures, sorted(set(mapped.values()) - {0})),
+        labels.classes,
+        weights=(initial, _fit(initial, network, request)) if initial else None,
+        ignore=labels.ignore,
+        expected=expected_labels(measures, sorted(set(labels.label_map.values()) - {0})),
     )
-    return (*noted, *checked.doubts, *_unlearned(checked, split, mapped))
+    unlearned = _unlearned(labels.checked, split, labels.label_map)
+    return (*split_warnings, *labels.checked.doubts, *unlearned)
 
 
 def check_processes(run: Path) -> None:
@@ -167,39 +155,91 @@ def train_run(run: Path, *, resume: bool = False, device: str = "auto") -> None:
         workflow.run()
         workflow.finalize()
     except Exception as error:  # MONAI wraps errors in the config's expressions
-        for said in causes_of(error):
-            if isinstance(said, torch.OutOfMemoryError):
+        for cause in causes_of(error):
+            if isinstance(cause, torch.OutOfMemoryError):
                 raise ValueError(
-                    f"{run}: the GPU's memory is full; begin in another folder with --set batch_size=1, "
-                    "fewer num_samples or a smaller roi_size"
+                    f"{run}: the memory of the GPU is full. Begin in another folder with a batch_size of 1, "
+                    "fewer num_samples or a smaller roi_size."
                 ) from error
-            if isinstance(said, (ValueError, OSError)):
-                raise said from None
+            if isinstance(cause, (ValueError, OSError)):
+                raise cause from None
         raise
 
 
 def drop_cache(run: Path) -> None:
-    """Delete a finished training's own cache: it is large, and soon made again."""
+    """Delete the cache of a finished training: it is large, and quickly made again."""
     shutil.rmtree(run / CACHE, ignore_errors=True)
 
 
-def _open_start(request: Request, train: Config) -> Start | None:
+@dataclass(frozen=True)
+class _CheckedLabels:
+    """Checked cases, and the classes of their label values.
+
+    Attributes:
+        checked: the cases.
+        classes: the chosen classes; None for those of the bundle.
+        label_map: value in the label files to class.
+        ignore: value of voxels that count nowhere, if there is one.
+    """
+
+    checked: CheckedCases
+    classes: LabelClasses | None
+    label_map: Mapping[int, int]
+    ignore: int | None
+
+
+def _choose_split(request: Request) -> Split:
+    return choose_split(
+        request.data,
+        validation=request.validation,
+        fold=request.fold,
+        folds=request.folds,
+        group=request.group,
+    )
+
+
+def _check_labels(
+    request: Request, train: Config, split: Split, on_reading: Callable[[Case | None], None]
+) -> _CheckedLabels:
+    """Read and check all cases, and find the classes and the ignore value of their label maps."""
+    declared = declared_labels(request.data)
+    ignore = find_ignore(train.get("ignore"), request.data)
+    known = mapped_labels(train["num_classes"], train["label_map"])
+    if not request.labels:
+        check_ignore(ignore, known)
+    on_reading(None)
+    checked = check_cases(
+        [*split["training"], *split["validation"]],
+        allowed=declared if request.labels else known,
+        ignore=ignore,
+        on_case=on_reading,
+    )
+    if not request.labels:
+        return _CheckedLabels(checked, None, known, ignore)
+    classes = choose_classes(request.labels, checked.label_values, declared, ignore)
+    check_ignore(ignore, classes.label_map)
+    return _CheckedLabels(checked, classes, classes.label_map, ignore)
+
+
+def _open_initial_weights(request: Request, train: Config) -> InitialWeights | None:
     """Read the weights to start from, if any, and check that the training's configs load them."""
     if "pretrained" in request.settings:
-        raise ValueError("pretrained: weights to start from are no setting. Name them by --from.")
+        raise ValueError(
+            "pretrained: not a setting. Name the bundle, run or file whose weights the training starts from."
+        )
     if request.pretrained is None:
         return None
     if "pretrained" not in train:
         raise ValueError(
             f"{request.bundle}: configs/train.json has no id pretrained, so that no weights would be "
-            "loaded (it was made by an earlier version). Name a --bundle that has it."
+            "loaded (it was made by an earlier version). Choose a bundle that has it."
         )
-    return open_start(request.pretrained)
+    return open_initial_weights(request.pretrained)
 
 
-def _fit(start: Start, network: nn.Module, request: Request) -> Fit:
-    fit = fit_weights(network, start.state)
-    check_fit(fit, start.name, f"that of this training (bundle {request.bundle})")
+def _fit(initial: InitialWeights, network: nn.Module, request: Request) -> WeightFit:
+    fit = fit_weights(network, initial.state)
+    check_fit(fit, initial.name, f"that of this training (bundle {request.bundle})")
     return fit
 
 
@@ -209,14 +249,14 @@ def _check_network(train: Config) -> nn.Module:
         network = ConfigParser(copy.deepcopy(train)).get_parsed_content("network_def")
     except Exception as error:  # a network's constructor can raise anything
         raise ValueError(
-            f"network_def makes no network ({reason(error)}); mend the --set"
+            f"network_def: no network can be built ({reason(error)}). Correct the settings."
         ) from error
     hard = "HardAttentionLoss" in str(train["loss"])
     if hard != bool(hard_gates(network)):
-        gate, known = train["network_def"].get("gate"), "one" if hard else "none"
+        gate, loss = train["network_def"].get("gate"), "" if hard else "not "
         raise ValueError(
-            f"network_def#gate is {gate!r}, but the loss is {known} of hard gates; "
-            "leave out the --set or the --gate, or take another --bundle; --gate hard sets both"
+            f"network_def#gate is {gate!r}, but the loss is {loss}for hard gates. Choose a hard gate by its "
+            "name, which sets both, leave out the setting, or choose another bundle."
         )
     return network
 
@@ -224,12 +264,12 @@ def _check_network(train: Config) -> nn.Module:
 def _unlearned(checked: CheckedCases, split: Split, known: Mapping[int, int]) -> list[str]:
     """Return a line for each class that only validation cases hold; it names one of them."""
     holders: dict[str, dict[int, str]] = {"training": {}, "validation": {}}
-    for part, holds in holders.items():
-        for found in checked.cases:
-            if found.case in split[part]:
-                holds.update((known[value], found.case["label"]) for value in found.voxels)
+    for part, label_of_class in holders.items():
+        for case in checked.cases:
+            if case.case in split[part]:
+                label_of_class.update((known[value], case.case["label"]) for value in case.voxels)
     return [
-        f"{label}: holds class {number}, and no training case does: it cannot be learned"
+        f"{label}: has class {number}, which no training case has. It cannot be learned."
         for number, label in holders["validation"].items()
         if number not in holders["training"]
     ]
@@ -256,13 +296,13 @@ def _check_sizes(split: Split, batch_size: int, data: Path) -> None:
     processes = read_process_info().size
     if batch_size % processes:
         raise ValueError(
-            f"batch_size (={batch_size}) must be a multiple of the {processes} processes that share it: "
-            f"--set batch_size={-(-batch_size // processes) * processes}"
+            f"batch_size (={batch_size}) must be a multiple of the {processes} processes that share it. "
+            f"Set batch_size to {-(-batch_size // processes) * processes}."
         )
     for part, least in (("training", batch_size), ("validation", processes)):
         if len(split[part]) < least:
             raise ValueError(
-                f"{data}: {len(split[part])} cases for {part}; {least} or more expected, since "
-                f"batch_size is {batch_size} and processes are {processes}: add cases, or take another "
-                "--validation or --set batch_size"
+                f"{data}: too few cases for {part} (got {len(split[part])}, expected {least} or more for a "
+                f"batch_size of {batch_size} in {processes} processes). Add cases, or choose another "
+                "validation fraction or batch_size."
             )

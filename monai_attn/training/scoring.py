@@ -12,7 +12,8 @@ from monai_attn.metrics.evaluation import evaluate_pairs
 from monai_attn.metrics.scores import CaseScore, summarize, write_summary
 from monai_attn.runs.batch import segment_files
 from monai_attn.runs.output_paths import output_paths
-from monai_attn.training.run_folder import SPLIT, note_scores
+from monai_attn.training.run_description import record_scores
+from monai_attn.training.run_folder import SPLIT
 
 
 def score_run(
@@ -34,8 +35,8 @@ def score_run(
     cases = read_split(run / SPLIT)["validation"]
     opened = open_bundle(run, device)
     targets = output_paths([Path(case["image"]) for case in cases], run / "eval")
-    made = segment_files(opened.segmenter(), targets, resume=True)
-    for done, result in enumerate(made, 1):
+    results = segment_files(opened.segmenter(), targets, resume=True)
+    for done, result in enumerate(results, 1):
         if result.error:
             raise ValueError(result.error)
         on_case(done, len(cases))
@@ -49,7 +50,7 @@ def score_run(
     for suffix in ("json", "csv"):
         write_summary(scores, run / "eval" / f"scores.{suffix}")
     means = summarize(scores)["mean"]
-    note_scores(
+    record_scores(
         run, {f"mean_dice_of_{opened.label_names[n]}": means[str(n)]["dice"] for n in numbers}
     )
     return scores

@@ -44,7 +44,7 @@ class VoxelSampler:
         seed: int,
     ) -> None:
         self.size = size
-        self.lots = np.random.default_rng(seed)
+        self.generator = np.random.default_rng(seed)
         volumes = volumes_ml(reference, voxel_ml(scan.affine))
         self.whole = volumes.pop(IGNORED, None) is None
         self.truth_ml = volumes
@@ -65,12 +65,12 @@ class VoxelSampler:
             seen = slab.seen.flatten().cpu().numpy()
         seen = seen & (labels != IGNORED)
         for kind, drawn in self.kinds.items():
-            where = np.flatnonzero(seen & (doubtful == kind))
-            lots = self.lots.random(len(where), dtype=np.float32)
-            few = _lowest(lots, self.size)
-            index = torch.from_numpy(where[few]).to(logits.device)
-            found = logits[:, index].float().T.cpu().numpy()
-            drawn.add(found, labels[where[few]], lots[few], len(where), self.size)
+            voxels = np.flatnonzero(seen & (doubtful == kind))
+            ranks = self.generator.random(len(voxels), dtype=np.float32)
+            lowest = _lowest(ranks, self.size)
+            index = torch.from_numpy(voxels[lowest]).to(logits.device)
+            sampled = logits[:, index].float().T.cpu().numpy()
+            drawn.add(sampled, labels[voxels[lowest]], ranks[lowest], len(voxels), self.size)
 
     @property
     def voxels(self) -> int:
@@ -96,27 +96,27 @@ class _Drawn:
 
     logits: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     labels: NDArray[np.integer] = field(default_factory=lambda: np.zeros(0, np.uint8))
-    lots: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    ranks: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
     count: int = 0
 
     def add(
         self,
         logits: NDArray[np.float32],
         labels: NDArray[np.integer],
-        lots: NDArray[np.float32],
+        ranks: NDArray[np.float32],
         count: int,
         size: int,
     ) -> None:
         before = self.logits.reshape(-1, logits.shape[1])
-        lots = np.concatenate([self.lots, lots])
-        kept = _lowest(lots, size)
-        self.logits = np.concatenate([before, logits])[kept]
-        self.labels = np.concatenate([self.labels, labels])[kept]
-        self.lots = lots[kept]
+        ranks = np.concatenate([self.ranks, ranks])
+        lowest = _lowest(ranks, size)
+        self.logits = np.concatenate([before, logits])[lowest]
+        self.labels = np.concatenate([self.labels, labels])[lowest]
+        self.ranks = ranks[lowest]
         self.count += count
 
 
-def _lowest(lots: NDArray[np.float32], size: int) -> NDArray[np.integer]:
-    if len(lots) <= size:
-        return np.arange(len(lots))
-    return np.argpartition(lots, size)[:size]
+def _lowest(ranks: NDArray[np.float32], size: int) -> NDArray[np.integer]:
+    if len(ranks) <= size:
+        return np.arange(len(ranks))
+    return np.argpartition(ranks, size)[:size]

@@ -16,15 +16,15 @@ from monai_attn.datasets.label_classes import LabelClasses, choose_classes
 from monai_attn.planning.rules import (
     CPU_VOXELS,
     LEAST_VOXELS,
-    Base,
-    base_of,
+    BundleDefaults,
     make_plan,
+    read_bundle_defaults,
     write_plan,
 )
 
 GIB = 2**30
 OWN = LabelClasses(("background", "pancreas"), {0: 0, 1: 1, 2: 1})  # of the shipped bundle
-BASE = Base(OWN)
+BASE = BundleDefaults(OWN)
 
 
 def plan_for(found, memory, base=BASE, **options):
@@ -39,13 +39,15 @@ def bundle(tmp_path):
 
 
 def test_the_base_is_read_from_the_configs(bundle):
-    assert base_of(bundle) == Base(OWN, 3, 2, 2)
+    assert read_bundle_defaults(bundle) == BundleDefaults(OWN, 3, 2, 2)
     train = bundle / "configs" / "train.json"
     config = json.loads(train.read_text())
     config["network_def"] |= {"spatial_dims": 2, "deep_supervision": 1}
     config |= {"num_samples": 8, "label_map": {"7": 1}}
     train.write_text(json.dumps(config))
-    assert base_of(bundle) == Base(replace(OWN, label_map={0: 0, 1: 1, 7: 1}), 2, 8, 1)
+    assert read_bundle_defaults(bundle) == BundleDefaults(
+        replace(OWN, label_map={0: 0, 1: 1, 7: 1}), 2, 8, 1
+    )
 
 
 @pytest.mark.parametrize(
@@ -58,13 +60,13 @@ def test_the_base_is_read_from_the_configs(bundle):
 def test_a_bundle_without_a_network_to_train_is_named(bundle, content, message):
     (bundle / "configs" / "train.json").write_text(content)
     with pytest.raises(ValueError, match=message):
-        base_of(bundle)
+        read_bundle_defaults(bundle)
 
 
 def test_a_bundle_that_does_not_name_its_classes_is_named(bundle):
     (bundle / "configs" / "metadata.json").write_text("{}")
     with pytest.raises(ValueError, match="'network_data_format' is not in its configs"):
-        base_of(bundle)
+        read_bundle_defaults(bundle)
 
 
 @pytest.mark.parametrize("memory", [GIB, 24 * GIB])
@@ -82,7 +84,9 @@ def test_each_value_has_its_reason_and_is_plain(name, memory):
 @pytest.mark.parametrize("config", ["train", "inference"])
 @pytest.mark.parametrize("name", ["thick slices", "small"])
 def test_the_overlay_builds_a_network_that_takes_a_window(bundle, config, name):
-    path = write_plan(plan_for(DATA[name], GIB // 2, base_of(bundle)), bundle / "plan.json")
+    path = write_plan(
+        plan_for(DATA[name], GIB // 2, read_bundle_defaults(bundle)), bundle / "plan.json"
+    )
     parser = ConfigParser()
     parser.read_config([bundle / "configs" / f"{config}.json", path])
     parser["device"] = "cpu"
@@ -179,7 +183,7 @@ def test_too_little_memory_is_one_line_with_the_amount_that_would_do():
 
 def test_a_2d_network_is_planned_in_its_slices():
     thick = data((512, 512, 60), (0.8, 0.8, 5.0), cases=50)
-    plan = plan_for(thick, 8 * GIB, Base(OWN, spatial_dims=2, num_samples=8))
+    plan = plan_for(thick, 8 * GIB, BundleDefaults(OWN, spatial_dims=2, num_samples=8))
     assert plan.overrides["spacing"] == [0.8, 0.8, 5.0]
     assert len(plan.overrides["roi_size"]) == 2
     assert plan.overrides["num_samples"] == 8

@@ -20,7 +20,7 @@ def network():
 def test_a_batch_is_shared_evenly(monkeypatch):
     monkeypatch.setattr("ignite.distributed.get_world_size", lambda: 4)
     assert batch_share(8) == 2
-    with pytest.raises(ValueError, match=r"batch_size \(=6\) must be a multiple .* set .* to 8"):
+    with pytest.raises(ValueError, match=r"batch_size \(=6\) must be a multiple .* Set .* to 8"):
         batch_share(6)
 
 

@@ -19,7 +19,7 @@ from monai_attn.io.errors import Faults, ScanWarning
 from monai_attn.metrics.calibration import Confidence, VoxelSample, nll
 from monai_attn.training.calibration import (
     Calibration,
-    Measured,
+    Measurements,
     _check,
     calibrate,
     fit,
@@ -125,7 +125,12 @@ def test_references_of_other_values_are_refused_or_mapped(tiny_bundle, phantoms,
         nib.save(nib.Nifti1Image(organs, image.affine), case["label"])
     (tmp_path / "list.json").write_text(json.dumps({"training": cases}))
     before = config(root)
-    fails("0.nii.gz: holds 7; 0, 1, 2 expected", calibrate, root, tmp_path / "list.json")
+    fails(
+        "0.nii.gz: unknown label values (got 7, expected 0, 1, 2)",
+        calibrate,
+        root,
+        tmp_path / "list.json",
+    )
     assert config(root) == before
     _, mapped = calibrate(root, tmp_path / "list.json", classes={7: 1}, device="cpu")
     _, plain = calibrate(root, phantoms, device="cpu")
@@ -155,12 +160,12 @@ def test_a_network_of_slices_is_mirrored_in_their_two_axes(tiny_slice_bundle, ph
 
 def test_a_shipped_bundle_stays_as_it_is(phantoms):
     before = config(find_bundle(DEFAULT_BUNDLE))
-    fails("a shipped bundle, which stays as it is", calibrate, DEFAULT_BUNDLE, phantoms)
+    fails("a shipped bundle cannot be changed", calibrate, DEFAULT_BUNDLE, phantoms)
     assert config(find_bundle(DEFAULT_BUNDLE)) == before
 
 
 def test_without_a_training_there_must_be_data(tiny_bundle):
-    fails("holds no training, and so no validation cases; name", calibrate, tiny_bundle)
+    fails("no training, and so no validation cases", calibrate, tiny_bundle)
 
 
 def test_values_that_were_fitted_for_other_weights_are_left_out(calibrated, phantoms, tmp_path):
@@ -201,14 +206,14 @@ def test_cases_without_any_label_calibrate_nothing(tiny_bundle, phantoms, tmp_pa
     for path in (data / "labelsTr").iterdir():
         image = nib.load(path)
         nib.save(nib.Nifti1Image(np.zeros(image.shape, np.uint8), image.affine), path)
-    fails("no label file holds pancreas; at least one expected", calibrate, root, data)
+    fails("no label file has pancreas ", calibrate, root, data)
     assert config(root) == config(tiny_bundle)
 
 
 def test_a_network_of_nan_is_not_calibrated(tiny_bundle):
     sample = VoxelSample(np.full((1, 2), np.nan, np.float32), np.array([1]), np.ones(1))
-    seen = Measured(("a",), sample, 1, ({1: 1.0},))
-    fails("says what is no number; finite logits", _check, seen, opened_like(tiny_bundle), None)
+    seen = Measurements(("a",), sample, 1, ({1: 1.0},))
+    fails("logits that are not finite", _check, seen, opened_like(tiny_bundle), None)
 
 
 @pytest.mark.parametrize(
@@ -255,7 +260,7 @@ def test_values_that_mean_nothing_are_refused(tiny_bundle, tmp_path, name, value
 def measured(truths, *views):
     """Cases of one label: the true volume, and that of the plain view, four grey ones and the flips."""
     seen = tuple(tuple({1: ml} if ml else {} for ml in case) for case in views)
-    return Measured(
+    return Measurements(
         tuple("abcdefgh"[: len(truths)]), NOTHING, 0, tuple({1: ml} for ml in truths), seen
     )
 

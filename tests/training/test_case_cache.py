@@ -134,5 +134,5 @@ def test_a_damaged_entry_is_made_again(cases, tmp_path, content):
 
 def test_a_file_that_is_gone_is_named(cases, tmp_path):
     cases[1]["label"].unlink()
-    with pytest.raises(ValueError, match=r"b: .*No such file.*; a file expected: copy it there"):
+    with pytest.raises(ValueError, match=r"b: .*No such file.*expected a file\). Copy"):
         cached(cases, tmp_path)[1]

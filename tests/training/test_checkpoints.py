@@ -79,7 +79,7 @@ def test_a_damaged_state_is_said_and_the_one_before_taken(tmp_path, damage):
     content = {"cut short": last.read_bytes()[:2000], "empty": b"", "other content": b"\x80\x04K."}
     last.write_bytes(content[damage])
     with pytest.warns(
-        UserWarning, match=r"last\.pt: cannot be read .* going on from .*previous\.pt"
+        UserWarning, match=r"last\.pt: cannot be read .* Resuming from .*previous\.pt"
     ):
         resumed = Toy(tmp_path, resume=True).run()
     assert torch.equal(resumed.weights(), Toy(tmp_path / "unbroken").run().weights())
@@ -90,7 +90,7 @@ def test_states_that_are_both_damaged_are_an_error(tmp_path):
     for name in (LAST, PREVIOUS):
         (tmp_path / name).write_bytes(b"no state")
     with pytest.raises(
-        ValueError, match=r"last\.pt: cannot be read as a checkpoint .* begin again"
+        ValueError, match=r"last\.pt: cannot be read as a checkpoint .* Begin again"
     ):
         read_state(tmp_path)
 

@@ -18,9 +18,9 @@ from monai_attn.inference.autocast import AutocastInferer
 from monai_attn.training.gate_watch import GateEpoch, GateWatch
 
 SAID = {
-    -100.0: "lets nothing through .*: its skip is cut off",
-    100.0: "lets everything through .*: it is without effect",
-    0.0: "chooses again",
+    -100.0: "lets nothing through .* its skip is cut off",
+    100.0: "lets everything through .* it has no effect",
+    0.0: "selects again",
 }
 
 

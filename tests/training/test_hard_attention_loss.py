@@ -288,7 +288,7 @@ def test_without_choices_that_count_it_is_the_segmentation_loss():
 
 def test_a_network_without_hard_gates_and_one_that_drew_nothing_are_named():
     soft = SoftGate(2, 1, 1, 1)
-    with pytest.raises(ValueError, match="no hard gate; set network_def#gate to 'hard'"):
+    with pytest.raises(ValueError, match="the network has no hard gate"):
         HardAttentionLoss(torch.nn.MSELoss(), soft)
     gate = tiny_gate("reinforce").eval()
     skip, gating, target = tiny_batch()

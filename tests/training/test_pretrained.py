@@ -11,7 +11,7 @@ from monai_attn.training.pretrained import (
     check_fit,
     fit_weights,
     load_pretrained,
-    open_start,
+    open_initial_weights,
     read_tensors,
 )
 
@@ -125,20 +125,20 @@ def test_a_file_that_holds_no_weights_is_named(tmp_path, content, said):
         path.write_bytes(content)
     elif content is not None:
         torch.save(content, path)
-    for read in (read_tensors, open_start, lambda path: load_pretrained(network(), path)):
+    for read in (read_tensors, open_initial_weights, lambda path: load_pretrained(network(), path)):
         with pytest.raises(ValueError, match=said) as raised:
-            read(str(path) if read is open_start else path)
+            read(str(path) if read is open_initial_weights else path)
         assert str(raised.value).startswith(f"{path}: ")
         assert "\n" not in str(raised.value)
 
 
 def test_a_start_is_named_by_bundle_run_or_file(tiny_bundle, tmp_path):
-    start = open_start(str(tiny_bundle))
+    start = open_initial_weights(str(tiny_bundle))
     assert start.name == f"{tiny_bundle} (models/model.pt)"
     path = saved(network(), tmp_path / "w.pt")
-    assert open_start(str(path)).name == str(path)
+    assert open_initial_weights(str(path)).name == str(path)
     with pytest.raises(ValueError, match="nothing: no bundle there"):
-        open_start(str(tmp_path / "nothing"))
+        open_initial_weights(str(tmp_path / "nothing"))
 
 
 def test_a_training_that_goes_on_does_not_read_the_file(tmp_path):

@@ -23,8 +23,9 @@ from monai_attn.datasets.cases import find_cases
 from monai_attn.datasets.splits import read_split
 from monai_attn.distributed.process_info import ProcessInfo
 from monai_attn.io.errors import Faults
+from monai_attn.training.request import Request
+from monai_attn.training.resume import describe_weights
 from monai_attn.training.run import prepare, train_run
-from monai_attn.training.run_folder import Request, describe_weights
 
 TINY = ("--epochs", "2", "--set", "val_interval=1", "--validation", "0.5")
 
@@ -119,7 +120,7 @@ def test_best_and_last_are_there_and_the_cache_is_not(trained):
 def test_a_run_is_not_trained_over(trained, tiny_bundle, phantoms):
     run, _ = trained
     before = (run / "models" / "model.pt").read_bytes()
-    with pytest.raises(ValueError, match="is not empty; go on with its training by --resume"):
+    with pytest.raises(ValueError, match=r"run: is not empty\. Resume"):
         train(phantoms, "-o", run, "--bundle", tiny_bundle)
     assert (run / "models" / "model.pt").read_bytes() == before
 
@@ -251,7 +252,7 @@ def test_a_resumed_training_needs_no_source(other, phantoms, tmp_path, monkeypat
         (("--set", "network_def#channels=[8,16]"), r"model\.pt\): .* another network "),
         (("--from", "gone.pt"), r"gone\.pt: no weights"),
         (("--from", "gone"), "gone: no bundle there"),
-        (("--set", "pretrained=w.pt"), "pretrained: .*Name them by --from"),
+        (("--set", "pretrained=w.pt"), "pretrained: not a setting"),
     ],
 )
 def test_weights_that_cannot_be_used_leave_no_folder(other, phantoms, tmp_path, words, said):
@@ -284,7 +285,9 @@ def test_a_training_goes_on_with_more_epochs(tiny_bundle, phantoms, tmp_path, mo
     first = progress(tmp_path / "cut")
     more = ("--epochs", 5, "--resume")
     result = train(*words, "-o", tmp_path / "unbroken", *more)
-    assert lines(result, "epochs")[0].startswith("epochs: 5 instead of 2, 2 are done; from epoch 3")
+    assert lines(result, "epochs")[0].startswith(
+        "epochs: 5 instead of 2, of which 2 are done; from epoch 3"
+    )
     assert result.exit_code == 0
 
     save = torch.save
@@ -364,7 +367,7 @@ def test_values_that_the_bundle_does_not_know_can_be_chosen(data, tiny_bundle, t
     (data / "dataset.json").write_text(
         json.dumps({"training": json.loads((data / "dataset.json").read_text())["training"]})
     )
-    with pytest.raises(Faults, match="holds 7"):
+    with pytest.raises(Faults, match=r"unknown label values \(got 7,"):
         prepare(tmp_path / "run", asked(data, tiny_bundle))
     prepare(tmp_path / "run", asked(data, tiny_bundle, labels=("7=pancreas",)))
     config = json.loads((tmp_path / "run" / "configs" / "train.json").read_text())
@@ -394,7 +397,7 @@ def test_a_class_that_validation_alone_holds_is_said(data, tiny_bundle, tmp_path
     listed.write_text(json.dumps({"validation": cases[:2], "training": cases[2:]}))
     labels = ("1=pancreas", "2=tumour")
     doubts = prepare(tmp_path / "run", asked(listed, tiny_bundle, labels=labels))
-    assert f"{cases[0]['label']}: holds class 2, and no training case does" in doubts[-1]
+    assert f"{cases[0]['label']}: has class 2, which no training case has" in doubts[-1]
 
 
 def test_folds_cover_all_cases(data, tiny_bundle, tmp_path):
@@ -412,7 +415,7 @@ def test_folds_and_a_split_of_its_own_exclude_each_other(data, tiny_bundle, tmp_
     cases = find_cases(data)
     listed = tmp_path / "list.json"
     listed.write_text(json.dumps({"training": cases[:3], "validation": cases[3:]}))
-    with pytest.raises(ValueError, match="says itself which cases validate; leave out --fold"):
+    with pytest.raises(ValueError, match=r"list\.json: defines its own validation cases"):
         prepare(tmp_path / "run", asked(listed, tiny_bundle, fold=0, folds=2))
     prepare(tmp_path / "run", asked(listed, tiny_bundle))
     assert len(read_split(tmp_path / "run" / "split.json")["validation"]) == 1
@@ -449,7 +452,7 @@ def test_the_first_fold_validates_where_none_is_chosen_and_a_line_says_so(
 ):
     source = listed(data, tmp_path / "folds.json", fold=[1, 0, 1, 0])
     (doubt,) = prepare(tmp_path / "run", asked(source, tiny_bundle))
-    assert "its datalist gives the folds 0, 1; fold 0 validates" in doubt
+    assert "its datalist gives the folds 0, 1, and none was chosen. Fold 0 validates" in doubt
     assert held_out(tmp_path / "run") == ["6", "8"]
 
 
@@ -461,23 +464,23 @@ UNFIT = [
         {"fold": 0},
         "has no fold .* 1 of 4 cases|has no fold in its datal",
     ),
-    ({"fold": [0, 0, 1, -1]}, {"fold": 0}, "has the fold -1; a whole number from 0"),
+    ({"fold": [0, 0, 1, -1]}, {"fold": 0}, "has an invalid fold .got -1,"),
     (
         {"fold:": [0, 0, 1, 1]},
         {"fold": 0, "folds": 2},
-        "the key 'fold:', which is not read; 'fold'",
+        "an unknown key .got 'fold:', expected 'fold'",
     ),
-    ({"groups": [0, 0, 1, 1]}, {}, "the key 'groups', which is not read; 'group' expected"),
+    ({"groups": [0, 0, 1, 1]}, {}, "an unknown key .got 'groups', expected 'group'"),
     ({"fold": [0, 0, 1, 1], "group": "abbc"}, {"fold": 0}, "phantom_0006 .fold 0., phantom_0007"),
     ({"group": "aabb"}, {"fold": 0, "folds": 3}, "at most the 2 patients"),
     ({"patient": ["a", None, "b", None]}, {}, "phantom_0006.nii.gz: has no patient"),
-    ({"patient": "aabb"}, {"group": "(.+)"}, "--group gives another"),
+    ({"patient": "aabb"}, {"group": "(.+)"}, "the group pattern gives another"),
     (
         {},
         {"group": "^case"},
-        "phantom_0005.nii.gz: --group .case finds no patient in the name phan",
+        "phantom_0005.nii.gz: group pattern .case finds no patient in the name phan",
     ),
-    ({}, {"group": "("}, "--group .: not a regular expression"),
+    ({}, {"group": "("}, "group pattern .: not a regular expression"),
     ({}, {"group": "phantom"}, "all 4 cases are of one patient"),
 ]
 
@@ -515,7 +518,7 @@ def test_visits_are_warned_about_once_and_patients_silence_it(data, tiny_bundle,
             path.rename(path.with_name(f"p{number // 2}_t{number % 2}.nii.gz"))
     (doubt,) = prepare(tmp_path / "a", asked(data, tiny_bundle))
     assert "p3_t0 and p3_t1 look like scans of one patient" in doubt
-    assert "--group '^(.+)[-_]'" in doubt
+    assert "group pattern '^(.+)[-_]'" in doubt
     assert prepare(tmp_path / "b", asked(data, tiny_bundle, group="^(.+)[-_]")) == ()
     assert read_split(tmp_path / "b" / "split.json")["validation"]
 
@@ -523,7 +526,7 @@ def test_visits_are_warned_about_once_and_patients_silence_it(data, tiny_bundle,
 def test_the_pattern_is_an_option_and_a_training_goes_on_with_it(trained, tiny_bundle, phantoms):
     run, _ = trained
     words = (phantoms, "-o", run, "--bundle", tiny_bundle, "--label", "1=pancreas", *TINY)
-    with pytest.raises(ValueError, match=r"was begun with group null, not \"\(\.\+\)\"; resume it"):
+    with pytest.raises(ValueError, match=r"another group .*got \"\(\.\+\)\", expected null"):
         train(*words, "--resume", "--group", "(.+)")
 
 
@@ -532,17 +535,17 @@ def test_the_pattern_is_an_option_and_a_training_goes_on_with_it(trained, tiny_b
     [
         ({"fold": 5}, r"fold \(=5\) must be 0 to 4|folds \(=5\)"),
         ({"validation": 1.5}, r"validation \(=1.5\)"),
-        ({"settings": {"batch_size": 9}}, "cases for training; 9 or more expected"),
-        ({"settings": {"network_def#gate": "strong"}}, "network_def makes no network .*strong"),
+        ({"settings": {"batch_size": 9}}, "too few cases for training .got 3, expected 9"),
+        ({"settings": {"network_def#gate": "strong"}}, "network_def: no network .*strong"),
         (
             {"settings": {"network_def#gate": None}, "overlay": "hard"},
-            "network_def#gate is None, but the loss is one of hard gates",
+            "network_def#gate is None, but the loss is for hard gates",
         ),
         (
             {"settings": {"network_def#gate": ["hard", {"estimator": "reinforce"}]}},
-            r"but the loss is none of hard gates; .* --gate hard sets both",
+            "but the loss is not for hard gates",
         ),
-        ({"settings": {"network_def#strides": [2, 2]}}, "network_def makes no network"),
+        ({"settings": {"network_def#strides": [2, 2]}}, "network_def: no network"),
         ({"settings": {"epochs": 0}}, r"epochs \(=0\) must be 1 or more"),
         ({"settings": {"spacing": [8, 8]}}, r"spacing \(=\[8, 8\]\) must be 3 numbers"),
         ({"settings": {"nonsense": 9}}, "nonsense: the bundle's configs have no such id"),
@@ -575,8 +578,8 @@ def test_several_processes_need_cases_for_each(data, tiny_bundle, tmp_path, monk
         "monai_attn.training.run.read_process_info", lambda: ProcessInfo(0, 2, 0, 2)
     )
     for more, said in (
-        ({"settings": {"batch_size": 3}}, r"multiple of the 2 processes .*--set batch_size=4"),
-        ({"validation": 0.2}, "1 cases for validation; 2 or more expected"),
+        ({"settings": {"batch_size": 3}}, "multiple of the 2 processes .*Set batch_size to 4"),
+        ({"validation": 0.2}, "too few cases for validation .got 1, expected 2"),
     ):
         with pytest.raises(ValueError, match=said):
             prepare(tmp_path / "run", asked(data, tiny_bundle, **more))

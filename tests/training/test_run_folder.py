@@ -10,14 +10,11 @@ import torch
 from monai_attn.datasets.label_classes import LabelClasses
 from monai_attn.datasets.splits import read_split
 from monai_attn.inference.result_checks import Expected, read_expected
-from monai_attn.training.pretrained import fit_weights, open_start
-from monai_attn.training.run_folder import (
-    Request,
-    begin,
-    describe_weights,
-    go_on,
-    note_scores,
-)
+from monai_attn.training.pretrained import fit_weights, open_initial_weights
+from monai_attn.training.request import Request
+from monai_attn.training.resume import describe_weights, resume_run
+from monai_attn.training.run_description import record_scores
+from monai_attn.training.run_folder import create_run
 
 
 @pytest.fixture
@@ -45,7 +42,7 @@ def configs(run):
 
 def test_settings_reach_training_and_inference(tmp_path, split, request_):
     run = tmp_path / "run"
-    begin(run, request_, split, None)
+    create_run(run, request_, split, None)
     for config in configs(run):
         assert config["network_def"]["gate"] is None
         assert config["spacing"] == [3, 3, 3]
@@ -59,7 +56,7 @@ def test_settings_reach_training_and_inference(tmp_path, split, request_):
 
 def test_the_run_is_a_bundle_and_does_not_claim_what_its_template_does(tmp_path, split, request_):
     run = tmp_path / "run"
-    begin(run, request_, split, None)
+    create_run(run, request_, split, None)
     for name in ("LICENSE", "configs/metadata.json", "configs/logging.conf", "docs/README.md"):
         assert (run / name).stat().st_size > 0
     text = (run / "configs" / "metadata.json").read_text() + (
@@ -73,7 +70,7 @@ def test_the_run_is_a_bundle_and_does_not_claim_what_its_template_does(tmp_path,
 def test_classes_are_in_the_configs_and_the_metadata(tmp_path, split, request_):
     run = tmp_path / "run"
     classes = LabelClasses(("background", "spleen", "liver"), {0: 0, 1: 1, 5: 2, 7: 0})
-    begin(run, request_, split, classes)
+    create_run(run, request_, split, classes)
     for config in configs(run):
         assert config["num_classes"] == 3
     assert configs(run)[0]["label_map"] == {"0": 0, "1": 1, "5": 2, "7": 0}
@@ -103,20 +100,20 @@ def cleaning(run):
 
 def test_what_the_cases_hold_is_expected_of_the_labels(tmp_path, split, request_):
     run = tmp_path / "run"
-    begin(run, request_, split, CLASSES, expected=EXPECTED)
+    create_run(run, request_, split, CLASSES, expected=EXPECTED)
     assert read_expected(configs(run)[1]["expected"], 3) == EXPECTED
     assert cleaning(run) == [([1], 1.0, [])] * 2, "kidneys are two pieces; are they hollow?"
 
 
 def test_the_holes_of_the_templates_classes_are_filled_as_there(tmp_path, split, request_):
-    begin(tmp_path / "run", request_, split, None, expected={1: EXPECTED[1]})
+    create_run(tmp_path / "run", request_, split, None, expected={1: EXPECTED[1]})
     assert cleaning(tmp_path / "run") == [([1], 0.3, [1])] * 2
 
 
 def test_settings_win_over_what_the_cases_hold(tmp_path, split, request_):
     settings = {"keep_largest": [], "keep_pieces_from": 0.5, "fill_holes": [1], "expected": {}}
     run = tmp_path / "run"
-    begin(run, replace(request_, settings=settings), split, CLASSES, expected=EXPECTED)
+    create_run(run, replace(request_, settings=settings), split, CLASSES, expected=EXPECTED)
     assert cleaning(run) == [([], 0.5, [1])] * 2
     assert configs(run)[1]["expected"] == {}
 
@@ -127,60 +124,66 @@ def test_what_is_there_is_not_touched(tmp_path, split, request_, there):
     mine = run / "mine" if there == "a file in it" else run
     mine.parent.mkdir(exist_ok=True)
     mine.write_text("mine")
-    with pytest.raises(
-        ValueError, match=r"run: is not empty; go on .* --resume, or choose another"
-    ):
-        begin(run, request_, split, None)
+    with pytest.raises(ValueError, match=r"run: is not empty\. Resume"):
+        create_run(run, request_, split, None)
     assert mine.read_text() == "mine"
 
 
 def test_a_setting_that_fits_nowhere_leaves_no_folder(tmp_path, split, request_):
     with pytest.raises(ValueError, match="epoch: the bundle's configs have no such id"):
-        begin(tmp_path / "run", replace(request_, settings={"epoch": 1}), split, None)
+        create_run(tmp_path / "run", replace(request_, settings={"epoch": 1}), split, None)
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"data": "/data/other"}, 'data "/data/set", not "/data/other"'),
-        ({"labels": ("7=pancreas",)}, r'labels \[\], not \["7=pancreas"\]'),
-        ({"fold": 1}, "fold null, not 1"),
-        ({"folds": 3}, "folds 5, not 3"),
-        ({"group": "(.+)"}, r'group null, not "\(\.\+\)"'),
-        ({"pretrained": "runs/b"}, 'pretrained null, not "runs/b"'),
-        ({"settings": {"network_def#gate": None, "spacing": [3, 3, 3]}}, "epochs 2, not at its"),
-        ({"settings": {"network_def#gate": None, "epochs": 2}}, r"spacing \[3, 3, 3\], not at its"),
+        ({"data": "/data/other"}, 'data than .got "/data/other", expected "/data/set"'),
+        ({"labels": ("7=pancreas",)}, r'labels than .got \["7=pancreas"\], expected \[\]'),
+        ({"fold": 1}, "fold than .got 1, expected null"),
+        ({"folds": 3}, "folds than .got 3, expected 5"),
+        ({"group": "(.+)"}, r'group than .got "\(\.\+\)", expected null'),
+        ({"pretrained": "runs/b"}, 'pretrained than .got "runs/b", expected null'),
+        (
+            {"settings": {"network_def#gate": None, "spacing": [3, 3, 3]}},
+            "epochs than .got the default, expected 2",
+        ),
+        (
+            {"settings": {"network_def#gate": None, "epochs": 2}},
+            r"spacing than .got the default, expected \[3, 3, 3\]",
+        ),
     ],
 )
 def test_a_training_goes_on_as_it_was_begun(tmp_path, split, request_, change, said):
     run = tmp_path / "run"
-    begin(run, request_, split, None)
-    go_on(run, request_)
-    with pytest.raises(ValueError, match=f"run: was begun with {said}"):
-        go_on(run, replace(request_, **change))
+    create_run(run, request_, split, None)
+    resume_run(run, request_)
+    with pytest.raises(
+        ValueError, match=f"run: another {said.replace(' than ', ' than at its start ')}"
+    ):
+        resume_run(run, replace(request_, **change))
 
 
 def test_a_training_begun_before_there_were_groups_goes_on(tmp_path, split, request_):
-    begin(tmp_path / "run", request_, split, None)
+    create_run(tmp_path / "run", request_, split, None)
     begun = json.loads((tmp_path / "run" / "run.json").read_text())
     del begun["group"]
     (tmp_path / "run" / "run.json").write_text(json.dumps({**begun, "folds": 5}))
-    go_on(tmp_path / "run", request_)
+    resume_run(tmp_path / "run", request_)
 
 
 @pytest.mark.parametrize("content", [None, "", "[]", "{}"])
 def test_what_is_no_training_cannot_go_on(tmp_path, request_, content):
     if content is not None:
         (tmp_path / "run.json").write_text(content)
-    with pytest.raises(ValueError, match=r"holds no training to go on with .*leave out --resume"):
-        go_on(tmp_path, request_)
+    with pytest.raises(ValueError, match=r"no training to resume .*run\.json"):
+        resume_run(tmp_path, request_)
 
 
 def test_scores_are_in_the_metadata(tmp_path, split, request_):
     run = tmp_path / "run"
-    begin(run, request_, split, None)
-    note_scores(run, {"mean_dice_of_pancreas": 0.5})
+    create_run(run, request_, split, None)
+    record_scores(run, {"mean_dice_of_pancreas": 0.5})
     metadata = json.loads((run / "configs" / "metadata.json").read_text())
     assert metadata["eval_metrics"] == {"mean_dice_of_pancreas": 0.5}
     assert metadata["version"]
@@ -189,7 +192,7 @@ def test_scores_are_in_the_metadata(tmp_path, split, request_):
 def test_an_overlay_of_the_bundle_is_part_of_the_run(tmp_path, split, request_):
     run = tmp_path / "run"
     request = replace(request_, settings={"network_def#gate#1#budget": 0.3}, overlay="hard")
-    begin(run, request, split, None)
+    create_run(run, request, split, None)
     train, inference = configs(run)
     gate = ["hard", {"estimator": "straight_through", "budget": 0.3}]
     assert train["network_def"]["gate"] == inference["network_def"]["gate"] == gate
@@ -198,15 +201,13 @@ def test_an_overlay_of_the_bundle_is_part_of_the_run(tmp_path, split, request_):
     assert not any("+" in key or "#" in key for key in train)
     assert "loss" not in inference
     assert not (run / "configs" / "hard.json").exists()
-    with pytest.raises(ValueError, match=r"was begun with overlay .*hard"):
-        go_on(run, replace(request, overlay="reinforce"))
+    with pytest.raises(ValueError, match=r"another overlay .*got \"reinforce\", expected \"hard\""):
+        resume_run(run, replace(request, overlay="reinforce"))
 
 
 def test_an_overlay_that_the_bundle_lacks_is_named(tmp_path, split, request_):
-    with pytest.raises(
-        ValueError, match=r"soft\.json: the bundle has no such overlay; take another"
-    ):
-        begin(tmp_path / "run", replace(request_, overlay="soft"), split, None)
+    with pytest.raises(ValueError, match=r"soft\.json: the bundle has no such overlay"):
+        create_run(tmp_path / "run", replace(request_, overlay="soft"), split, None)
 
 
 # --- more epochs
@@ -217,7 +218,7 @@ def longer(request, epochs):
 
 
 def checkpoint(run, epoch, **early_stop):
-    """What `go_on` looks at of a state."""
+    """What `resume_run` looks at of a state."""
     (run / "training").mkdir(exist_ok=True)
     state = {"epoch": epoch, "parts": {"early_stop": {"counter": 0, **early_stop}}}
     torch.save(state, run / "training" / "last.pt")
@@ -230,56 +231,56 @@ def values(run):
 @pytest.mark.parametrize("done", [0, 1, 2])
 def test_a_training_may_be_given_more_epochs(tmp_path, split, request_, done):
     run = tmp_path / "run"
-    begin(run, request_, split, None)
+    create_run(run, request_, split, None)
     if done:
         checkpoint(run, done)
-    said = go_on(run, longer(request_, 9))["epochs"]
-    assert said.startswith(f"9 instead of 2, {done} are done; from epoch {done + 1} on ")
+    said = resume_run(run, longer(request_, 9))["epochs"]
+    assert said.startswith(f"9 instead of 2, of which {done} are done; from epoch {done + 1} on ")
     assert "cosine over all 9" in said
     record, train = values(run)
     assert train["epochs"] == record["settings"]["epochs"] == 9
     assert record["extended"] == [{"after": done, "epochs": 9}]
     assert f"After epoch {done} it was given 9" in (run / "docs" / "README.md").read_text()
-    assert "epochs" not in go_on(run, longer(request_, 9)), "by now they are those it has"
+    assert "epochs" not in resume_run(run, longer(request_, 9)), "by now they are those it has"
     assert values(run) == [record, train]
 
 
 @pytest.mark.parametrize(("epochs", "said"), [(1, "2 epochs are done"), ("many", "whole number")])
 def test_epochs_that_are_done_stay_and_nothing_is_changed(tmp_path, split, request_, epochs, said):
     run = tmp_path / "run"
-    begin(run, request_, split, None)
+    create_run(run, request_, split, None)
     checkpoint(run, 2)
     before = values(run)
     with pytest.raises(ValueError, match=said):
-        go_on(run, longer(request_, epochs))
+        resume_run(run, longer(request_, epochs))
     assert values(run) == before
 
 
 def test_a_cosine_of_monai_becomes_ours_which_can_be_made_longer(tmp_path, split, request_):
     run = tmp_path / "run"
-    begin(run, request_, split, None)
+    create_run(run, request_, split, None)
     path = run / "configs" / "train.json"
     train = json.loads(path.read_text())
     schedule = train["lr_scheduler"]
     path.write_text(
         json.dumps({**train, "lr_scheduler": {**schedule, "_target_": "WarmupCosineSchedule"}})
     )
-    go_on(run, longer(request_, 9))
+    resume_run(run, longer(request_, 9))
     assert values(run)[1]["lr_scheduler"] == schedule
 
 
 def test_an_early_end_is_said(tmp_path, split, request_):
     run = tmp_path / "run"
-    begin(run, request_, split, None)
-    assert "from scratch" in go_on(run, request_)["weights"]
+    create_run(run, request_, split, None)
+    assert "from scratch" in resume_run(run, request_)["weights"]
     checkpoint(run, 2, counter=1, epochs=2)
-    assert go_on(run, request_)["weights"].endswith("after epoch 2 of 2")
+    assert resume_run(run, request_)["weights"].endswith("after epoch 2 of 2")
     checkpoint(run, 2, counter=30)
-    assert go_on(run, request_)["weights"].endswith("where early stopping ended it")
-    with pytest.raises(ValueError, match=r"ended early in an earlier version.*--from .*run"):
-        go_on(run, longer(request_, 9))
+    assert resume_run(run, request_)["weights"].endswith("where early stopping ended it")
+    with pytest.raises(ValueError, match=r"run: ended early in an earlier version"):
+        resume_run(run, longer(request_, 9))
     checkpoint(run, 2, counter=30, epochs=2)
-    assert "counts anew" in go_on(run, longer(request_, 9))["epochs"]
+    assert "counts from 0" in resume_run(run, longer(request_, 9))["epochs"]
 
 
 # --- weights from elsewhere
@@ -287,14 +288,14 @@ def test_an_early_end_is_said(tmp_path, split, request_):
 
 @pytest.fixture
 def weights(tiny_bundle):
-    start = open_start(str(tiny_bundle))
+    start = open_initial_weights(str(tiny_bundle))
     return start, fit_weights(torch.nn.Module(), start.state)
 
 
 def test_the_weights_it_starts_from_are_in_the_folder(tmp_path, split, request_, weights):
     run = tmp_path / "run"
     request = replace(request_, pretrained=request_.bundle)
-    begin(run, request, split, None, weights=weights)
+    create_run(run, request, split, None, weights=weights)
     original = weights[0].file.read_bytes()
     assert (run / "training" / "pretrained.pt").read_bytes() == original
     record, train = values(run)
@@ -304,13 +305,13 @@ def test_the_weights_it_starts_from_are_in_the_folder(tmp_path, split, request_,
     assert digest in (run / "docs" / "README.md").read_text()
     assert train["pretrained"] == "$@bundle_root + '/training/pretrained.pt'"
     assert describe_weights(run).startswith(f"0 of 0 tensors from {request.bundle} (models/")
-    assert go_on(run, request)["weights"] == describe_weights(run)
+    assert resume_run(run, request)["weights"] == describe_weights(run)
 
 
 def test_the_next_training_does_not_start_from_them(tmp_path, split, request_, weights):
     first, second = tmp_path / "first", tmp_path / "second"
-    begin(first, replace(request_, pretrained=request_.bundle), split, None, weights=weights)
-    begin(second, replace(request_, bundle=str(first)), split, None)
+    create_run(first, replace(request_, pretrained=request_.bundle), split, None, weights=weights)
+    create_run(second, replace(request_, bundle=str(first)), split, None)
     assert values(second)[1]["pretrained"] is None
     assert "pretrained" not in json.loads((second / "configs" / "metadata.json").read_text())
     assert describe_weights(second) == "from scratch (random, seed 0)", "first has no weights yet"
@@ -319,15 +320,15 @@ def test_the_next_training_does_not_start_from_them(tmp_path, split, request_, w
 def test_weights_that_change_while_they_are_copied_are_refused(tmp_path, split, request_, weights):
     start = replace(weights[0], sha256="0" * 64)
     with pytest.raises(ValueError, match=r"model\.pt: changed while it was read"):
-        begin(tmp_path / "run", request_, split, None, weights=(start, weights[1]))
+        create_run(tmp_path / "run", request_, split, None, weights=(start, weights[1]))
     assert not (tmp_path / "run" / "run.json").exists()
 
 
 def test_a_training_of_an_earlier_version_goes_on(tmp_path, split, request_):
     run = tmp_path / "run"
-    begin(run, request_, split, None)
+    create_run(run, request_, split, None)
     record = values(run)[0]
     for name in ("pretrained", "weights"):
         del record[name]
     (run / "run.json").write_text(json.dumps(record))
-    assert go_on(run, request_)["weights"].startswith("from scratch")
+    assert resume_run(run, request_)["weights"].startswith("from scratch")

@@ -14,8 +14,8 @@ from monai_attn.cli.app import app
 from monai_attn.datasets.cases import find_cases
 from monai_attn.datasets.splits import read_split
 from monai_attn.training.calibration import calibrate, volumes_of
+from monai_attn.training.request import Request
 from monai_attn.training.run import prepare
-from monai_attn.training.run_folder import Request
 from scans import fails, faults
 
 IGNORE = 2
