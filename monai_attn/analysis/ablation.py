@@ -30,7 +30,7 @@ from monai_attn.io.errors import ScanWarning
 from monai_attn.io.grid import voxel_ml
 from monai_attn.io.names import case_name
 from monai_attn.io.tables import write_table
-from monai_attn.metrics.evaluation import dice_of
+from monai_attn.metrics.label_scores import dice_of
 
 ALL = "all"
 MEASURES = ("dice", "plain_ml", "open_ml", "change_ml")

@@ -1,7 +1,8 @@
 from .attention_numbers import gate_numbers
 from .calibration import Confidence, fit_temperature, reliability
 from .comparison import compare_scores
-from .evaluation import evaluate_files, evaluate_pairs, score_labels
+from .evaluation import evaluate_files, evaluate_pairs
+from .label_scores import score_labels
 from .scores import CaseScore, read_scores, score_table, write_summary
 from .surface_distances import surface_score
 

@@ -1,11 +1,7 @@
-"""Scores of predicted labels against reference labels, per case and label.
+"""Evaluation of label maps against references: pairing, reading and checking, then scores.
 
-Both label maps must lie on one grid, so that a voxel is the same place in the patient. This is assumed
-for arrays and checked for files. Volumes are in millilitres, from the voxel spacing in mm.
-
-Overlaps count voxels, as `monai.metrics.compute_dice` does; the tests compare the two. Surfaces are
-measured by MONAI. This module adds what MONAI lacks: a rule for empty labels (MONAI returns NaN or
-infinity), and the pairing and checking of files.
+Both label maps of a case must lie on one grid, so that a voxel is the same place in the patient; this is
+checked. `label_scores` scores the arrays.
 """
 
 from __future__ import annotations
@@ -14,12 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 
-import numpy as np
 from nibabel.affines import voxel_sizes
-from numpy.typing import NDArray
-from scipy.ndimage import find_objects
 
-from monai_attn.datasets.ignore import check_ignore, no_known_voxel
+from monai_attn.datasets.ignore import check_ignore
 from monai_attn.datasets.label_classes import in_classes
 from monai_attn.datasets.pairs import pair_cases
 from monai_attn.datasets.references import as_labels
@@ -27,60 +20,8 @@ from monai_attn.io.grid import GRID_TOLERANCE, grid_offset, voxel_ml
 from monai_attn.io.labels import labels_of
 from monai_attn.io.scan import read_volume
 from monai_attn.io.volume import Volume
+from monai_attn.metrics.label_scores import absent_score, check_labels, ignored_mask, score_arrays
 from monai_attn.metrics.scores import CaseScore
-
-NOWHERE = np.zeros((0, 0, 0), bool)
-
-
-def score_labels(
-    prediction: np.ndarray,
-    reference: np.ndarray,
-    spacing: Sequence[float],
-    *,
-    case: str = "",
-    labels: Iterable[int] | None = None,
-    ignore: int | None = None,
-) -> list[CaseScore]:
-    """Score each label of a predicted label map against the reference on the same grid.
-
-    | voxels of the label    | dice, precision, recall, NSD | distances |
-    |------------------------|------------------------------|-----------|
-    | in neither             | 1                            | 0 mm      |
-    | only in the prediction | 0                            | `None`    |
-    | only in the reference  | 0                            | `None`    |
-
-    Voxels whose reference is the `ignore` value are left out of overlaps and volumes. If there are any,
-    distances and NSD are `None`: a surface that passes through unknown voxels is only partly known.
-
-    Args:
-        prediction: integer labels, shape (X, Y, Z).
-        reference: integer labels, shape (X, Y, Z).
-        spacing: voxel size along each axis, mm.
-        case: name of the case in the scores.
-        labels: labels to score, all above 0; by default every label above 0 in either map.
-        ignore: value that marks ignored voxels in the reference, if there is one.
-
-    Returns:
-        One score per label, ascending.
-
-    Raises:
-        ValueError: if the shapes differ or are not 3D, the values are not integers, a spacing or a label
-            is not above 0, or the ignore value is also a label or the only value.
-
-    Example:
-        >>> reference = np.zeros((4, 4, 4), np.uint8)
-        >>> reference[1:3] = 1
-        >>> score_labels(np.roll(reference, 1, axis=0), reference, (1, 1, 1))[0].dice
-        0.5
-    """
-    _check_arrays(prediction, reference, spacing)
-    chosen = None if labels is None else _checked_labels(labels)
-    check_ignore(ignore, {label: label for label in chosen or ()})
-    ignored = _ignored(reference, ignore, "reference")
-    ml = float(np.prod(spacing)) / 1000
-    return _score_arrays(
-        prediction, reference, spacing, ml, case=case, labels=chosen, ignored=ignored
-    )
 
 
 def evaluate_files(
@@ -141,7 +82,7 @@ def evaluate_pairs(
     Raises:
         ValueError: as `evaluate_files`, or if `complete` and a reference holds another value.
     """
-    chosen = None if labels is None else _checked_labels(labels)
+    chosen = None if labels is None else check_labels(labels)
     check_ignore(ignore, classes or {label: label for label in chosen or ()})
     scores, partly_known = [], set()
     for done, pair in enumerate(pairs, 1):
@@ -162,131 +103,13 @@ def evaluate_pairs(
         on_case(done, len(pairs))
     scored = {(score.case, score.label) for score in scores}
     absent = [
-        _score(
-            NOWHERE, NOWHERE, (1, 1, 1), 0.0, case=case, label=label, whole=case not in partly_known
-        )
+        absent_score(case, label, whole=case not in partly_known)
         for case, label in product(
             (case for case, _, _ in pairs), {score.label for score in scores}
         )
         if (case, label) not in scored
     ]
     return sorted(scores + absent, key=lambda score: (score.case, score.label))
-
-
-def dice_of(overlap: int, one: int, other: int) -> float:
-    """Return the Dice of two sets of voxels from their overlap and sizes; 1 if both are empty."""
-    return 2 * overlap / (one + other) if one + other else 1.0
-
-
-def _score_arrays(
-    prediction: np.ndarray,
-    reference: np.ndarray,
-    spacing: Sequence[float],
-    ml: float,
-    *,
-    case: str,
-    labels: Iterable[int] | None,
-    ignored: NDArray[np.bool_] | None,
-) -> list[CaseScore]:
-    """Score checked arrays; `ml` is the volume of a voxel, `ignored` the mask of ignored voxels."""
-    whole = ignored is None or not ignored.any()
-    if ignored is not None and not whole:  # background in both maps affects no score
-        prediction, reference = (np.where(ignored, 0, array) for array in (prediction, reference))
-    foreground = (prediction > 0) | (reference > 0)
-    # the scores depend only on this box, often a few per cent of the scan
-    box = (find_objects(foreground.view(np.uint8)) or [(slice(0),) * 3])[0]
-    prediction, reference = prediction[box], reference[box]
-    chosen = _labels_in(prediction, reference) if labels is None else _checked_labels(labels)
-    return [
-        _score(
-            prediction == label,
-            reference == label,
-            spacing,
-            ml,
-            case=case,
-            label=label,
-            whole=whole,
-        )
-        for label in chosen
-    ]
-
-
-def _score(
-    predicted: np.ndarray,
-    expected: np.ndarray,
-    spacing: Sequence[float],
-    ml: float,
-    *,
-    case: str,
-    label: int,
-    whole: bool,
-) -> CaseScore:
-    overlap = int(np.count_nonzero(predicted & expected))
-    n_predicted, n_expected = (int(np.count_nonzero(mask)) for mask in (predicted, expected))
-    distance: float | None
-    hausdorff: float | None
-    nsd: float | None
-    dice = dice_of(overlap, n_predicted, n_expected)
-    if n_predicted == n_expected == 0:
-        precision = recall = nsd = 1.0
-        distance = hausdorff = 0.0
-    else:
-        precision = overlap / max(n_predicted, 1)
-        recall = overlap / max(n_expected, 1)
-        distance, hausdorff, nsd = None, None, 0.0
-    if not whole:
-        distance, hausdorff, nsd = None, None, None
-    elif n_predicted and n_expected:
-        from monai_attn.metrics.surface_distances import (
-            surface_score,  # torch takes seconds; no other score needs it
-        )
-
-        surface = surface_score(predicted, expected, spacing)
-        distance, hausdorff, nsd = surface.surface_distance_mm, surface.hd95_mm, surface.nsd_2mm
-    return CaseScore(
-        case,
-        label,
-        dice=dice,
-        precision=precision,
-        recall=recall,
-        surface_distance_mm=distance,
-        hd95_mm=hausdorff,
-        nsd_2mm=nsd,
-        reference_ml=n_expected * ml,
-        predicted_ml=n_predicted * ml,
-    )
-
-
-def _labels_in(*arrays: np.ndarray) -> list[int]:
-    return sorted({int(label) for array in arrays for label in np.unique(array[array > 0])})
-
-
-def _checked_labels(labels: Iterable[int]) -> list[int]:
-    labels = list(labels)
-    for label in labels:
-        if label != int(label) or label < 1:
-            raise ValueError(
-                f"labels: a label that cannot be scored (got {label}, expected whole numbers above 0). "
-                "Leave out the background."
-            )
-    return sorted({int(label) for label in labels})
-
-
-def _check_arrays(prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float]) -> None:
-    if prediction.ndim != 3 or prediction.shape != reference.shape:
-        raise ValueError(
-            f"prediction {prediction.shape} and reference {reference.shape}: shapes do not match "
-            "(expected one shape (X, Y, Z)). Bring both to one grid."
-        )
-    for name, array in (("prediction", prediction), ("reference", reference)):
-        if array.dtype.kind not in "iub":
-            raise ValueError(
-                f"{name}: no labels (got {array.dtype}, expected integers). Cast it first."
-            )
-    if len(spacing) != 3 or not all(0 < size < np.inf for size in spacing):
-        raise ValueError(
-            f"spacing (={tuple(spacing)}) must be three voxel sizes above 0 mm. Take them from the affine."
-        )
 
 
 def evaluate_volumes(
@@ -303,7 +126,7 @@ def evaluate_volumes(
     Raises:
         ValueError: if one is no label map, their grids differ, or the ignore value is also a label.
     """
-    chosen = None if labels is None else _checked_labels(labels)
+    chosen = None if labels is None else check_labels(labels)
     check_ignore(ignore, classes or {label: label for label in chosen or ()})
     return _score_volumes(
         case, predicted, expected, labels=chosen, classes=classes, ignore=ignore, complete=False
@@ -323,12 +146,12 @@ def _score_volumes(
     """Return the scores of a case, and whether every voxel of its reference is known."""
     _check_one_grid(predicted, expected)
     reference_values = labels_of(expected)
-    ignored = _ignored(reference_values, ignore, expected.path)
+    ignored = ignored_mask(reference_values, ignore, expected.path)
     if complete and labels is not None:
         values = as_labels(expected, {label: label for label in labels}, classes, ignore)
     else:
         values = reference_values if classes is None else in_classes(reference_values, classes)
-    scores = _score_arrays(
+    scores = score_arrays(
         labels_of(predicted),
         values,
         voxel_sizes(expected.affine),
@@ -338,18 +161,6 @@ def _score_volumes(
         ignored=ignored,
     )
     return scores, ignored is None or not ignored.any()
-
-
-def _ignored(
-    reference: np.ndarray, ignore: int | None, path: str | Path
-) -> NDArray[np.bool_] | None:
-    """Return the mask of the ignored voxels, or None without an ignore value; refuse if all are ignored."""
-    if ignore is None:
-        return None
-    ignored = reference == ignore
-    if ignored.all():
-        raise ValueError(no_known_voxel(path, ignore))
-    return ignored
 
 
 def _check_one_grid(prediction: Volume, reference: Volume) -> None:

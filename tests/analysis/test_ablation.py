@@ -22,7 +22,7 @@ from monai_attn.analysis.ablation import (
 )
 from monai_attn.bundle.open import open_bundle
 from monai_attn.cli.app import app
-from monai_attn.metrics.evaluation import score_labels
+from monai_attn.metrics.label_scores import score_labels
 from monai_attn.phantom.scanner import write_phantoms
 
 EAGER = {"backend": "eager"}

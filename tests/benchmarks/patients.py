@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from monai_attn.datasets.ignore import IGNORED
 from monai_attn.io.files import atomic_write
 from monai_attn.metrics.comparison import compare_scores
-from monai_attn.metrics.evaluation import score_labels
+from monai_attn.metrics.label_scores import score_labels
 from monai_attn.metrics.scores import CaseScore
 from monai_attn.networks import AttentionUNet
 from monai_attn.networks.gate_ablation import open_gates

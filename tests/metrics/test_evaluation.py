@@ -9,7 +9,8 @@ import torch
 from monai.metrics import compute_dice
 
 from monai_attn.metrics import evaluation
-from monai_attn.metrics.evaluation import evaluate_files, score_labels
+from monai_attn.metrics.evaluation import evaluate_files
+from monai_attn.metrics.label_scores import score_labels
 from monai_attn.metrics.scores import CaseScore
 from scans import AFFINES, fails, one_line
 
