@@ -63,7 +63,7 @@ def test_references_are_scored_and_drawn_where_there_are_any(out, tmp_path, monk
     assert "0.750" in page.words  # one slice of four is off
     warnings = capsys.readouterr().err
     assert "references: no reference for c; name it as the scan" in warnings
-    assert "d_seg.nii.gz: affine puts a corner of the grid" in warnings
+    assert "d_seg.nii.gz: is not on the grid of" in warnings
 
 
 def test_one_case_can_have_one_file_as_its_reference(out, tmp_path, monkeypatch):
