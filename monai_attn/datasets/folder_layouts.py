@@ -40,7 +40,7 @@ class FolderLayout:
 
 
 def find_layout(source: Path) -> FolderLayout | None:
-    """Find the layout of a folder, or of the folder of a `dataset.json`; None if there is none.
+    """Find the layout of a folder, or of the folder of a `dataset.json`; None if it has no such layout.
 
     Raises:
         ValueError: if a `dataset.json` is no JSON, or is nnU-Net's with unsupported channels or files.

@@ -35,7 +35,7 @@ def find_visits(names: Sequence[str]) -> list[list[int]]:
         names: names of the cases.
 
     Returns:
-        The indices of the names, for each patient with two or more; an empty list if there is none.
+        The indices of the names, for each patient with two or more; an empty list without such a patient.
 
     Example:
         >>> find_visits(["p01_t1", "p01_t2", "p02_t1"]), find_visits(["case_001", "case_002"])

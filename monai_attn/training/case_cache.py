@@ -31,7 +31,7 @@ class CachedCases(Dataset):
     """MONAI's `Dataset` with a cache on disk for all transforms before the first random one.
 
     An entry belongs to the files of its case as they are (path, size, time), to the transforms with
-    their arguments, and to the versions of the packages: after any change it is made anew.
+    their arguments, and to the versions of the packages: after any change it is computed again.
 
     The random part is drawn from `seed`, the epoch and the index of the case: it is the same whatever
     the number of workers and of processes, and whether the run was interrupted.
@@ -39,7 +39,7 @@ class CachedCases(Dataset):
     Args:
         data: cases, which name their files under `image` and `label`.
         transform: a `Compose`; the transforms before its first random one must give plain tensors.
-        cache_dir: folder for the cache, which several runs may share. It is made when needed.
+        cache_dir: folder for the cache, which several runs may share. It is created when needed.
         seed: seed of the random part.
 
     Raises:
@@ -83,7 +83,7 @@ class CachedCases(Dataset):
         """Return a case before the first random transform; changes to it do not reach the cache."""
         entry = self.entry(index)
         if entry.is_file():
-            with suppress(RuntimeError, UnpicklingError, EOFError):  # damaged: it is made again
+            with suppress(RuntimeError, UnpicklingError, EOFError):  # damaged: it is computed again
                 return torch.load(entry, mmap=True, weights_only=True)
         case = self.transform(dict(self.data[index]), end=self.first_random)
         with atomic_write(entry) as file:

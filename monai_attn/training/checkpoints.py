@@ -1,6 +1,6 @@
 """The best weights and the state of a training, in files that are whole at any moment.
 
-The best weights so far are what a bundle loads. `last.pt` holds all that training needs to go on after
+The best weights so far are what a bundle loads. `last.pt` holds all that training needs to continue after
 its last epoch, `previous.pt` the same for the epoch before.
 
 MONAI's `CheckpointSaver` writes directly into the final file, so that a full disk or a kill leaves half
@@ -35,7 +35,7 @@ class Stateful(Protocol):
     """An object whose state can be saved and restored: an optimizer, a scheduler, a handler."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that it needs to go on."""
+        """Return everything that is needed to continue."""
 
     def load_state_dict(self, state: dict[str, Any]) -> Any:
         """Restore a state."""
@@ -52,7 +52,7 @@ class Checkpoints:
         network: in every process alike; the first process writes.
         parts: optimizer, scheduler, handlers, under the names they are saved by.
         validator: the evaluator whose metric decides which weights are the best.
-        resume: go on from the last checkpoint, if there is one.
+        resume: resume from the last checkpoint, if there is one.
 
     Raises:
         ValueError: when training starts, if no checkpoint can be read, or it is of another network.

@@ -1,4 +1,4 @@
-"""Early end of a training that has ceased to improve."""
+"""Early end of a training that no longer improves."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from monai.engines import Evaluator, Trainer
 class EarlyStop:
     """ignite's `EarlyStopping` as a handler of the trainer, by the best metric of its validator.
 
-    ignite's needs the trainer when it is made; after a resume it trains an epoch more although it had
+        ignite's needs the trainer when it is made; after a resume it trains an epoch more although it had
     stopped, and no more than that if epochs were added. MONAI's is for the validator and cannot be saved.
-
+    
     Args:
         validator: the evaluator that validates, in every process alike.
         patience: epochs without a better metric after which training ends.
@@ -36,7 +36,7 @@ class EarlyStop:
         return {**stopping.state_dict(), "epochs": stopping.trainer.state.max_epochs}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore a state; wait anew if the training now has another number of epochs than before."""
+        """Restore a state; count from 0 if the training now has another number of epochs than before."""
         stopping = self._attached()
         stopping.load_state_dict({**stopping.state_dict(), **state})
         total = stopping.trainer.state.max_epochs

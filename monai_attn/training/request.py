@@ -11,12 +11,12 @@ class Request:
     """Options of a training; when it is resumed, only the number of epochs may differ.
 
     Attributes:
-        bundle: name or folder of the bundle that it is made from.
+        bundle: name or folder of the bundle to train.
         data: the data set.
         labels: the choice of classes, as `choose_classes` takes it; empty for those of the bundle.
         fold: which of `folds` parts validates, from 0; without it the data set's own split or first fold
             counts, or else a part of `validation` is drawn.
-        folds: how many parts; by default as many as the data set says, or 5.
+        folds: number of parts; by default as many as the data set gives, or 5.
         validation: fraction of the cases that validates.
         group: a regular expression that finds the patient in a case's name.
         overlay: the bundle's overlay that it begins from, such as "hard"; none by default.

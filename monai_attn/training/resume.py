@@ -26,7 +26,7 @@ def resume_run(run: Path, request: Request) -> dict[str, str]:
     """Check that a training is resumed with its own options, and apply another number of epochs.
 
     Returns:
-        Lines for the user: under "weights" the weights that it goes on from, under "epochs" the effect
+        Lines for the user: under "weights" the weights that it continues from, under "epochs" the effect
         of another number of epochs.
 
     Raises:

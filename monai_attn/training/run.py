@@ -125,7 +125,7 @@ def train_run(run: Path, *, resume: bool = False, device: str = "auto") -> None:
 
     Args:
         run: the training's folder.
-        resume: go on from its last checkpoint.
+        resume: resume from its last checkpoint.
         device: "auto" for a GPU if there is one, else "cpu" or "cuda".
 
     Raises:

@@ -2,7 +2,7 @@
 
 | path | what |
 |---|---|
-| `configs/` | those of the bundle it was made from, with this run's values |
+| `configs/` | those of its bundle, with this run's values |
 | `models/model.pt` | the best weights |
 | `split.json` | the cases that train, and those that validate |
 | `run.json` | the request: data, options, values; the weights it started from |
@@ -54,7 +54,7 @@ def create_run(
     """Create the folder of a new training. `run.json` is written last: a folder that has it is complete.
 
     Args:
-        run: the folder; made if needed, and empty so far.
+        run: the folder; created if needed, and empty so far.
         request: options of the training.
         split: its cases.
         classes: the chosen classes; None for those of the bundle.

@@ -13,8 +13,8 @@ class WarmupCosine(WarmupCosineSchedule):
     """MONAI's `WarmupCosineSchedule` that keeps its own length when a state is loaded.
 
     MONAI's takes over the length from the state. A training that is resumed with more epochs would end
-    its cosine where the shorter one did, and then rise again. Here the cosine is laid anew over all
-    epochs, and goes on from the epoch that was reached.
+    its cosine where the shorter one did, and then rise again. Here the cosine covers all epochs
+    again, and continues from the epoch that was reached.
     """
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

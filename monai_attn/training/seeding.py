@@ -18,7 +18,7 @@ class EpochSeed:
 
     Args:
         seed: seed of the whole training.
-        dataset: the data set whose random part begins anew.
+        dataset: the data set whose random part is seeded too.
     """
 
     def __init__(self, seed: int, dataset: CachedCases) -> None:

@@ -51,7 +51,7 @@ def test_another_grid_and_no_label_map_are_refused(pair):
     scan, reference = pair
     image = nib.load(reference)
     moved = (np.asarray(image.dataobj), image.affine + np.diag([0, 0, 0.5, 0]))
-    with pytest.raises(ValueError, match="is not on the grid of reference .got corners"):
+    with pytest.raises(ValueError, match=r"is not on the grid of reference \(got corners"):
         monai_attn.evaluate(reference, moved)
     with pytest.raises(ValueError, match="whole numbers"):
         monai_attn.evaluate(nib.load(scan), nib.load(reference))

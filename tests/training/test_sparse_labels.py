@@ -237,7 +237,9 @@ def test_a_case_without_a_known_voxel_is_refused(data, tiny_bundle, tmp_path):
     change_labels(case, lambda labels: np.full_like(labels, IGNORE))
     request = Request(str(tiny_bundle), str(data), labels=("1=pancreas",))
     (line,) = faults(prepare, tmp_path / "run", request)
-    assert line.startswith(f"{case['label']}: every voxel has the ignore value 2 (expected some known")
+    assert line.startswith(
+        f"{case['label']}: every voxel has the ignore value 2 (expected some known"
+    )
 
 
 def test_doctor_says_how_much_is_ignored(data, tiny_bundle):
