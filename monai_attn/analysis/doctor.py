@@ -31,7 +31,7 @@ from monai_attn.inference.locator import Locator
 from monai_attn.inference.memory import format_memory, free_memory
 from monai_attn.inference.segmenter import Segmenter
 from monai_attn.io.affine import spaced
-from monai_attn.io.errors import case_error, collect_warnings, one_line
+from monai_attn.io.errors import case_error, collect_warnings, one_line, remedy_of
 from monai_attn.io.grid import Grid
 
 LIBRARIES = ("torch", "monai", "nibabel", "numpy", "SimpleITK", "isal")
@@ -55,12 +55,14 @@ class Finding:
         facts: a short description.
         doubts: the doubts about it, one line each.
         refused: the reason why it cannot be used, in one line, or empty.
+        remedy: the option in `refused` that remedies it, such as `volume=N`, or empty.
     """
 
     subject: str
     facts: str = ""
     doubts: tuple[str, ...] = ()
     refused: str = ""
+    remedy: str = ""
 
     @property
     def verdict(self) -> str:
@@ -144,7 +146,12 @@ def _check_case(case: Case, segmenter: Segmenter, ignore: int | None) -> Finding
                 subject = Path(case["label"])
                 facts += f"; {_labels_in(subject, grid, ignore)}"
     except Exception as error:  # as in a run, the other cases are still checked
-        return Finding(str(subject), doubts=tuple(doubts), refused=case_error(subject, error))
+        return Finding(
+            str(subject),
+            doubts=tuple(doubts),
+            refused=case_error(subject, error),
+            remedy=remedy_of(error),
+        )
     return Finding(case["image"], facts, tuple(doubts))
 
 

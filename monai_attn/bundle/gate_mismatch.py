@@ -36,5 +36,5 @@ def gate_mismatch(network: torch.nn.Module, state: Any) -> str:
     return (
         f"{' and '.join(said)}, and the network is built {'with' if wanted - given else 'without'} it; the "
         "gates it was trained with expected: set network_def#gate and network_def#gated_levels to them, or "
-        "train with another --gate"
+        "train with another gate"
     )

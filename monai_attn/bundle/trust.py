@@ -25,6 +25,6 @@ def check_shipped(root: Path) -> None:
         file = root.parent / name
         if file.parent.parent == root and file.is_file() and file_sha256(file) != digest:
             raise ValueError(
-                f"{file}: not the weights that were shipped; install the package again, or name the "
-                f"bundle by its path if you trained them: --bundle {root}"
+                f"{file}: not the weights that were shipped. Install the package again, or, if you trained "
+                f"them, name the bundle by its path {root}."
             )

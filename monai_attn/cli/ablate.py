@@ -9,7 +9,7 @@ import typer
 
 from monai_attn import DEFAULT_BUNDLE
 from monai_attn.cli.bundle_opening import note_code, without_collection
-from monai_attn.cli.console import complain, err, out, progress_bars, written
+from monai_attn.cli.console import complain, err, out, progress_bars, with_flag, written
 from monai_attn.cli.options import (
     BackendOption,
     BundleOption,
@@ -80,7 +80,7 @@ def _ablate(
     ignore: int | None,
 ) -> tuple[list[OpenedLabel], int]:
     """Return the rows of all scans and the number that failed; a failure does not stop the others."""
-    from monai_attn.io.errors import case_error, collect_warnings
+    from monai_attn.io.errors import case_error, collect_warnings, remedy_of
 
     rows: list[OpenedLabel] = []
     failed = 0
@@ -91,7 +91,7 @@ def _ablate(
                     rows += ablation(scan, references.get(scan), classes, ignore)
             except Exception as error:  # a case, or a bundle's code, can raise anything
                 failed += 1
-                complain("error", case_error(scan, error))
+                complain("error", with_flag(case_error(scan, error), remedy_of(error)))
                 continue
             for warning in dict.fromkeys(warnings):  # each segmenter may give the same warning
                 complain("warning", warning)

@@ -104,12 +104,20 @@ def complain(kind: str, message: object) -> None:
         err.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
+def with_flag(text: str, remedy: str) -> str:
+    """Return the text of an error with its remedy as the flag of the command line."""
+    if not remedy:
+        return text
+    option, _, value = remedy.partition("=")
+    return text.replace(remedy, f"--{option.replace('_', '-')} {value}".rstrip())
+
+
 def error_lines(error: Exception) -> tuple[list[str], int]:
     """Return a line for each fault of an error that ends the program, and its exit code."""
-    from monai_attn.io.errors import lines_of
+    from monai_attn.io.errors import lines_of, remedy_of
 
     logging.getLogger("monai_attn").debug("it comes from here", exc_info=True)
     if isinstance(error, (ValueError, OSError)):  # a user can fix these
-        return [*lines_of(error)], 2
+        return [with_flag(line, remedy_of(error)) for line in lines_of(error)], 2
     hint = "(a fault of this program; --debug shows where: please report it)"
     return [f"{line} {hint}" for line in lines_of(error)], 1

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from monai_attn import DEFAULT_BUNDLE
 from monai_attn.cli.bundle_opening import note_code, open_with_spinner, without_collection
-from monai_attn.cli.console import err, out, shown
+from monai_attn.cli.console import err, out, shown, with_flag
 from monai_attn.cli.options import (
     BundleOption,
     DebugOption,
@@ -59,7 +59,7 @@ def doctor(
     counts: Counter[str] = Counter()
     for found in findings:
         counts[found.verdict] += 1
-        said = found.refused or f"{found.subject}: {found.facts}"
+        said = with_flag(found.refused, found.remedy) or f"{found.subject}: {found.facts}"
         for line in (f"{found.verdict}: {said}", *found.doubts):
             out.print(shown(line), markup=False, highlight=False, soft_wrap=True)
     out.print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from monai_attn import DEFAULT_BUNDLE
 from monai_attn.cli.bundle_opening import open_with_spinner
-from monai_attn.cli.console import complain, out, progress_bars, shown, written
+from monai_attn.cli.console import complain, out, progress_bars, shown, with_flag, written
 from monai_attn.cli.options import (
     BackendOption,
     BundleOption,
@@ -208,7 +208,7 @@ def _print_messages(result: CaseResult) -> None:
     if result.fallback and not result.check:
         complain("warning", f"{result.scan}: full mode: {result.fallback}")
     if result.error:
-        complain("error", result.error)
+        complain("error", with_flag(result.error, result.remedy))
     elif result.check:
         complain("check", f"{result.scan}: {result.check}; {LOOK}")
     elif not result.volumes_ml:
@@ -262,7 +262,7 @@ def _volume(result: CaseResult, label: int) -> str:
 
 def _print_estimates(segmenter: Segmenter, scans: list[Path], strict: bool) -> int:
     """Print a table for each scan of the windows, memory and time; return how many scans failed."""
-    from monai_attn.io.errors import case_error, collect_warnings
+    from monai_attn.io.errors import case_error, collect_warnings, remedy_of
 
     failed = 0
     for scan in scans:
@@ -271,7 +271,7 @@ def _print_estimates(segmenter: Segmenter, scans: list[Path], strict: bool) -> i
                 table = _estimate_table(segmenter, scan)
         except Exception as error:  # as in a run: the others are shown
             failed += 1
-            complain("error", case_error(scan, error))
+            complain("error", with_flag(case_error(scan, error), remedy_of(error)))
             continue
         for warning in warnings:
             complain("warning", warning)

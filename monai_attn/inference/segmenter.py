@@ -35,6 +35,7 @@ from monai_attn.inference.result_checks import Expected, FailedCheck, failed_che
 from monai_attn.inference.views import View
 from monai_attn.inference.window_plan import WindowPlan, memory_need
 from monai_attn.inference.windows import window_grid
+from monai_attn.io.errors import OptionError
 from monai_attn.io.grid import Grid, same_grid, voxel_ml
 from monai_attn.io.labels import volumes_ml
 from monai_attn.io.scan import Scan, VolumeScan, open_scan
@@ -330,9 +331,12 @@ class Segmenter:
         ).on_thickest_axis()
         needed, allowed = used_memory() + self._need(grid, plan), self._allowed()
         if needed > allowed:
-            raise ValueError(
-                f"{grid.path}: takes {format_memory(needed)} of memory, {format_memory(allowed)} are "
-                f"allowed; allow {format_memory(needed * 1.05)} with --memory, or crop the scan"
+            raise OptionError(
+                f"{grid.path}: takes {format_memory(needed)} of memory (allowed: "
+                f"{format_memory(allowed)}). Allow more with ",
+                "memory",
+                format_memory(needed * 1.05).replace(" ", ""),
+                ", or crop the scan.",
             )
 
     def _plan(self, scan: Grid, image: Tensor) -> WindowPlan:
@@ -481,9 +485,11 @@ def _finite(slabs: Iterator[Slab]) -> Iterator[Slab]:
 def _check_finite(logits: Tensor) -> None:
     """Refuse logits that are not finite: their labels would look like a scan with nothing found."""
     if not bool(torch.isfinite(logits).all()):
-        raise ValueError(
-            "the network's logits are no numbers (NaN or infinite); finite ones expected: "
-            "train its weights again, or try --precision float32"
+        raise OptionError(
+            "the network's logits are not finite (NaN or infinite). Try ",
+            "precision",
+            "float32",
+            ", or train again.",
         )
 
 

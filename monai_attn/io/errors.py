@@ -31,6 +31,35 @@ class Faults(ValueError):  # noqa: N818 - it holds several
         return "\n".join(self.lines)
 
 
+class OptionError(ValueError):
+    """A fault that an option of the call remedies; the command line turns it into a flag.
+
+    Args:
+        before: one line that names the file, up to the option.
+        option: name of the option, as a function takes it.
+        value: value for it, or a placeholder such as N; None for an option that is to be left out.
+        after: rest of the line.
+
+    Example:
+        >>> error = OptionError("a.nii: two volumes. Choose one with ", "volume", "N")
+        >>> str(error), error.remedy
+        ('a.nii: two volumes. Choose one with volume=N.', 'volume=N')
+    """
+
+    def __init__(
+        self, before: str, option: str, value: str | None = None, after: str = "."
+    ) -> None:
+        self.option, self.value = option, value
+        self.remedy = option if value is None else f"{option}={value}"
+        super().__init__(before + self.remedy + after)
+
+
+def remedy_of(error: BaseException) -> str:
+    """Return the remedy of the first `OptionError` in a chain of causes; empty if there is none."""
+    remedies = (link.remedy for link in causes_of(error) if isinstance(link, OptionError))
+    return next(remedies, "")
+
+
 @contextmanager
 def collect_warnings(strict: bool = False) -> Iterator[list[str]]:
     """Collect scan warnings in a list instead of showing them; if `strict`, raise the first."""
@@ -80,7 +109,7 @@ def case_error(scan: Path, error: BaseException) -> str:
     MONAI's wrapper.
     """
     strict = isinstance(root_of(error), ScanWarning)
-    remedy = " (refused by --strict; leave it out to segment it all the same)" if strict else ""
+    remedy = " (warnings are errors in strict mode)" if strict else ""
     link: BaseException | None = error
     while link is not None:
         if str(scan) in str(link):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_attn.io.errors import ScanWarning
+from monai_attn.io.errors import OptionError, ScanWarning
 from monai_attn.io.file_kind import require_regular
 from monai_attn.io.files import sha256_of
 from monai_attn.io.grid import Grid
@@ -114,13 +114,19 @@ class NiftiScan(Scan):
         header = nifti_header(self.path)
         last = header.volumes - 1
         if self._volume is None and last > 0:
-            raise ValueError(
-                f"{self.path}: 4 dimensions, {(*header.grid.shape, header.volumes)}; one volume expected: "
-                f"pick one with --volume N, N from 0 to {last}, or extract it"
+            raise OptionError(
+                f"{self.path}: 4 dimensions, {(*header.grid.shape, header.volumes)}; one volume "
+                "expected. Choose one with ",
+                "volume",
+                "N",
+                f", N from 0 to {last}, or extract it.",
             )
         if self._volume is not None and not 0 <= self._volume <= last:
-            raise ValueError(
-                f"{self.path}: has no volume {self._volume}; --volume N with N from 0 to {last} expected"
+            raise OptionError(
+                f"{self.path}: has no volume {self._volume}. Choose one with ",
+                "volume",
+                "N",
+                f", N from 0 to {last}.",
             )
         return header
 
@@ -236,7 +242,7 @@ def read_grid(path: str | Path, *, volume: int | None = None, series: str | None
 
 def _refuse(path: Path, option: object, name: str, kind: str) -> None:
     if option is not None:
-        raise ValueError(f"{path}: {kind}, which has no {name} to choose; leave out --{name}")
+        raise OptionError(f"{path}: {kind}, which has no {name} to choose. Leave out ", name)
 
 
 def check_holes(path: Path, holes: int, voxels: int, fill: float | None) -> list[str]:

@@ -14,7 +14,7 @@ from monai_attn.inference.result_checks import check_words
 from monai_attn.inference.segmenter import OnWindow, Segmentation, Segmenter
 from monai_attn.io.dicom.segmentation import check_installed
 from monai_attn.io.dicom.segmentation import check_replaceable as check_dicom_seg
-from monai_attn.io.errors import case_error, collect_warnings
+from monai_attn.io.errors import OptionError, case_error, collect_warnings, remedy_of
 from monai_attn.io.names import (
     attention_path,
     case_name,
@@ -47,6 +47,7 @@ class CaseResult:
         seconds: duration.
         intervals_ml: the lowest and the highest plausible volume of each label, if requested.
         check: the failed checks of its labels, in one line, or empty.
+        remedy: the option in `error` that remedies it, such as `volume=N`, or empty.
     """
 
     scan: Path
@@ -59,6 +60,7 @@ class CaseResult:
     seconds: float = 0.0
     intervals_ml: dict[int, tuple[float, float]] = field(default_factory=dict)
     check: str = ""
+    remedy: str = ""
 
     @property
     def name(self) -> str:
@@ -142,7 +144,9 @@ def segment_files(
             why = case_error(scan, error)
             if target.exists():
                 why += " (labels of an earlier run were left)"
-            result = CaseResult(scan, target, error=why, warnings=tuple(warnings))
+            result = CaseResult(
+                scan, target, error=why, warnings=tuple(warnings), remedy=remedy_of(error)
+            )
         yield replace(result, seconds=time.perf_counter() - start)
 
 
@@ -199,8 +203,9 @@ class _Run:
         if self.dicom_seg:
             check_dicom_seg(dicom_seg_path(target))
             if not scan.is_dir():
-                raise ValueError(
-                    f"{scan}: no DICOM series, to which a DICOM SEG could refer; leave out --dicom-seg"
+                raise OptionError(
+                    f"{scan}: no DICOM series, to which a DICOM SEG could refer. Leave out ",
+                    "dicom_seg",
                 )
 
 

@@ -135,7 +135,9 @@ def read_summary(folder: Path) -> Json:
         return {}
     except DAMAGED:
         pass
-    raise ValueError(f"{path}: is damaged, or no summary of a run; run segment with --resume again")
+    raise ValueError(
+        f"{path}: is damaged, or no summary of a run. Segment the scans again, with resume."
+    )
 
 
 def _row(scan: Path, target: Path, status: str) -> Row:

@@ -14,7 +14,7 @@ class EarlyStop:
 
         ignite's needs the trainer when it is made; after a resume it trains an epoch more although it had
     stopped, and no more than that if epochs were added. MONAI's is for the validator and cannot be saved.
-    
+
     Args:
         validator: the evaluator that validates, in every process alike.
         patience: epochs without a better metric after which training ends.

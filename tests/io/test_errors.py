@@ -2,7 +2,16 @@ from pathlib import Path
 
 import pytest
 
-from monai_attn.io.errors import Faults, case_error, lines_of, one_line, reason
+from monai_attn.cli.console import with_flag
+from monai_attn.io.errors import (
+    Faults,
+    OptionError,
+    case_error,
+    lines_of,
+    one_line,
+    reason,
+    remedy_of,
+)
 
 SCAN = Path("/data/a.nii.gz")
 
@@ -54,3 +63,23 @@ def test_faults_say_a_line_each_and_others_one():
     assert str(Faults("a.nii: bad", "b.nii: worse")) == "a.nii: bad\nb.nii: worse"
     assert one_line(faults) == "a.nii: bad; mend it b.nii: worse; mend it"
     assert lines_of(ValueError("out\nof memory")) == ["out of memory"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "named", "flag"),
+    [
+        ("volume", "N", "volume=N", "--volume N"),
+        ("dicom_seg", None, "dicom_seg", "--dicom-seg"),
+        ("memory", "2.1GiB", "memory=2.1GiB", "--memory 2.1GiB"),
+    ],
+)
+def test_an_option_is_named_as_a_function_takes_it_and_becomes_a_flag(option, value, named, flag):
+    error = OptionError(f"{SCAN}: {{odd}}. Use ", option, value)
+    assert str(error) == f"{SCAN}: {{odd}}. Use {named}."
+    assert (error.option, error.value) == (option, value)
+    outer = RuntimeError("around")
+    outer.__cause__ = error
+    text = case_error(SCAN, outer)
+    assert with_flag(text, remedy_of(outer)) == f"{SCAN}: {{odd}}. Use {flag}."
+    assert remedy_of(ValueError("plain")) == ""
+    assert with_flag("plain", "") == "plain"

@@ -70,10 +70,15 @@ def test_one_volume_of_several_is_picked(tmp_path, name):
         volume = read_volume(path, volume=number)
         np.testing.assert_array_equal(volume.data, VALUES + 100 * number)
         assert volume.trailing == 0
-    fails(f"{path}: 4 dimensions, (4, 3, 2, 3); one volume expected: pick one", read_volume, path)
-    fails("with --volume N, N from 0 to 2", read_grid, path)
+    fails(f"{path}: 4 dimensions, (4, 3, 2, 3); one volume expected. Choose one", read_volume, path)
+    fails("with volume=N, N from 0 to 2", read_grid, path)
     for number in (-1, 3):
-        fails(f"{path}: has no volume {number}; --volume N", read_volume, path, volume=number)
+        fails(
+            f"{path}: has no volume {number}. Choose one with volume=N",
+            read_volume,
+            path,
+            volume=number,
+        )
     content = path.read_bytes()
     path.write_bytes(content[:-40])
     fails(str(path), read_volume, path, volume=0)  # also what comes behind is checked

@@ -153,7 +153,7 @@ def test_what_is_doubtful_is_warned_about_or_refused(
     assert run(monkeypatch, "segment", odd, good, *arguments, "--strict") == 1
     (error,) = [w for w in capsys.readouterr().err.splitlines() if w.startswith("error: ")]
     assert error.startswith(f"error: {odd}: values from ")
-    assert error.endswith("(refused by --strict; leave it out to segment it all the same)")
+    assert error.endswith("(warnings are errors in strict mode)")
     assert len(list(out.glob("*_seg.nii.gz"))) == 1
 
 
@@ -179,7 +179,9 @@ def test_one_volume_of_a_4d_scan(phantoms, tiny_bundle, tmp_path, monkeypatch, c
     nib.save(nib.Nifti1Image(np.stack([values, values + 1024], axis=-1), scan.affine), several)
     arguments = ("segment", several, "-o", tmp_path / "out", "--bundle", tiny_bundle)
     assert run(monkeypatch, *arguments) == 1
-    assert "one volume expected: pick one with --volume N, N from 0 to 1" in capsys.readouterr().err
+    assert (
+        "one volume expected. Choose one with --volume N, N from 0 to 1" in capsys.readouterr().err
+    )
     assert run(monkeypatch, *arguments, "--volume", 0) == 0
     one = nib.load(tmp_path / "out" / "several_seg.nii.gz")
     assert one.shape == values.shape

@@ -12,6 +12,7 @@ from monai_attn.io.dicom.gdcm import packed_size, unreadable
 from monai_attn.io.dicom.stderr_capture import captured_stderr
 from monai_attn.io.dicom.tags import read_tags
 from monai_attn.io.dicom.words import counted, plain
+from monai_attn.io.errors import OptionError
 
 ENHANCED = tuple(f"{CT_IMAGE}.{end}" for end in (1, 2))  # all slices in one file, or several
 CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # a picture, such as a dose report or a converted slice
@@ -96,8 +97,10 @@ def choose(folder: Path, headers: Sequence[Header], series: str | None) -> list[
     counts = Counter(header.series for header in slices)
     listed = ", ".join(f"{uid} ({counted(n)})" for uid, n in sorted(counts.items()))
     if series is None and len(counts) > 1:
-        raise ValueError(
-            f"{folder}: {len(counts)} CT series, {listed}; choose one with --series UID"
+        raise OptionError(
+            f"{folder}: {len(counts)} CT series, {listed}. Choose one with ",
+            "series",
+            "UID",
         )
     if series is not None and series not in counts:
         raise ValueError(f"{folder}: no CT series {series} in it; there is {listed}")

@@ -92,7 +92,9 @@ def test_series_are_chosen_by_their_uid(tmp_path):
     assert open_scan(tmp_path, series=UID).files == tuple(first)
     assert open_scan(tmp_path, series="1.2.9").files == tuple(second)
     np.testing.assert_array_equal(read_volume(tmp_path, series="1.2.9").data, HU + 1)
-    message = f"{tmp_path}: 2 CT series, {UID} (3 slices), 1.2.9 (3 slices); choose one with --ser"
+    message = (
+        f"{tmp_path}: 2 CT series, {UID} (3 slices), 1.2.9 (3 slices). Choose one with series=UID."
+    )
     for call in (read_grid, read_volume):
         fails(message, call, tmp_path)
     message = f"{tmp_path}: no CT series 1.2 in it; there is {UID} (3 slices), 1.2.9 (3 slices)"
