@@ -105,7 +105,7 @@ def fails(message, call, *arguments, **options):
         call(*arguments, **options)
     text = str(raised.value)
     assert "\n" not in text
-    assert "; " in text  # the remedy follows
+    assert "; " in text or ". " in text  # the remedy follows
     assert message in text
     assert "DOE" not in text
     assert "SECRET" not in text
