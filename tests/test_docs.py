@@ -138,7 +138,6 @@ def test_there_are_snippets():
 
 
 @pytest.mark.filterwarnings("ignore:parsing config_file")  # a config is code: the page says so too
-@pytest.mark.filterwarnings("ignore:backend openvino in bfloat16")  # not exact enough on some CPUs
 @pytest.mark.parametrize("page", WITH_SNIPPETS, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_the_snippets_of_a_page_run_in_order(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import platform
 import warnings
 from collections.abc import Callable, Collection
@@ -56,6 +57,13 @@ INSTALL = {
 }
 
 
+log = logging.getLogger(__name__)
+
+
+class InexactError(ValueError):
+    """A backend whose outputs differ too much from those of eager float32."""
+
+
 @dataclass(frozen=True)
 class Backend:
     """A network that is ready to run.
@@ -101,7 +109,7 @@ def load_backend(
     """Make a network ready to run, compiled if that is faster.
 
     `auto` takes the first of `ORDER` that is installed and agrees with eager float32 on a synthetic
-    window, and warns about each that fails. For a name, `precision="auto"` is bfloat16 if the device has
+    window. It warns about each that fails, but for one that is only not exact enough in bfloat16. For a name, `precision="auto"` is bfloat16 if the device has
     units for it and the result agrees, else float32. The compiled network and the result of the
     comparison are cached: neither is computed again.
 
@@ -136,14 +144,17 @@ def load_backend(
         bfloat16=eager.has_bfloat16(device),
     )
     loader = _Loader(network, tuple(window), device, cache)
-    why = ""
+    why, expected = "", False
     for choice in wanted:
-        if why:
+        if why and expected:
+            log.info("%s; trying %s", why, " in ".join(choice))
+        elif why:
             warnings.warn(f"{why}; trying {' in '.join(choice)}", RuntimeWarning, stacklevel=2)
         try:
             return loader.load(*choice)
         except Exception as error:  # a compiler can raise anything
             cause, why = error, f"backend {' in '.join(choice)}: {reason(error)}"
+            expected = isinstance(error, InexactError) and choice[1] == "bfloat16"
     raise ValueError(why) from cause
 
 
@@ -222,7 +233,7 @@ class _Loader:
         """Load the backend, from the cache if possible.
 
         Raises:
-            ValueError: if it does not agree with eager float32.
+            InexactError: if it does not agree with eager float32.
         """
         if (name, precision) == ("eager", "float32"):  # the others are compared with it
             return Backend(name, precision, eager.eager(self.network, precision, self.device))
@@ -241,7 +252,7 @@ class _Loader:
             entry = Entry(blob, single, parity)
             self.cache.write(key, entry)
         if run is None or not entry.parity.agrees(precision):
-            raise ValueError(entry.parity.describe(precision))
+            raise InexactError(entry.parity.describe(precision))
         return Backend(name, precision, run)
 
     def export(self, name: str, precision: str) -> bytes:
