@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, writable and locked folders, and digests of files."""
+"""Files that appear whole or not at all, writable folders, and digests of files."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
 
+from monai_attn.io import unnamed_file
 from monai_attn.io.errors import reason
 
-OPEN_FILES = Path("/proc/self/fd")  # Linux: a link to each open file, by its number
 CHUNK = 2**22  # bytes read at a time
-MODE = 0o666  # less the umask, as for any new file
 
 
 def make_writable(folder: Path) -> None:
@@ -45,13 +44,13 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.part")
     try:
-        handle, nameless = _create(part)
+        handle, nameless = unnamed_file.create(part)
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
             os.fsync(handle)
             if nameless:
-                _name(handle, part)
+                unnamed_file.give_name(handle, part)
         part.replace(path)
     except OSError as error:
         raise OSError(
@@ -71,40 +70,3 @@ def sha256_of(*files: Path) -> str:
             while chunk := stream.read(CHUNK):
                 digest.update(chunk)
     return digest.hexdigest()
-
-
-@contextmanager
-def folder_lock(folder: Path) -> Iterator[None]:
-    """Wait for other runs and hold a lock on a folder; without such locks, do not wait."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # some network file systems have no locks
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)  # this releases the lock
-
-
-def _create(part: Path) -> tuple[int, bool]:
-    """Create and open a file, and return its handle and whether it has no name yet."""
-    if hasattr(os, "O_TMPFILE") and OPEN_FILES.is_dir():
-        try:
-            return os.open(part.parent, os.O_TMPFILE | os.O_RDWR, MODE), True
-        except OSError:  # not on every file system
-            pass
-    new = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0)
-    return os.open(part, new, MODE), False
-
-
-def _name(handle: int, part: Path) -> None:
-    folder = os.open(part.parent, os.O_RDONLY)
-    try:  # os.link follows the link to the open file only if it is given the folder's handle
-        os.link(OPEN_FILES / str(handle), part.name, dst_dir_fd=folder)
-    finally:
-        os.close(folder)

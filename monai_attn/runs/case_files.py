@@ -9,7 +9,7 @@ from typing import Any
 
 from monai_attn.inference.segmenter import Segmentation
 from monai_attn.io.dicom.segmentation import write_dicom_seg
-from monai_attn.io.files import folder_lock
+from monai_attn.io.folder_lock import folder_lock
 from monai_attn.io.names import attention_path, dicom_seg_path, entropy_path
 from monai_attn.io.writer import write_labels, write_map
 from monai_attn.runs.manifest import manifest_started, write_manifest

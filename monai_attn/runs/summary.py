@@ -12,7 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from monai_attn.io.files import atomic_write, folder_lock
+from monai_attn.io.files import atomic_write
+from monai_attn.io.folder_lock import folder_lock
 from monai_attn.io.names import case_name
 from monai_attn.runs.json_values import DAMAGED, Json
 from monai_attn.runs.manifest import scan_name

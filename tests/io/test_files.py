@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from monai_attn.io import files
+from monai_attn.io import unnamed_file
 from monai_attn.io.files import atomic_write, make_writable
 
 
@@ -16,7 +16,7 @@ from monai_attn.io.files import atomic_write, make_writable
 def system(request, monkeypatch, tmp_path):
     """Both ways: where the system has files without a name, and where it has not."""
     if request.param == "hidden":
-        monkeypatch.setattr(files, "OPEN_FILES", tmp_path / "nothing")
+        monkeypatch.setattr(unnamed_file, "OPEN_FILES", tmp_path / "nothing")
     elif not hasattr(os, "O_TMPFILE"):
         pytest.skip("this system has no files without a name")
 

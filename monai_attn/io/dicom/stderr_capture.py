@@ -1,4 +1,8 @@
-"""Capture of the messages that ITK and its codecs write to the process's stderr."""
+"""Capture of the messages that ITK and its codecs write to the process's stderr.
+
+libjpeg, OpenJPEG and CharLS report damaged voxels only there, by file descriptor and not by `sys.stderr`, and
+then decode something all the same: the text is the only sign of the damage, and a user must not see it.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from contextlib import contextmanager
 
 import SimpleITK as sitk
 
-_alone = threading.Lock()  # ITK's warning display and stderr belong to the whole process
+_one_at_a_time = threading.Lock()  # ITK's warning display and stderr belong to the whole process
 
 
 @contextmanager
@@ -21,13 +25,13 @@ def captured_stderr(packed: bool) -> Iterator[Callable[[], bytes]]:
     Both write there directly. Yields a function that returns the text written since its last call. At the
     end the whole text is passed on, since it may be from another thread, unless there was an error.
     """
-    with _alone:
+    with _one_at_a_time:
         shown = sitk.ProcessObject.GetGlobalWarningDisplay()
         sitk.ProcessObject.SetGlobalWarningDisplay(False)
         try:
             if packed:
-                with _stderr_held() as said:
-                    yield said
+                with _redirected_stderr() as new_text:
+                    yield new_text
             else:
                 yield bytes
         finally:
@@ -35,7 +39,7 @@ def captured_stderr(packed: bool) -> Iterator[Callable[[], bytes]]:
 
 
 @contextmanager
-def _stderr_held() -> Iterator[Callable[[], bytes]]:
+def _redirected_stderr() -> Iterator[Callable[[], bytes]]:
     """Redirect the process's stderr to a temporary file, and restore it at the end."""
     if sys.stderr is not None:
         sys.stderr.flush()
@@ -45,18 +49,18 @@ def _stderr_held() -> Iterator[Callable[[], bytes]]:
         yield bytes
         return
     with tempfile.TemporaryFile() as file:
-        taken = 0
+        position = 0
 
-        def said() -> bytes:
-            nonlocal taken
-            file.seek(taken)
+        def new_text() -> bytes:
+            nonlocal position
+            file.seek(position)
             text = file.read()
-            taken += len(text)
+            position += len(text)
             return text
 
         try:
             os.dup2(file.fileno(), 2)
-            yield said
+            yield new_text
             file.seek(0)
             rest = file.read()
         finally:
