@@ -24,22 +24,22 @@ def check_affine(path: Path, affine: NDArray[np.float64]) -> None:
     rows = affine[:3].round(4).tolist()
     if not np.isfinite(affine).all():
         raise ValueError(
-            f"{path}: the affine is not finite, {rows}; export it again with a sound header"
+            f"{path}: the affine is not finite: {rows}; export it again with a valid header"
         )
     spacing = voxel_sizes(affine)
     if not abs(np.linalg.det(affine[:3, :3])) > SINGULAR * np.prod(spacing):  # or both are 0
         raise ValueError(
-            f"{path}: the affine is singular, {rows}; export it again with a sound header"
+            f"{path}: the affine is singular: {rows}; export it again with a valid header"
         )
     if spacing.min() < SMALLEST or spacing.max() > LARGEST:
         raise ValueError(
-            f"{path}: spacing {spaced(spacing)} mm; {SMALLEST} to {LARGEST:g} expected: "
+            f"{path}: spacing {spaced(spacing)} mm (expected {SMALLEST} to {LARGEST:g}); "
             "are the units wrong? export it again in mm"
         )
     if np.abs(affine[:3, 3]).max() > FARTHEST:
         raise ValueError(
-            f"{path}: its first voxel lies at {spaced(affine[:3, 3])} mm; at most {FARTHEST:g} from "
-            "the origin expected: export it again with a sound header"
+            f"{path}: the first voxel is at {spaced(affine[:3, 3])} mm (expected at most {FARTHEST:g} from "
+            "the origin); export it again with a valid header"
         )
 
 

@@ -63,19 +63,19 @@ def remedy_of(error: BaseException) -> str:
 @contextmanager
 def collect_warnings(strict: bool = False) -> Iterator[list[str]]:
     """Collect scan warnings in a list instead of showing them; if `strict`, raise the first."""
-    noted: list[str] = []
+    texts: list[str] = []
     with warnings.catch_warnings():
         warnings.simplefilter("error" if strict else "always", ScanWarning)
         show = warnings.showwarning
 
         def note(message: Any, category: type[Warning], *where: Any, **options: Any) -> None:
             if issubclass(category, ScanWarning):
-                noted.append(one_line(message))
+                texts.append(one_line(message))
             else:
                 show(message, category, *where, **options)
 
         warnings.showwarning = note
-        yield noted
+        yield texts
 
 
 def warn_of(lines: Iterable[str]) -> None:

@@ -33,9 +33,17 @@ CONTENTS = (
     ),
     ((b"/annex/objects",), "a git-annex pointer, not the scan", "fetch it with git annex get"),
     ((b"<!doctype", b"<html", b"<?xml"), "a web page, not a scan", "download it again, signed in"),
-    (tuple(b"\x80%c" % n for n in range(2, 6)), "a Python pickle, never opened", "export as NIfTI"),
+    (
+        tuple(b"\x80%c" % n for n in range(2, 6)),
+        "a Python pickle, which could run code and is not opened",
+        "export as NIfTI",
+    ),
     ((b"pk\x03\x04",), "a ZIP archive", "unpack it first"),
-    ((b"bzh", b"\xfd7zxz", b"\x28\xb5\x2f\xfd"), "compressed, not by gzip", "unpack it first"),
+    (
+        (b"bzh", b"\xfd7zxz", b"\x28\xb5\x2f\xfd"),
+        "compressed, but not with gzip",
+        "unpack it first",
+    ),
     ((GZIP,), "compressed twice", "unpack it once"),
     ((b"nrrd",), "an NRRD file", "convert it to NIfTI first"),
     ((b"objecttype",), "a MetaImage file", "convert it to NIfTI first"),
@@ -80,7 +88,7 @@ def require_regular(path: Path) -> None:
         raise ValueError(f"{path}: {_absence(path, error)}") from error
     if not stat.S_ISREG(mode):
         kind = next((name for test, name in KINDS if test(mode)), "something else")
-        raise ValueError(f"{path}: {kind}, and not a regular file; name a scan's file")
+        raise ValueError(f"{path}: is {kind}, not a regular file; give the file of a scan")
 
 
 def foreign_kind(head: bytes) -> str:
@@ -113,12 +121,12 @@ def _require_packing(path: Path, head: bytes, packed: bool) -> None:
 def _absence(path: Path, error: Exception) -> str:
     """Return the reason why there is no file at a path, and the remedy."""
     if URL.match(str(path)):
-        return "a URL; download it and name the file"
+        return "is a URL; download the file and give its path"
     if getattr(error, "errno", None) == errno.ELOOP:
-        return "a link in a loop; name the scan's file itself"
+        return "is a link in a loop; give the file itself"
     if isinstance(error, FileNotFoundError):
         if path.is_symlink():
-            return "a broken link; name the scan's file itself"
+            return "is a broken link; give the file itself"
         return "does not exist; check the path"
     why = getattr(error, "strerror", None) or reason(error)
     return f"cannot be opened ({why}); check the path"

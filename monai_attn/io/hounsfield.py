@@ -40,8 +40,8 @@ def intensity_warnings(data: NDArray[np.float32], affine: NDArray[np.float64]) -
     sample = _Sample(_rows(data), wide=bool((extent >= WIDE_MM).all()))
     if not sample.values.size:
         return ["no voxel has a finite value; export it again"]
-    found = next((phrase for rule in RULES if (phrase := rule(sample))), None)
-    return ([found] if found else []) + _extents(data.shape, affine)
+    doubt = next((phrase for rule in RULES if (phrase := rule(sample))), None)
+    return ([doubt] if doubt else []) + _extents(data.shape, affine)
 
 
 @dataclass(frozen=True)
@@ -158,8 +158,8 @@ def _shifted_up_or_inverted(sample: _Sample) -> str | None:
     # Padding is one value at an end of the range, and is not counted.
     above = sample.share(1150) - (sample.high >= 1150) * sample.share_of(sample.high)
     below = sample.share(-1500, -150) - (-1500 <= sample.low < -150) * sample.share_of(sample.low)
-    peak, beside = sample.share(900, 1150), sample.share(500, 900)
-    if peak < max(0.05, beside + above):
+    peak, below_peak = sample.share(900, 1150), sample.share(500, 900)
+    if peak < max(0.05, below_peak + above):
         return None
     # In a shifted volume bone is above the peak, in an inverted one below zero.
     if below > above:
@@ -246,12 +246,12 @@ def _extents(shape: tuple[int, ...], affine: NDArray[np.float64]) -> list[str]:
             short.append(extent)
         if n * size > LONG_MM:
             long.append(extent)
-    found = []
+    doubts = []
     if short:
         thin = "a thin volume, labels may suffer; give more of the body"
-        found.append(f"only {', '.join(short)}: {thin}")
+        doubts.append(f"only {', '.join(short)}: {thin}")
     if long:
-        found.append(
+        doubts.append(
             f"{', '.join(long)}: longer than a patient; is the spacing wrong? export it again"
         )
-    return found
+    return doubts

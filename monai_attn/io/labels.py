@@ -27,8 +27,8 @@ def labels_of(volume: Volume) -> np.ndarray:
     if not valid.all():
         index = tuple(int(i) for i in np.argwhere(~valid)[0])
         raise ValueError(
-            f"{volume.path}: value {values[index]} at voxel {index}; "
-            f"whole numbers from 0 to {LARGEST_LABEL} expected: "
+            f"{volume.path}: value {values[index]} at voxel {index} is not a label "
+            f"(expected whole numbers from 0 to {LARGEST_LABEL}); "
             "save a label map, not an image or probabilities"
         )
     return labels.astype(np.int32)

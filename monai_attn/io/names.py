@@ -39,7 +39,9 @@ def check_name(path: str | Path) -> None:
         ValueError: one line that names the file.
     """
     if Path(path).suffix.lower() in (".dcm", ".ima"):
-        raise ValueError(f"{path}: one DICOM file; give the folder that holds the whole series")
+        raise ValueError(
+            f"{path}: a single DICOM file; give the folder that holds the whole series"
+        )
     if not suffix(path):
         raise ValueError(f"{path}: a NIfTI file (.nii.gz or .nii) is expected; convert it first")
 
@@ -52,7 +54,9 @@ def labels_name(path: str | Path) -> str:
     """
     end = suffix(path, LABELS)
     if not end:
-        raise ValueError(f"{path}: a label map ends in .nii.gz or .nii; give another name")
+        raise ValueError(
+            f"{path}: the name of a label map must end in .nii.gz or .nii; give another name"
+        )
     return Path(path).name[: -len(end)]
 
 
@@ -92,13 +96,13 @@ def check_length(target: Path, levels: Iterable[int] = (), *, entropy: bool = Fa
     Raises:
         ValueError: one line with the beginning of the longest name.
     """
-    beside = [attention_path(target, level) for level in levels]
-    beside += [entropy_path(target)] if entropy else []
-    files = (target, manifest_path(target), *beside)
+    others = [attention_path(target, level) for level in levels]
+    others += [entropy_path(target)] if entropy else []
+    files = (target, manifest_path(target), *others)
     longest = max(files, key=lambda path: len(os.fsencode(path.name)))
     length = len(os.fsencode(longest.name))
     if length > LONGEST:
         raise ValueError(
-            f"{target}: {longest.name[:20]}... would be a name of {length} bytes, and {LONGEST} are the "
-            "most; rename the scan"
+            f"{target}: file name too long: {longest.name[:20]}... has {length} bytes (limit {LONGEST}); "
+            "rename the scan"
         )

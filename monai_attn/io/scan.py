@@ -123,10 +123,7 @@ class NiftiScan(Scan):
             )
         if self._volume is not None and not 0 <= self._volume <= last:
             raise OptionError(
-                f"{self.path}: has no volume {self._volume}. Choose one with ",
-                "volume",
-                "N",
-                f", N from 0 to {last}.",
+                f"{self.path}: no volume {self._volume} (expected 0 to {last}). Choose another ", "volume"
             )
         return header
 
@@ -242,16 +239,16 @@ def read_grid(path: str | Path, *, volume: int | None = None, series: str | None
 
 def _refuse(path: Path, option: object, name: str, kind: str) -> None:
     if option is not None:
-        raise OptionError(f"{path}: {kind}, which has no {name} to choose. Leave out ", name)
+        raise OptionError(f"{path}: is {kind}, which has no {name} to choose. Leave out ", name)
 
 
 def check_holes(path: Path, holes: int, voxels: int, fill: float | None) -> list[str]:
     """Refuse many voxels without a finite value, and return a doubt about a few that were filled."""
     if holes == voxels or (fill is not None and holes > MOST_HOLES * voxels):
         raise ValueError(
-            f"{path}: {holes} of {voxels} voxels are NaN or infinite; at most {MOST_HOLES:.0%} "
-            "expected: export it again"
+            f"{path}: {holes} of {voxels} voxels are NaN or infinite (expected at most {MOST_HOLES:.0%}); "
+            "export it again"
         )
     if fill is None or not holes:
         return []
-    return [f"{holes} voxel{' is' if holes == 1 else 's are'} NaN or infinite; taken as {fill:g}"]
+    return [f"{holes} voxel{' is' if holes == 1 else 's are'} NaN or infinite; set to {fill:g}"]

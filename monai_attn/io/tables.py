@@ -59,7 +59,7 @@ def _kind(path: Path) -> str:
     kind = path.suffix.lower()
     if kind not in SUFFIXES:
         raise ValueError(
-            f"{path}: suffix '{path.suffix}'; '.json' or '.csv' expected: rename the file"
+            f"{path}: unknown suffix (got '{path.suffix}', expected '.json' or '.csv'); rename the file"
         )
     return kind
 

@@ -41,16 +41,16 @@ def write_labels(
     labels_name(path)
     if labels.shape != like.shape:
         raise ValueError(
-            f"{path}: labels of shape {labels.shape} do not lie on the grid of {like.path}"
-            f" with shape {like.shape}; nothing was written"
+            f"{path}: labels do not fit the grid of {like.path} (got shape {labels.shape},"
+            f" expected {like.shape}); nothing was written"
         )
     low, high = labels.min(initial=0), labels.max(initial=0)
     if not (0 <= low <= high <= LARGEST_LABEL) or (
         labels.dtype.kind == "f" and (labels != np.rint(labels)).any()
     ):
         raise ValueError(
-            f"{path}: values from {low} to {high} of type {labels.dtype}; labels are whole numbers"
-            f" from 0 to {LARGEST_LABEL}; nothing was written"
+            f"{path}: not labels (got values from {low} to {high} of type {labels.dtype}, expected whole"
+            f" numbers from 0 to {LARGEST_LABEL}); nothing was written"
         )
     stored = np.dtype(dtype or (np.uint8 if high <= 255 else np.uint16))
     if stored.kind in "iu" and high > np.iinfo(stored).max:

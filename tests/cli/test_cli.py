@@ -347,7 +347,7 @@ def test_a_warning_is_one_line_that_names_the_file(
     nib.save(nib.Nifti1Image(data, image.affine), scan)
     assert run(monkeypatch, "segment", scan, "-o", tmp_path / "out", "--bundle", tiny_bundle) == 0
     warned = [w for w in capsys.readouterr().err.splitlines() if w.startswith("warning: ")]
-    assert warned == [f"warning: {scan}: 1 voxel is NaN or infinite; taken as -1024"]
+    assert warned == [f"warning: {scan}: 1 voxel is NaN or infinite; set to -1024"]
 
 
 def test_a_fault_of_the_program_is_one_line_too(scan, monkeypatch, capsys):

@@ -80,7 +80,7 @@ def test_a_path_to_nothing_or_to_no_scan_is_named(tmp_path):
     touch(tmp_path, "notes.txt", "a.mha")
     fails(f"{tmp_path}: no scan among 2 entries (expected .nii.gz or .nii", find_images, tmp_path)
     fails(f"{tmp_path}/a.mha: a NIfTI file (.nii.gz or", find_images, tmp_path / "a.mha")
-    fails("https:/there/a.nii: a URL; download it", find_images, "https://there/a.nii")
+    fails("https:/there/a.nii: is a URL; download the file", find_images, "https://there/a.nii")
 
 
 def test_two_scans_of_one_name_are_refused_where_labels_are_written(tmp_path):

@@ -82,14 +82,14 @@ def in_metres(path):
 SPOILT = {
     "image gone": ("b", gone, "does not exist; check the path"),
     "image cut": ("b", cut, "cannot be read to its end"),
-    "spacing in metres": ("b", in_metres, "spacing 0.002 x 0.001 x 0.005 mm; 0.05 to 20 expected"),
+    "spacing in metres": ("b", in_metres, "spacing 0.002 x 0.001 x 0.005 mm (expected 0.05 to 20)"),
     "label gone": ("b_seg", gone, "does not exist; check the path"),
     "label cut": ("b_seg", cut, "cannot be read to its end"),
     "label moved": ("b_seg", moved, "is not on the grid of"),
     "label of another shape": ("b_seg", turned_round, "is not on the grid of"),
-    "label of fractions": ("b_seg", of_values(0.5), "value 0.5 at voxel (0, 0, 0); whole numbers"),
-    "label of NaN": ("b_seg", of_values(np.nan), "value nan at voxel (0, 0, 0); whole numbers"),
-    "label of HU": ("b_seg", of_values(-1000), "value -1000.0 at voxel (0, 0, 0); whole numbers"),
+    "label of fractions": ("b_seg", of_values(0.5), "value 0.5 at voxel (0, 0, 0) is not a label"),
+    "label of NaN": ("b_seg", of_values(np.nan), "value nan at voxel (0, 0, 0) is not a label"),
+    "label of HU": ("b_seg", of_values(-1000), "value -1000.0 at voxel (0, 0, 0) is not a label"),
     "not declared": ("b_seg", of_values(3, 9), "unknown label values (got 3, 9, expected 0, 2, 5)"),
 }
 

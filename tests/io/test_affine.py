@@ -16,12 +16,12 @@ def test_affines_that_place_a_volume(affine):
 
 # the second row, the fault
 BAD_ROWS = {
-    "NaN": ([np.nan, 0, 0, 0], "a.nii: the affine is not finite, [["),
-    "infinite": ([0, 1, 0, np.inf], "a.nii: the affine is not finite, [["),
-    "zero": ([0, 0, 0, 0], "a.nii: the affine is singular, [["),
-    "parallel to the first": ([-2, 0, 0, 0], "a.nii: the affine is singular, [["),
-    "too fine": ([0, 0.049, 0, 0], "a.nii: spacing 2 x 0.049 x 5 mm; 0.05 to 20 expected"),
-    "too coarse": ([0, 20.1, 0, 0], "a.nii: spacing 2 x 20.1 x 5 mm; 0.05 to 20 expected"),
+    "NaN": ([np.nan, 0, 0, 0], "a.nii: the affine is not finite: [["),
+    "infinite": ([0, 1, 0, np.inf], "a.nii: the affine is not finite: [["),
+    "zero": ([0, 0, 0, 0], "a.nii: the affine is singular: [["),
+    "parallel to the first": ([-2, 0, 0, 0], "a.nii: the affine is singular: [["),
+    "too fine": ([0, 0.049, 0, 0], "a.nii: spacing 2 x 0.049 x 5 mm (expected 0.05 to 20)"),
+    "too coarse": ([0, 20.1, 0, 0], "a.nii: spacing 2 x 20.1 x 5 mm (expected 0.05 to 20)"),
 }
 
 

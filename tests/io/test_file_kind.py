@@ -35,12 +35,15 @@ def make_loop(path):
 
 # what is made, what is said of it
 KINDS = {
-    "folder": (lambda path: path.mkdir(), "a folder, and not a regular file; name a scan's file"),
-    "pipe": (make_pipe, "a pipe, and not a regular file; name"),
-    "socket": (make_socket, "a socket, and not a regular file; name"),
-    "device": (lambda path: path.symlink_to("/dev/zero"), "a device, and not a regular file; name"),
-    "link in a loop": (make_loop, "a link in a loop; name the scan's file itself"),
-    "broken link": (lambda path: path.symlink_to("gone"), "a broken link; name the scan's"),
+    "folder": (
+        lambda path: path.mkdir(),
+        "is a folder, not a regular file; give the file of a scan",
+    ),
+    "pipe": (make_pipe, "is a pipe, not a regular file; give"),
+    "socket": (make_socket, "is a socket, not a regular file; give"),
+    "device": (lambda path: path.symlink_to("/dev/zero"), "is a device, not a regular file; give"),
+    "link in a loop": (make_loop, "is a link in a loop; give the file itself"),
+    "broken link": (lambda path: path.symlink_to("gone"), "is a broken link; give the"),
     "nothing": (lambda path: None, "does not exist; check the path"),
     "empty file": (lambda path: path.touch(), "is empty; copy it again"),
 }
@@ -55,8 +58,8 @@ def test_what_is_no_regular_file_is_never_waited_for(tmp_path, monkeypatch, make
 
 
 PATHS = {
-    "https://there/scan.nii.gz": "a URL; download it and name the file",
-    "s3://bucket/scan.nii": "a URL; download it and name the file",
+    "https://there/scan.nii.gz": "is a URL; download the file and give its path",
+    "s3://bucket/scan.nii": "is a URL; download the file and give its path",
     "a\0.nii": "cannot be opened (embedded null byte); check the path",
     "a" * 300 + ".nii": "cannot be opened (File name too long)",
     "file_kind.py/a.nii": "does not exist",
@@ -75,9 +78,9 @@ CONTENTS = {
     "git-annex pointer": (b"/annex/objects/SHA256E-s1--0\n", "a git-annex pointer, not the scan"),
     "HTML": (HTML, "a web page, not a scan; download it again, signed in"),
     "XML error": (b'\n<?xml version="1.0"?><Error/>', "a web page, not a scan; download"),
-    "pickle": (pickle.dumps({"a": 1}), "a Python pickle, never opened; export as NIfTI"),
+    "pickle": (pickle.dumps({"a": 1}), "is not opened; export as NIfTI"),
     "ZIP": (b"PK\x03\x04" + bytes(400), "a ZIP archive; unpack it first"),
-    "bzip2": (b"BZh91AY" + bytes(400), "compressed, not by gzip; unpack it first"),
+    "bzip2": (b"BZh91AY" + bytes(400), "compressed, but not with gzip; unpack it first"),
     "compressed twice": (gzip.compress(bytes(400)), "compressed twice; unpack it once"),
     "DICOM": (bytes(128) + b"DICM" + bytes(400), "a DICOM file; give the folder that holds"),
     "NRRD": (b"NRRD0004\n", "an NRRD file; convert it to NIfTI first"),
@@ -86,8 +89,8 @@ CONTENTS = {
     "NumPy": (b"\x93NUMPY" + bytes(400), "a NumPy array, without a grid; convert"),
     "PNG": (b"\x89PNG\r\n\x1a\n" + bytes(400), "a picture; give the scan itself"),
     "JPEG": (b"\xff\xd8\xff\xe0" + bytes(400), "a picture; give the scan itself"),
-    "text": (b"not an image\n", "not a NIfTI file, of no known kind; convert it"),
-    "zeros": (bytes(1000), "not a NIfTI file, of no known kind; convert it"),
+    "text": (b"not an image\n", "not a NIfTI file but a file of unknown kind; convert it"),
+    "zeros": (bytes(1000), "not a NIfTI file but a file of unknown kind; convert it"),
 }
 
 

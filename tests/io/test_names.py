@@ -44,13 +44,19 @@ def test_a_name_without_nifti_suffix(path):
 
 def test_a_slice_of_a_series_is_not_the_series():
     for path in ("a.dcm", "A.DCM", "a.IMA"):
-        fails(f"{path}: one DICOM file; give the folder that holds the whole", check_name, path)
+        fails(
+            f"{path}: a single DICOM file; give the folder that holds the whole", check_name, path
+        )
 
 
 @pytest.mark.parametrize("path", ["a", "a.hdr", "a.img", ".nii.gz"])
 def test_a_label_map_is_one_file(path):
     assert labels_name("x/a.nii.gz") == "a"
-    fails(f"{path}: a label map ends in .nii.gz or .nii; give another", labels_name, path)
+    fails(
+        f"{path}: the name of a label map must end in .nii.gz or .nii; give another",
+        labels_name,
+        path,
+    )
 
 
 def test_what_lies_beside_a_label_map():
@@ -68,7 +74,7 @@ def test_a_name_may_have_255_bytes_and_so_may_those_beside_it(tmp_path, letter):
     target.touch()
     manifest_path(target).touch()
     longer = tmp_path / f"{name}{letter}_seg.nii.gz"
-    fails("would be a name of 25", check_length, longer)
+    fails("bytes (limit 255); rename", check_length, longer)
     with pytest.raises(OSError, match="too long"):
         manifest_path(longer).touch()
 
@@ -76,7 +82,7 @@ def test_a_name_may_have_255_bytes_and_so_may_those_beside_it(tmp_path, letter):
 def test_the_names_of_attention_maps_count_too(tmp_path):
     target = tmp_path / f"{'a' * 237}_seg.nii.gz"
     check_length(target)
-    fails("would be a name of 256", check_length, target, [1])
+    fails("has 256 bytes (limit 255)", check_length, target, [1])
 
 
 def test_the_name_of_the_entropy_counts_too(tmp_path):
@@ -87,7 +93,7 @@ def test_the_name_of_the_entropy_counts_too(tmp_path):
     check_length(tmp_path / f"{'a' * (room - 4)}.nii.gz", entropy=True)
     target = tmp_path / f"{'a' * (255 - len('.manifest.json'))}.nii.gz"
     check_length(target)
-    fails("would be a name of 256", check_length, target, entropy=True)
+    fails("has 256 bytes (limit 255)", check_length, target, entropy=True)
 
 
 def test_a_loop_of_links_leads_somewhere(tmp_path):

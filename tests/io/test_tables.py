@@ -46,7 +46,7 @@ def test_no_nan_gets_into_json(tmp_path):
 @pytest.mark.parametrize("call", [check_table_path, write])
 def test_another_suffix_is_refused(tmp_path, call):
     with pytest.raises(
-        ValueError, match=r"a\.nii\.gz: suffix '\.gz'; '\.json' or '\.csv' expected"
+        ValueError, match=r"a\.nii\.gz: unknown suffix \(got '\.gz', expected '\.json' or '\.csv'\)"
     ):
         call(tmp_path / "a.nii.gz")
 

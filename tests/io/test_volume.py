@@ -60,7 +60,7 @@ def test_a_pair_of_files_is_read_by_either_name(tmp_path, kind, end):
         np.testing.assert_array_equal(volume.data, VALUES)
         np.testing.assert_array_equal(volume.affine, AFFINE)
     (tmp_path / f"a{end[1]}").unlink()
-    fails(f"a{end[0]}: a{end[1]} is missing beside it; copy", read_volume, tmp_path / f"a{end[0]}")
+    fails(f"a{end[0]}: a{end[1]} is missing next to it; copy", read_volume, tmp_path / f"a{end[0]}")
 
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
@@ -73,12 +73,7 @@ def test_one_volume_of_several_is_picked(tmp_path, name):
     fails(f"{path}: 4 dimensions, (4, 3, 2, 3); one volume expected. Choose one", read_volume, path)
     fails("with volume=N, N from 0 to 2", read_grid, path)
     for number in (-1, 3):
-        fails(
-            f"{path}: has no volume {number}. Choose one with volume=N",
-            read_volume,
-            path,
-            volume=number,
-        )
+        fails(f"{path}: no volume {number} (expected 0 to 2)", read_volume, path, volume=number)
     content = path.read_bytes()
     path.write_bytes(content[:-40])
     fails(str(path), read_volume, path, volume=0)  # also what comes behind is checked
@@ -87,7 +82,9 @@ def test_one_volume_of_several_is_picked(tmp_path, name):
 def test_an_option_that_does_not_apply_is_refused(tmp_path):
     path = save(tmp_path / "a.nii")
     np.testing.assert_array_equal(read_volume(path, volume=0).data, VALUES)
-    fails(f"{path}: a NIfTI file, which has no series to choose", read_volume, path, series="1.2")
+    fails(
+        f"{path}: is a NIfTI file, which has no series to choose", read_volume, path, series="1.2"
+    )
     fails("a DICOM series, which has no volume to choose", read_volume, tmp_path, volume=1)
 
 
@@ -154,7 +151,7 @@ def test_bit_rot_that_nibabel_does_not_see(tmp_path):
 def test_a_header_that_promises_more_than_memory_holds(tmp_path):
     path = save(tmp_path / "a.nii")
     patch(path, 42, np.array([32767, 32767, 1], np.int16).tobytes())  # dim
-    fails(f"{path}: holds 544 bytes of the 8589", read_volume, path)
+    fails(f"{path}: the file is cut short (got 544 bytes, expected 8589", read_volume, path)
 
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
@@ -164,7 +161,7 @@ def test_voxels_that_the_header_does_not_name(tmp_path, name):
     raw = path.read_bytes() if name == "a.nii" else gzip.decompress(path.read_bytes())
     half = raw[:46] + np.int16(16).tobytes() + raw[48:]
     path.write_bytes(half if name == "a.nii" else gzip.compress(half))
-    fails(f"{path}: more bytes than the 131424 that its header names; export", read_volume, path)
+    fails(f"{path}: more bytes than its header describes (expected 131424)", read_volume, path)
 
 
 def test_padding_to_a_block_is_no_fault(tmp_path):
@@ -179,7 +176,7 @@ def test_a_stream_that_never_ends_is_left(tmp_path):
     zeros = gzip.compress(bytes(2**20))
     packed = tmp_path / "b.nii.gz"
     packed.write_bytes(gzip.compress(path.read_bytes()) + zeros * 20_000)  # 20 GB
-    fails(f"{packed}: more bytes than the 544 that", read_volume, packed)
+    fails(f"{packed}: more bytes than its header describes (expected 544)", read_volume, packed)
 
 
 # --- voxels without a value
@@ -193,14 +190,14 @@ def with_holes(path, *holes, dtype=np.float32, shape=(4, 3, 10)):
 
 def test_a_few_voxels_without_a_value_become_air_with_a_warning(tmp_path):
     path = with_holes(tmp_path / "a.nii", np.nan, np.inf, -np.inf)
-    with pytest.warns(ScanWarning, match=r"a\.nii: 3 voxels are NaN or infinite; taken as -1024"):
+    with pytest.warns(ScanWarning, match=r"a\.nii: 3 voxels are NaN or infinite; set to -1024"):
         data = read_volume(path).data
     assert data.flat[:4].tolist() == [AIR, AIR, AIR, 3]
 
 
 def test_many_voxels_without_a_value_are_an_error(tmp_path):
     path = with_holes(tmp_path / "a.nii", *[np.nan] * 7)
-    fails(f"{path}: 7 of 120 voxels are NaN or infinite; at most 5% expected", read_volume, path)
+    fails(f"{path}: 7 of 120 voxels are NaN or infinite (expected at most 5%)", read_volume, path)
     assert np.isnan(read_volume(path, fill=None).data).sum() == 7
 
 
@@ -219,7 +216,7 @@ def test_a_value_beyond_float32_is_infinite(tmp_path):
 
 def test_voxels_without_a_value_are_filled_or_kept_as_asked(tmp_path):
     path = with_holes(tmp_path / "a.nii", np.nan)
-    with pytest.warns(ScanWarning, match="taken as 0"):
+    with pytest.warns(ScanWarning, match="set to 0"):
         assert read_volume(path, fill=0).data.flat[0] == 0
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -70,13 +70,16 @@ def test_a_mask_is_a_label_map(tmp_path):
 
 # labels, the fault
 NO_LABELS = {
-    "negative": (-labels(), "values from -1 to 0 of type int64; labels are whole numbers from 0"),
-    "too large": (labels(65536), "values from 0 to 65536 of type int64; labels are whole numbers"),
-    "fractions": (labels() * 0.5, "values from 0.0 to 0.5 of type float64; labels are whole"),
-    "NaN": (labels() * np.nan, "values from nan to nan of type float64; labels are whole"),
-    "another shape": (labels()[:2], "labels of shape (2, 3, 2) do not lie on the grid of {scan} "),
-    "axes exchanged": (labels().T, "labels of shape (2, 3, 4) do not lie on the grid of {scan} "),
-    "a channel": (labels()[None], "labels of shape (1, 4, 3, 2) do not lie on the grid of"),
+    "negative": (-labels(), "not labels (got values from -1 to 0 of type int64, expected whole"),
+    "too large": (labels(65536), "not labels (got values from 0 to 65536 of type int64, expected"),
+    "fractions": (
+        labels() * 0.5,
+        "not labels (got values from 0.0 to 0.5 of type float64, expected",
+    ),
+    "NaN": (labels() * np.nan, "not labels (got values from nan to nan of type float64, expected"),
+    "another shape": (labels()[:2], "labels do not fit the grid of {scan} (got shape (2, 3, 2)"),
+    "axes exchanged": (labels().T, "labels do not fit the grid of {scan} (got shape (2, 3, 4)"),
+    "a channel": (labels()[None], "labels do not fit the grid of {scan} (got shape (1, 4, 3, 2)"),
 }
 
 
@@ -111,7 +114,7 @@ def test_labels_of_a_scan_that_is_gone_replace_an_older_file(tmp_path):
 def test_labels_need_a_nifti_name(tmp_path):
     source = scan(tmp_path)
     fails(
-        "a.mha: a label map ends in .nii.gz or .nii",
+        "a.mha: the name of a label map must end in .nii.gz or .nii",
         write_labels,
         tmp_path / "a.mha",
         labels(),

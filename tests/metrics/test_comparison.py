@@ -314,7 +314,7 @@ def test_compare_prints_a_table_and_writes_files(runs, tmp_path, monkeypatch, ca
 WRONG = {
     "no scores": (("{a}", "{tmp}"), "neither scores.json nor eval/scores.json in it"),
     "metric": (("{a}", "{b}", "--metric", "iou"), "error: metric (='iou') must be one of dice"),
-    "suffix": (("{a}", "{tmp}", "-o", "c.txt"), "error: c.txt: suffix '.txt'"),
+    "suffix": (("{a}", "{tmp}", "-o", "c.txt"), "error: c.txt: unknown suffix (got '.txt'"),
     "twice": (("{a}", "{b}", "--a", "{a}"), "given twice on one side"),
 }
 

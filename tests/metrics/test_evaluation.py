@@ -293,13 +293,13 @@ BAD_FILES = {
     "fraction": (
         (block(1, 2),),
         (with_value(0.5),),
-        "{r}: value 0.5 at voxel (1, 2, 3); whole numbers from 0 to 16777215 expected",
+        "{r}: value 0.5 at voxel (1, 2, 3) is not a label (expected whole numbers from 0 to 16777215)",
     ),
     "NaN": ((with_value(np.nan),), (block(1, 2),), "{p}: value nan at voxel (1, 2, 3)"),
     "more than float32 tells apart": (
         (block(1, 2).astype(np.int32) * (2**24 + 1),),
         (block(1, 2),),
-        "{p}: value 16777216.0 at voxel (1, 0, 0); whole numbers from 0 to 16777215",
+        "{p}: value 16777216.0 at voxel (1, 0, 0) is not a label (expected whole numbers from 0 to 16777215",
     ),
     "infinity": ((with_value(np.inf),), (block(1, 2),), "{p}: value inf at voxel (1, 2, 3)"),
     "HU": ((with_value(-1000),), (block(1, 2),), "{p}: value -1000.0 at voxel (1, 2, 3)"),
@@ -307,7 +307,7 @@ BAD_FILES = {
     "complex": (
         (np.zeros(SHAPE, np.complex64),),
         (block(1, 2),),
-        "{p}: voxels of type complex64; one real number for each voxel expected",
+        "{p}: voxel type complex64 (expected one real number per voxel)",
     ),
 }
 
@@ -338,8 +338,8 @@ def test_a_grid_may_be_off_by_rounding(tmp_path):
 
 # how the file is spoilt, what the one line says after the path
 SPOILT = {
-    "text": (lambda raw: b"not an image", "not a NIfTI file, "),
-    "cut": (lambda raw: raw[:-30], "holds 442 bytes of the 472"),
+    "text": (lambda raw: b"not an image", "not a NIfTI file but "),
+    "cut": (lambda raw: raw[:-30], "the file is cut short (got 442 bytes, expected 472)"),
     "compressed": (lambda raw: gzip.compress(raw)[:-9], "compressed, but its name"),
 }
 

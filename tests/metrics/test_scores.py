@@ -203,7 +203,7 @@ def test_table_shows_a_case_name_as_it_is():
 def test_a_summary_is_never_written_over_a_label_map(tmp_path):
     (tmp_path / "a.nii.gz").write_bytes(b"labels")
     with pytest.raises(
-        ValueError, match=r"a\.nii\.gz: suffix '\.gz'; '\.json' or '\.csv' expected"
+        ValueError, match=r"a\.nii\.gz: unknown suffix \(got '\.gz', expected '\.json' or '\.csv'\)"
     ):
         write_summary([], tmp_path / "a.nii.gz")
     assert (tmp_path / "a.nii.gz").read_bytes() == b"labels"

@@ -102,7 +102,7 @@ def test_a_pipe_is_no_scan_and_is_not_waited_for(tiny_bundle, tmp_path, monkeypa
     os.mkfifo(tmp_path / "a.nii.gz")
     arguments = ("-o", tmp_path / "out", "--bundle", tiny_bundle)
     assert run(monkeypatch, "segment", tmp_path, *arguments) == 1
-    assert "a.nii.gz: a pipe, and not a regular file; name" in capsys.readouterr().err
+    assert "a.nii.gz: is a pipe, not a regular file; give" in capsys.readouterr().err
 
 
 def test_resuming_keeps_what_is_whole_and_up_to_date(folder, tiny_bundle, tmp_path, monkeypatch):
@@ -254,7 +254,7 @@ def test_a_slice_is_never_replaced_by_a_dicom_seg(tiny_bundle, tmp_path, monkeyp
     before = first.read_bytes()
     arguments = ("segment", tmp_path / "ct", "-o", tmp_path / "ct", "--bundle", tiny_bundle)
     assert run(monkeypatch, *arguments, "--dicom-seg") == 1
-    assert "ct_seg.dcm: is no DICOM SEG, and one would replace it" in capsys.readouterr().err
+    assert "ct_seg.dcm: is not a DICOM SEG and would be overwritten" in capsys.readouterr().err
     assert first.read_bytes() == before
 
 

@@ -304,7 +304,7 @@ def test_labels_on_the_scans_grid_are_written(tmp_path, channel_dim):
 
 def test_probabilities_are_not_written_as_labels(tmp_path):
     writer = writer_for(torch.full((1, *SHAPE), 0.4), meta_of(RAS))
-    with pytest.raises(ValueError, match="labels are whole numbers from 0"):
+    with pytest.raises(ValueError, match="expected whole numbers from 0"):
         writer.write(tmp_path / "a.nii.gz")
 
 

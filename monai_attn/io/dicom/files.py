@@ -67,23 +67,23 @@ def holds_dicom(folder: Path) -> bool:
 def list_files(folder: Path) -> list[DicomFile]:
     """List the DICOM files of a folder, sorted by name."""
     if not folder.is_dir():
-        raise ValueError(f"{folder}: no folder; name one that holds the slices of a CT")
+        raise ValueError(f"{folder}: not a folder; give the folder that holds the slices of a CT")
     try:
         paths = sorted(folder.iterdir())
     except OSError as error:
         raise ValueError(
             f"{folder}: cannot be read ({error.strerror}); make it readable"
         ) from error
-    found = []
+    files = []
     for path in paths:
         if path.name.startswith("."):
             continue
         try:
             if _is_dicom(path):
-                found.append(_identify(path))
+                files.append(_identify(path))
             elif path.suffix.lower() == ".dcm" and path.is_file():  # it may be the last slice
                 raise ValueError(
-                    f"{folder}: {path.name} is named DICOM but holds none"
+                    f"{folder}: {path.name} has the name of a DICOM file but is none"
                     f" ({path.stat().st_size} bytes); copy it again or move it away"
                 )
         except OSError as error:
@@ -91,15 +91,17 @@ def list_files(folder: Path) -> list[DicomFile]:
                 f"{folder}: {path.name} cannot be read ({error.strerror}); make it readable"
                 " or move it away"
             ) from error
-    for file in found:
+    for file in files:
         _check_name(folder, file)
-    if not found:
-        raise ValueError(f"{folder}: no DICOM file in it; name the folder that holds the slices")
-    if all(file.kind == DIRECTORY for file in found):
+    if not files:
         raise ValueError(
-            f"{folder}: only a DICOMDIR, no slices in it; name the folder that holds the slices"
+            f"{folder}: no DICOM files in this folder; give the folder that holds the slices"
         )
-    return found
+    if all(file.kind == DIRECTORY for file in files):
+        raise ValueError(
+            f"{folder}: only a DICOMDIR in this folder; give the folder that holds the slices"
+        )
+    return files
 
 
 def _is_dicom(path: Path) -> bool:
@@ -148,5 +150,5 @@ def _check_name(folder: Path, file: DicomFile) -> None:
         str(file.path).encode()
     except UnicodeEncodeError as error:
         raise ValueError(
-            f"{folder}: {file.name!a} is a name that is no UTF-8; rename the file or its folder"
+            f"{folder}: the file name {file.name!a} is not valid UTF-8; rename the file or its folder"
         ) from error

@@ -44,7 +44,9 @@ def packed_size(file: DicomFile, stderr: Callable[[], bytes]) -> tuple[int, ...]
 def unreadable(folder: Path, file: DicomFile) -> ValueError:
     """Return an error that says why GDCM could not read a file, and the remedy."""
     if not file.path.is_file():
-        return ValueError(f"{folder}: {file.name} is gone; leave the folder alone while it is read")
+        return ValueError(
+            f"{folder}: {file.name} was removed meanwhile; do not change the folder while it is read"
+        )
     if file.syntax and file.syntax not in READABLE:
         syntax = plain(file.syntax, r"[0-9.]{1,64}")
         return ValueError(

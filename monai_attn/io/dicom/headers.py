@@ -89,10 +89,10 @@ def choose(folder: Path, headers: Sequence[Header], series: str | None) -> list[
     """Return the headers of the only CT series, or of the series that is asked for."""
     slices = [header for header in headers if header.modality == "CT" and not _is_picture(header)]
     if not slices:
-        others = sorted({_what(header) for header in headers} - {"DICOMDIR"})
+        others = sorted({_described(header) for header in headers} - {"DICOMDIR"})
         raise ValueError(
-            f"{folder}: no CT slices in it, only {', '.join(others)}; "
-            "name a folder that holds a CT series"
+            f"{folder}: no CT slices in this folder, only {', '.join(others)}; "
+            "give a folder that holds a CT series"
         )
     counts = Counter(header.series for header in slices)
     listed = ", ".join(f"{uid} ({counted(n)})" for uid, n in sorted(counts.items()))
@@ -103,7 +103,7 @@ def choose(folder: Path, headers: Sequence[Header], series: str | None) -> list[
             "UID",
         )
     if series is not None and series not in counts:
-        raise ValueError(f"{folder}: no CT series {series} in it; there is {listed}")
+        raise ValueError(f"{folder}: no CT series {series} in this folder; choose one of {listed}")
     return [header for header in slices if series in (None, header.series)]
 
 
@@ -128,5 +128,5 @@ def _is_picture(header: Header) -> bool:
     return header.file.kind.startswith(CAPTURE) and "ImagePositionPatient" not in header.tags
 
 
-def _what(header: Header) -> str:
+def _described(header: Header) -> str:
     return header.modality + " pictures" * _is_picture(header)

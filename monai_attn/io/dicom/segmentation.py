@@ -21,6 +21,7 @@ from monai_attn.io.files import atomic_write
 from monai_attn.io.grid import Grid
 
 if TYPE_CHECKING:
+    from highdicom.seg import SegmentDescription
     from pydicom import Dataset
 
 MAKER = "monai-attn"
@@ -77,7 +78,7 @@ def check_replaceable(path: Path) -> None:
         ValueError: if there is another file, such as a slice, which would be overwritten.
     """
     if path.exists() and not is_segmentation(path):
-        raise ValueError(f"{path}: is no DICOM SEG, and one would replace it; move it away")
+        raise ValueError(f"{path}: is not a DICOM SEG and would be overwritten; move it away")
 
 
 def write_dicom_seg(
@@ -106,20 +107,66 @@ def write_dicom_seg(
     wanted = {label: names[label] for label in sorted(names) if label}
     _check(path, labels, like, files, wanted)
     check_installed()
+    between_slices = float(voxel_sizes(like.affine)[2])
+    slices = [_header(path, file, between_slices) for file in files]
+    try:
+        segmentation = _segmentation(slices, _frames(labels, list(wanted)), wanted, like, version)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path}: the slices cannot become a DICOM SEG ({reason(error)}); write NIfTI instead"
+        ) from error
+    with atomic_write(path) as file:
+        segmentation.save_as(file)
+    return path
+
+
+def _segmentation(
+    slices: Sequence[Dataset],
+    frames: NDArray[np.integer],
+    names: Mapping[int, str],
+    like: Grid,
+    version: str,
+) -> Dataset:
+    """Return a segmentation of the slices, with frames (Z, Y, X) of segment numbers."""
+    import highdicom as hd
+
+    between_columns, between_rows, between_slices = map(float, voxel_sizes(like.affine))
+    return hd.seg.Segmentation(
+        source_images=slices,
+        pixel_array=frames,
+        segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+        segment_descriptions=_segments(names, version),
+        series_instance_uid=hd.UID(),
+        series_number=SERIES_NUMBER,
+        sop_instance_uid=hd.UID(),
+        instance_number=1,
+        manufacturer=MAKER,
+        manufacturer_model_name=MAKER,
+        software_versions=version,
+        device_serial_number="none",
+        pixel_measures=hd.PixelMeasuresSequence(
+            pixel_spacing=(between_rows, between_columns),
+            slice_thickness=between_slices,
+            spacing_between_slices=between_slices,
+        ),
+        series_description=f"{MAKER} segmentation",
+    )
+
+
+def _segments(names: Mapping[int, str], version: str) -> list[SegmentDescription]:
+    """Return the description of each segment, in the order of the labels."""
     import highdicom as hd
     from highdicom.sr import CodedConcept
 
     def code(value: tuple[str, str]) -> CodedConcept:
         return CodedConcept(value[0], "SCT", value[1])
 
-    between_columns, between_rows, between_slices = map(float, voxel_sizes(like.affine))
-    slices = [_header(path, file, between_slices) for file in files]
     algorithm = hd.AlgorithmIdentificationSequence(
         name=MAKER,
         family=CodedConcept("123110", "DCM", "Artificial Intelligence"),
         version=version,
     )
-    segments = [
+    return [
         hd.seg.SegmentDescription(
             segment_number=number,
             segment_label=name[:64],  # the longest that DICOM allows
@@ -128,37 +175,8 @@ def write_dicom_seg(
             algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
             algorithm_identification=algorithm,
         )
-        for number, name in enumerate(wanted.values(), start=1)
+        for number, name in enumerate(names.values(), start=1)
     ]
-    frames = _frames(labels, list(wanted))
-    try:
-        segmentation = hd.seg.Segmentation(
-            source_images=slices,
-            pixel_array=frames,
-            segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
-            segment_descriptions=segments,
-            series_instance_uid=hd.UID(),
-            series_number=SERIES_NUMBER,
-            sop_instance_uid=hd.UID(),
-            instance_number=1,
-            manufacturer=MAKER,
-            manufacturer_model_name=MAKER,
-            software_versions=version,
-            device_serial_number="none",
-            pixel_measures=hd.PixelMeasuresSequence(
-                pixel_spacing=(between_rows, between_columns),
-                slice_thickness=between_slices,
-                spacing_between_slices=between_slices,
-            ),
-            series_description=f"{MAKER} segmentation",
-        )
-    except (AttributeError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{path}: the slices make no DICOM SEG ({reason(error)}); write NIfTI instead"
-        ) from error
-    with atomic_write(path) as whole:
-        segmentation.save_as(whole)
-    return path
 
 
 def _check(
@@ -170,22 +188,22 @@ def _check(
 ) -> None:
     """Refuse labels that cannot become a segmentation of these slices."""
     if path.suffix.lower() != ".dcm":
-        raise ValueError(f"{path}: a DICOM SEG ends in .dcm; name it so")
+        raise ValueError(f"{path}: the name of a DICOM SEG must end in .dcm; rename it")
     check_replaceable(path)
     if labels.shape != like.shape or len(files) != like.shape[2]:
         raise ValueError(
-            f"{path}: labels of shape {labels.shape} and {len(files)} slices do not lie on the grid of"
-            f" {like.path} with shape {like.shape}; nothing was written"
+            f"{path}: labels do not fit the grid of {like.path} (got shape {labels.shape} and"
+            f" {len(files)} slices, expected shape {like.shape}); nothing was written"
         )
     if not wanted:
-        raise ValueError(f"{path}: no label has a name; name what is to be a segment")
-    # layer by layer: an array of more than one byte for each voxel of a scan would be too large
-    found = {int(label) for layer in np.moveaxis(labels, -1, 0) for label in np.unique(layer)}
-    nameless = sorted(found - {0, *wanted})
-    if nameless:
         raise ValueError(
-            f"{path}: labels {nameless} have no name; name each that is not background"
+            f"{path}: no label has a name; give a name to each label that is to be a segment"
         )
+    # layer by layer: an array of more than one byte for each voxel of a scan would be too large
+    present = {int(label) for layer in np.moveaxis(labels, -1, 0) for label in np.unique(layer)}
+    nameless = sorted(present - {0, *wanted})
+    if nameless:
+        raise ValueError(f"{path}: labels {nameless} have no name; give each label a name")
 
 
 def _header(path: Path, file: Path, thickness: float) -> Dataset:
@@ -196,7 +214,7 @@ def _header(path: Path, file: Path, thickness: float) -> Dataset:
         header = pydicom.dcmread(file, stop_before_pixels=True)
     except (OSError, pydicom.errors.InvalidDicomError) as error:
         raise ValueError(
-            f"{path}: the slice {file} cannot be read again; leave the scan's folder alone meanwhile"
+            f"{path}: the slice {file} can no longer be read; do not change the scan's folder meanwhile"
         ) from error
     for keyword in EXPECTED:
         if keyword not in header:

@@ -48,7 +48,7 @@ def check_slice(folder: Path, header: Header) -> Slice:
 
     frames = numbers_of(header.tags.get("NumberOfFrames", "1"))
     if header.file.kind in ENHANCED or frames[0] != 1 or header.packed_size[2:] not in ((), (1,)):
-        raise fault("is multi-frame, one slice in each file is expected", CONVERT)
+        raise fault("is multi-frame (expected one slice per file)", CONVERT)
     samples, colours = (
         header.tags.get("SamplesPerPixel", "1"),
         header.tags.get("PhotometricInterpretation", "MONOCHROME2"),
@@ -56,24 +56,24 @@ def check_slice(folder: Path, header: Header) -> Slice:
     if (samples, colours) != ("1", "MONOCHROME2"):
         samples, colours = plain(samples, "[0-9]+"), plain(colours, "[A-Z_0-9 ]{2,16}")
         raise fault(
-            f"is {colours} with {samples} values for each voxel, MONOCHROME2 with 1 is expected",
+            f"is {colours} with {samples} values per voxel (expected MONOCHROME2 with 1)",
             CONVERT,
         )
     (rows,), (columns,) = numbers("Rows", 1), numbers("Columns", 1)
     size = (int(columns), int(rows))
     if header.packed_size and size != header.packed_size[:2]:
-        raise fault(f"names {by(size)} voxels and holds {by(header.packed_size[:2])}")
+        raise fault(f"has {by(header.packed_size[:2])} voxels (expected {by(size)} by its header)")
     between_rows, between_columns = numbers("PixelSpacing", 2)
     if not min(between_rows, between_columns) > 0:
         spacing = by((between_rows, between_columns))
-        raise fault(f"has a PixelSpacing of {spacing} mm, above 0 is expected")
+        raise fault(f"has a PixelSpacing of {spacing} mm (expected above 0)")
     directions = numbers("ImageOrientationPatient", 6)
     row, column = np.reshape(directions, (2, 3))
     lengths = np.linalg.norm((row, column), axis=1)
     if max(*abs(lengths - 1), abs(row @ column)) > UNIT:
         raise fault(
             f"has an ImageOrientationPatient of lengths {lengths[0]:.4g} and {lengths[1]:.4g} with a"
-            f" product of {row @ column:.4g}, 1, 1 and 0 are expected"
+            f" product of {row @ column:.4g} (expected 1, 1 and 0)"
         )
     for tag in ("RescaleSlope", "RescaleIntercept"):
         if tag in header.tags and (numbers(tag, 1), tag) == ((0.0,), "RescaleSlope"):
@@ -89,13 +89,13 @@ def check_alike(folder: Path, slices: Sequence[Slice]) -> None:
         ("mm between columns and rows", lambda one: one.spacing, ALIKE * slices[0].spacing[0]),
         ("of ImageOrientationPatient", lambda one: one.directions, ALIKE),
     )
-    for what, value, tolerance in kinds:
+    for quantity, value, tolerance in kinds:
         usual = Counter(map(value, slices)).most_common(1)[0][0]
         for slice_ in slices:
             if np.abs(np.subtract(value(slice_), usual)).max() > tolerance:
                 raise ValueError(
-                    f"{folder}: {slice_.name} has {_listed(value(slice_))} {what}, most slices have"
-                    f" {_listed(usual)}; move away what does not belong to the scan, or {CONVERT}"
+                    f"{folder}: {slice_.name} has {_listed(value(slice_))} {quantity}, most slices have"
+                    f" {_listed(usual)}; remove files that do not belong to the scan, or {CONVERT}"
                 )
 
 

@@ -39,7 +39,7 @@ class Stack:
             {"RescaleSlope", "RescaleIntercept"} <= one.header.tags.keys() for one in self.slices
         ):
             return ()
-        return ("no rescale slope or intercept; 1 and 0 are taken",)
+        return ("no rescale slope or intercept; 1 and 0 are used",)
 
 
 def stack_slices(folder: Path, slices: Sequence[Slice]) -> Stack:
@@ -90,26 +90,27 @@ def _thickness(folder: Path, one: Slice) -> float:
         if len(values) == 1 and 0 < values[0] < np.inf:
             return values[0]
     raise ValueError(
-        f"{folder}: one slice, {one.name}, without a thickness; name a folder that holds the whole scan"
+        f"{folder}: only one slice, {one.name}, and no thickness in it;"
+        " give a folder that holds the whole scan"
     )
 
 
 def _check_single(folder: Path, slices: Sequence[Slice], along: NDArray[np.float64]) -> None:
     """Check that no image occurs twice, and that no two lie at one position."""
-    seen: dict[str, Slice] = {}
+    by_uid: dict[str, Slice] = {}
     for slice_ in slices:
         uid = slice_.header.tags.get("SOPInstanceUID", slice_.name)
-        if uid in seen:
+        if uid in by_uid:
             raise ValueError(
-                f"{folder}: {seen[uid].name} and {slice_.name} are one image (one SOPInstanceUID);"
+                f"{folder}: {by_uid[uid].name} and {slice_.name} are the same image (same SOPInstanceUID);"
                 " delete one of them"
             )
-        seen[uid] = slice_
+        by_uid[uid] = slice_
     (pairs,) = np.nonzero(np.diff(along) < DOUBLED)
     if len(pairs):
         at = pairs[0]
         raise ValueError(
-            f"{folder}: {slices[at].name} and {slices[at + 1].name} lie at one position"
+            f"{folder}: {slices[at].name} and {slices[at + 1].name} are at the same position"
             f" ({along[at]:.2f} mm, one of {len(pairs)} such pairs); keep one scan in the folder"
         )
 
@@ -134,8 +135,8 @@ def _check_even(folder: Path, slices: Sequence[Slice], along: NDArray[np.float64
             f" {usual:.2f} mm apart; copy the whole series again"
         )
     raise ValueError(
-        f"{folder}: slices from {gaps.min():.2f} to {gaps.max():.2f} mm apart, even spacing is"
-        f" expected; export the series with even spacing, or {CONVERT}"
+        f"{folder}: slices are {gaps.min():.2f} to {gaps.max():.2f} mm apart (expected even spacing);"
+        f" export the series with even spacing, or {CONVERT}"
     )
 
 
@@ -151,6 +152,6 @@ def _check_line(
     distances = np.linalg.norm(aside, axis=1)
     if distances.max() > ASIDE:
         raise ValueError(
-            f"{folder}: {slices[int(distances.argmax())].name} lies {distances.max():.2f} mm beside the"
-            f" line of the slices, at most {ASIDE} is expected; {AGAIN}"
+            f"{folder}: {slices[int(distances.argmax())].name} is {distances.max():.2f} mm off the line"
+            f" of the slices (limit {ASIDE}); {AGAIN}"
         )

@@ -59,7 +59,7 @@ def read_tags(file: DicomFile, keywords: Collection[str]) -> tuple[dict[str, str
             warnings.simplefilter("ignore")  # of values that are never converted
             start, size = stream.tell(), stream.seek(0, os.SEEK_END)
             stream.seek(start)
-            found = read_dataset(
+            elements = read_dataset(
                 stream,
                 file.syntax == IMPLICIT,
                 file.syntax != BIG,
@@ -71,7 +71,7 @@ def read_tags(file: DicomFile, keywords: Collection[str]) -> tuple[dict[str, str
         raise ValueError(f"{file.path}: cannot be parsed ({reason(error)})") from error
     if voxel_bytes < 0:
         raise ValueError(f"{file.path}: ends before its voxels")
-    texts = {wanted[one.tag]: _text(one) for one in found.elements() if one.tag in wanted}
+    texts = {wanted[one.tag]: _text(one) for one in elements.elements() if one.tag in wanted}
     return {keyword: text for keyword, text in texts.items() if text}, voxel_bytes
 
 

@@ -29,19 +29,19 @@ def read_voxels(folder: Path, stack: Stack) -> NDArray[np.float32]:
         data = np.empty(stack.grid.shape[::-1], np.float32)
     except MemoryError as error:
         raise ValueError(
-            f"{folder}: {by(stack.grid.shape)} voxels, more than this machine's memory;"
+            f"{folder}: {by(stack.grid.shape)} voxels do not fit into memory;"
             " crop or resample it first"
         ) from error
     decode = partial(_decode, folder)
     packed = any(one.header.file.syntax not in NATIVE for one in stack.slices)
     with (
-        captured_stderr(packed) as said,
+        captured_stderr(packed) as stderr,
         ThreadPoolExecutor(min(WORKERS, os.cpu_count() or 1)) as pool,
     ):
         for _ in pool.map(decode, stack.slices, data):  # the first error ends it
             pass
-        if _is_corrupt(said()):
-            _name_corrupt(folder, stack, data, said)
+        if _is_corrupt(stderr()):
+            _name_corrupt(folder, stack, data, stderr)
     return data.transpose()
 
 
@@ -71,20 +71,20 @@ def _check_length(folder: Path, one: Slice) -> None:
     needed = int(np.prod(one.size) * bits / 8)
     if one.header.voxel_bytes < needed:
         raise ValueError(
-            f"{folder}: {one.name} holds {one.header.voxel_bytes} bytes of voxels, its header names"
-            f" {needed}; copy it again"
+            f"{folder}: {one.name} has too few voxels (got {one.header.voxel_bytes} bytes, expected"
+            f" {needed}); copy it again"
         )
 
 
 def _name_corrupt(
-    folder: Path, stack: Stack, data: NDArray[np.float32], said: Callable[[], bytes]
+    folder: Path, stack: Stack, data: NDArray[np.float32], stderr: Callable[[], bytes]
 ) -> None:
-    """Decode slice by slice, to find and name the one that libjpeg complained about."""
+    """Decode slice by slice, to find and name the one that libjpeg warned about."""
     for one, plane in zip(stack.slices, data, strict=True):
         _decode(folder, one, plane)
-        if _is_corrupt(said()):
+        if _is_corrupt(stderr()):
             raise unreadable(folder, one.header.file)
 
 
-def _is_corrupt(said: bytes) -> bool:
-    return any(phrase in said for phrase in CORRUPT)
+def _is_corrupt(text: bytes) -> bool:
+    return any(phrase in text for phrase in CORRUPT)

@@ -24,7 +24,7 @@ from monai_attn.io.errors import reason
 from monai_attn.io.file_kind import foreign_kind
 from monai_attn.io.grid import Grid, grid_offset
 
-AGAIN = "export it again with a sound header"
+AGAIN = "export it again with a valid header"
 # the first bytes of a file: the size of its header, which shows the format and the byte order
 KINDS = {
     size.to_bytes(4, order): (kind, "<" if order == "little" else ">")
@@ -86,7 +86,7 @@ def read_header(path: Path, stream: BinaryIO) -> NiftiHeader:
     slope, intercept = _scaling(path, header)
     unit = UNITS.get(int(header["xyzt_units"]) & 7)
     if unit:
-        raise ValueError(f"{path}: its unit of length is {unit}; mm expected: convert it")
+        raise ValueError(f"{path}: the unit of length is {unit} (expected mm); convert it")
     affine, code, qform, doubts = _place(path, header)
     check_affine(path, affine)
     grid = Grid(shape, affine, code, path, trailing=trailing, qform=qform)
@@ -99,12 +99,12 @@ def _parse(path: Path, stream: BinaryIO) -> nib.Nifti1Header:
     head = stream.read(4)
     kind, order = KINDS.get(head, (None, ""))
     if kind is None:
-        fault = foreign_kind(head + stream.read(256)) or "of no known kind; convert it"
-        raise ValueError(f"{path}: not a NIfTI file, {fault}")
+        fault = foreign_kind(head + stream.read(256)) or "a file of unknown kind; convert it"
+        raise ValueError(f"{path}: not a NIfTI file but {fault}")
     head += stream.read(kind.sizeof_hdr - 4)
     if len(head) < kind.sizeof_hdr:
         raise ValueError(
-            f"{path}: not a NIfTI file, {len(head)} bytes of a header of {kind.sizeof_hdr}; "
+            f"{path}: the header is cut short (got {len(head)} bytes, expected {kind.sizeof_hdr}); "
             "copy it again"
         )
     header = kind(head, endianness=order, check=False)
@@ -112,14 +112,14 @@ def _parse(path: Path, stream: BinaryIO) -> nib.Nifti1Header:
     expected = kind.pair_magic if pair else kind.single_magic
     if magic != expected:
         other = {kind.pair_magic: "of a pair", kind.single_magic: "of a single file"}
-        fault = other.get(magic, "of Analyze 7.5, which has no affine, or of nothing known")
+        fault = other.get(magic, "of Analyze 7.5, which has no affine, or unknown")
         raise ValueError(
-            f"{path}: its magic bytes are those {fault}; those of a "
-            f"{'pair' if pair else 'single file'} expected: convert it to .nii.gz"
+            f"{path}: the magic bytes are those {fault} (expected those of a "
+            f"{'pair' if pair else 'single file'}); convert it to .nii.gz"
         )
     if kind is nib.Nifti2Header and tuple(header["eol_check"]) not in LINE_ENDS:
         raise ValueError(
-            f"{path}: its line ends were changed, as of a text; copy it again, as binary"
+            f"{path}: line ends were changed, as by a transfer in text mode; copy it again in binary mode"
         )
     return header
 
@@ -128,22 +128,22 @@ def _shape(path: Path, header: nib.Nifti1Header) -> tuple[tuple[int, ...], int, 
     """Return the shape (X, Y, Z), the number of volumes, and the number of further axes of one voxel."""
     count = int(header["dim"][0])
     if not 1 <= count <= 7:
-        raise ValueError(f"{path}: {count} dimensions; 1 to 7 are possible: {AGAIN}")
+        raise ValueError(f"{path}: {count} dimensions (expected 1 to 7); {AGAIN}")
     shape = tuple(int(n) for n in header["dim"][1 : count + 1])
     if min(shape) < 1:
-        raise ValueError(f"{path}: no voxels, its shape is {shape}; {AGAIN}")
+        raise ValueError(f"{path}: no voxels in a shape of {shape}; {AGAIN}")
     if count < 3:
         raise ValueError(
-            f"{path}: {count} dimensions {shape}; one 3D volume expected: stack slices"
+            f"{path}: {count} dimensions {shape} (expected one 3D volume); stack the slices first"
         )
     if any(n > 1 for n in shape[4:]):
         raise ValueError(
-            f"{path}: {count} dimensions {shape}, several numbers for a voxel; "
-            "one volume expected: extract it first"
+            f"{path}: {count} dimensions {shape}, several numbers per voxel (expected one volume); "
+            "extract one first"
         )
     if math.prod(shape[:3]) > MOST_VOXELS:
         raise ValueError(
-            f"{path}: {math.prod(shape[:3])} voxels; at most {MOST_VOXELS} expected: "
+            f"{path}: {math.prod(shape[:3])} voxels (limit {MOST_VOXELS}); "
             "crop or resample it first"
         )
     volumes = math.prod(shape[3:])
@@ -155,15 +155,15 @@ def _dtype(path: Path, header: nib.Nifti1Header) -> np.dtype[Any]:
     try:
         dtype = header.get_data_dtype()
     except (HeaderDataError, KeyError) as error:
-        raise ValueError(f"{path}: voxels of an unknown type, code {code}; {AGAIN}") from error
+        raise ValueError(f"{path}: unknown voxel type (code {code}); {AGAIN}") from error
     if dtype.kind not in "biuf":
         raise ValueError(
-            f"{path}: voxels of type {nib.nifti1.data_type_codes.label[code]}; "
-            "one real number for each voxel expected: convert it"
+            f"{path}: voxel type {nib.nifti1.data_type_codes.label[code]} "
+            "(expected one real number per voxel); convert it"
         )
     if bits != 8 * dtype.itemsize:
         raise ValueError(
-            f"{path}: voxels of type {dtype.name} in {bits} bits; {8 * dtype.itemsize} expected: {AGAIN}"
+            f"{path}: voxel type {dtype.name} in {bits} bits (expected {8 * dtype.itemsize}); {AGAIN}"
         )
     return dtype
 
@@ -175,7 +175,7 @@ def _scaling(path: Path, header: nib.Nifti1Header) -> tuple[float, float]:
         return 1.0, 0.0
     if not (math.isfinite(slope) and math.isfinite(intercept)):
         raise ValueError(
-            f"{path}: slope {slope} and intercept {intercept}; finite expected: {AGAIN}"
+            f"{path}: slope {slope} and intercept {intercept} (expected finite numbers); {AGAIN}"
         )
     return slope, intercept
 
@@ -186,21 +186,21 @@ def _place(
     """Return the affine, its code, the qform if it differs, and doubts about them."""
     codes = int(header["sform_code"]), int(header["qform_code"])
     if not all(code in nib.nifti1.xform_codes for code in codes):
-        raise ValueError(f"{path}: sform and qform codes {codes}; NIfTI's are 0 to 5: {AGAIN}")
+        raise ValueError(f"{path}: sform and qform codes {codes} (expected 0 to 5); {AGAIN}")
     if codes[0] == 0:
         spacing = np.asarray(header["pixdim"][1:4], dtype=np.float64)
         if not spacing.min() > 0:
             raise ValueError(
-                f"{path}: spacing {spaced(spacing)} mm and no sform; above 0 expected: {AGAIN}"
+                f"{path}: spacing {spaced(spacing)} mm and no sform (expected above 0); {AGAIN}"
             )
         if codes[1] == 0:
             affine = np.asarray(header.get_base_affine(), dtype=np.float64)
-            return affine, 0, None, ["neither sform nor qform; which side is left is a guess"]
+            return affine, 0, None, ["neither sform nor qform; left and right are a guess"]
         try:
             return _qform(header), codes[1], None, []
         except (HeaderDataError, ValueError) as error:
             raise ValueError(
-                f"{path}: its qform is no rotation ({reason(error)}) and there is no sform; {AGAIN}"
+                f"{path}: the qform is not a rotation ({reason(error)}) and there is no sform; {AGAIN}"
             ) from error
     affine = np.asarray(header.get_sform(), dtype=np.float64)
     if codes[1] == 0:
@@ -209,7 +209,7 @@ def _place(
     try:
         qform = _qform(header)
     except (HeaderDataError, ValueError):
-        return affine, codes[0], None, ["its qform is no rotation; the sform was taken"]
+        return affine, codes[0], None, ["the qform is not a rotation; the sform is used"]
     return affine, codes[0], *_other_form(path, header, affine, qform)
 
 
@@ -226,13 +226,13 @@ def _other_form(
     ):
         raise ValueError(
             f"{path}: sform {spaced(sizes)} mm {''.join(aff2axcodes(affine))} and qform "
-            f"{spaced(voxel_sizes(qform))} mm {''.join(aff2axcodes(qform))} are not of one scan; "
-            "keep the one that is right"
+            f"{spaced(voxel_sizes(qform))} mm {''.join(aff2axcodes(qform))} contradict each other; "
+            "keep the correct one"
         )
     apart = grid_offset(shape, affine, qform)
     if not apart > APART * sizes.min():
         return None, []
-    return qform, [f"its qform is up to {apart:.3g} mm away from its sform, which was taken"]
+    return qform, [f"the qform is up to {apart:.3g} mm away from the sform, which is used"]
 
 
 def _qform(header: nib.Nifti1Header) -> NDArray[np.float64]:
@@ -249,12 +249,12 @@ def _skip_extensions(path: Path, header: nib.Nifti1Header, stream: BinaryIO) -> 
     first = 0 if path.name.lower().endswith(".hdr") else header.single_vox_offset
     if not (first <= offset <= first + MOST_EXTENSIONS and offset == int(offset)):
         raise ValueError(
-            f"{path}: voxels at byte {offset:g}; {first} or some more expected: {AGAIN}"
+            f"{path}: the first voxel is at byte {offset:g} (expected {first} or slightly more); {AGAIN}"
         )
     if first:
         flag, chain = stream.read(4), stream.read(int(offset) - first)
         if flag[:1] not in (b"", b"\0") and not _is_chain(chain, header.endianness):
-            raise ValueError(f"{path}: its header extensions end behind the first voxel; {AGAIN}")
+            raise ValueError(f"{path}: header extensions reach past the first voxel; {AGAIN}")
     return int(offset)
 
 

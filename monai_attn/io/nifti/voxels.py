@@ -32,7 +32,9 @@ def nifti_files(path: Path) -> tuple[Path, Path]:
     header, image = (path.with_name(name) for name in names)
     for file in (header, image):
         if path.is_file() and not file.exists():
-            raise ValueError(f"{path}: {file.name} is missing beside it; copy both of the pair")
+            raise ValueError(
+                f"{path}: {file.name} is missing next to it; copy both files of the pair"
+            )
     return header, image
 
 
@@ -69,8 +71,8 @@ def read_voxels(
     needed = header.offset + header.volumes * size
     packed = file.name.lower().endswith(".gz")
     with opened(file) as stream:
-        held = file.stat().st_size * (DEFLATE if packed else 1)
-        if held < needed:  # before memory is allocated for the size in the header
+        available = file.stat().st_size * (DEFLATE if packed else 1)
+        if available < needed:  # before memory is allocated for the size in the header
             _require(file, _skip(stream, needed), needed)
         done = _skip(stream, header.offset + volume * size)
         data = np.empty(math.prod(header.grid.shape), np.float32)
@@ -82,7 +84,7 @@ def read_voxels(
         rest = _skip(stream, PADDING + 1)
     if rest > PADDING:
         raise ValueError(
-            f"{file}: more bytes than the {needed} that its header names; export it again"
+            f"{file}: more bytes than its header describes (expected {needed}); export it again"
         )
     return data.reshape(header.grid.shape, order="F"), holes
 
@@ -127,8 +129,8 @@ def _skip(stream: BinaryIO, count: int) -> int:
     return done
 
 
-def _require(path: Path, held: int, needed: int) -> None:
-    if held < needed:
+def _require(path: Path, available: int, needed: int) -> None:
+    if available < needed:
         raise ValueError(
-            f"{path}: holds {held} bytes of the {needed} that its header names; copy it again"
+            f"{path}: the file is cut short (got {available} bytes, expected {needed}); copy it again"
         )

@@ -97,7 +97,7 @@ def test_series_are_chosen_by_their_uid(tmp_path):
     )
     for call in (read_grid, read_volume):
         fails(message, call, tmp_path)
-    message = f"{tmp_path}: no CT series 1.2 in it; there is {UID} (3 slices), 1.2.9 (3 slices)"
+    message = f"{tmp_path}: no CT series 1.2 in this folder; choose one of {UID} (3 slices), 1.2.9 (3 slices)"
     fails(message, read_grid, tmp_path, series="1.2")
 
 
@@ -105,18 +105,18 @@ def test_series_are_chosen_by_their_uid(tmp_path):
 
 
 def test_folders_without_a_ct(tmp_path):
-    fails(f"{tmp_path}/x: no folder; name one that holds", list_files, tmp_path / "x")
-    fails(f"{tmp_path}: no DICOM file in it; name the folder", read_grid, tmp_path)
+    fails(f"{tmp_path}/x: not a folder; give the folder that holds", list_files, tmp_path / "x")
+    fails(f"{tmp_path}: no DICOM files in this folder; give the folder", read_grid, tmp_path)
     directory(tmp_path).rename(tmp_path / "DICOMDIR")
-    fails(f"{tmp_path}: only a DICOMDIR, no slices in it; name", read_grid, tmp_path)
+    fails(f"{tmp_path}: only a DICOMDIR in this folder; give", read_grid, tmp_path)
     for k, name in enumerate(("another modality", "RTSTRUCT")):
         save(dataset(STORED[0], **OTHERS[name]), tmp_path / str(k))
-    fails(f"{tmp_path}: no CT slices in it, only MR, RTSTRUCT; ", read_grid, tmp_path)
+    fails(f"{tmp_path}: no CT slices in this folder, only MR, RTSTRUCT; ", read_grid, tmp_path)
 
 
 def test_a_folder_of_dose_reports_holds_no_slices(tmp_path):
     save(dataset(STORED[0], **OTHERS["a dose report as a picture"]), tmp_path / "0")
-    fails("no CT slices in it, only CT pictures; name a folder", read_grid, tmp_path)
+    fails("no CT slices in this folder, only CT pictures; give a folder", read_grid, tmp_path)
 
 
 def test_a_folder_that_may_not_be_listed(tmp_path, monkeypatch):
@@ -130,7 +130,7 @@ def test_a_folder_that_may_not_be_listed(tmp_path, monkeypatch):
 
 def test_a_modality_that_is_no_code_is_not_shown(tmp_path):
     series(tmp_path, Modality="DOE JANE")
-    fails("only unknown; name a folder", read_grid, tmp_path)
+    fails("only unknown; give a folder", read_grid, tmp_path)
 
 
 def test_every_cut_through_the_first_bytes_is_an_error(tmp_path):
@@ -154,7 +154,7 @@ def test_a_file_named_dicom_that_holds_none_may_be_a_lost_slice(tmp_path, conten
     series(tmp_path)
     (tmp_path / "3.dcm").write_bytes(content)
     message = (
-        f"{tmp_path}: 3.dcm is named DICOM but holds none ({len(content)} bytes); copy it again"
+        f"{tmp_path}: 3.dcm has the name of a DICOM file but is none ({len(content)} bytes); copy"
     )
     fails(message, read_grid, tmp_path)
 
@@ -186,4 +186,6 @@ def test_a_name_that_is_no_text(tmp_path):
         path.rename(tmp_path / os.fsdecode(b"\xff.dcm"))
     except OSError:
         pytest.skip("this file system takes UTF-8 only")
-    fails(f"{tmp_path}: '\\udcff.dcm' is a name that is no UTF-8; rename", read_grid, tmp_path)
+    fails(
+        f"{tmp_path}: the file name '\\udcff.dcm' is not valid UTF-8; rename", read_grid, tmp_path
+    )

@@ -116,7 +116,7 @@ def test_one_slice_has_the_thickness_of_its_header(tmp_path, tags, thickness):
 @pytest.mark.parametrize("thickness", [None, 0, ""])
 def test_one_slice_without_a_thickness_is_no_scan(tmp_path, thickness):
     series(tmp_path, lps(count=1), SliceThickness=thickness)
-    fails(f"{tmp_path}: one slice, 0.dcm, without a thickness; name", read_grid, tmp_path)
+    fails(f"{tmp_path}: only one slice, 0.dcm, and no thickness in it; give", read_grid, tmp_path)
 
 
 def test_a_tilted_gantry_is_kept_in_the_grid(tmp_path):
@@ -146,18 +146,18 @@ STACKS = {
         [30, 32.5, 37.5, 40, 42.5, 50, 52.5, 55],
         "3 slices missing, 5.00 mm between 1.dcm at 32.50 mm and 2.dcm at 37.50 mm where others are",
     ),
-    "uneven": ([30, 32.5, 36, 38.5], "slices from 2.50 to 3.50 mm apart, even spacing is expected"),
+    "uneven": ([30, 32.5, 36, 38.5], "slices are 2.50 to 3.50 mm apart (expected even spacing)"),
     "wider and wider": (
         [30 + 2 * k + 0.02 * k**2 for k in range(10)],
-        "slices from 2.02 to 2.34 mm apart",
+        "slices are 2.02 to 2.34 mm apart",
     ),
     "doubled": (
         [30, 32.5, 32.5, 35],
-        "1.dcm and 2.dcm lie at one position (32.50 mm, one of 1 such",
+        "1.dcm and 2.dcm are at the same position (32.50 mm, one of 1 such",
     ),
     "two scans": (
         [30, 30, 32, 32, 34, 34],
-        "0.dcm and 1.dcm lie at one position (30.00 mm, one of 3",
+        "0.dcm and 1.dcm are at the same position (30.00 mm, one of 3",
     ),
 }
 
@@ -201,25 +201,27 @@ def test_a_slice_beside_the_others(tmp_path):
     positions = lps(count=5)
     positions[2][0] += 3
     series(tmp_path, positions)
-    fails(f"{tmp_path}: 2.dcm lies 3.00 mm beside the line of", read_grid, tmp_path)
+    fails(f"{tmp_path}: 2.dcm is 3.00 mm off the line of", read_grid, tmp_path)
 
 
 def test_one_image_twice(tmp_path):
     series(tmp_path, change={0: {"SOPInstanceUID": "1.7"}, 2: {"SOPInstanceUID": "1.7"}})
-    message = f"{tmp_path}: 0.dcm and 2.dcm are one image (one SOPInstanceUID); delete one of them"
+    message = (
+        f"{tmp_path}: 0.dcm and 2.dcm are the same image (same SOPInstanceUID); delete one of them"
+    )
     fails(message, read_grid, tmp_path)
 
 
 def test_one_file_twice(tmp_path):
     shutil.copy(series(tmp_path)[1], tmp_path / "copy.dcm")
-    fails("1.dcm and copy.dcm are one image (one SOPInstanceUID)", read_grid, tmp_path)
+    fails("1.dcm and copy.dcm are the same image (same SOPInstanceUID)", read_grid, tmp_path)
 
 
 # tags of slice 1, the fault
 ODD = {
     "another size": (
         {"Rows": 2, "Columns": 10},
-        "(10, 2) columns and rows, most slices have (5, 4); move",
+        "(10, 2) columns and rows, most slices have (5, 4); remove",
     ),
     "another pixel spacing": (
         {"PixelSpacing": [0.7, 0.9]},
@@ -236,15 +238,18 @@ ODD = {
     "no position": ({"ImagePositionPatient": None}, "no ImagePositionPatient; export"),
     "no orientation": ({"ImageOrientationPatient": None}, "no ImageOrientationPatient; export"),
     "no pixel spacing": ({"PixelSpacing": None}, "no PixelSpacing; export"),
-    "spacing of 0": ({"PixelSpacing": [0, 0.7]}, "a PixelSpacing of 0 x 0.7 mm, above 0 is"),
-    "negative spacing": ({"PixelSpacing": [0.7, -0.7]}, "a PixelSpacing of 0.7 x -0.7 mm, above"),
+    "spacing of 0": ({"PixelSpacing": [0, 0.7]}, "a PixelSpacing of 0 x 0.7 mm (expected above 0)"),
+    "negative spacing": (
+        {"PixelSpacing": [0.7, -0.7]},
+        "a PixelSpacing of 0.7 x -0.7 mm (expected above 0)",
+    ),
     "directions too long": (
         {"ImageOrientationPatient": [1.01, 0, 0, 0, 1, 0]},
-        "an ImageOrientationPatient of lengths 1.01 and 1 with a product of 0, 1, 1 and 0 are",
+        "an ImageOrientationPatient of lengths 1.01 and 1 with a product of 0 (expected 1, 1 and 0)",
     ),
     "no right angle": (
         {"ImageOrientationPatient": [1, 0, 0, 0.6, 0.8, 0]},
-        "an ImageOrientationPatient of lengths 1 and 1 with a product of 0.6, 1, 1 and 0 are",
+        "an ImageOrientationPatient of lengths 1 and 1 with a product of 0.6 (expected 1, 1",
     ),
     "no directions": (
         {"ImageOrientationPatient": [0, 0, 0, 0, 0, 0]},
@@ -295,11 +300,11 @@ def test_a_tag_without_numbers_is_named(tmp_path, name, text):
 NO_SLICE = {
     "multi-frame": (
         {"NumberOfFrames": 2, "PixelData": STORED[:2].tobytes()},
-        "multi-frame, one slice in each file is expected; convert to NIfTI first (dcm2niix)",
+        "multi-frame (expected one slice per file); convert to NIfTI first (dcm2niix)",
     ),
     "enhanced": (
         {"SOPClassUID": uid.EnhancedCTImageStorage},
-        "multi-frame, one slice in each file is expected; convert",
+        "multi-frame (expected one slice per file); convert",
     ),
     "RGB": (
         {
@@ -308,11 +313,11 @@ NO_SLICE = {
             "PlanarConfiguration": 0,
             "PixelData": bytes(3 * 2 * ROWS * COLUMNS),
         },
-        "RGB with 3 values for each voxel, MONOCHROME2 with 1 is expected; convert",
+        "RGB with 3 values per voxel (expected MONOCHROME2 with 1); convert",
     ),
     "turned to its negative": (
         {"PhotometricInterpretation": "MONOCHROME1"},
-        "MONOCHROME1 with 1 values for each voxel, MONOCHROME2 with 1 is expected; convert",
+        "MONOCHROME1 with 1 values per voxel (expected MONOCHROME2 with 1); convert",
     ),
 }
 

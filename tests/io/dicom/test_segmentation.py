@@ -139,33 +139,40 @@ REFUSED = {
     "another shape": (
         LABELS[:2],
         NAMES,
-        "labels of shape (2, 4, 3) and 3 slices do not lie on the",
+        "labels do not fit the grid of {scan} (got shape (2, 4, 3) and 3 slices",
     ),
-    "a label without name": (LABELS, {1: "pancreas"}, "labels [4, 7] have no name; name each"),
-    "no names": (LABELS, {0: "background"}, "no label has a name; name what is to be"),
+    "a label without name": (LABELS, {1: "pancreas"}, "labels [4, 7] have no name; give each"),
+    "no names": (LABELS, {0: "background"}, "no label has a name; give a name to each"),
 }
 
 
 @pytest.mark.parametrize(("labels", "names", "fault"), REFUSED.values(), ids=REFUSED.keys())
 def test_what_makes_no_segmentation_is_not_written(tmp_path, labels, names, fault):
     path, (grid, files) = tmp_path / "seg.dcm", scan(tmp_path / "scan")
-    fails(f"{path}: {fault}", write, path, labels, grid, files, names)
+    fails(f"{path}: {fault.format(scan=grid.path)}", write, path, labels, grid, files, names)
     assert not path.exists()
 
 
 def test_the_slices_must_be_those_of_the_grid(tmp_path):
     path, (grid, files) = tmp_path / "seg.dcm", scan(tmp_path / "scan")
-    fails(f"{path}: labels of shape (5, 4, 3) and 2 slices", write, path, LABELS, grid, files[1:])
-    fails("is no DICOM SEG, and one would replace it; move", write, files[0], LABELS, grid, files)
-    fails(f"{tmp_path}/a.nii: a DICOM SEG ends in", write, tmp_path / "a.nii", LABELS, grid, files)
+    fails("(got shape (5, 4, 3) and 2 slices", write, path, LABELS, grid, files[1:])
+    fails("is not a DICOM SEG and would be overwritten; move", write, files[0], LABELS, grid, files)
+    fails(
+        f"{tmp_path}/a.nii: the name of a DICOM SEG must end in",
+        write,
+        tmp_path / "a.nii",
+        LABELS,
+        grid,
+        files,
+    )
     files[1].unlink()
-    fails(f"{path}: the slice {files[1]} cannot be read again", write, path, LABELS, grid, files)
+    fails(f"{path}: the slice {files[1]} can no longer be read", write, path, LABELS, grid, files)
 
 
 def test_slices_that_are_not_one_series_make_one_line(tmp_path):
     grid, files = scan(tmp_path / "scan", change={1: {"StudyInstanceUID": "1.2.99"}})
     path = tmp_path / "seg.dcm"
-    fails(f"{path}: the slices make no DICOM SEG (", write, path, LABELS, grid, files)
+    fails(f"{path}: the slices cannot become a DICOM SEG (", write, path, LABELS, grid, files)
     assert not path.exists()
 
 

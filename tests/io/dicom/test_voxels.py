@@ -51,7 +51,7 @@ PARTS = [
 def test_values_without_a_scale_are_warned_of(tmp_path, missing, slope, intercept):
     series(tmp_path, **{"RescaleSlope": 2, **dict.fromkeys(missing)})
     with pytest.warns(
-        ScanWarning, match="no rescale slope or intercept; 1 and 0 are taken"
+        ScanWarning, match="no rescale slope or intercept; 1 and 0 are used"
     ) as caught:
         data = read_volume(tmp_path).data
     (warning,) = caught
@@ -133,7 +133,7 @@ def test_a_whole_file_with_too_few_voxels(tmp_path, syntax, length, capfd):
     PACKERS[syntax](one, paths[1])
     one.PixelData = one.PixelData[:length]
     save(one, paths[1])
-    message = f"{tmp_path}: 1.dcm holds {length} bytes of voxels, its header names 40; copy it ag"
+    message = f"{tmp_path}: 1.dcm has too few voxels (got {length} bytes, expected 40); copy it ag"
     fails(message, read_volume, tmp_path)
     assert capfd.readouterr() == ("", "")
 
@@ -167,7 +167,7 @@ def test_an_icon_is_not_taken_for_the_voxels(tmp_path):
     del icon.file_meta
     tags = {"IconImageSequence": [icon], "PixelData": STORED[1].tobytes()[:20]}
     series(tmp_path, change={1: tags})
-    fails(f"{tmp_path}: 1.dcm holds 20 bytes of voxels, its header", read_volume, tmp_path)
+    fails(f"{tmp_path}: 1.dcm has too few voxels (got 20 bytes", read_volume, tmp_path)
 
 
 def test_voxels_that_look_like_a_tag(tmp_path):
@@ -232,7 +232,9 @@ def test_a_header_that_promises_other_voxels_than_are_packed(tmp_path):
     one.Rows = 64
     save(one, path)
     fails(
-        f"{tmp_path}: 1.dcm names 40 x 64 voxels and holds 40 x 32; export", read_volume, tmp_path
+        f"{tmp_path}: 1.dcm has 40 x 32 voxels (expected 40 x 64 by its header); export",
+        read_volume,
+        tmp_path,
     )
 
 
@@ -246,7 +248,7 @@ def test_a_file_that_vanishes(tmp_path, monkeypatch, syntax):
         return read(reader, kind)
 
     monkeypatch.setattr(sitk.ImageFileReader, "SetOutputPixelType", vanish)
-    fails(f"{tmp_path}: 1.dcm is gone; leave the folder alone", read_volume, tmp_path)
+    fails(f"{tmp_path}: 1.dcm was removed meanwhile; do not change", read_volume, tmp_path)
 
 
 def test_a_file_that_changes(tmp_path, monkeypatch):

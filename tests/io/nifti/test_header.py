@@ -27,61 +27,82 @@ def patched(path, fields):
 
 # fields, the fault
 BAD_FIELDS = {
-    "sizeof_hdr": ({"sizeof_hdr": 349}, "not a NIfTI file, of no known kind; convert it"),
-    "no magic": ({"magic": b""}, "its magic bytes are those of Analyze 7.5, which has no affine"),
+    "sizeof_hdr": ({"sizeof_hdr": 349}, "not a NIfTI file but a file of unknown kind; convert it"),
+    "no magic": ({"magic": b""}, "the magic bytes are those of Analyze 7.5, which has no affine"),
     "magic of a pair": (
         {"magic": b"ni1"},
-        "its magic bytes are those of a pair; those of a single",
+        "the magic bytes are those of a pair (expected those of a single",
     ),
-    "no dimensions": ({"dim": (0, 0)}, "0 dimensions; 1 to 7 are possible"),
-    "eight dimensions": ({"dim": (0, 8)}, "8 dimensions; 1 to 7 are possible"),
-    "negative dimension": ({"dim": (2, -3)}, "no voxels, its shape is (4, -3, 2)"),
-    "a dimension of 0": ({"dim": (3, 0)}, "no voxels, its shape is (4, 3, 0)"),
-    "two dimensions": ({"dim": (0, 2)}, "2 dimensions (4, 3); one 3D volume expected: stack"),
+    "no dimensions": ({"dim": (0, 0)}, "0 dimensions (expected 1 to 7)"),
+    "eight dimensions": ({"dim": (0, 8)}, "8 dimensions (expected 1 to 7)"),
+    "negative dimension": ({"dim": (2, -3)}, "no voxels in a shape of (4, -3, 2)"),
+    "a dimension of 0": ({"dim": (3, 0)}, "no voxels in a shape of (4, 3, 0)"),
+    "two dimensions": ({"dim": (0, 2)}, "2 dimensions (4, 3) (expected one 3D volume); stack"),
     "vectors": (
         {"dim": [5, 4, 3, 2, 1, 3, 1, 1]},
-        "5 dimensions (4, 3, 2, 1, 3), several numbers for",
+        "5 dimensions (4, 3, 2, 1, 3), several numbers per",
     ),
     "too many voxels": (
         {"dim": [3, 32767, 32767, 3, 1, 1, 1, 1]},
-        "3221028867 voxels; at most 2147483648",
+        "3221028867 voxels (limit 2147483648)",
     ),
-    "unknown type": ({"datatype": 999}, "voxels of an unknown type, code 999"),
-    "complex": ({"datatype": 32, "bitpix": 64}, "voxels of type complex64; one real number"),
-    "RGB": ({"datatype": 128, "bitpix": 24}, "voxels of type RGB; one real number"),
-    "bits of another type": ({"bitpix": 8}, "voxels of type int16 in 8 bits; 16 expected"),
-    "voxels inside the header": ({"vox_offset": 300}, "voxels at byte 300; 352 or some more"),
-    "voxels nowhere": ({"vox_offset": 0}, "voxels at byte 0; 352 or some more"),
-    "voxels before the file": ({"vox_offset": -352}, "voxels at byte -352; 352"),
-    "voxels at a fraction": ({"vox_offset": 352.5}, "voxels at byte 352.5; 352"),
-    "voxels far away": ({"vox_offset": 1e30}, "voxels at byte 1e+30; 352"),
-    "offset NaN": ({"vox_offset": np.nan}, "voxels at byte nan; 352"),
-    "voxels behind the end": ({"vox_offset": 4000}, "holds 400 bytes of the 4048 that its header"),
-    "slope infinite": ({"scl_slope": np.inf}, "slope inf and intercept 0.0; finite expected"),
+    "unknown type": ({"datatype": 999}, "unknown voxel type (code 999)"),
+    "complex": ({"datatype": 32, "bitpix": 64}, "voxel type complex64 (expected one real number"),
+    "RGB": ({"datatype": 128, "bitpix": 24}, "voxel type RGB (expected one real number"),
+    "bits of another type": ({"bitpix": 8}, "voxel type int16 in 8 bits (expected 16)"),
+    "voxels inside the header": (
+        {"vox_offset": 300},
+        "the first voxel is at byte 300 (expected 352 or slightly more)",
+    ),
+    "voxels nowhere": ({"vox_offset": 0}, "the first voxel is at byte 0 (expected 352"),
+    "voxels before the file": (
+        {"vox_offset": -352},
+        "the first voxel is at byte -352 (expected 352",
+    ),
+    "voxels at a fraction": (
+        {"vox_offset": 352.5},
+        "the first voxel is at byte 352.5 (expected 352",
+    ),
+    "voxels far away": ({"vox_offset": 1e30}, "the first voxel is at byte 1e+30 (expected 352"),
+    "offset NaN": ({"vox_offset": np.nan}, "the first voxel is at byte nan (expected 352"),
+    "voxels behind the end": (
+        {"vox_offset": 4000},
+        "the file is cut short (got 400 bytes, expected 4048)",
+    ),
+    "slope infinite": ({"scl_slope": np.inf}, "slope inf and intercept 0.0 (expected finite"),
     "intercept NaN": (
         {"scl_slope": 2, "scl_inter": np.nan},
-        "slope 2.0 and intercept nan; finite expected",
+        "slope 2.0 and intercept nan (expected finite",
     ),
-    "metres": ({"xyzt_units": 1}, "its unit of length is metres; mm expected: convert it"),
-    "micrometres": ({"xyzt_units": 3 + 8}, "its unit of length is micrometres; mm expected"),
-    "unknown sform code": ({"sform_code": 9}, "sform and qform codes (9, 0); NIfTI's are 0 to 5"),
-    "negative qform code": ({"qform_code": -1}, "sform and qform codes (2, -1); NIfTI's are 0"),
-    "affine NaN": ({"srow_y": np.nan}, "the affine is not finite, [["),
-    "affine infinite": ({"srow_y": (3, np.inf)}, "the affine is not finite, [["),
-    "affine singular": ({"srow_y": 0}, "the affine is singular, [["),
-    "rows parallel": ({"srow_y": [-2, 0, 0, 0]}, "the affine is singular, [["),
-    "spacing of metres": ({"srow_z": [0, 0, 0.005, 0]}, "spacing 2 x 1 x 0.005 mm; 0.05 to 20"),
-    "spacing of a localizer": ({"srow_z": [0, 0, 25, 0]}, "spacing 2 x 1 x 25 mm; 0.05 to 20"),
-    "no spacing": ({"sform_code": 0, "pixdim": (2, 0)}, "spacing 1 x 0 x 1 mm and no sform; above"),
+    "metres": ({"xyzt_units": 1}, "the unit of length is metres (expected mm)"),
+    "micrometres": ({"xyzt_units": 3 + 8}, "the unit of length is micrometres (expected mm)"),
+    "unknown sform code": ({"sform_code": 9}, "sform and qform codes (9, 0) (expected 0 to 5)"),
+    "negative qform code": ({"qform_code": -1}, "sform and qform codes (2, -1) (expected 0 to 5)"),
+    "affine NaN": ({"srow_y": np.nan}, "the affine is not finite: [["),
+    "affine infinite": ({"srow_y": (3, np.inf)}, "the affine is not finite: [["),
+    "affine singular": ({"srow_y": 0}, "the affine is singular: [["),
+    "rows parallel": ({"srow_y": [-2, 0, 0, 0]}, "the affine is singular: [["),
+    "spacing of metres": (
+        {"srow_z": [0, 0, 0.005, 0]},
+        "spacing 2 x 1 x 0.005 mm (expected 0.05 to 20",
+    ),
+    "spacing of a localizer": (
+        {"srow_z": [0, 0, 25, 0]},
+        "spacing 2 x 1 x 25 mm (expected 0.05 to 20",
+    ),
+    "no spacing": (
+        {"sform_code": 0, "pixdim": (2, 0)},
+        "spacing 1 x 0 x 1 mm and no sform (expected above 0)",
+    ),
     "NaN spacing": ({"sform_code": 0, "pixdim": (2, np.nan)}, "spacing 1 x nan x 1 mm and no"),
     "negative spacing": ({"sform_code": 0, "pixdim": (2, -1)}, "spacing 1 x -1 x 1 mm and no"),
     "no rotation": (
         {"sform_code": 0, "qform_code": 1, "quatern_b": 3},
-        "its qform is no rotation (",
+        "the qform is not a rotation (",
     ),
     "no handedness": (
         {"sform_code": 0, "qform_code": 1, "pixdim": (0, -2)},
-        "its qform is no rotation (qfac (pixdim[0]) should be 1 or -1) and there is no sform",
+        "the qform is not a rotation (qfac (pixdim[0]) should be 1 or -1) and there is no sform",
     ),
 }
 
@@ -125,7 +146,7 @@ def test_fields_that_do_not_matter(tmp_path, fields):
 def test_a_header_that_is_cut(tmp_path, kind, length):
     path = tmp_path / "a.nii"
     path.write_bytes(kind.sizeof_hdr.to_bytes(4, "little") + bytes(length - 4))
-    fails(f"{path}: not a NIfTI file, {length} bytes of a header of", read_volume, path)
+    fails(f"{path}: the header is cut short (got {length} bytes", read_volume, path)
 
 
 # --- extensions
@@ -148,7 +169,7 @@ def test_voxels_lie_behind_the_extensions(tmp_path):
 @pytest.mark.parametrize("size", [-16, 3, 10**6])
 def test_an_extension_that_ends_nowhere(tmp_path, size):
     path = with_extensions(tmp_path / "a.nii", b"first", size=size)
-    fails(f"{path}: its header extensions end behind the first voxel; export", read_volume, path)
+    fails(f"{path}: header extensions reach past the first voxel; export", read_volume, path)
 
 
 # --- where it lies
@@ -183,7 +204,7 @@ def test_which_form_places_the_volume(tmp_path, sform_code, qform_code, affine, 
 def test_a_qform_that_leads_elsewhere_is_warned_about_and_kept(tmp_path):
     """A program that follows the qform sees the scan there, and must see the labels there too."""
     path = two_forms(tmp_path / "a.nii", 2, 1)
-    with pytest.warns(ScanWarning, match=r"a\.nii: its qform is up to .* mm away from its sform"):
+    with pytest.warns(ScanWarning, match=r"a\.nii: the qform is up to .* mm away from the sform"):
         volume = read_volume(path)
     np.testing.assert_array_equal(volume.affine, AFFINE)
     written = nib.load(write_labels(tmp_path / "b.nii", VALUES, volume))
@@ -216,7 +237,7 @@ def test_forms_of_two_scans_are_refused(tmp_path, qform):
 
 def test_without_any_form_the_spacing_places_the_volume(tmp_path):
     path = two_forms(tmp_path / "a.nii", 0, 0)
-    with pytest.warns(ScanWarning, match=r"a\.nii: neither sform nor qform; which side is left"):
+    with pytest.warns(ScanWarning, match=r"a\.nii: neither sform nor qform; left and right are"):
         volume = read_volume(path)
     np.testing.assert_array_equal(volume.affine, nib.load(path).affine)
     np.testing.assert_array_equal(nib.affines.voxel_sizes(volume.affine), (2, 1, 5))
@@ -230,7 +251,7 @@ def test_without_any_form_the_spacing_places_the_volume(tmp_path):
 def test_a_qform_that_is_no_rotation_is_warned_about(tmp_path):
     path = two_forms(tmp_path / "a.nii", 1, 1)
     patch(path, 256, np.array([3, 3, 3], np.float32).tobytes())
-    with pytest.warns(ScanWarning, match=r"a\.nii: its qform is no rotation; the sform was taken"):
+    with pytest.warns(ScanWarning, match=r"a\.nii: the qform is not a rotation; the sform is used"):
         np.testing.assert_array_equal(read_volume(path).affine, AFFINE)
 
 
@@ -273,4 +294,8 @@ def test_many_small_extensions_are_walked_once(tmp_path):
 def test_a_file_that_was_sent_as_a_text(tmp_path):
     path = save(tmp_path / "a.nii", VALUES.astype(np.int16), kind=nib.Nifti2Image)
     patch(path, 8, b"\n\x1a\n\n")  # the end of its magic
-    fails(f"{path}: its line ends were changed, as of a text; copy it again", read_volume, path)
+    fails(
+        f"{path}: line ends were changed, as by a transfer in text mode; copy it again",
+        read_volume,
+        path,
+    )
