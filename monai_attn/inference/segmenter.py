@@ -189,8 +189,8 @@ class Segmenter:
                     plan = self._plan(grid, image)
             network = self._counted(image, plan, clock, on_window)
             with clock("labels"):
-                maps: list[NDArray[np.uint8]] = []
-                raw = self._labels(data, plan, network, maps, on_slab)
+                with_maps = bool(self.levels or self.uncertainty)
+                raw, maps = self._outputs(data, plan, network, with_maps, on_slab)
                 pieces = count_pieces(raw[0].cpu().numpy())
                 labels = self._cleaned(raw, data)
                 if labels is None or labels.shape != grid.shape:
@@ -205,8 +205,8 @@ class Segmenter:
                 )
                 views = self._views_ml(data, plan, network, grid, labels)
         clock.seconds["labels"] -= clock.seconds["network"]
-        entropy = maps.pop() if self.uncertainty else None
-        attention = dict(zip(self.levels, maps, strict=True))
+        entropy = maps[-1] if self.uncertainty else None
+        attention = dict(zip(self.levels, maps[:-1] if self.uncertainty else maps, strict=True))
         return Segmentation(
             grid,
             labels,
@@ -378,26 +378,30 @@ class Segmenter:
         first = 1 if steps and isinstance(steps[0], LabelsOnScanGridd) else len(steps)
         return steps[:first], steps[first:]
 
-    def _labels(
+    def _outputs(
         self,
         data: dict[str, Any],
         plan: WindowPlan | None,
         network: Callable[[Tensor], Any],
-        maps: list[NDArray[np.uint8]] | None = None,
+        with_maps: bool = False,
         on_slab: OnSlab | None = None,
-    ) -> MetaTensor:
-        """Return the labels (1, X, Y, Z) before they are cleaned, and append the stored maps to `maps`."""
+    ) -> tuple[MetaTensor, tuple[NDArray[np.uint8], ...]]:
+        """Return the labels (1, X, Y, Z) before they are cleaned, and the stored maps (X, Y, Z)."""
         image = data["image"]
         steps, _ = self._steps
         if plan is not None and len(steps) == 1 and isinstance(steps[0], LabelsOnScanGridd):
             slabs = _finite(self.inferer.slabs(_plain(image), network, plan))
             if on_slab:
                 slabs = _shown(slabs, on_slab)
-            wanted = maps if self.levels or self.uncertainty else None
-            if wanted is not None and self.uncertainty:
-                slabs = with_entropy(slabs, self.confidence.temperature)
-            labels = torch.from_numpy(steps[0].labels(slabs, image, plan.axis, wanted))
-            return MetaTensor(labels[None], affine=image.meta["original_affine"])
+            maps: tuple[NDArray[np.uint8], ...] = ()
+            if with_maps:
+                if self.uncertainty:
+                    slabs = with_entropy(slabs, self.confidence.temperature)
+                labels, maps = steps[0].labels_and_maps(slabs, image, plan.axis)
+            else:
+                labels = steps[0].labels(slabs, image, plan.axis)
+            affine = image.meta["original_affine"]
+            return MetaTensor(torch.from_numpy(labels)[None], affine=affine), maps
         if self.levels or self.uncertainty or on_slab:
             raise ValueError(
                 "the bundle's inferer and postprocessing do not keep maps and logits; "
@@ -405,7 +409,7 @@ class Segmenter:
             )
         pred = self.inferer(image[None], network)[0]
         _check_finite(pred)
-        return Compose(steps)({**data, "pred": pred})["pred"]
+        return Compose(steps)({**data, "pred": pred})["pred"], ()
 
     def _cleaned(self, labels: MetaTensor, data: dict[str, Any]) -> NDArray[np.integer] | None:
         """Return the cleaned labels (X, Y, Z) to write, or None if they are not on the scan's grid."""
@@ -429,7 +433,7 @@ class Segmenter:
         """Return the volumes of each view, the plain one first; empty if there is no other view."""
         found = [volumes_ml(plain, voxel_ml(scan.affine))] if self.views else []
         for view in self.views:
-            labels = self._cleaned(self._labels(data, plan, view(network)), data)
+            labels = self._cleaned(self._outputs(data, plan, view(network))[0], data)
             found.append(volumes_ml(labels, voxel_ml(scan.affine)) if labels is not None else {})
         return tuple(found)
 

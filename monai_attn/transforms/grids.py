@@ -20,7 +20,7 @@ from torch import Tensor
 from monai_attn.io.affine import spaced
 from monai_attn.io.nifti.header import MOST_VOXELS
 from monai_attn.transforms.resample import resample_onto
-from monai_attn.transforms.restore import Slab, labels_on_grid, maps_on_grid
+from monai_attn.transforms.restore import Slab, labels_and_maps_on_grid, labels_on_grid
 
 ROUNDED = 1e-4  # voxels that rounding in a header may add to a zero
 
@@ -179,7 +179,7 @@ class LabelsOnScanGridd(T.MapTransform):
         self.map_keys = tuple(map_keys)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Replace each key's logits by labels (1, X, Y, Z); add the maps in the form of `maps_on_grid`."""
+        """Replace each key's logits by labels (1, X, Y, Z); add the maps, stored as bytes."""
         out = dict(data)
         image = out[self.image]
         meta = {**image.meta, "affine": image.meta["original_affine"]}
@@ -187,28 +187,30 @@ class LabelsOnScanGridd(T.MapTransform):
             outputs = out[key] if isinstance(out[key], (list, tuple)) else [out[key]]
             logits, *others = [_plain(output) for output in outputs]
             box = tuple(slice(0, n) for n in logits.shape[1:])
-            maps: list[NDArray[np.uint8]] = []
-            labels = self.labels(
-                [Slab(box, logits, tuple(others))], image, maps=maps if self.map_keys else None
-            )
+            slabs = [Slab(box, logits, tuple(others))]
+            if self.map_keys:
+                labels, maps = self.labels_and_maps(slabs, image)
+            else:
+                labels, maps = self.labels(slabs, image), ()
             volumes = zip((key, *self.map_keys), (labels, *maps), strict=True)
             out |= {name: MetaTensor(torch.from_numpy(x)[None], meta=meta) for name, x in volumes}
         return out
 
     def labels(
-        self,
-        slabs: Iterable[Slab],
-        image: MetaTensor,
-        axis: int = 0,
-        maps: list[NDArray[np.uint8]] | None = None,
+        self, slabs: Iterable[Slab], image: MetaTensor, axis: int = 0
     ) -> NDArray[np.integer]:
-        """Return the labels (X, Y, Z) of slabs that follow each other along an axis of the image's grid.
+        """Return the labels (X, Y, Z) of slabs that follow each other along an axis of the image's grid."""
+        return labels_on_grid(slabs, *_to_scan(image), axis)
 
-        The slabs' maps are appended to `maps`, if given, in the form of `maps_on_grid`.
-        """
-        original = np.asarray(image.meta["original_affine"], dtype=np.float64)
-        matrix = np.linalg.inv(np.asarray(image.affine, dtype=np.float64)) @ original
-        shape = [int(n) for n in image.meta["spatial_shape"]]
-        if maps is not None:
-            slabs = maps_on_grid(slabs, image.shape[1:], matrix, shape, axis, maps)
-        return labels_on_grid(slabs, image.shape[1:], matrix, shape, axis)
+    def labels_and_maps(
+        self, slabs: Iterable[Slab], image: MetaTensor, axis: int = 0
+    ) -> tuple[NDArray[np.integer], tuple[NDArray[np.uint8], ...]]:
+        """Return the labels and the slabs' maps, in the form of `labels_and_maps_on_grid`."""
+        return labels_and_maps_on_grid(slabs, *_to_scan(image), axis)
+
+
+def _to_scan(image: MetaTensor) -> tuple[Sequence[int], NDArray[np.float64], list[int]]:
+    """Return the size of the image's grid, the matrix from its file's voxels to it, and their counts."""
+    original = np.asarray(image.meta["original_affine"], dtype=np.float64)
+    matrix = np.linalg.inv(np.asarray(image.affine, dtype=np.float64)) @ original
+    return image.shape[1:], matrix, [int(n) for n in image.meta["spatial_shape"]]

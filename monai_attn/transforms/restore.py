@@ -66,40 +66,127 @@ def labels_on_grid(
     Returns:
         Labels (X, Y, Z), x fastest in memory as in a NIfTI file; uint8, or uint16 above 256 classes.
     """
-    axes = parallel_axes(matrix, shape)
-    if axes is None:
-        return _labels_askew(slabs, size, matrix, shape)
-    where = [axis.coordinates(size[axis.source]) for axis in axes]
-    labels: NDArray[np.integer] = np.zeros(shape, np.uint8, order="F")
-    before: Slab | None = None
+    labels = _Labels(size, matrix, shape, axis)
     for slab in slabs:
-        if len(slab.logits) > 256 and labels.dtype == np.uint8:
-            labels = labels.astype(np.uint16, order="F")
-        # voxels between two slabs need the last layer of the first
-        _fill(labels, slab if before is None else _join(before, slab, axis), axes, where)
-        before = _last_layer(slab, axis)
-    return labels
+        labels.add(slab)
+    return labels.finish()
 
 
-def _labels_askew(
-    slabs: Iterable[Slab], size: Sequence[int], matrix: NDArray[np.float64], shape: Sequence[int]
-) -> NDArray[np.integer]:
-    """Return the labels of a sheared scan, from the whole grid at once and not slab by slab."""
-    margin: Tensor | None = None
+def labels_and_maps_on_grid(
+    slabs: Iterable[Slab],
+    size: Sequence[int],
+    matrix: NDArray[np.float64],
+    shape: Sequence[int],
+    axis: int = 0,
+) -> tuple[NDArray[np.integer], tuple[NDArray[np.uint8], ...]]:
+    """Return the label of each voxel of the scan, and the slabs' maps there.
+
+    Args:
+        slabs: as for `labels_on_grid`, with maps of 0 to 1, NaN where no window ran.
+        size: as for `labels_on_grid`.
+        matrix: as for `labels_on_grid`.
+        shape: as for `labels_on_grid`.
+        axis: as for `labels_on_grid`.
+
+    Returns:
+        The labels, as from `labels_on_grid`, and an array (X, Y, Z) for each map: 0 where no window ran,
+        else 1 to 255 for 0 to 1.
+    """
+    labels, maps = _Labels(size, matrix, shape, axis), _Maps(size, matrix, shape, axis)
+    for slab in slabs:
+        maps.add(slab)
+        labels.add(slab)
+    stored = maps.finish()  # frees what it holds before the labels take memory
+    return labels.finish(), stored
+
+
+class _OnGrid:
+    """Outputs on the scan's grid that grow slab by slab.
+
+    A sheared scan mixes all axes of the network's grid; then the whole grid is kept until the end.
+
+    Args:
+        size, matrix, shape, axis: as for `labels_on_grid`.
+    """
+
+    def __init__(
+        self, size: Sequence[int], matrix: NDArray[np.float64], shape: Sequence[int], axis: int
+    ) -> None:
+        self.size = size
+        self.matrix = matrix
+        self.shape = shape
+        self.axis = axis
+        self.axes = parallel_axes(matrix, shape)
+        self.where = [line.coordinates(size[line.source]) for line in self.axes or ()]
+        self.before: Slab | None = None
+        self.whole: Tensor | None = None  # (K, *size) of a sheared scan
+
+    def joined(self, slab: Slab) -> Slab:
+        """Return the slab with the last layer of the one before, which voxels between the two need."""
+        whole = slab if self.before is None else _join(self.before, slab, self.axis)
+        self.before = _last_layer(slab, self.axis)
+        return whole
+
+
+class _Labels(_OnGrid):
+    """The labels of the slabs so far."""
+
     classes = 0
-    for slab in slabs:
-        part = _margin(slab.logits)
-        if margin is None:
-            classes = len(slab.logits)
-            margin = part.new_zeros((len(part), *size))  # background where no slab reaches
-            margin[0] = -1 if classes == 2 else 1
-        margin[within(slab.box)] = part.to(margin.device)
-    if margin is None:
-        return np.zeros(shape, np.uint8, order="F")
-    labels = np.zeros(shape, np.uint8 if classes <= 256 else np.uint16, order="F")
-    for box, values in _askew(margin, matrix, shape):
-        labels[box] = _label(values).cpu().numpy()
-    return labels
+    labels: NDArray[np.integer] | None = None
+
+    def add(self, slab: Slab) -> None:
+        """Add the slab that follows the one before."""
+        self.classes = len(slab.logits)
+        if self.axes is None:
+            part = _margin(slab.logits)
+            if self.whole is None:  # background where no slab reaches
+                self.whole = part.new_zeros((len(part), *self.size))
+                self.whole[0] = -1 if self.classes == 2 else 1
+            self.whole[within(slab.box)] = part.to(self.whole.device)
+            return
+        if self.labels is None:
+            self.labels = self._background()
+        _fill(self.labels, self.joined(slab), self.axes, self.where)
+
+    def finish(self) -> NDArray[np.integer]:
+        """Return the labels (X, Y, Z)."""
+        labels = self._background() if self.labels is None else self.labels
+        if self.whole is not None:
+            for box, values in _askew(self.whole, self.matrix, self.shape):
+                labels[box] = _label(values).cpu().numpy()
+        return labels
+
+    def _background(self) -> NDArray[np.integer]:
+        return np.zeros(self.shape, np.uint8 if self.classes <= 256 else np.uint16, order="F")
+
+
+class _Maps(_OnGrid):
+    """The maps of the slabs so far."""
+
+    maps: tuple[NDArray[np.uint8], ...] = ()
+
+    def add(self, slab: Slab) -> None:
+        """Add the slab that follows the one before."""
+        if not self.maps:
+            self.maps = tuple(np.full(self.shape, UNSEEN, np.uint8, order="F") for _ in slab.maps)
+        own = Slab(slab.box, torch.cat(slab.maps))
+        if self.axes is None:
+            if self.whole is None:
+                self.whole = own.logits.new_full((len(self.maps), *self.size), torch.nan)
+            self.whole[within(own.box)] = own.logits.to(self.whole.device)
+            return
+        joined = self.joined(own)
+        covered = _covered(joined.box, self.axes, self.where)
+        for box, values in _resampled(joined.logits, *covered) if covered else ():
+            _store(self.maps, box, values)
+
+    def finish(self) -> tuple[NDArray[np.uint8], ...]:
+        """Return the maps (X, Y, Z), each 0 where no window ran, else 1 to 255 for 0 to 1."""
+        if self.whole is not None:
+            for box, values in _askew(self.whole, self.matrix, self.shape):
+                _store(self.maps, box, values)
+            self.whole = None
+        return self.maps
 
 
 def _last_layer(slab: Slab, axis: int) -> Slab:
@@ -142,50 +229,7 @@ def _fill(
         labels[box] = _label(values).cpu().numpy()
 
 
-def maps_on_grid(
-    slabs: Iterable[Slab],
-    size: Sequence[int],
-    matrix: NDArray[np.float64],
-    shape: Sequence[int],
-    axis: int,
-    maps: list[NDArray[np.uint8]],
-) -> Iterator[Slab]:
-    """Yield the slabs unchanged, and resample their maps onto the scan's grid.
-
-    Args:
-        slabs: as for `labels_on_grid`, with maps of 0 to 1, NaN where no window ran.
-        size: as for `labels_on_grid`.
-        matrix: as for `labels_on_grid`.
-        shape: as for `labels_on_grid`.
-        axis: as for `labels_on_grid`.
-        maps: an empty list, to which an array (X, Y, Z) is added for each map: 0 where no window ran,
-            else 1 to 255 for 0 to 1.
-    """
-    axes = parallel_axes(matrix, shape)
-    before: Slab | None = None
-    whole: Tensor | None = None  # of a sheared scan
-    for slab in slabs:
-        if not maps:
-            maps += [np.full(shape, UNSEEN, np.uint8, order="F") for _ in slab.maps]
-        own = Slab(slab.box, torch.cat(slab.maps))
-        if axes is None:
-            if whole is None:
-                whole = own.logits.new_full((len(maps), *size), torch.nan)
-            whole[within(own.box)] = own.logits.to(whole.device)
-        else:
-            where = [line.coordinates(size[line.source]) for line in axes]
-            joined = own if before is None else _join(before, own, axis)
-            covered = _covered(joined.box, axes, where)
-            for box, values in _resampled(joined.logits, *covered) if covered else ():
-                _store(maps, box, values)
-            before = _last_layer(own, axis)
-        yield slab
-    if whole is not None:
-        for box, values in _askew(whole, matrix, shape):
-            _store(maps, box, values)
-
-
-def _store(maps: list[NDArray[np.uint8]], box: Box, values: Tensor) -> None:
+def _store(maps: Sequence[NDArray[np.uint8]], box: Box, values: Tensor) -> None:
     stored = torch.nan_to_num(to_steps(values), nan=UNSEEN)
     for array, part in zip(maps, stored, strict=True):
         array[box] = part.to(torch.uint8).cpu().numpy()

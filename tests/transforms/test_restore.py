@@ -6,7 +6,7 @@ import torch
 
 from monai_attn.transforms import restore as module
 from monai_attn.transforms.resample import resample_onto
-from monai_attn.transforms.restore import Slab, labels_on_grid, maps_on_grid
+from monai_attn.transforms.restore import Slab, labels_and_maps_on_grid, labels_on_grid
 
 SIZE = (24, 20, 16)  # of the network's grid
 
@@ -131,11 +131,9 @@ def test_maps_come_along_and_the_labels_stay(matrix, shape):
     values, maps = logits(3), attention()
     expected = resample_onto(maps, matrix, shape).numpy()
     for axis in range(3):
-        found = []
-        passed = maps_on_grid(
-            map_slabs(values, maps, axis, [5, 6]), SIZE, matrix, shape, axis, found
+        labels, found = labels_and_maps_on_grid(
+            map_slabs(values, maps, axis, [5, 6]), SIZE, matrix, shape, axis
         )
-        labels = labels_on_grid(passed, SIZE, matrix, shape, axis)
         np.testing.assert_array_equal(labels, everything(values, matrix, shape))
         assert [part.dtype for part in found] == [np.uint8, np.uint8]
         for stored, exact in zip(found, expected, strict=True):
@@ -146,11 +144,9 @@ def test_maps_come_along_and_the_labels_stay(matrix, shape):
 
 def test_what_was_not_looked_at_is_marked():
     matrix, shape = SCANS["the same"]
-    found = []
-    passed = maps_on_grid(
-        map_slabs(logits(2), attention(0.5), 1, [5]), SIZE, matrix, shape, 1, found
+    _, found = labels_and_maps_on_grid(
+        map_slabs(logits(2), attention(0.5), 1, [5]), SIZE, matrix, shape, 1
     )
-    labels_on_grid(passed, SIZE, matrix, shape, 1)
     assert (found[0][:12] == 0).all()
     assert (found[0][12:] > 0).all()
 
@@ -158,8 +154,7 @@ def test_what_was_not_looked_at_is_marked():
 def test_where_no_slab_reaches_nothing_was_looked_at():
     box = (slice(4, 20), slice(0, 14), slice(3, 16))
     part = Slab(box, logits(2)[(slice(None), *box)], (attention()[(slice(0, 1), *box)],))
-    found = []
-    list(maps_on_grid([part], SIZE, *SCANS["the same"], 0, found))
+    _, found = labels_and_maps_on_grid([part], SIZE, *SCANS["the same"])
     seen = np.zeros(SIZE, bool)
     seen[box] = True
     np.testing.assert_array_equal(found[0] > 0, seen)
