@@ -167,14 +167,14 @@ def test_without_leaves_out_the_steps_of_a_class():
 
 
 def test_a_step_is_known_by_its_class_and_not_by_its_name():
-    class Loader(T.LoadImaged):
-        """A loader under another name."""
+    class Writer(T.SaveImaged):
+        """A step that saves under another name."""
 
-    class CountLoadImages(T.Identityd):
+    class CountSaveImages(T.Identityd):
         """Another step with a similar name."""
 
-    steps = T.Compose([Loader("image"), CountLoadImages("image")])
-    assert list(without(steps, T.LoadImaged).transforms) == [steps.transforms[1]]
+    steps = T.Compose([Writer("image"), CountSaveImages("image")])
+    assert list(without(steps, T.SaveImaged).transforms) == [steps.transforms[1]]
 
 
 @pytest.mark.parametrize(
