@@ -12,7 +12,7 @@ from monai.engines import Evaluator, Trainer
 class EarlyStop:
     """ignite's `EarlyStopping` as a handler of the trainer, by the best metric of its validator.
 
-        ignite's needs the trainer when it is made; after a resume it trains an epoch more although it had
+    ignite's needs the trainer when it is made; after a resume it trains an epoch more although it had
     stopped, and no more than that if epochs were added. MONAI's is for the validator and cannot be saved.
 
     Args:
