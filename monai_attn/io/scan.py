@@ -123,7 +123,8 @@ class NiftiScan(Scan):
             )
         if self._volume is not None and not 0 <= self._volume <= last:
             raise OptionError(
-                f"{self.path}: no volume {self._volume} (expected 0 to {last}). Choose another ", "volume"
+                f"{self.path}: no volume {self._volume} (expected 0 to {last}). Choose another ",
+                "volume",
             )
         return header
 

@@ -109,9 +109,9 @@ def load_backend(
     """Make a network ready to run, compiled if that is faster.
 
     `auto` takes the first of `ORDER` that is installed and agrees with eager float32 on a synthetic
-    window. It warns about each that fails, but for one that is only not exact enough in bfloat16. For a name, `precision="auto"` is bfloat16 if the device has
-    units for it and the result agrees, else float32. The compiled network and the result of the
-    comparison are cached: neither is computed again.
+    window. It warns about each that fails, but for one that is only not exact enough in bfloat16. For a
+    name, `precision="auto"` is bfloat16 if the device has units for it and the result agrees, else float32.
+    The compiled network and the result of the comparison are cached: neither is computed again.
 
     Args:
         network: on the device, in eval mode; from (B, C, *roi) to logits, or to a tuple or list of
