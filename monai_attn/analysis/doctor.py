@@ -26,10 +26,9 @@ from monai_attn.datasets.folder_layouts import find_layout
 from monai_attn.datasets.ignore import find_ignore
 from monai_attn.inference.backends import installed_backends
 from monai_attn.inference.backends.eager import has_bfloat16
-from monai_attn.inference.inferer import AttentionWindowInferer
-from monai_attn.inference.locator import Locator
 from monai_attn.inference.memory import format_memory, free_memory
 from monai_attn.inference.segmenter import Segmenter
+from monai_attn.inference.windows_of import windows_of
 from monai_attn.io.affine import spaced
 from monai_attn.io.errors import case_error, collect_warnings, one_line, remedy_of
 from monai_attn.io.grid import Grid
@@ -98,10 +97,8 @@ def check_bundle(name_or_dir: str | Path, device: str = "auto") -> Finding:
     except Exception as error:  # a bundle's config can run code, and code can raise anything
         return Finding(subject, refused=one_line(error))
     doubts = [f"{root / name}: is missing" for name in EXPECTED if not (root / name).is_file()]
-    inferer = opened.inferer
-    locator = inferer.locator if isinstance(inferer, AttentionWindowInferer) else None
-    if isinstance(locator, Locator) and locator.fault:
-        doubts.append(f"{root}: {locator.fault}; all windows run")
+    if fault := windows_of(opened.inferer).locator_fault:
+        doubts.append(f"{root}: {fault}; all windows run")
     weights = "as shipped" if is_shipped(name_or_dir) else opened.weights_sha256[:12]
     labels = ", ".join(opened.label_names.values())
     return Finding(subject, f"labels {labels}; weights {weights}; in {root}", tuple(doubts))

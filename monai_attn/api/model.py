@@ -13,7 +13,8 @@ from monai_attn.bundle.bundle import Bundle
 from monai_attn.bundle.open import open_bundle
 from monai_attn.inference.memory import parse_memory
 from monai_attn.inference.result_checks import check_words
-from monai_attn.inference.segmenter import OnWindow, ResourceEstimate
+from monai_attn.inference.segmentation import ResourceEstimate
+from monai_attn.inference.watched_network import OnWindow
 from monai_attn.io.errors import case_error, collect_warnings
 from monai_attn.io.images import as_volume
 from monai_attn.io.names import REPORT

@@ -12,7 +12,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_attn.inference.segmenter import Segmentation
+from monai_attn.inference.segmentation import Segmentation
 from monai_attn.io.grid import Grid
 from monai_attn.io.images import LPS_TO_RAS
 from monai_attn.io.map_encoding import FRACTIONS, UNSEEN

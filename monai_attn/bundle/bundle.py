@@ -12,19 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from monai.inferers import Inferer, SlidingWindowInferer
+from monai.inferers import Inferer
 from monai.transforms import Compose
-from monai.utils import ensure_tuple_rep
 
 import monai_attn
 from monai_attn.datasets.ignore import check_ignore
 from monai_attn.datasets.label_classes import mapped_labels
 from monai_attn.inference.backends import load_backend
-from monai_attn.inference.inferer import AttentionWindowInferer
 from monai_attn.inference.result_checks import Expected
 from monai_attn.inference.segmenter import Segmenter
-from monai_attn.inference.slice_inferer import SliceWindowInferer
 from monai_attn.inference.views import further_views
+from monai_attn.inference.windows_of import windows_of
 from monai_attn.io.digests import file_sha256
 from monai_attn.metrics.calibration import Confidence
 from monai_attn.networks import WithAttention, open_gates
@@ -140,9 +138,7 @@ class Bundle:
     @property
     def mode(self) -> str:
         """The mode of inference: focus or full."""
-        inferer = self.inferer
-        located = isinstance(inferer, AttentionWindowInferer) and inferer.locator is not None
-        return "focus" if located and inferer.focus else "full"
+        return windows_of(self.inferer).mode
 
     @property
     def weights(self) -> Path:
@@ -238,15 +234,12 @@ class Bundle:
 
     def _on_backend(self, network: torch.nn.Module) -> tuple[Run, dict[str, str]]:
         image = self.metadata["network_data_format"]["inputs"]["image"]
-        dims, inferer = len(image["spatial_shape"]), self.inferer
-        is_slice = isinstance(inferer, SliceWindowInferer)
-        roi_size = inferer.slice_size if is_slice else getattr(inferer, "roi_size", -1)
-        roi = ensure_tuple_rep(roi_size, dims)
-        if not isinstance(inferer, SlidingWindowInferer) or min(roi) <= 0:
+        window = windows_of(self.inferer).shape(len(image["spatial_shape"]))
+        if window is None:
             return network, {"backend": "eager", "precision": "float32"}
         run = load_backend(
             network,
-            (image["num_channels"], *roi),
+            (image["num_channels"], *window),
             name=self.backend,
             precision=self.precision,
             device=self.device,

@@ -14,10 +14,9 @@ from monai_attn.bundle.bundle import Bundle, is_fitted_for
 from monai_attn.bundle.find import find_bundle, find_device, is_shipped
 from monai_attn.bundle.gate_mismatch import gate_mismatch
 from monai_attn.bundle.trust import check_shipped
-from monai_attn.inference.inferer import AttentionWindowInferer
-from monai_attn.inference.locator import Locator
 from monai_attn.inference.result_checks import Expected, read_expected
 from monai_attn.inference.weights import load_weights
+from monai_attn.inference.windows_of import windows_of
 from monai_attn.io.errors import reason
 from monai_attn.metrics.calibration import Confidence
 
@@ -119,10 +118,10 @@ def _expected(root: Path, parser: ConfigParser, classes: int) -> dict[int, Expec
 def _set_mode(root: Path, inferer: Inferer, mode: str | None) -> None:
     if mode not in (None, "full", "focus"):
         raise ValueError(f"mode (={mode!r}) must be full or focus")
-    has_locator = isinstance(inferer, AttentionWindowInferer) and inferer.locator is not None
-    if mode == "focus" and not has_locator:
+    windows = windows_of(inferer)
+    if mode == "focus" and not windows.has_locator:
         raise ValueError(f"{root}: has no locator to focus with; use mode full")
-    if mode == "focus" and isinstance(inferer.locator, Locator) and inferer.locator.fault:
-        raise ValueError(f"{root}: {inferer.locator.fault}")
-    if mode and has_locator:
-        inferer.focus = mode == "focus"
+    if mode == "focus" and windows.locator_fault:
+        raise ValueError(f"{root}: {windows.locator_fault}")
+    if mode:
+        windows.choose_mode(mode)

@@ -2,7 +2,8 @@ from .autocast import AutocastInferer
 from .body import BodyMask
 from .inferer import AttentionWindowInferer
 from .locator import Locator
-from .segmenter import Segmentation, Segmenter
+from .segmentation import Segmentation
+from .segmenter import Segmenter
 from .slice_inferer import SliceWindowInferer
 
 __all__ = [

@@ -131,6 +131,11 @@ class AttentionWindowInferer(SlidingWindowInferer):
         ).on_thickest_axis()
         return self._within_budget(plan)
 
+    @property
+    def window_size(self) -> Any:
+        """Voxels of a window as the network sees it: one number, or one for each of its axes."""
+        return self.roi_size
+
     def on_windows(self, network: Callable[..., Any]) -> Callable[..., Any]:
         """Return the network as a function of windows (B, C, *roi_size)."""
         return network

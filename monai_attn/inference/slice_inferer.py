@@ -61,6 +61,11 @@ class SliceWindowInferer(AttentionWindowInferer):
             **options,
         )
 
+    @property
+    def window_size(self) -> Any:
+        """Voxels of a window in its slice."""
+        return self.slice_size
+
     def on_windows(self, network: Callable[..., Any]) -> Callable[..., Any]:
         """Wrap a 2D network: from windows (B, C, *roi_size) to a list of tensors with the same axes."""
         dim = 2 + self.spatial_dim

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from monai_attn.inference.result_checks import check_words
-from monai_attn.inference.segmenter import OnWindow, Segmentation, Segmenter
+from monai_attn.inference.segmentation import Segmentation
+from monai_attn.inference.segmenter import Segmenter
+from monai_attn.inference.watched_network import OnWindow
 from monai_attn.io.dicom.segmentation import check_installed
 from monai_attn.io.dicom.segmentation import check_replaceable as check_dicom_seg
 from monai_attn.io.errors import OptionError, case_error, collect_warnings, remedy_of

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from monai_attn.inference.segmenter import Segmentation
+from monai_attn.inference.segmentation import Segmentation
 from monai_attn.io.dicom.segmentation import write_dicom_seg
 from monai_attn.io.folder_lock import folder_lock
 from monai_attn.io.names import attention_path, dicom_seg_path, entropy_path

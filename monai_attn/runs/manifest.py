@@ -27,7 +27,7 @@ from monai_attn.runs.json_values import (
 )
 
 if TYPE_CHECKING:
-    from monai_attn.inference.segmenter import Segmentation
+    from monai_attn.inference.segmentation import Segmentation
     from monai_attn.inference.window_plan import WindowPlan
 
 SUFFIX = ".manifest.json"

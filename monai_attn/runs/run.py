@@ -9,7 +9,8 @@ from pathlib import Path
 
 from monai_attn.datasets.cases import find_images
 from monai_attn.distributed.work_queue import WorkQueue
-from monai_attn.inference.segmenter import OnWindow, Segmenter
+from monai_attn.inference.segmenter import Segmenter
+from monai_attn.inference.watched_network import OnWindow
 from monai_attn.io.files import make_writable
 from monai_attn.runs.batch import CaseResult, segment_files
 from monai_attn.runs.json_values import label_names

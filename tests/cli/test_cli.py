@@ -244,18 +244,15 @@ def test_an_interrupted_run_leaves_nothing_half_done(scan, tiny_bundle, tmp_path
     script = f"""
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
-import monai_attn.inference.segmenter as module
+from monai_attn.inference.watched_network import WatchedNetwork
 windows = []
-counted = module.Segmenter._counted
-def interrupting(*arguments):
-    network = counted(*arguments)
-    def run(x):
-        windows.append(x)
-        if len(windows) == 2:
-            os.kill(os.getpid(), signal.SIGINT)
-        return network(x)
-    return run
-module.Segmenter._counted = interrupting
+run = WatchedNetwork.__call__
+def interrupting(network, x):
+    windows.append(x)
+    if len(windows) == 2:
+        os.kill(os.getpid(), signal.SIGINT)
+    return run(network, x)
+WatchedNetwork.__call__ = interrupting
 sys.argv = ["monai-attn", "segment", {str(scan)!r}, "-o", {str(tmp_path / "out")!r},
             "--bundle", {str(tiny_bundle)!r}, "--backend", "eager"]
 from monai_attn.cli import main

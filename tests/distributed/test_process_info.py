@@ -2,7 +2,7 @@ import pytest
 
 from monai_attn.bundle.open import open_bundle
 from monai_attn.distributed.process_info import NAMES, ProcessInfo, read_process_info
-from monai_attn.inference import segmenter as module
+from monai_attn.inference import scan_memory as module
 
 
 def started(*values):
@@ -44,5 +44,5 @@ def test_the_ranks_of_a_machine_share_its_memory(
     monkeypatch.setattr(module, "free_memory", lambda: 8 * 2**10)
     monkeypatch.setattr(module, "used_memory", lambda: 0)
     scan = min((phantoms / "imagesTr").iterdir())
-    with pytest.raises(ValueError, match=f", {share} are allowed"):
+    with pytest.raises(ValueError, match=rf"\(allowed: {share}\)"):
         segmenter.check(scan)

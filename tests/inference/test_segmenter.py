@@ -123,17 +123,17 @@ def test_logits_that_are_no_numbers_are_no_empty_label_map(scan, tmp_path, infer
         return logits
 
     (result,) = segment_files(segmenter(broken, inferer), {scan: tmp_path / "out.nii.gz"})
-    assert result.error.startswith(f"{scan}: the network's logits are no numbers")
+    assert result.error.startswith(f"{scan}: the network's logits are not finite")
     assert not (tmp_path / "out.nii.gz").exists()
 
 
-def test_an_outlook_counts_the_scan_once(scan, monkeypatch):
+def test_an_estimate_counts_the_scan_once(scan, monkeypatch):
     """What the process held before it read the scan, and what the scan takes on top of that."""
     held = iter([10**6])
     monkeypatch.setattr(module, "used_memory", lambda: next(held, 10**9))
     ours = segmenter(inferer=AttentionWindowInferer((8, 8, 8), overlap=0.5, mode="gaussian"))
     estimate = ours.estimate(scan)
-    assert estimate.memory == 10**6 + ours._need(estimate.scan, estimate.plan)
+    assert estimate.memory == 10**6 + ours.need(estimate.scan, estimate.plan)
     assert estimate.plan.total == len(estimate.plan.windows) > 4
 
 
@@ -303,11 +303,11 @@ def test_progress_counts_the_windows_of_all_views(scan):
 
 def test_maps_and_views_count_in_the_plan_of_memory(scan):
     plain, more = windowed(), windowed(uncertainty=True, views=(View(),))
-    outlooks = [ours.estimate(scan) for ours in (plain, more)]
-    assert [estimate.plan.channels for estimate in outlooks] == [2, 3]
+    estimates = [ours.estimate(scan) for ours in (plain, more)]
+    assert [estimate.plan.channels for estimate in estimates] == [2, 3]
     needs = [
-        ours._need(estimate.scan, replace(estimate.plan, channels=2))
-        for ours, estimate in zip((plain, more), outlooks, strict=True)
+        ours.need(estimate.scan, replace(estimate.plan, channels=2))
+        for ours, estimate in zip((plain, more), estimates, strict=True)
     ]
     assert needs[1] - needs[0] >= 2 * 20 * 18 * 11  # a byte each for the map and a view's labels
 

@@ -20,7 +20,7 @@ import pytest
 
 from command_line import names_in, run
 from dicoms import series
-from monai_attn.inference.segmenter import Segmentation
+from monai_attn.inference.segmentation import Segmentation
 from monai_attn.io.dicom.headers import read_headers
 from monai_attn.io.errors import ScanWarning
 from monai_attn.io.scan import open_scan, read_volume

@@ -9,7 +9,7 @@ import pytest
 from monai_attn.datasets.cases import find_images
 from monai_attn.inference.label_measures import Pieces
 from monai_attn.inference.result_checks import FailedCheck
-from monai_attn.inference.segmenter import Segmentation
+from monai_attn.inference.segmentation import Segmentation
 from monai_attn.inference.window_plan import WindowPlan
 from monai_attn.io.grid import Grid
 from monai_attn.io.names import manifest_path
