@@ -24,7 +24,7 @@ class Windows(Protocol):
 
     @property
     def has_locator(self) -> bool:
-        """Whether a locator can select windows."""
+        """True if there is a locator that can select windows."""
 
     @property
     def locator_fault(self) -> str:
@@ -62,7 +62,7 @@ class PlannedWindows:
 
     @property
     def has_locator(self) -> bool:
-        """Whether a locator can select windows."""
+        """True if there is a locator that can select windows."""
         return self.inferer.locator is not None
 
     @property
