@@ -264,6 +264,21 @@ def test_a_reference_page_names_every_public_name_of_its_package(package):
     assert set(named(said[1])) == set(public)
 
 
+@pytest.mark.parametrize(
+    "page", sorted((DOCS / "reference").glob("*.md")), ids=lambda page: page.stem
+)
+def test_the_names_that_a_reference_page_selects_are_there(page):
+    """A member that was renamed would vanish from the page, without an error."""
+    selected = re.findall(
+        r"^::: (monai_attn[\w.]+)\n(?:    .*\n)*?      members: \[(.*)\]$",
+        page.read_text(encoding="utf-8"),
+        flags=re.MULTILINE,
+    )
+    for module, members in selected:
+        missing = [name for name in members.split(", ") if not hasattr(import_module(module), name)]
+        assert missing == [], module
+
+
 def test_the_training_page_has_the_defaults_of_the_config():
     config = ConfigParser.load_config_file(BUNDLE / "configs" / "train.json")
     table = rows(section(DOCS / "how-to" / "train-on-your-data.md", "3. Train"))
