@@ -133,7 +133,7 @@ def test_random_numbers_that_a_gate_draws_are_given_back(tmp_path):
     torch.manual_seed(1)
     expected = torch.rand(1)
     torch.manual_seed(1)
-    run.watch._look(run.trainer)
+    run.watch._record(run.trainer)
     assert torch.equal(torch.rand(1), expected)
 
 
