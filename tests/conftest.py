@@ -11,7 +11,7 @@ import torch
 from bundle_runs import SLICE_BUNDLE, opened
 from monai_attn import DEFAULT_BUNDLE
 from monai_attn.bundle.find import find_bundle
-from monai_attn.phantom.scanner import write_phantoms
+from monai_attn.phantom import write_phantoms
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "real"
 # A network and a grid small enough for a test: one window takes milliseconds.

@@ -17,7 +17,7 @@ from monai.networks.nets import AttentionUnet
 from torch.utils.flop_counter import FlopCounterMode
 
 from monai_attn import AttentionUNet
-from monai_attn.phantom.scanner import write_phantoms
+from monai_attn.phantom import write_phantoms
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs" / "pages"

@@ -25,7 +25,7 @@ def phantom(
     debug: DebugOption = False,
 ) -> None:
     """Write synthetic abdominal CT scans with labels, as a Decathlon data set."""
-    from monai_attn.phantom.scanner import write_phantoms
+    from monai_attn.phantom import write_phantoms
 
     with progress_of("phantoms") as on_case:
         dataset = write_phantoms(output, count, seed=seed, all_organs=all_organs, on_case=on_case)

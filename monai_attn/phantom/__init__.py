@@ -1,5 +1,7 @@
 """A synthetic abdominal CT with labels, for tests, examples and negatives."""
 
-from monai_attn.phantom.scanner import ORGANS, Phantom, abdominal_phantom, write_phantoms
+from monai_attn.phantom.anatomy import ORGANS
+from monai_attn.phantom.dataset import write_phantoms
+from monai_attn.phantom.scanner import Phantom, abdominal_phantom
 
 __all__ = ["ORGANS", "Phantom", "abdominal_phantom", "write_phantoms"]

@@ -1,4 +1,4 @@
-"""A synthetic abdominal CT: the organs of `anatomy`, seen by a scanner and written as NIfTI.
+"""A synthetic abdominal CT: the organs of `anatomy`, seen by a scanner.
 
 The image is in Hounsfield units (int16), the labels are uint8, and `affine` maps voxel indices to
 RAS+ millimetres. The same seed gives the same bytes. It is meant for tests, for demonstrations, and for
@@ -9,23 +9,16 @@ Every choice has its own stream of random numbers, so another grid shows the sam
 
 from __future__ import annotations
 
-import gzip
-import io
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from .anatomy import FAT, GAS, ORGANS, PHASES, Anatomy, Organ, Tissue, draw_anatomy
 from .anatomy.shapes import Array, ripple
-
-__all__ = ["ORGANS", "Phantom", "abdominal_phantom", "write_phantoms"]
 
 ORIENTATIONS = ("RAS", "LPS", "oblique")
 BLOCK = (8, 48, 48)  # voxels (z, y, x) painted at a time: they fit into the processor's cache
@@ -66,7 +59,7 @@ def abdominal_phantom(
     >>> phantom.image.shape
     (48, 40, 24)
     """
-    _check(seed, shape, spacing, orientation)
+    check_arguments(seed, shape, spacing, orientation)
     phase = PHASES[int(_stream(seed, "phase").choice(3, p=[0.15, 0.3, 0.55]))]
     anatomy = draw_anatomy(_stream(seed, "anatomy"), phase)
     voxels, affine = _grid(_stream(seed, "grid"), anatomy, shape, spacing, orientation)
@@ -79,78 +72,19 @@ def abdominal_phantom(
     return Phantom(hu.transpose(2, 1, 0), marks.transpose(2, 1, 0), affine, seed)
 
 
-def write_phantoms(
-    folder: str | Path,
-    count: int,
-    *,
-    seed: int = 0,
-    all_organs: bool = False,
-    shape: Sequence[int] | None = None,
-    spacing: Sequence[float] | None = None,
-    on_case: Callable[[int, int], None] | None = None,
-) -> Path:
-    """Write phantoms as a data set in the layout of the Medical Segmentation Decathlon.
-
-    Args:
-        folder: gets imagesTr, labelsTr and dataset.json.
-        count: number of cases; case i has the seed `seed + i` and is named by it.
-        seed: seed of the first case.
-        all_organs: label every organ of `ORGANS`; otherwise only the pancreas, as 1.
-        shape: three voxel counts; drawn for each case where None.
-        spacing: voxel size in mm; as for `abdominal_phantom` where None.
-        on_case: called with (cases done, count) after each case.
-
-    Returns:
-        The path of dataset.json.
-
-    Raises:
-        ValueError: for a count below 1, and where `abdominal_phantom` does.
-    """
-    if count < 1:
-        raise ValueError(f"count (={count}) must be 1 or more: ask for at least one phantom")
-    _check(seed, shape, spacing, None)
-    folder = Path(folder)
-    for name in ("imagesTr", "labelsTr"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    training = []
-    for i in range(count):
-        phantom = abdominal_phantom(seed + i, shape=shape, spacing=spacing, all_organs=all_organs)
-        entry = {
-            "image": f"./imagesTr/phantom_{seed + i:04d}.nii.gz",
-            "label": f"./labelsTr/phantom_{seed + i:04d}.nii.gz",
-        }
-        _write(folder / entry["image"], phantom.image, phantom.affine)
-        _write(folder / entry["label"], phantom.labels, phantom.affine)
-        training.append(entry)
-        if on_case:
-            on_case(i + 1, count)
-    names = ORGANS if all_organs else {"background": 0, "pancreas": 1}
-    dataset = {
-        "name": "Synthetic abdominal CT phantoms",
-        "description": "Synthetic CT drawn from seeds by monai_attn.phantom.scanner; no patient data",
-        "reference": "monai-attn",
-        "licence": "CC0-1.0",
-        "tensorImageSize": "3D",
-        "modality": {"0": "CT"},
-        "labels": {str(label): name for name, label in names.items()},
-        "numTraining": count,
-        "numTest": 0,
-        "training": training,
-        "test": [],
-    }
-    path = folder / "dataset.json"
-    path.write_text(json.dumps(dataset, indent=2) + "\n", encoding="utf-8")
-    return path
-
-
 def _stream(seed: int, name: str) -> np.random.Generator:
     """Return the random number generator of one choice."""
     return np.random.default_rng([seed, ("anatomy", "phase", "grid", "noise").index(name)])
 
 
-def _check(
+def check_arguments(
     seed: int, shape: Sequence[int] | None, spacing: Sequence[float] | None, orientation: str | None
 ) -> None:
+    """Refuse arguments that no phantom can have.
+
+    Raises:
+        ValueError: for a negative seed, an unknown orientation or a bad shape or spacing.
+    """
     if seed < 0:
         raise ValueError(f"seed (={seed}) must be 0 or more: choose another seed")
     if orientation is not None and orientation not in ORIENTATIONS:
@@ -358,14 +292,3 @@ def _noise(rng: np.random.Generator, shape: tuple[int, ...], size: NDArray[np.fl
     streak = np.sin(waves * (np.cos(angle) * u + np.sin(angle) * v[:, None]) + rng.uniform(0, 6))
     noise += streak * rng.normal(0, 2, (shape[0], 1, 1)).astype(np.float32)
     return np.asarray(noise, np.float32)
-
-
-def _write(path: Path, data: NDArray[Any], affine: NDArray[np.float64]) -> None:
-    """Write NIfTI with sform and qform, in mm, without a time stamp."""
-    image = nib.Nifti1Image(data, affine)
-    image.header.set_xyzt_units("mm")
-    image.set_sform(affine, code=1)
-    image.set_qform(affine, code=1)
-    with io.BytesIO() as raw, gzip.GzipFile(path, "wb", compresslevel=3, mtime=0) as out:
-        image.to_stream(raw)
-        out.write(raw.getvalue())

@@ -8,36 +8,25 @@ state.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patheffects import withStroke
-from nibabel.affines import apply_affine
 
 from monai_attn.io.files import atomic_write
-from monai_attn.io.grid import voxel_ml
+from monai_attn.reporting.figure_panels import DASHES, MUTED, TEXT, FigureCase, draw_plane
 from monai_attn.reporting.planes import (
-    NEGATIVE,
     PLANES,
-    POSITIVE,
     REFERENCE_COLOUR,
-    Marked,
-    Plane,
     label_colour,
     ras_affine,
     tilt,
     to_ras,
 )
 
-BACKGROUND, PANEL, TEXT, MUTED = "#101216", "#000000", "#f2f2f2", "#9aa0aa"
-DASHES = (0, (3.5, 2.0))
+BACKGROUND = "#101216"
 
 WIDTH = 15.0  # inches, as are the next four: around, between, above and below the panels
 SIDE, GAP, HEAD, FOOT = 0.3, 0.25, 0.9, 0.45
@@ -45,34 +34,6 @@ MIN_ROW, MAX_ROW = 2.0, 7.0  # inches: room for the marks; a long, narrow scan f
 DPI = 128  # 1920 pixels wide
 LEGEND_ENTRIES = 4  # as many as fit in one line next to the reference
 TITLE_LENGTH = 70  # characters that leave room for the volumes
-SCALE_BARS_MM = (50, 20, 10, 5, 2, 1)
-
-
-@dataclass(frozen=True)
-class Case:
-    """The arrays of one case in closest RAS order."""
-
-    image: np.ndarray
-    labels: np.ndarray
-    reference: np.ndarray | None
-    affine: np.ndarray
-
-    @cached_property
-    def marked(self) -> Marked:
-        """Voxels that the planes go through: the labels, or else the reference."""
-        mask = self.labels > 0
-        if self.reference is not None and not mask.any():
-            mask = self.reference > 0
-        return Marked(mask, self.affine)
-
-    def slice(self, array: np.ndarray, plane: Plane) -> np.ndarray:
-        """Return the voxels of the plane, shape (up, across)."""
-        section: np.ndarray = array.take(self.marked.centre[plane.through], axis=plane.through).T
-        return section
-
-    def millilitres(self, voxels: int) -> float:
-        """Return the volume of a number of voxels, ml."""
-        return voxels * voxel_ml(self.affine)
 
 
 def case_figure(
@@ -112,7 +73,7 @@ def case_figure(
         >>> save_figure(figure, "case_7.png")  # doctest: +SKIP
     """
     _check_inputs(image, labels, affine, reference, window)
-    case = Case(
+    case = FigureCase(
         to_ras(image, affine),
         to_ras(labels, affine),
         None if reference is None else to_ras(reference, affine),
@@ -131,7 +92,7 @@ def case_figure(
         w, h = width_mm * inches_per_mm, height_mm * inches_per_mm
         bottom = FOOT + (row - h) / 2
         box = (left / WIDTH, bottom / height, w / WIDTH, h / height)
-        _draw_plane(figure.add_axes(box, label=plane.name), plane, case, window)
+        draw_plane(figure.add_axes(box, label=plane.name), plane, case, window)
         left += w + GAP
     _draw_title(figure, case, title)
     _draw_legend(figure, case, names or {})
@@ -201,105 +162,7 @@ def _check_inputs(
         raise ValueError(f"window: {window}; (low, high) in HU expected: give the lower one first")
 
 
-def _draw_plane(axes: Axes, plane: Plane, case: Case, window: tuple[float, float]) -> None:
-    axes.set_facecolor(PANEL)
-    shape, spacing = case.image.shape, case.marked.spacing
-    edges = [(-spacing[i] / 2, (shape[i] - 0.5) * spacing[i]) for i in (plane.across, plane.up)]
-    axes.imshow(
-        case.slice(case.image, plane),
-        cmap="gray",
-        vmin=window[0],
-        vmax=window[1],
-        extent=(*edges[0], *edges[1]),
-        origin="lower",
-        interpolation="bilinear",
-        aspect="auto",  # the axes box already has the shape of the field in mm
-    )
-    labels = case.slice(case.labels, plane)
-    for label in np.unique(labels[labels > 0]):
-        _draw_contour(axes, plane, case, labels == label, label_colour(int(label)), "solid")
-    if case.reference is not None:
-        reference = case.slice(case.reference, plane)
-        for label in np.unique(reference[reference > 0]):
-            _draw_contour(axes, plane, case, reference == label, REFERENCE_COLOUR, DASHES)
-
-    start, stop = case.marked.fields[plane.across]
-    axes.set_xlim(stop, start)
-    axes.set_ylim(*case.marked.fields[plane.up])
-    _draw_cuts(axes, plane, case)
-    _draw_marks(axes, plane, case)
-    _draw_scale_bar(axes, stop - start)
-
-
-def _draw_contour(
-    axes: Axes,
-    plane: Plane,
-    case: Case,
-    mask: np.ndarray,
-    colour: str,
-    style: str | tuple[int, tuple[float, float]],
-) -> None:
-    padded = np.pad(mask, 1).astype(np.float32)  # closes contours at the edge of the volume
-    across, up = (
-        np.arange(-1, size - 1) * case.marked.spacing[axis]
-        for size, axis in zip(padded.T.shape, (plane.across, plane.up), strict=True)
-    )
-    axes.contour(
-        across, up, padded, levels=[0.5], colors=[colour], linewidths=1.5, linestyles=[style]
-    )
-
-
-def _draw_cuts(axes: Axes, plane: Plane, case: Case) -> None:
-    """Draw ticks around the panel where the other two planes cut it."""
-    axes.set_xticks(
-        [case.marked.centre[plane.across] * case.marked.spacing[plane.across]], labels=[""]
-    )
-    axes.set_yticks([case.marked.centre[plane.up] * case.marked.spacing[plane.up]], labels=[""])
-    axes.tick_params(top=True, right=True, color=MUTED, length=5, width=1)
-    for spine in axes.spines.values():
-        spine.set_color("#3a3f47")
-
-
-def _draw_marks(axes: Axes, plane: Plane, case: Case) -> None:
-    marks = (
-        (0.012, 0.5, "left", "center"),
-        (0.988, 0.5, "right", "center"),
-        (0.5, 0.985, "center", "top"),
-        (0.5, 0.015, "center", "bottom"),
-    )
-    for (x, y, horizontal, vertical), letter in zip(marks, plane.letters, strict=True):
-        _write(axes, x, y, letter, size=13, weight="bold", ha=horizontal, va=vertical)
-    position = apply_affine(case.affine, case.marked.centre)[plane.through]
-    letter = (POSITIVE if position >= 0 else NEGATIVE)[plane.through]
-    caption = f"{plane.name}  {letter} {abs(position):.0f} mm"
-    _write(axes, 0.012, 0.985, caption, size=11, ha="left", va="top")
-
-
-def _draw_scale_bar(axes: Axes, width_mm: float) -> None:
-    length = next((bar for bar in SCALE_BARS_MM if bar <= width_mm / 2), None)
-    if length is None:
-        return
-    start, stop = 0.985 - length / width_mm, 0.985
-    axes.plot(
-        [start, stop],
-        [0.02, 0.02],
-        transform=axes.transAxes,
-        color=TEXT,
-        linewidth=2.5,
-        solid_capstyle="butt",
-        path_effects=[withStroke(linewidth=4.5, foreground="black")],
-        gid="scale bar",
-    )
-    _write(axes, (start + stop) / 2, 0.03, f"{length} mm", size=10, ha="center", va="bottom")
-
-
-def _write(axes: Axes, x: float, y: float, text: str, **style: Any) -> None:
-    """Write inside a panel, legible on bone and on air."""
-    outline = [withStroke(linewidth=3, foreground="black")]
-    axes.text(x, y, text, transform=axes.transAxes, color=TEXT, path_effects=outline, **style)
-
-
-def _draw_title(figure: Figure, case: Case, title: str) -> None:
+def _draw_title(figure: Figure, case: FigureCase, title: str) -> None:
     counts = _counts(case.labels)
     volume = f"{case.millilitres(sum(counts.values())):.1f} ml" if counts else "no label"
     parts = [_shorten(title), f"{len(counts)} labels, {volume}" if len(counts) > 1 else volume]
@@ -318,7 +181,7 @@ def _draw_title(figure: Figure, case: Case, title: str) -> None:
     )
 
 
-def _draw_legend(figure: Figure, case: Case, names: Mapping[int, str]) -> None:
+def _draw_legend(figure: Figure, case: FigureCase, names: Mapping[int, str]) -> None:
     counts = _counts(case.labels)
     largest = sorted(counts, key=lambda label: -counts[label])[:LEGEND_ENTRIES]
     handles = [
@@ -354,7 +217,7 @@ def _draw_legend(figure: Figure, case: Case, names: Mapping[int, str]) -> None:
         )
 
 
-def _draw_foot(figure: Figure, case: Case, window: tuple[float, float]) -> None:
+def _draw_foot(figure: Figure, case: FigureCase, window: tuple[float, float]) -> None:
     low, high = window
     size = " \u00d7 ".join(f"{size:.2f}" for size in case.marked.spacing)
     parts = [f"W {high - low:g}  L {(low + high) / 2:g} HU", f"voxels {size} mm"]

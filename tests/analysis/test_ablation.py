@@ -23,7 +23,7 @@ from monai_attn.analysis.ablation import (
 from monai_attn.bundle.open import open_bundle
 from monai_attn.cli.app import app
 from monai_attn.metrics.label_scores import score_labels
-from monai_attn.phantom.scanner import write_phantoms
+from monai_attn.phantom import write_phantoms
 
 EAGER = {"backend": "eager"}
 

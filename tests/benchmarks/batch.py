@@ -18,7 +18,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from monai_attn.phantom.scanner import write_phantoms
+from monai_attn.phantom import write_phantoms
 from tests.benchmarks.process import machine, ours
 
 

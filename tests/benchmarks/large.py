@@ -20,7 +20,7 @@ from rich.table import Table
 
 from monai_attn import DEFAULT_BUNDLE
 from monai_attn.bundle.find import find_bundle
-from monai_attn.phantom.scanner import write_phantoms
+from monai_attn.phantom import write_phantoms
 from tests.benchmarks.process import machine, measure, ours, peer
 
 CONSOLE = Console(width=120)

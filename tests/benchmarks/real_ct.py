@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_attn import DEFAULT_BUNDLE
-from monai_attn.phantom.scanner import write_phantoms
+from monai_attn.phantom import write_phantoms
 
 STEP = 3.0  # mm between slices, as the networks see them
 PHASES = 3  # volumes of a patient, which start STEP / PHASES apart

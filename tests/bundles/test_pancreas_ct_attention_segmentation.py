@@ -14,7 +14,7 @@ from monai_attn import DEFAULT_BUNDLE
 from monai_attn.bundle.find import find_bundle
 from monai_attn.bundle.open import open_bundle
 from monai_attn.datasets.cases import find_cases
-from monai_attn.phantom.scanner import write_phantoms
+from monai_attn.phantom import write_phantoms
 
 SHIPPED = find_bundle(DEFAULT_BUNDLE)
 

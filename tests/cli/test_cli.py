@@ -12,7 +12,7 @@ import pytest
 
 from command_line import names_in, run
 from monai_attn import DEFAULT_BUNDLE
-from monai_attn.phantom.scanner import write_phantoms
+from monai_attn.phantom import write_phantoms
 
 SUMMARY = ["summary.csv", "summary.json"]
 
@@ -396,7 +396,7 @@ def test_real_scans_keep_their_grid(real_scans, tiny_bundle, tmp_path, monkeypat
 
 def test_phantom_writes_a_data_set(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(
-        "monai_attn.phantom.scanner.write_phantoms",
+        "monai_attn.phantom.write_phantoms",
         lambda folder, count, **options: (
             folder / f"{count}-{options['seed']}-{options['all_organs']}"
         ),

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from monai_attn.io.hounsfield import SAMPLES, intensity_warnings
-from monai_attn.phantom.scanner import abdominal_phantom
+from monai_attn.phantom import abdominal_phantom
 
 SPACING = 6.0
 AFFINE = np.diag([SPACING, SPACING, SPACING, 1])

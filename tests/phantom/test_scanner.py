@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from monai_attn.phantom.scanner import ORGANS, Phantom, abdominal_phantom, write_phantoms
+from monai_attn.phantom import ORGANS, Phantom, abdominal_phantom, write_phantoms
 
 nib: Any = nibabel  # its functions carry no types
 

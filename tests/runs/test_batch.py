@@ -24,7 +24,7 @@ from monai_attn.inference.segmentation import Segmentation
 from monai_attn.io.dicom.headers import read_headers
 from monai_attn.io.errors import ScanWarning
 from monai_attn.io.scan import open_scan, read_volume
-from monai_attn.phantom.scanner import abdominal_phantom, write_phantoms
+from monai_attn.phantom import abdominal_phantom, write_phantoms
 from monai_attn.runs import case_files
 from monai_attn.runs.batch import CaseResult, segment_files
 from monai_attn.runs.summary import JSON

@@ -7,7 +7,7 @@ from monai.data import MetaTensor
 
 from monai_attn.datasets.ignore import IGNORED
 from monai_attn.io.errors import ScanWarning
-from monai_attn.phantom.scanner import abdominal_phantom
+from monai_attn.phantom import abdominal_phantom
 from monai_attn.transforms.checks import CheckKnownd, CheckLabeld, CheckScand
 from monai_attn.transforms.pipelines import preprocessing
 from scans import fails

@@ -1,0 +1,92 @@
+"""Phantoms as a data set on disk, in the layout of the Medical Segmentation Decathlon."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+
+from .anatomy import ORGANS
+from .scanner import abdominal_phantom, check_arguments
+
+
+def write_phantoms(
+    folder: str | Path,
+    count: int,
+    *,
+    seed: int = 0,
+    all_organs: bool = False,
+    shape: Sequence[int] | None = None,
+    spacing: Sequence[float] | None = None,
+    on_case: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Write phantoms as a data set in the layout of the Medical Segmentation Decathlon.
+
+    Args:
+        folder: gets imagesTr, labelsTr and dataset.json.
+        count: number of cases; case i has the seed `seed + i` and is named by it.
+        seed: seed of the first case.
+        all_organs: label every organ of `ORGANS`; otherwise only the pancreas, as 1.
+        shape: three voxel counts; drawn for each case where None.
+        spacing: voxel size in mm; as for `abdominal_phantom` where None.
+        on_case: called with (cases done, count) after each case.
+
+    Returns:
+        The path of dataset.json.
+
+    Raises:
+        ValueError: for a count below 1, and where `abdominal_phantom` does.
+    """
+    if count < 1:
+        raise ValueError(f"count (={count}) must be 1 or more: ask for at least one phantom")
+    check_arguments(seed, shape, spacing, None)
+    folder = Path(folder)
+    for name in ("imagesTr", "labelsTr"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    training = []
+    for i in range(count):
+        phantom = abdominal_phantom(seed + i, shape=shape, spacing=spacing, all_organs=all_organs)
+        entry = {
+            "image": f"./imagesTr/phantom_{seed + i:04d}.nii.gz",
+            "label": f"./labelsTr/phantom_{seed + i:04d}.nii.gz",
+        }
+        _write(folder / entry["image"], phantom.image, phantom.affine)
+        _write(folder / entry["label"], phantom.labels, phantom.affine)
+        training.append(entry)
+        if on_case:
+            on_case(i + 1, count)
+    names = ORGANS if all_organs else {"background": 0, "pancreas": 1}
+    dataset = {
+        "name": "Synthetic abdominal CT phantoms",
+        "description": "Synthetic CT drawn from seeds by monai_attn.phantom; no patient data",
+        "reference": "monai-attn",
+        "licence": "CC0-1.0",
+        "tensorImageSize": "3D",
+        "modality": {"0": "CT"},
+        "labels": {str(label): name for name, label in names.items()},
+        "numTraining": count,
+        "numTest": 0,
+        "training": training,
+        "test": [],
+    }
+    path = folder / "dataset.json"
+    path.write_text(json.dumps(dataset, indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+def _write(path: Path, data: NDArray[Any], affine: NDArray[np.float64]) -> None:
+    """Write NIfTI with sform and qform, in mm, without a time stamp."""
+    image = nib.Nifti1Image(data, affine)
+    image.header.set_xyzt_units("mm")
+    image.set_sform(affine, code=1)
+    image.set_qform(affine, code=1)
+    with io.BytesIO() as raw, gzip.GzipFile(path, "wb", compresslevel=3, mtime=0) as out:
+        image.to_stream(raw)
+        out.write(raw.getvalue())
