@@ -26,6 +26,7 @@ from monai_attn.cli.plan import plan
 from monai_attn.cli.report import report
 from monai_attn.cli.segment import segment
 from monai_attn.cli.train import train
+from monai_attn.io.errors import ScanWarning
 
 INTERRUPTED, TERMINATED = 130, 143  # the exit codes shells give to SIGINT and SIGTERM
 
@@ -94,6 +95,7 @@ def _terminate(*_: object) -> None:
 def main() -> None:
     """Run the command line; errors that a user can fix end in a line for each fault and exit code 2."""
     warnings.showwarning = lambda message, *_, **__: complain("warning", message)
+    warnings.filterwarnings("always", category=ScanWarning)  # of each scan, not only of the first
     warnings.filterwarnings("ignore", category=FutureWarning)  # meant for developers
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     for stream in (sys.stdout, sys.stderr):  # a name that cannot be encoded must not end a run

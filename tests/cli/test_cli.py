@@ -234,7 +234,7 @@ def test_a_scan_that_takes_more_memory_than_allowed_is_refused_before_the_work(
     assert run(monkeypatch, "segment", scan, *arguments) == 1
     error = capsys.readouterr().err
     assert f"error: {scan}: takes " in error
-    assert "50 MiB are allowed; allow " in error
+    assert "(allowed: 50 MiB). Allow more with --memory " in error
     assert ", or crop the scan." in error
     assert names_in(tmp_path / "out") == SUMMARY
 
@@ -260,7 +260,7 @@ main()
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 130, done.stderr
-    said = "error: interrupted; complete files are kept, and --resume goes on from there"
+    said = "error: interrupted; complete files are kept, and --resume continues from them"
     assert done.stderr.splitlines()[-1] == said
     assert "Traceback" not in done.stderr
     assert names_in(tmp_path / "out") == SUMMARY
@@ -279,9 +279,9 @@ def test_references_of_other_values_are_doubted(tmp_path, monkeypatch, capsys):
         )
         return capsys.readouterr().err
 
-    assert "warning: in references alone are 7: if" in said("other.nii.gz")
+    assert "warning: only the references hold the values 7. If" in said("other.nii.gz")
     assert said("other.nii.gz", "--map", "7=1") == said("same.nii.gz") == ""
-    assert "warning: no reference holds any of the values 7, which" in said(
+    assert "warning: no reference holds any of the values of --map: 7" in said(
         "same.nii.gz", "--map", "7=1"
     )
 
@@ -351,7 +351,7 @@ def test_a_fault_of_the_program_is_one_line_too(scan, monkeypatch, capsys):
     def fault(*_, **__):
         raise KeyError("lost")
 
-    monkeypatch.setattr("monai_attn.metrics.evaluation.evaluate_files", fault)
+    monkeypatch.setattr("monai_attn.api.evaluate.evaluate_files", fault)
     assert run(monkeypatch, "evaluate", scan, scan) == 1
     said = capsys.readouterr().err.splitlines()
     assert said == [
@@ -374,7 +374,7 @@ def test_code_of_a_bundle_that_is_named_by_its_path_is_noted(
 ):
     arguments = ("segment", scan, "-o", tmp_path / "out", "--bundle", tiny_bundle)
     run(monkeypatch, *arguments)
-    note = f"note: {tiny_bundle}: a bundle's config is code, and runs; open those you trust"
+    note = f"note: {tiny_bundle}: a bundle's config can run code; only use bundles you trust"
     assert capsys.readouterr().err.splitlines()[0] == note
 
 

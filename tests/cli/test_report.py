@@ -62,7 +62,7 @@ def test_references_are_scored_and_drawn_where_there_are_any(out, tmp_path, monk
     assert "1.000" in page.words
     assert "0.750" in page.words  # one slice of four is off
     warnings = capsys.readouterr().err
-    assert "references: no reference for c; name it as the scan" in warnings
+    assert "references: no reference for c; name it like the scan" in warnings
     assert "d_seg.nii.gz: is not on the grid of" in warnings
 
 
@@ -82,7 +82,7 @@ def test_references_with_other_values_are_mapped(out, tmp_path, monkeypatch, cap
     assert "1.000" in Page(out / "report.html").words
     capsys.readouterr()
     assert run(monkeypatch, "report", out, "--reference", reference) == 0
-    assert "organs.nii.gz: holds 5, 7; 0, 1, 2 expected" in capsys.readouterr().err
+    assert "organs.nii.gz: unknown label values (got 5, 7, expected 0, 1, 2)" in capsys.readouterr().err
     assert "case-1-reference" not in Page(out / "report.html").scripts
     assert run(monkeypatch, "report", out, "--map", "7=1") == 2
     assert "--map: is of references; give them with --reference" in capsys.readouterr().err
@@ -92,9 +92,12 @@ def test_references_of_other_cases_are_refused(out, tmp_path, monkeypatch, capsy
     write_rows(out, write_case(out), write_case(out, "b"))
     reference = write_reference(tmp_path / "references" / "z.nii.gz")
     assert run(monkeypatch, "report", out, "--reference", reference.parent) == 2
-    assert "no reference for any of the cases; name them as the scans" in capsys.readouterr().err
+    assert (
+        "no reference for any of the cases; name the files like the scans"
+        in capsys.readouterr().err
+    )
     assert run(monkeypatch, "report", out, "--reference", reference) == 2
-    assert "one file for 2 scans; a label map for one scan, or a folder" in capsys.readouterr().err
+    assert "one file for 2 scans (expected a label map for one scan, or a folder" in capsys.readouterr().err
     assert "report.html" not in names_in(out)
 
 
