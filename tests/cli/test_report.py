@@ -82,10 +82,13 @@ def test_references_with_other_values_are_mapped(out, tmp_path, monkeypatch, cap
     assert "1.000" in Page(out / "report.html").words
     capsys.readouterr()
     assert run(monkeypatch, "report", out, "--reference", reference) == 0
-    assert "organs.nii.gz: unknown label values (got 5, 7, expected 0, 1, 2)" in capsys.readouterr().err
+    assert (
+        "organs.nii.gz: unknown label values (got 5, 7, expected 0, 1, 2)"
+        in capsys.readouterr().err
+    )
     assert "case-1-reference" not in Page(out / "report.html").scripts
     assert run(monkeypatch, "report", out, "--map", "7=1") == 2
-    assert "--map: is of references; give them with --reference" in capsys.readouterr().err
+    assert "--map: describes references. Name them with --reference" in capsys.readouterr().err
 
 
 def test_references_of_other_cases_are_refused(out, tmp_path, monkeypatch, capsys):
@@ -97,7 +100,10 @@ def test_references_of_other_cases_are_refused(out, tmp_path, monkeypatch, capsy
         in capsys.readouterr().err
     )
     assert run(monkeypatch, "report", out, "--reference", reference) == 2
-    assert "one file for 2 scans (expected a label map for one scan, or a folder" in capsys.readouterr().err
+    assert (
+        "one file for 2 scans (expected a label map for one scan, or a folder"
+        in capsys.readouterr().err
+    )
     assert "report.html" not in names_in(out)
 
 
