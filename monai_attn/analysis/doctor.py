@@ -26,9 +26,9 @@ from monai_attn.datasets.folder_layouts import find_layout
 from monai_attn.datasets.ignore import find_ignore
 from monai_attn.inference.backends import installed_backends
 from monai_attn.inference.backends.eager import has_bfloat16
+from monai_attn.inference.inferer_windows import windows_of
 from monai_attn.inference.memory import format_memory, free_memory
 from monai_attn.inference.segmenter import Segmenter
-from monai_attn.inference.windows_of import windows_of
 from monai_attn.io.affine import spaced
 from monai_attn.io.errors import case_error, collect_warnings, one_line, remedy_of
 from monai_attn.io.grid import Grid

@@ -19,10 +19,10 @@ import monai_attn
 from monai_attn.datasets.ignore import check_ignore
 from monai_attn.datasets.label_classes import mapped_labels
 from monai_attn.inference.backends import load_backend
+from monai_attn.inference.inferer_windows import windows_of
 from monai_attn.inference.result_checks import Expected
 from monai_attn.inference.segmenter import Segmenter
 from monai_attn.inference.views import further_views
-from monai_attn.inference.windows_of import windows_of
 from monai_attn.io.digests import file_sha256
 from monai_attn.metrics.calibration import Confidence
 from monai_attn.networks import WithAttention, open_gates

@@ -14,9 +14,9 @@ from monai_attn.bundle.bundle import Bundle, is_fitted_for
 from monai_attn.bundle.find import find_bundle, find_device, is_shipped
 from monai_attn.bundle.gate_mismatch import gate_mismatch
 from monai_attn.bundle.trust import check_shipped
+from monai_attn.inference.inferer_windows import windows_of
 from monai_attn.inference.result_checks import Expected, read_expected
 from monai_attn.inference.weights import load_weights
-from monai_attn.inference.windows_of import windows_of
 from monai_attn.io.errors import reason
 from monai_attn.metrics.calibration import Confidence
 

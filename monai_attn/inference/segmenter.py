@@ -19,6 +19,7 @@ from torch import Tensor
 
 from monai_attn.inference.entropy import with_entropy
 from monai_attn.inference.finite_logits import check_finite, finite_slabs
+from monai_attn.inference.inferer_windows import Windows, windows_of
 from monai_attn.inference.label_intensity import median_intensities
 from monai_attn.inference.label_measures import content_box, count_pieces, measure_labels
 from monai_attn.inference.memory import used_memory
@@ -28,7 +29,6 @@ from monai_attn.inference.segmentation import ResourceEstimate, Segmentation, St
 from monai_attn.inference.views import View
 from monai_attn.inference.watched_network import OnWindow, WatchedNetwork
 from monai_attn.inference.window_plan import WindowPlan
-from monai_attn.inference.windows_of import Windows, windows_of
 from monai_attn.io.grid import Grid, same_grid, voxel_ml
 from monai_attn.io.labels import volumes_ml
 from monai_attn.io.scan import Scan, VolumeScan, open_scan

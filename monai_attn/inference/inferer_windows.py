@@ -1,4 +1,4 @@
-"""What is known of the windows of an inferer, ours or any of MONAI's, before it runs."""
+"""The windows of an inferer, ours or any of MONAI's, as far as they are known before it runs."""
 
 from __future__ import annotations
 
