@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from monai_attn.inference.weights import load_weights
-from monai_attn.io.files import sha256_of
+from monai_attn.io.digests import file_sha256
 from monai_attn.transforms.resample import Axis, resample
 
 # Bytes for each voxel of the coarse grid, like `plan.ACTIVATIONS`, for a network with 8 channels.
@@ -96,7 +96,7 @@ class Locator:
             return f"the locator's weights {self.weights} are missing"
         if self.partner is not None:
             path, digest = Path(self.partner[0]), self.partner[1]
-            if not path.is_file() or sha256_of(path) != digest:
+            if not path.is_file() or file_sha256(path) != digest:
                 return f"the locator was not made for {path}; train one, or use mode full"
         return ""
 

@@ -39,6 +39,9 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     Missing folders are made. A run that is killed at any moment leaves the old file or the whole new
     one. On Linux, with its files without a name, nothing else is left, unless the run is killed in the
     instant of replacing an old file; elsewhere a hidden `.NAME.XXXX.part` may be left.
+
+    Raises:
+        OSError: one line that names the file, if it cannot be written.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -244,7 +244,11 @@ def _refuse(path: Path, option: object, name: str, kind: str) -> None:
 
 
 def check_holes(path: Path, holes: int, voxels: int, fill: float | None) -> list[str]:
-    """Refuse many voxels without a finite value, and return a doubt about a few that were filled."""
+    """Refuse many voxels without a finite value, and return a doubt about a few that were filled.
+
+    Raises:
+        ValueError: one line that names the file, if too many voxels have no finite value.
+    """
     if holes == voxels or (fill is not None and holes > MOST_HOLES * voxels):
         raise ValueError(
             f"{path}: {holes} of {voxels} voxels are NaN or infinite (expected at most {MOST_HOLES:.0%}); "

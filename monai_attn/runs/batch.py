@@ -122,6 +122,9 @@ def segment_files(
         strict: treat warnings about a scan as errors. Failed checks of labels are not errors.
         dicom_seg: write the labels as DICOM SEG too; for DICOM series only.
         take: iterator over the cases of this process; all cases by default.
+
+    Raises:
+        ValueError: if a map would replace a scan.
     """
     if dicom_seg:
         check_installed()

@@ -37,7 +37,11 @@ def library() -> ModuleType:
 
 
 def export(network: nn.Module, window: tuple[int, ...], device: torch.device) -> bytes:
-    """Export the network for one window (C, *roi) as an ONNX model."""
+    """Export the network for one window (C, *roi) as an ONNX model.
+
+    Raises:
+        RuntimeError: if torch cannot export it.
+    """
     chatty = logging.getLogger("torch.onnx")  # reports packages that are not needed here
     level = chatty.level
     chatty.setLevel(logging.ERROR)

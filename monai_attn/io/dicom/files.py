@@ -65,7 +65,11 @@ def holds_dicom(folder: Path) -> bool:
 
 
 def list_files(folder: Path) -> list[DicomFile]:
-    """List the DICOM files of a folder, sorted by name."""
+    """List the DICOM files of a folder, sorted by name.
+
+    Raises:
+        ValueError: one line that names the folder, if it holds no DICOM files or cannot be read.
+    """
     if not folder.is_dir():
         raise ValueError(f"{folder}: not a folder; give the folder that holds the slices of a CT")
     try:

@@ -86,7 +86,11 @@ def read_headers(folder: Path, files: Sequence[DicomFile]) -> list[Header]:
 
 
 def choose(folder: Path, headers: Sequence[Header], series: str | None) -> list[Header]:
-    """Return the headers of the only CT series, or of the series that is asked for."""
+    """Return the headers of the only CT series, or of the series that is asked for.
+
+    Raises:
+        ValueError: one line that names the folder, if it holds no CT series, several, or not that series.
+    """
     slices = [header for header in headers if header.modality == "CT" and not _is_picture(header)]
     if not slices:
         others = sorted({_described(header) for header in headers} - {"DICOMDIR"})

@@ -33,7 +33,11 @@ class Slice:
 
 
 def check_slice(folder: Path, header: Header) -> Slice:
-    """Check the geometry in a header, and return it as numbers."""
+    """Check the geometry in a header, and return it as numbers.
+
+    Raises:
+        ValueError: one line that names the folder and the slice.
+    """
 
     def fault(rule: str, remedy: str = AGAIN) -> ValueError:
         return ValueError(f"{folder}: {header.name} {rule}; {remedy}")
@@ -83,7 +87,11 @@ def check_slice(folder: Path, header: Header) -> Slice:
 
 
 def check_alike(folder: Path, slices: Sequence[Slice]) -> None:
-    """Check that every slice has the size, pixel spacing and directions that most slices have."""
+    """Check that every slice has the size, pixel spacing and directions that most slices have.
+
+    Raises:
+        ValueError: one line that names the folder and the first slice that differs.
+    """
     kinds: tuple[tuple[str, Callable[[Slice], tuple[float, ...]], float], ...] = (
         ("columns and rows", lambda one: one.size, 0),
         ("mm between columns and rows", lambda one: one.spacing, ALIKE * slices[0].spacing[0]),

@@ -24,7 +24,11 @@ CORRUPT = (b"Corrupt JPEG", b"Premature end of JPEG")  # libjpeg warns, but cont
 
 
 def read_voxels(folder: Path, stack: Stack) -> NDArray[np.float32]:
-    """Read HU (X, Y, Z) slice by slice into one array, so that memory holds only the result."""
+    """Read HU (X, Y, Z) slice by slice into one array, so that memory holds only the result.
+
+    Raises:
+        ValueError: one line that names the folder, if a slice is damaged or the voxels do not fit into memory.
+    """
     try:
         data = np.empty(stack.grid.shape[::-1], np.float32)
     except MemoryError as error:
