@@ -27,7 +27,7 @@ def read_voxels(folder: Path, stack: Stack) -> NDArray[np.float32]:
     """Read HU (X, Y, Z) slice by slice into one array, so that memory holds only the result.
 
     Raises:
-        ValueError: one line that names the folder, if a slice is damaged or the voxels do not fit into memory.
+        ValueError: one line that names the folder, if a slice is damaged or memory is too small.
     """
     try:
         data = np.empty(stack.grid.shape[::-1], np.float32)
