@@ -7,7 +7,7 @@ read one at a time, as the page is written.
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -17,24 +17,19 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
-from nibabel.affines import voxel_sizes
 
 from monai_attn.datasets.folder_layouts import FIRST
-from monai_attn.io.errors import case_error
 from monai_attn.io.files import atomic_write
 from monai_attn.io.names import REPORT
 from monai_attn.metrics.scores import CaseScore
-from monai_attn.reporting.case_tables import case_tables
+from monai_attn.reporting.case_sections import case_sections
 from monai_attn.reporting.packing import MAP_STEPS
 from monai_attn.reporting.planes import NEGATIVE, PLANES, POSITIVE, REFERENCE_COLOUR
 from monai_attn.reporting.references import References
-from monai_attn.reporting.run_table import columns, row, said_interval, without_scan
-from monai_attn.reporting.viewer import LIMIT, CaseView, view_case
-from monai_attn.runs.records import Record, Run, read_run
+from monai_attn.reporting.run_table import columns, row
+from monai_attn.runs.records import Run, read_run
 
 MARK = "monai-attn report"
-PAGE_LIMIT = 200_000_000  # characters of all cases together: browsers cannot hold 500 million
-LEAST = 1_000_000  # and at least this many for one case, however many there are
 TEMPLATES = files("monai_attn.reporting") / "templates"
 SCRIPTS = ("contours.js", "colours.js", "viewer.js", "page.js")
 MAP_COLOURS = {"attention": "viridis", "entropy": "inferno"}
@@ -140,7 +135,7 @@ def _content(run: Run, references: References, on_case: Callable[[int, int], Non
         "any_shown": bool(shown),
         "planes": PLANES,
         "reference_colour": REFERENCE_COLOUR,
-        "cases": _cases(shown, references, scores, ids, on_case),
+        "cases": case_sections(shown, references, scores, ids, on_case),
         "page": _page_data(),
     }
 
@@ -182,118 +177,6 @@ def _scores_by_record(run: Run, scores: Iterable[CaseScore]) -> dict[str, list[C
 
 
 # --- one case
-
-
-def _cases(
-    records: list[Record],
-    references: References,
-    scores: Mapping[str, list[CaseScore]],
-    ids: Mapping[str, str],
-    on_case: Callable[[int, int], None],
-) -> Iterator[Dict]:
-    """Yield the cases with a label map one at a time: a scan is freed before the next is read."""
-    limit = min(LIMIT, max(LEAST, PAGE_LIMIT // max(len(records), 1)))
-    for done, record in enumerate(records, 1):
-        file = record.labels.name
-        fault = (references.faults or {}).get(file)
-        notes = [fault] if fault else []
-        view = None
-        try:
-            reference = (references.files or {}).get(file)
-            view = view_case(
-                record,
-                reference,
-                classes=references.classes,
-                ignore=references.ignore,
-                limit=limit,
-            )
-            notes += view.notes
-        except (ValueError, OSError) as error:
-            notes += [*filter(None, [record.fault]), case_error(record.labels, error)]
-        yield {
-            "id": ids[file],
-            "name": record.name,
-            "open": done == 1,
-            "chips": _chips(record),
-            "check": record.reason if record.status == "check" else "",
-            "warnings": [without_scan(line, record) for line in record.warnings],
-            "notes": notes,
-            "tables": [*case_tables(record, scores[file])],
-            **_viewed(view, record),
-        }
-        on_case(done, len(records))
-
-
-def _viewed(view: CaseView | None, record: Record) -> Dict:
-    if view is None:
-        return {"view": None}
-    return {
-        "view": {
-            "shape": view.shape,
-            "spacing": [round(float(size), 4) for size in voxel_sizes(view.affine)],
-            "affine": view.affine.round(4).tolist(),
-            "centre": view.centre,
-            "ranges": view.ranges,
-            "window": view.window,
-            "bundle_window": record.manifest.settings.get("intensity_range") == [*view.window],
-            "levels": view.levels,
-            "labels": [{"name": name, "colour": colour} for _, name, colour, _ in view.labels],
-            "overlays": [{"key": o.key, "title": o.title, "kind": o.kind} for o in view.overlays],
-            "keys": [*view.volumes],
-        },
-        "volumes": view.volumes.items(),
-        "overlays": view.overlays,
-        "has_image": "image" in view.volumes,
-        "has_reference": "reference" in view.volumes,
-        "labels": [
-            {"name": name, "colour": colour, "ml": f"{ml:.1f} ml"}
-            for _, name, colour, ml in view.labels
-        ],
-        "shown": " ".join(_shown(view)),
-    }
-
-
-def _shown(view: CaseView) -> Iterator[str]:
-    """Yield sentences on how the case is shown: voxel size, grey values and oblique planes."""
-    if max(view.factors) == 1:
-        yield f"Shown at the scan's own {_sizes(view.spacing)} mm."
-    else:
-        blocks = " \u00d7 ".join(map(str, view.factors))
-        yield (
-            f"Shown at {_sizes(voxel_sizes(view.affine))} mm, {blocks} of the scan's voxels of "
-            f"{_sizes(view.spacing)} mm in one; contours follow the labels as shown, and volumes are of "
-            "the whole label map."
-        )
-    if view.levels:
-        fine, coarse = view.steps
-        yield (
-            f"Grey values are kept in 256 steps: {fine:.1f} HU in the middle of the bundle's window, up to "
-            f"{coarse:.0f} HU far from it."
-        )
-    if view.tilt >= 1:
-        yield f"The planes are along the scan's own axes, up to {view.tilt:.0f}\u00b0 oblique."
-
-
-def _sizes(sizes: Iterable[float]) -> str:
-    return " \u00d7 ".join(f"{size:.2f}" for size in sizes)
-
-
-def _chips(record: Record) -> list[str]:
-    volumes = [
-        f"{name} {ml:.1f} ml"
-        + (f" ({said_interval(record, name)})" if said_interval(record, name) else "")
-        for name, ml in record.volumes_ml.items()
-    ]
-    windows = (
-        f"{record.manifest.mode}, {record.manifest.windows} windows"
-        if record.manifest.windows
-        else record.manifest.mode
-    )
-    reason = "to check" if record.status == "check" else record.reason
-    return [*volumes, *filter(None, [windows, reason])]
-
-
-# --- words
 
 
 def _bundle(settings: Dict) -> str:

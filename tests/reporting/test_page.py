@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from monai_attn.metrics.scores import CaseScore
-from monai_attn.reporting import page
+from monai_attn.reporting import case_sections
 from monai_attn.reporting.page import MARK, References, write_report
 from pages import Page
 from run_folders import NUMBERS, SETTINGS, SHAPE, row, stored_map, write_case, write_rows
@@ -171,8 +171,8 @@ def test_what_was_done_to_show_a_case_is_said(out, monkeypatch):
 def test_many_cases_share_what_a_page_can_hold(out, monkeypatch):
     noise = np.random.default_rng(0).uniform(-1000, 1000, (30, 30, 30)).astype(np.float32)
     rows = [write_case(out, name, noise) for name in "abcd"]
-    monkeypatch.setattr(page, "PAGE_LIMIT", 40_000)
-    monkeypatch.setattr(page, "LEAST", 0)
+    monkeypatch.setattr(case_sections, "PAGE_LIMIT", 40_000)
+    monkeypatch.setattr(case_sections, "LEAST", 0)
     report(out, *rows)
     code = sum(
         len(text) for key, text in Page(out / "report.html").scripts.items() if key == "code"
@@ -251,7 +251,7 @@ def test_a_report_is_written_whole_or_not_at_all(out, monkeypatch):
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(page, "view_case", stop)
+    monkeypatch.setattr(case_sections, "view_case", stop)
     with pytest.raises(KeyboardInterrupt):
         write_report(out)
     assert (out / "report.html").read_bytes() == old
