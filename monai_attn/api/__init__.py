@@ -1,1 +1,1 @@
-"""The functions of a notebook and of the command line; `monai_attn` itself names them all."""
+"""The functions for notebooks, which the command line calls too; import them from `monai_attn`."""

@@ -16,11 +16,17 @@ def compare(a: Scores, b: Scores, *, metrics: Iterable[str] = METRICS) -> list[D
     Args:
         a: scores that `evaluate` wrote as JSON, or a folder with `scores.json` or `eval/scores.json`; several
             runs are averaged.
-        b: the same, of the other side.
-        metrics: names of the metrics.
+        b: the scores of the other side, of the same cases.
+        metrics: names of the metrics to compare; by default all.
+
+    Returns:
+        A row for each label and metric; `difference`, `low`, `high` and `p` are its main numbers.
 
     Raises:
-        ValueError: if scores cannot be read, or the cases of both sides differ.
+        ValueError: if scores cannot be read, the cases of both sides differ, or a metric is unknown.
+
+    Example:
+        >>> compare("plain/scores.json", "gates/scores.json", metrics=["dice"])  # doctest: +SKIP
     """
     return compare_scores(read_runs(_several(a)), read_runs(_several(b)), metrics=metrics)
 

@@ -26,17 +26,18 @@ def evaluate(
     """Score labels against references: Dice, precision, recall, surface distances, volumes.
 
     Args:
-        prediction: a `Result`; a label map's file, or a folder of them; or a label map in memory, as for
-            `as_volume`.
-        reference: the reference on the same grid: a file or an image in memory; for a folder, a folder.
-        labels: labels to score; by default every label above 0 that occurs, or those of the result's bundle.
-        classes: the label of each value in the references, if they use other values; any other value is
-            background.
-        ignore: value that marks ignored voxels in the references, if there is one.
-        on_case: called after each case with the number of cases done and of all cases.
+        prediction: a `Result`, the file of a label map, a folder of label maps, or a label map in memory, in
+            any form that `Model.segment` takes.
+        reference: the reference on the same grid: a file or a label map in memory; for a folder, a folder.
+        labels: labels to score; by default those of the bundle for a `Result`, else every label above 0 that
+            occurs.
+        classes: the label that each value in the references stands for, if they are numbered differently,
+            such as `{7: 1}`; all other values become background.
+        ignore: value in the references that marks unlabelled voxels, which are left out, if there is one.
+        on_case: called after each case with the number of cases done and the number of all cases.
 
     Returns:
-        One score per case and label.
+        A score for each case and label.
 
     Raises:
         ValueError: if a file is no label map, the cases do not pair up, or two grids differ.

@@ -38,12 +38,15 @@ def load(
 
     Args:
         bundle: name of a shipped bundle, or a bundle's folder, such as that of a training.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        device: `auto` (the GPU, if there is one), `cpu`, `cuda` or `cuda:N`.
         mode: `full` runs every window of the body, `focus` only those that the bundle's locator selects; by
             default the mode set in the bundle.
         backend: `auto`, `eager`, `compile`, `openvino`, `onnxruntime` or `tensorrt`.
         precision: `auto`, `float32` or `bfloat16`.
-        memory: memory that the process may use, such as `4GiB`, or in bytes; by default what is free.
+        memory: memory that the process may use, such as `"4GiB"`, or in bytes; by default the free memory.
+
+    Returns:
+        The model, which can segment any number of scans.
 
     Raises:
         ValueError: if the bundle, a file of it, the device or the backend is missing, or the weights do not
@@ -104,19 +107,24 @@ class Model:
             scan: a CT in Hounsfield units: a NIfTI file, a folder with a DICOM series, or an image in memory,
                 as a nibabel, SimpleITK or ITK image, a `MetaTensor`, a `Volume`, or a pair of array (X, Y, Z)
                 and affine (4, 4) to RAS+ mm.
-            name: name of a scan in memory, in messages and files.
-            attention: also return the attention of each gate.
-            uncertainty: also return the entropy of the probabilities.
-            interval: also return an interval around each volume, from 5 to 8 views of the scan.
-            open_levels: levels whose gate is held open.
+            name: name of a scan in memory, for messages and file names.
+            attention: also compute the attention of each gate.
+            uncertainty: also compute the entropy of the probabilities.
+            interval: also compute an interval for each volume; takes 5 to 8 times as long.
+            open_levels: levels whose gate is held open, so that its attention is 1 everywhere.
             volume: index of the volume, from 0, in a file that holds several.
             series: the SeriesInstanceUID, in a DICOM folder that holds several.
             strict: raise an error instead of a warning if anything about the scan is doubtful.
-            on_window: called with the number of windows done and of all windows, if it is known.
+            on_window: called with the number of windows done, and the number of all windows or None if it is
+                not known.
+
+        Returns:
+            The labels, the volumes, the warnings, and the maps and intervals that were asked for.
 
         Raises:
-            ValueError: one line that names the scan, if it cannot be read or needs more memory than allowed.
-            TypeError: if it is not a scan.
+            ValueError: if the scan cannot be read, needs more memory than allowed, or the network has no
+                gates for `attention`; one line that names the scan or the bundle.
+            TypeError: if `scan` is not an image at all.
         """
         segmenter = self.bundle.segmenter(
             attention=attention,
@@ -166,15 +174,16 @@ class Model:
 
         Args:
             scans: NIfTI scans, DICOM folders, folders of either, or datalists.
-            output: folder for label maps, manifests and the summary; or, for one scan, its label map.
-            attention: also write the attention of each gate.
-            uncertainty: also write the entropy of the probabilities.
-            interval: also give an interval around each volume.
+            output: folder for label maps, manifests and the summary; or, for one scan, the path of its label
+                map (.nii.gz).
+            attention: also write the attention map of each gate.
+            uncertainty: also write a map of the entropy of the probabilities.
+            interval: also compute an interval for each volume; takes 5 to 8 times as long.
             resume: keep label maps that are complete and up to date.
-            strict: refuse a scan about which anything is doubtful.
+            strict: treat warnings about a scan as errors.
             dicom_seg: also write the labels as DICOM SEG; for DICOM series only.
-            report: also write `report.html`, to look through.
-            on_case: called with each result.
+            report: also write `report.html`, a page to check the results by.
+            on_case: called with the result of each scan.
             on_window: as for `segment`.
 
         Returns:
@@ -217,8 +226,11 @@ class Model:
             scan: as for `segment`.
             interval: as for `segment`.
 
+        Returns:
+            The windows, the peak memory in bytes, and the seconds.
+
         Raises:
-            ValueError: as for `segment`, and if the bundle's inferer makes no plan.
+            ValueError: as for `segment`, and if the bundle's inferer does not plan its windows.
         """
         segmenter = self.bundle.segmenter(interval=interval)
         return segmenter.estimate(scan if isinstance(scan, (str, Path)) else as_volume(scan))

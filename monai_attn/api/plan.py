@@ -41,14 +41,18 @@ def plan(
         data: the labelled scans: a folder, or a datalist.
         labels: values in the label files and their classes, such as `"1=pancreas"`; by default those of the
             bundle.
-        ignore: the value of voxels in the label files that count nowhere, if there is one.
-        memory: memory for a training step, such as `8GiB`, or in bytes; by default what is free here.
+        ignore: value in the label files that marks unlabelled voxels, which are left out, if there is one.
+        memory: memory that a training step may use, such as `"8GiB"`, or in bytes; by default 0.8 of the free
+            memory of the GPU, or of the machine if there is no GPU.
         bundle: the bundle to train.
-        on_case: called after each case with the stage, the number of cases done and of all cases.
+        on_case: called after each case with the stage, the number of cases done and the number of all cases.
+
+    Returns:
+        The plan; `overrides` holds its values, and `reasons` a sentence for each.
 
     Raises:
-        ValueError: if the cases cannot train, or no plan fits the memory.
-        Faults: a line for each fault of the data set.
+        ValueError: if a training would refuse the cases, or no plan fits into the memory.
+        Faults: a `ValueError` with a line for each fault of the data set.
     """
     base = read_bundle_defaults(find_bundle(bundle))
     given = parse_memory(memory) if isinstance(memory, str) else memory

@@ -20,16 +20,16 @@ def report(
     ignore: int | None = None,
     on_case: Callable[[int, int], None] = lambda done, total: None,
 ) -> Path:
-    """Write one page to check a run by: its cases and numbers, and their slices to look through.
+    """Write a page to check a run: its cases, their numbers, and their slices to look through.
 
     Args:
-        folder: the folder that scans were segmented into.
-        output: the page, which ends in .html; `report.html` in the folder by default.
+        folder: the folder with the results of `Model.segment_folder` or `monai-attn segment`.
+        output: path of the page, which ends in .html; by default `report.html` in the folder.
         reference: label maps to score and compare with: a folder, or a file for one case.
-        classes: the label that each value in the references stands for, if their values differ; any other
-            value is background.
-        ignore: the value in the references of voxels that count nowhere, if there is one.
-        on_case: called after each case with the number of cases done and of all cases.
+        classes: the label that each value in the references stands for, if they are numbered differently,
+            such as `{7: 1}`; all other values become background.
+        ignore: value in the references that marks unlabelled voxels, which are left out, if there is one.
+        on_case: called after each case with the number of cases done and the number of all cases.
 
     Returns:
         The path of the page.

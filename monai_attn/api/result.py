@@ -1,4 +1,4 @@
-"""The segmentation of one scan as a notebook meets it: arrays on the scan's own grid, and warnings."""
+"""The result of segmenting one scan: arrays on the scan's own grid, volumes and warnings."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class Result:
 
     Attributes:
         scan: the scan as it was given: its path, or the volume in memory.
-        segmentation: labels, maps and numbers as the inference returns them.
+        segmentation: labels, maps and numbers in the form of `monai_attn.inference`.
         settings: settings of the bundle, the backend and the options.
-        warnings: what a reader must know of the scan and of the run, one line each.
-        check: why the labels need to be checked before they are used, in one line, or empty.
+        warnings: warnings about the scan and the run, one line each.
+        check: reason why the labels must be checked before they are used, in one line, or empty.
         scan_sha256: SHA-256 of the scan.
     """
 
@@ -79,7 +79,7 @@ class Result:
 
     @property
     def status(self) -> str:
-        """The result in one word: `check` if the labels need to be looked at first, else `segmented`."""
+        """The result in one word: `check` if the labels must be checked before use, else `segmented`."""
         return "check" if self.check else "segmented"
 
     @property
@@ -95,19 +95,19 @@ class Result:
 
     @property
     def intervals_ml(self) -> dict[str, tuple[float, float]]:
-        """The lowest and the highest plausible volume of each label; empty unless asked for."""
+        """The lowest and the highest plausible volume of each label in ml; empty unless asked for."""
         found = self.segmentation.intervals_ml
         return {name: found[label] for label, name in self.label_names.items() if label in found}
 
     @cached_property
     def attention(self) -> dict[int, NDArray[np.float32]]:
-        """The attention (X, Y, Z) of each level with a gate, if asked for: 0 to 1, NaN where not seen."""
+        """The attention (X, Y, Z) of each gated level, if asked for: 0 to 1, NaN where no window ran."""
         maps = self.segmentation.attention
         return {level: _fractions(stored) for level, stored in maps.items()}
 
     @cached_property
     def entropy(self) -> NDArray[np.float32] | None:
-        """The entropy (X, Y, Z) of the probabilities, if asked for: 0 to 1, NaN where not seen."""
+        """The entropy (X, Y, Z) of the probabilities, if asked for: 0 to 1, NaN where no window ran."""
         stored = self.segmentation.entropy
         return None if stored is None else _fractions(stored)
 
@@ -121,7 +121,7 @@ class Result:
             The path of the label map.
 
         Raises:
-            ValueError: if a file would be replaced that is not an earlier result.
+            ValueError: if the output would replace a file that is not an earlier result.
         """
         output, path = Path(output), self.grid.path
         targets = output_paths([path], output)
@@ -169,7 +169,10 @@ class Result:
         return image
 
     def figure(self) -> Figure:
-        """Draw the scan with its labels, in the plane and in cuts through the largest label."""
+        """Draw the scan with its labels in three planes; the axial one has the largest labelled area.
+
+        A scan that was given as a path is read again.
+        """
         from monai_attn.reporting.figures import case_figure
 
         scan = self.scan

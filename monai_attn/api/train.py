@@ -83,30 +83,34 @@ def train(
 ) -> list[CaseScore]:
     """Train a bundle on labelled scans, and evaluate and calibrate it on the validation cases.
 
-    The folder of the training is a bundle of its own from the start; `monai_attn.load(output)` opens it.
+    The folder of the training becomes a bundle: `monai_attn.load(output)` opens it.
 
     Args:
         data: the labelled scans: a folder, or a datalist.
         output: folder for the training.
         resume: continue the training in `output`; `epochs` may be more than before.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        options:
-            - fold, folds: which of how many folds validates, from 0; group: a regular expression whose
-              first group names the patient in a case's name; validation: fraction of the cases that
-              validates, without folds;
+        options: the options of `monai-attn train`:
+            - fold: number of the fold for validation, from 0; folds: number of folds; group: a regular
+              expression whose first `(...)` finds the patient in a case's name; validation: fraction of the
+              cases for validation, if there are no folds;
             - labels: values in the label files and their classes, such as `["1=pancreas"]`; ignore: the
-              value of voxels that count nowhere;
-            - bundle: bundle to train, by name or folder; weights: bundle, run or file whose weights to
-              start from; gate: `soft`, `hard`, `reinforce` or `none`;
-            - epochs, seed; plan: a file that `write_plan` wrote; settings: values of `train.json` by id;
-              cache: folder for preprocessed cases that several trainings share.
+              value that marks unlabelled voxels, which are left out;
+            - bundle: bundle to train, by name or folder; weights: bundle, run or file whose weights the
+              training starts from (`--from`); gate: `soft`, `hard`, `reinforce` or `none`;
+            - epochs: passes over the training cases; seed: random seed; plan: a file that `write_plan` or
+              `monai-attn plan -o` wrote; settings: values of `train.json` by id (`--set`), such as
+              `{"batch_size": 4}`; cache: folder for preprocessed cases, which several trainings can share.
 
     Returns:
         The scores of the validation cases, on the scans' own grids.
 
     Raises:
         ValueError: if the training cannot begin; it names the file and the remedy.
-        Faults: a line for each fault of the data set.
+        Faults: a `ValueError` with a line for each fault of the data set.
+
+    Example:
+        >>> train("DATA", "runs/a", epochs=50, weights=monai_attn.DEFAULT_BUNDLE)  # doctest: +SKIP
     """
     run = Path(output)
     find_device(device)
