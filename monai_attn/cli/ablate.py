@@ -48,7 +48,7 @@ def ablate(
     output: TablesOption = None,
     debug: DebugOption = False,
 ) -> None:
-    """Measure what each gate contributes: hold it open, and compare the labels."""
+    """Measure what each gate contributes: hold it open (attention 1), and compare the labels."""
     from monai_attn.datasets.cases import find_images
     from monai_attn.datasets.pairs import references_of
     from monai_attn.io.tables import check_table_path

@@ -38,7 +38,7 @@ def attention(
     output: TablesOption = None,
     debug: DebugOption = False,
 ) -> None:
-    """Show where each gate looked: its numbers, and the share of its attention in each label."""
+    """Show where each gate looked: the numbers of its map, and the share of its attention in each label."""
     from monai_attn.analysis.attention_table import (
         attention_of_run,
         attention_table,

@@ -28,16 +28,18 @@ def calibrate(
     bundle: Annotated[
         str,
         typer.Argument(
+            metavar="BUNDLE",
             help="A bundle's folder, such as that of a training. Only use bundles you trust: "
-            "they can run code."
+            "they can run code.",
         ),
     ],
     data: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[DATA]",
+            metavar="DATA",
             parser=path_of,
-            help="Labelled scans that were not trained on; by default the validation cases of the training.",
+            help="Labelled scans that were not used for training; by default the validation cases of the "
+            "training.",
         ),
     ] = None,
     mapped: MapOption = None,

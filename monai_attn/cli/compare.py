@@ -22,7 +22,10 @@ def compare(
         ),
     ],
     b: Annotated[
-        Path, typer.Argument(metavar="B", parser=path_of, help="The same of the other side.")
+        Path,
+        typer.Argument(
+            metavar="B", parser=path_of, help="Scores of the other side, for the same cases."
+        ),
     ],
     more_a: Annotated[
         list[Path] | None,

@@ -28,8 +28,10 @@ def doctor(
     target: Annotated[
         Path | None,
         typer.Argument(
+            metavar="TARGET",
             parser=path_of,
-            help="A scan, a folder, a data set, a datalist or a bundle; the machine by default.",
+            help="A scan, a folder, a data set, a datalist or a bundle. Without it "
+            "the machine and the bundle are checked.",
         ),
     ] = None,
     bundle: BundleOption = DEFAULT_BUNDLE,

@@ -24,11 +24,18 @@ if TYPE_CHECKING:
 
 def evaluate(
     prediction: Annotated[
-        Path, typer.Argument(parser=path_of, help="Label map, or folder of label maps.")
+        Path,
+        typer.Argument(
+            metavar="PREDICTION", parser=path_of, help="Label map, or folder of label maps."
+        ),
     ],
     reference: Annotated[
         Path,
-        typer.Argument(parser=path_of, help="Reference of each label map: a file, or a folder."),
+        typer.Argument(
+            metavar="REFERENCE",
+            parser=path_of,
+            help="Reference of each label map: a file, or a folder.",
+        ),
     ],
     output: TablesOption = None,
     mapped: MapOption = None,

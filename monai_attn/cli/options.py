@@ -26,7 +26,9 @@ ScansArgument = Annotated[
 ]
 DataArgument = Annotated[
     Path,
-    typer.Argument(parser=path_of, help="Labelled scans: a folder, or a datalist (JSON)."),
+    typer.Argument(
+        metavar="DATA", parser=path_of, help="Labelled scans: a folder, or a datalist (JSON)."
+    ),
 ]
 BundleOption = Annotated[
     str,

@@ -13,18 +13,19 @@ from monai_attn.cli.options import DebugOption, path_of
 
 def phantom(
     output: Annotated[
-        Path, typer.Argument(parser=path_of, help="Folder to write the data set to.")
+        Path,
+        typer.Argument(metavar="OUTPUT", parser=path_of, help="Folder to write the data set to."),
     ],
     count: Annotated[int, typer.Option("--count", "-n", help="Number of cases.")] = 8,
     seed: Annotated[
-        int, typer.Option(help="Random seed of the first case; each next case adds 1.")
+        int, typer.Option(help="Random seed of the first case; each further case adds 1.")
     ] = 0,
     all_organs: Annotated[
         bool, typer.Option(help="Label every organ, not only the pancreas.")
     ] = False,
     debug: DebugOption = False,
 ) -> None:
-    """Write synthetic abdominal CT scans with labels, as a Decathlon data set."""
+    """Write synthetic abdominal CT scans with labels, in the layout of the Medical Segmentation Decathlon."""
     from monai_attn.phantom import write_phantoms
 
     with progress_of("phantoms") as on_case:

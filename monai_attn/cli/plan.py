@@ -48,7 +48,7 @@ def plan(
     memory: Annotated[
         str | None,
         typer.Option(
-            help="Memory that a training step may use, such as 8GiB; by default what is free here."
+            help="Memory that a training step may use, such as 8GiB; by default 0.8 of the free memory."
         ),
     ] = None,
     bundle: BundleOption = DEFAULT_BUNDLE,

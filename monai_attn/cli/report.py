@@ -47,7 +47,7 @@ def report(
     ] = None,
     debug: DebugOption = False,
 ) -> None:
-    """Write one page to check a run by: its cases and numbers, and their slices to look through."""
+    """Write a page to check a run: its cases, their numbers, and their slices to look through."""
     if reference is None and (mapped or ignore is not None):
         option = "--map" if mapped else "--ignore"
         raise ValueError(f"{option}: describes references. Name them with --reference.")

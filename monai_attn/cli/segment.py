@@ -58,7 +58,7 @@ def segment(
     memory: Annotated[
         str | None,
         typer.Option(
-            help="Memory that the process may use, such as 4GiB; by default what is free."
+            help="Memory that the process may use, such as 4GiB; by default the free memory."
         ),
     ] = None,
     attention: Annotated[

@@ -32,12 +32,12 @@ def train(
     ],
     fold: Annotated[
         int | None,
-        typer.Option("--fold", metavar="K", help="Fold that validates, from 0; the others train."),
+        typer.Option("--fold", metavar="K", help="Number of the fold for validation, from 0."),
     ] = None,
     folds: Annotated[
         int | None,
         typer.Option(
-            "--folds", metavar="N", help="Number of folds; those of the datalist, or 5, by default."
+            "--folds", metavar="N", help="Number of folds; by default that of the datalist, or 5."
         ),
     ] = None,
     group: Annotated[
@@ -45,14 +45,14 @@ def train(
         typer.Option(
             "--group",
             metavar="REGEX",
-            help="Regular expression whose first group is the patient in a case's name. All cases of a "
-            "patient are on one side of the split.",
+            help="Regular expression whose first (...) finds the patient in a case's name. All cases of a "
+            "patient are used for training, or all for validation.",
         ),
     ] = None,
     validation: Annotated[
         float,
         typer.Option(
-            "--validation", help="Fraction of the cases that validates, if there are no folds."
+            "--validation", help="Fraction of the cases for validation, if there are no folds."
         ),
     ] = 0.2,
     label: LabelOption = None,
@@ -83,7 +83,7 @@ def train(
         typer.Option(
             "--set",
             metavar="ID=VALUE",
-            help="Value of train.json by its id, such as batch_size=4 (repeatable).",
+            help="Change a value of the bundle's train.json by its id, such as batch_size=4 (repeatable).",
         ),
     ] = None,
     cache: Annotated[
@@ -107,7 +107,7 @@ def train(
     resume: Annotated[
         bool,
         typer.Option(
-            "--resume", help="Resume the training in RUN; --epochs may be more than before."
+            "--resume", help="Resume the training in RUN; --epochs may differ from before."
         ),
     ] = False,
     bundle: Annotated[
