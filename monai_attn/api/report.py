@@ -42,7 +42,7 @@ def report(
     check_replaceable(Path(output) if output else folder / REPORT)
     if reference is None and (classes or ignore is not None):
         raise ValueError(
-            f"{folder}: classes and ignore values describe references, and none is given: name them"
+            f"{folder}: classes and ignore describe a reference, but none is given. Give reference too."
         )
     run = read_run(folder)
     if reference is None:

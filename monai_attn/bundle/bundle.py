@@ -219,7 +219,7 @@ class Bundle:
         levels = tuple(getattr(self.network, "gated_levels", ()))
         if not levels:
             raise ValueError(
-                f"{self.root}: its network has no gates, and so no attention; leave it out"
+                f"{self.root}: its network has no gates. Leave out the attention, or choose another bundle."
             )
         return levels
 

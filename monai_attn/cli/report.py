@@ -50,7 +50,9 @@ def report(
     """Write a page to check a run: its cases, their numbers, and their slices to look through."""
     if reference is None and (mapped or ignore is not None):
         option = "--map" if mapped else "--ignore"
-        raise ValueError(f"{option}: describes references. Name them with --reference.")
+        raise ValueError(
+            f"{option}: describes references, but none are given. Name them with --reference."
+        )
     make_report(folder, output, reference=reference, classes=labels_by_value(mapped), ignore=ignore)
 
 

@@ -51,4 +51,6 @@ def read_process_info(environment: Mapping[str, str] = os.environ) -> ProcessInf
         if rank < size and local_rank < local_size <= size:
             return ProcessInfo(rank, size, local_rank, local_size)
     said = ", ".join(f"{name} (={text})" for name, text in zip(NAMES, texts, strict=True))
-    raise ValueError(f"{said}: no rank below its size; start with torchrun, or unset them")
+    raise ValueError(
+        f"{said}: each rank must be below its size; start with torchrun, or unset these variables"
+    )

@@ -92,7 +92,7 @@ def check_replaceable(path: Path) -> None:
         return
     except IsADirectoryError:
         pass
-    raise ValueError(f"{path}: is no report of a run, and one would replace it; move it away")
+    raise ValueError(f"{path}: not a report of a run, so it is not replaced. Move it away.")
 
 
 def _environment() -> Environment:

@@ -280,7 +280,7 @@ def check_replaceable(target: Path) -> None:
         return
     except DAMAGED:
         pass
-    raise ValueError(f"{path}: is no manifest, and one would replace it; move it away")
+    raise ValueError(f"{path}: not a manifest, so it is not replaced. Move it away.")
 
 
 def find_earlier_result(

@@ -26,17 +26,19 @@ def output_paths(scans: Sequence[Path], output: Path) -> dict[Path, Path]:
     if suffix(output, LABELS):
         if len(scans) != 1:
             raise ValueError(
-                f"{output}: one file for the labels of {len(scans)} scans; "
-                "one scan expected: give a folder"
+                f"{output}: one file for the labels of {len(scans)} scans (expected one scan). "
+                "Give a folder."
             )
         if output.is_dir():
-            raise ValueError(f"{output}: a folder; a file expected by its name: give another name")
+            raise ValueError(
+                f"{output}: is a folder, but has the name of a file. Give another name."
+            )
         targets = {scans[0]: output}
     else:
         if output.exists() and not output.is_dir():
             raise ValueError(
-                f"{output}: a file; a folder, or a name that ends in .nii.gz, expected: "
-                "give another output"
+                f"{output}: is a file (expected a folder, or a name that ends in .nii.gz). "
+                "Give another output."
             )
         targets = {scan: output / f"{case_name(scan)}_seg.nii.gz" for scan in scans}
     _check_outputs(scans, targets)

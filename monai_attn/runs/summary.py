@@ -163,7 +163,7 @@ def _check_replaceable(folder: Path) -> None:
                     continue
         except FileNotFoundError:
             continue
-        raise ValueError(f"{path}: is no summary of a run, and one would replace it; move it away")
+        raise ValueError(f"{path}: not a summary of a run, so it is not replaced. Move it away.")
 
 
 def _others(path: Path) -> dict[str, Row]:

@@ -85,7 +85,9 @@ class HardAttentionLoss(nn.Module):
         """
         draws = output.draws if isinstance(output, SampledOutput) else ()
         if len(draws) != len(self.gates) or any(len(one.selected) != len(label) for one in draws):
-            raise RuntimeError("a hard gate drew nothing for this batch; train in train mode")
+            raise RuntimeError(
+                "a hard gate drew nothing for this batch; call the network's train() first"
+            )
         logits = output.logits
         cases = torch.stack(
             [self.loss(_case(logits, i), label[i : i + 1]) for i in range(len(label))]

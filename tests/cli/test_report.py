@@ -88,7 +88,10 @@ def test_references_with_other_values_are_mapped(out, tmp_path, monkeypatch, cap
     )
     assert "case-1-reference" not in Page(out / "report.html").scripts
     assert run(monkeypatch, "report", out, "--map", "7=1") == 2
-    assert "--map: describes references. Name them with --reference" in capsys.readouterr().err
+    assert (
+        "--map: describes references, but none are given. Name them with --reference"
+        in capsys.readouterr().err
+    )
 
 
 def test_references_of_other_cases_are_refused(out, tmp_path, monkeypatch, capsys):
@@ -158,5 +161,5 @@ def test_another_page_stops_a_run_before_the_work(scans, tiny_bundle, out, monke
     out.mkdir()
     (out / "report.html").write_text("mine")
     assert segment(monkeypatch, tiny_bundle, scans, "-o", out) == 2
-    assert "report.html: is no report of a run" in capsys.readouterr().err
+    assert "report.html: not a report of a run" in capsys.readouterr().err
     assert names_in(out) == ["report.html"]

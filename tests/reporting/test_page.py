@@ -221,14 +221,14 @@ def test_a_name_that_is_no_text_is_shown_as_far_as_it_is(out):
 def test_a_page_that_is_no_report_is_not_lost(out, content):
     write_rows(out, write_case(out))
     (out / "report.html").write_text(content)
-    fails("report.html: is no report of a run, and one would replace it; move", write_report, out)
+    fails("report.html: not a report of a run, so it is not replaced. Move", write_report, out)
     assert (out / "report.html").read_text() == content
 
 
 def test_a_folder_in_the_place_of_the_page_is_one_line(out):
     write_rows(out, write_case(out))
     (out / "report.html").mkdir()
-    fails("report.html: is no report of a run, and one would replace it; move", write_report, out)
+    fails("report.html: not a report of a run, so it is not replaced. Move", write_report, out)
 
 
 def test_an_older_report_is_replaced(out):

@@ -273,5 +273,7 @@ def test_a_file_that_is_no_manifest_is_not_lost(tmp_path):
     check_replaceable(tmp_path / "new.nii")
     for content in ("[]", "{}", "", "1", '{"training": []}'):
         manifest_path(target).write_text(content)
-        with pytest.raises(ValueError, match=r"manifest.json: is no manifest, and one would"):
+        with pytest.raises(
+            ValueError, match=r"manifest.json: not a manifest, so it is not replaced"
+        ):
             check_replaceable(target)

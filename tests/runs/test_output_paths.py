@@ -35,15 +35,19 @@ BAD_OUTPUTS = {
     "two scans, one file": (
         ["a.nii", "b.nii"],
         "out.nii.gz",
-        "{0}/out.nii.gz: one file for the labels of 2 scans; one scan expected: give a folder",
+        "{0}/out.nii.gz: one file for the labels of 2 scans (expected one scan). Give a folder",
     ),
     "no scan, one file": ([], "out.nii.gz", "{0}/out.nii.gz: one file for the labels of 0 scans"),
     "a file for a folder": (
         ["a.nii"],
         "notes.txt",
-        "{0}/notes.txt: a file; a folder, or a name that ends in .nii.gz, expected",
+        "{0}/notes.txt: is a file (expected a folder, or a name that ends in .nii.gz)",
     ),
-    "a folder for a file": (["a.nii"], "folder.nii", "{0}/folder.nii: a folder; a file expected"),
+    "a folder for a file": (
+        ["a.nii"],
+        "folder.nii",
+        "{0}/folder.nii: is a folder, but has the name of a file",
+    ),
     "one name in two folders": (
         ["x/a.nii.gz", "y/a.nii.gz"],
         "out",

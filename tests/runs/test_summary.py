@@ -139,7 +139,7 @@ def test_a_case_whose_scan_is_gone_is_no_longer_listed(tmp_path):
 @pytest.mark.parametrize("content", ["", "[]", '{"training": []}', "a,b\n1,2\n"])
 def test_a_file_of_another_kind_is_not_lost(tmp_path, name, content):
     (tmp_path / name).write_text(content)
-    with pytest.raises(ValueError, match=rf"{name}: is no summary of a run, and one would repl"):
+    with pytest.raises(ValueError, match=rf"{name}: not a summary of a run, so it is not replaced"):
         Summary(tmp_path, targets(tmp_path, "a"), NAMES, SETTINGS)
     assert (tmp_path / name).read_text() == content
 

@@ -179,8 +179,7 @@ def plan(
         raise ValueError(f"precision (={precision!r}) must be one of {', '.join(PRECISIONS)}")
     if precision == "bfloat16" and not bfloat16:
         raise ValueError(
-            f"precision (='bfloat16') needs bfloat16 units, which this {device} has not;"
-            " use float32 or auto"
+            f"precision (='bfloat16') needs a {device} with bfloat16 units; use float32 or auto"
         )
     if name == "auto":
         choices = [c for c in ORDER.get(device, ORDER["cpu"][-1:]) if c[0] in installed]

@@ -397,7 +397,7 @@ REFUSED = [  # name, precision, device, installed, bfloat16 units, the error
     ("auto", "int8", "cpu", ALL, True,
      "precision (='int8') must be one of auto, float32, bfloat16"),
     ("auto", "bfloat16", "cpu", ALL, False,
-     "precision (='bfloat16') needs bfloat16 units, which this cpu has not; use float32 or auto"),
+     "precision (='bfloat16') needs a cpu with bfloat16 units; use float32 or auto"),
     ("onnxruntime", "bfloat16", "cpu", ALL, True,
      "backend (='onnxruntime') computes in float32; use precision float32 or auto"),
     ("openvino", "auto", "cuda", ALL, True,
