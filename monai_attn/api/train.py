@@ -88,7 +88,7 @@ def train(
     Args:
         data: the labelled scans: a folder, or a datalist.
         output: folder for the training.
-        resume: continue the training in `output`; `epochs` may be more than before.
+        resume: resume the training in `output`; `epochs` may differ, but not be below those that are done.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         options: the options of `monai-attn train`:
             - fold: number of the fold for validation, from 0; folds: number of folds; group: a regular
