@@ -285,7 +285,7 @@ def test_a_nifti_scan_has_no_dicom_seg(phantoms, tiny_bundle, tmp_path, monkeypa
     scan = sorted((phantoms / "imagesTr").iterdir())[0]
     arguments = ("segment", scan, "-o", tmp_path, "--bundle", tiny_bundle, "--dicom-seg")
     assert run(monkeypatch, *arguments) == 1
-    assert "no DICOM series, to which a DICOM SEG could refer; leave" in capsys.readouterr().err
+    assert "no DICOM series, to which a DICOM SEG could refer. Leave" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["$import os", "@bundle_root", "%configs", "a b;c", "-o", "ä\n"])

@@ -84,7 +84,7 @@ def test_a_damaged_summary_is_one_line(out, content):
     write_case(out)
     (out / "summary.json").write_text(content)
     fails(
-        "summary.json: is damaged, or no summary of a run; run segment with --resume", read_run, out
+        "summary.json: is damaged, or no summary of a run. Segment the scans again", read_run, out
     )
 
 

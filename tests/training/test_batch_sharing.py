@@ -42,6 +42,7 @@ def _train(rank, folder):
     _steps(net, slice(rank, rank + 1))
     if rank == 0:
         torch.save(net.module.state_dict(), folder / "weights.pt")
+    del net  # a wrapper that outlives its group may wait for the other process for ever
     dist.barrier()
     dist.destroy_process_group()
 
