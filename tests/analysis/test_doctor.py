@@ -163,7 +163,7 @@ def test_what_the_command_says(phantoms, tiny_bundle, tmp_path, monkeypatch, cap
     assert run(monkeypatch, "doctor", tiny_bundle) == 0
     printed = capsys.readouterr()
     assert "1 doubtful" in printed.out
-    assert "a bundle's config is code" in printed.err
+    assert "a bundle's config can run code" in printed.err
     (tmp_path / "a.nii.gz").write_bytes(b"<html>")
     shutil.copy(sorted((phantoms / "imagesTr").iterdir())[0], tmp_path / "b.nii.gz")
     assert run(monkeypatch, "doctor", tmp_path, "--bundle", tiny_bundle) == 1

@@ -97,5 +97,5 @@ def test_a_gate_that_does_not_exist_is_refused_before_anything_is_made(phantoms,
 
 
 def test_a_report_needs_references_for_their_options(tmp_path):
-    with pytest.raises(ValueError, match="describe references"):
+    with pytest.raises(ValueError, match="describe a reference"):
         monai_attn.report(tmp_path, ignore=2)

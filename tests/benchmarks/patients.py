@@ -36,7 +36,7 @@ from monai_attn.io.files import atomic_write
 from monai_attn.metrics.comparison import compare_scores
 from monai_attn.metrics.label_scores import score_labels
 from monai_attn.metrics.scores import CaseScore
-from monai_attn.networks import AttentionUNet
+from monai_attn.networks import AttentionUNet, SampledOutput
 from monai_attn.networks.gate_ablation import open_gates
 from monai_attn.networks.gates import hard_gates
 from monai_attn.training.masked_loss import MaskedDiceCELoss
@@ -195,7 +195,8 @@ def train(
         for gate in chosen:
             gate.temperature = first * (last / first) ** (step / max(1, protocol.steps - 1))
         with torch.autocast("cpu", torch.bfloat16):
-            logits = network(images[rows].float())
+            outputs = network(images[rows].float())
+            logits = outputs.logits if isinstance(outputs, SampledOutput) else outputs
         optimizer.zero_grad()
         loss(logits.float(), labels[rows]).backward()
         optimizer.step()

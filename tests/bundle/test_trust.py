@@ -146,7 +146,7 @@ def test_other_weights_in_a_shipped_bundle_are_refused_before_they_are_opened(
     (root / "models" / name).write_bytes(content)
     opened = []
     monkeypatch.setattr(torch, "load", lambda *_, **__: opened.append(1))
-    with pytest.raises(ValueError, match=rf"{name}: not the weights that were shipped; install"):
+    with pytest.raises(ValueError, match=rf"{name}: not the weights that were shipped. Install"):
         open_bundle(DEFAULT_BUNDLE)
     assert not opened
 
