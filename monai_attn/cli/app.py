@@ -86,6 +86,10 @@ def _common(
 ) -> None:
     """Attention U-Net for medical image segmentation, as MONAI bundles."""
     set_verbosity(quiet=quiet, verbose=verbose, log_file=log_file)
+    warnings.showwarning = lambda message, *_, **__: complain("warning", message)
+    warnings.filterwarnings("always", category=ScanWarning)  # of each scan, not only of the first
+    warnings.filterwarnings("ignore", category=FutureWarning)  # meant for developers
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
 
 
 def _terminate(*_: object) -> None:
@@ -94,10 +98,6 @@ def _terminate(*_: object) -> None:
 
 def main() -> None:
     """Run the command line; errors that a user can fix end in a line for each fault and exit code 2."""
-    warnings.showwarning = lambda message, *_, **__: complain("warning", message)
-    warnings.filterwarnings("always", category=ScanWarning)  # of each scan, not only of the first
-    warnings.filterwarnings("ignore", category=FutureWarning)  # meant for developers
-    warnings.filterwarnings("ignore", category=DeprecationWarning)
     for stream in (sys.stdout, sys.stderr):  # a name that cannot be encoded must not end a run
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

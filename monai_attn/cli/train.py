@@ -135,6 +135,7 @@ def train(
             from monai_attn.bundle.find import find_device
             from monai_attn.metrics.scores import score_table
             from monai_attn.training.overrides import parse_settings
+            from monai_attn.training.resume import UNUSED_WEIGHTS
             from monai_attn.training.run import train_run
 
         find_device(device)
@@ -160,7 +161,8 @@ def train(
         with progress_of_stages() as on_case:
             notes = start_training(output, request, resume=resume, queue=queue, on_case=on_case)
         for topic, line in notes.items():
-            complain(topic, line)
+            hint = f" with --from {request.bundle}" if line.endswith(UNUSED_WEIGHTS) else ""
+            complain(topic, line + hint)
         train_run(output, resume=resume, device=device)
         if queue.first:
             with progress_of_stages() as on_case:

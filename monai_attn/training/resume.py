@@ -21,6 +21,8 @@ from monai_attn.training.run_folder import RUN, TRAINING
 RECORDS = ("weights", "extended")  # entries of run.json besides the request
 COSINE, MONAI_COSINE = "monai_attn.training.WarmupCosine", "WarmupCosineSchedule"
 
+UNUSED_WEIGHTS = "has weights to start from"
+
 
 def resume_run(run: Path, request: Request) -> dict[str, str]:
     """Check that a training is resumed with its own options, and apply another number of epochs.
@@ -119,7 +121,7 @@ def describe_weights(run: Path) -> str:
         has_weights = (find_bundle(bundle) / MODEL).is_file()
     except ValueError:
         has_weights = False
-    remark = f"; {bundle} has weights to start from" if has_weights else ""
+    remark = f"; {bundle} {UNUSED_WEIGHTS}" if has_weights else ""
     return f"from scratch (random, seed {seed}){remark}"
 
 

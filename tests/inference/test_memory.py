@@ -3,6 +3,14 @@ import pytest
 from monai_attn.inference import memory as module
 from monai_attn.inference.memory import format_memory, free_memory, parse_memory, used_memory
 
+AMOUNTS = [
+    ("4GiB", 4 * 2**30),
+    ("1.5 GiB", 3 * 2**29),
+    ("500mib", 500 * 2**20),
+    ("2GB", 2 * 10**9),
+    ("1000", 1000),
+]
+
 
 @pytest.mark.parametrize(("text", "count"), AMOUNTS)
 def test_amounts_of_memory(text, count):

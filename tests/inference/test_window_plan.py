@@ -59,12 +59,3 @@ def test_the_need_of_a_scan_smaller_than_a_window_holds_its_padded_copy():
     need = memory_need((10, 10, 10), grid, wide)
     running = wide.stitch_bytes + wide.window_bytes
     assert need.windows == 4 * (40 * 20 * 100 + 64 * 64 * 100) + 1000 + running
-
-
-AMOUNTS = [
-    ("4GiB", 4 * 2**30),
-    ("1.5 GiB", 3 * 2**29),
-    ("500mib", 500 * 2**20),
-    ("2GB", 2 * 10**9),
-    ("1000", 1000),
-]

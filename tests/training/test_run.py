@@ -188,7 +188,7 @@ def other(tiny_bundle, phantoms, tmp_path_factory):
 def test_a_bundle_named_alone_gives_no_weights_and_that_is_said(other, phantoms, tmp_path):
     result = train(phantoms, "-o", tmp_path / "run", "--bundle", other, *STILL, "--seed", 0)
     assert lines(result, "weights") == [
-        f"weights: from scratch (random, seed 0); --from {other} starts from {other}'s weights"
+        f"weights: from scratch (random, seed 0); {other} has weights to start from with --from {other}"
     ]
     assert not same(parameters(tmp_path / "run"), parameters(other))
 
@@ -354,7 +354,10 @@ def test_all_faults_are_listed_at_once(data, tiny_bundle, tmp_path):
         prepare(tmp_path / "run", asked(data, tiny_bundle))
     assert len(raised.value.lines) == 3
     for line, label, said in zip(
-        raised.value.lines, labels, ("is not on the grid", "holds 7", ""), strict=False
+        raised.value.lines,
+        labels,
+        ("is not on the grid", "got 7, expected 0, 1, 2", ""),
+        strict=False,
     ):
         assert line.startswith(str(label))
         assert said in line
