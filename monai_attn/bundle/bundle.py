@@ -175,7 +175,8 @@ class Bundle:
             return mapped_labels(1 + len(self.label_names), label_map)
         except (TypeError, ValueError, AttributeError):
             raise ValueError(
-                f"{path}: label_map is {label_map!r:.40}; values and labels expected: correct it"
+                f"{path}: invalid label_map (got {label_map!r:.40}, expected values and their labels). "
+                "Correct it."
             ) from None
 
     @property

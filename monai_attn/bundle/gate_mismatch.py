@@ -34,7 +34,7 @@ def gate_mismatch(network: torch.nn.Module, state: Any) -> str:
         if levels
     ]
     return (
-        f"{' and '.join(said)}, and the network is built {'with' if wanted - given else 'without'} it; the "
-        "gates it was trained with expected: set network_def#gate and network_def#gated_levels to them, or "
-        "train with another gate"
+        f"{' and '.join(said)}, and the network is built {'with' if wanted - given else 'without'} "
+        "it. Set network_def#gate and network_def#gated_levels to the gates that the weights were trained "
+        "with, or train with another gate."
     )

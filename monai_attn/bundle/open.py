@@ -101,8 +101,9 @@ def _confidence(root: Path, parser: ConfigParser, classes: int, dims: int) -> Co
         sound = False
     if not sound:
         raise ValueError(
-            f"{root / 'configs' / 'inference.json'}: temperature is {temperature!r:.40} and interval "
-            f"{found!r:.80}; what calibrate writes expected: delete both, and run calibrate"
+            f"{root / 'configs' / 'inference.json'}: invalid temperature or interval (got "
+            f"{temperature!r:.40} and {found!r:.80}, expected the values that calibrate writes). Delete "
+            "both, and run calibrate."
         )
     return own
 

@@ -81,8 +81,8 @@ def read_expected(content: Any, num_classes: int) -> dict[int, Expected]:
         sound = False
     if not sound:
         raise ValueError(
-            f"expected is {content!r:.120}; for classes from 1 to {num_classes - 1} volume_ml and extent_mm "
-            "(low, high), pieces and inside expected: correct it"
+            f"invalid value of expected (got {content!r:.120}; {', '.join(KEYS)} are allowed for classes "
+            f"from 1 to {num_classes - 1}, each range as low and high). Correct it."
         )
     return found
 

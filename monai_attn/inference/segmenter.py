@@ -120,7 +120,8 @@ class Segmenter:
                 labels = self._cleaned(raw, data)
                 if labels is None or labels.shape != grid.shape:
                     raise ValueError(
-                        f"{grid.path}: the bundle's postprocessing does not return to the scan's grid"
+                        f"{grid.path}: the bundle's postprocessing does not return to the scan's grid. "
+                        "Correct the postprocessing in its inference.json."
                     )
                 failed = failed_checks(
                     measure_labels(labels, grid.affine, content),
@@ -195,7 +196,10 @@ class Segmenter:
         with torch.inference_mode():
             plan = self._plan(grid, image)
             if plan is None:
-                raise ValueError(f"{grid.path}: the bundle's inferer makes no plan; run it to see")
+                raise ValueError(
+                    f"{grid.path}: the bundle's inferer makes no plan, so that time and memory cannot be "
+                    "estimated. Segment the scan without a dry run."
+                )
             window = torch.zeros((1, len(image), *plan.roi_size), device=self.device)
             network = self.inferer.on_windows(self.network)
             network(window)  # the first run of a backend is slower and not timed

@@ -174,7 +174,9 @@ WRONG = {
 
 @pytest.mark.parametrize("content", WRONG.values(), ids=WRONG.keys())
 def test_what_makes_no_sense_is_refused_in_one_line(content):
-    with pytest.raises(ValueError, match=r"^expected is .*for classes from 1 to 1 .*correct it$"):
+    with pytest.raises(
+        ValueError, match=r"^invalid value of expected .*for classes from 1 to 1,.*Correct it\.$"
+    ):
         read_expected(content, 2)
 
 

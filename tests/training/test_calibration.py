@@ -231,7 +231,7 @@ def test_a_bundle_knows_the_values_of_its_label_files(tiny_bundle, tmp_path, lab
     if classes:
         assert opened.classes == classes
     else:
-        fails("train.json: label_map is", lambda: opened.classes)
+        fails("train.json: invalid label_map", lambda: opened.classes)
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ def test_values_that_mean_nothing_are_refused(tiny_bundle, tmp_path, name, value
     shutil.copytree(tiny_bundle, root)
     path = root / "configs" / "inference.json"
     path.write_text(json.dumps({**config(root), name: value}))
-    fails("inference.json: temperature is", open_bundle, root, "cpu")
+    fails("inference.json: invalid temperature or interval", open_bundle, root, "cpu")
 
 
 # --- which views, and how wide: from volumes alone
