@@ -127,9 +127,12 @@ def _scaled(sample: _Sample) -> str | None:
     if sample.whole or last - first > 15 or abs(middle) > 10:
         return None
     if sample.low > -1.01 and sample.high < 1.01:
-        return f"{sample}: scaled to a unit range? give the scan before that, in HU"
+        return f"{sample}: scaled to a unit range? give the scan from before the scaling, in HU"
     std = sample.values.std()
-    return f"{sample}, standard deviation {std:.2f}: normalised? give the scan before that, in HU"
+    return (
+        f"{sample}, standard deviation {std:.2f}: normalised? give the scan from before the "
+        "normalisation, in HU"
+    )
 
 
 def _eight_bits(sample: _Sample) -> str | None:
@@ -200,7 +203,7 @@ def _clipped(sample: _Sample) -> str | None:
     for end, early in ((sample.low, sample.low > -500), (sample.high, sample.high < 250)):
         share = sample.share_of(end)
         if early and share > 0.01:
-            return f"values end at exactly {end:g} ({share:.0%} of them): clipped? give all HU"
+            return f"values end at exactly {end:g} ({share:.0%} of them): clipped? give the unclipped scan"
     return None
 
 
@@ -248,7 +251,7 @@ def _extents(shape: tuple[int, ...], affine: NDArray[np.float64]) -> list[str]:
             long.append(extent)
     doubts = []
     if short:
-        thin = "a thin volume, labels may suffer; give more of the body"
+        thin = "a thin volume, so labels may be wrong; give more of the body"
         doubts.append(f"only {', '.join(short)}: {thin}")
     if long:
         doubts.append(

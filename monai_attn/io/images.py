@@ -78,7 +78,8 @@ def _checked(
         )
     if affine.shape != (4, 4):
         raise ValueError(
-            f"{path}: an affine of shape {affine.shape}; (4, 4) expected: pass voxel to RAS+ mm"
+            f"{path}: an affine of shape {affine.shape}; (4, 4) expected: pass the matrix from voxel "
+            "indices to RAS+ mm"
         )
     check_affine(path, affine)
     with np.errstate(over="ignore"):  # beyond float32: a hole

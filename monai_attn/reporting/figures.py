@@ -151,7 +151,7 @@ def _check_inputs(
             raise ValueError(f"{name}: dtype {array.dtype}; integers expected: cast first")
     if affine.shape != (4, 4):
         raise ValueError(
-            f"affine: shape {affine.shape}; (4, 4) expected: give voxel index to RAS mm"
+            f"affine: shape {affine.shape}; (4, 4) expected: give the matrix from voxel indices to RAS mm"
         )
     if not np.isfinite(affine).all() or np.linalg.matrix_rank(affine[:3, :3]) < 3:
         raise ValueError(

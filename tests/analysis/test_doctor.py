@@ -147,7 +147,7 @@ def test_a_scan_that_is_doubtful(phantoms, opened, tmp_path):
     (found,) = check_data(path, opened)
     assert found.verdict == "doubtful"
     assert found.doubts == (
-        f"{path}: only 3 voxels (21 mm) head-foot: a thin volume, labels may suffer; "
+        f"{path}: only 3 voxels (21 mm) head-foot: a thin volume, so labels may be wrong; "
         "give more of the body",
     )
 

@@ -337,7 +337,7 @@ BAD_INPUTS = [
     ({"labels": np.zeros(SHAPE)}, "labels: dtype float64; integers expected: cast first"),
     ({"reference": np.zeros((4, 4, 4), int)}, "reference: shape (4, 4, 4); the image's (12"),
     ({"reference": np.zeros(SHAPE)}, "reference: dtype float64; integers expected"),
-    ({"affine": np.eye(3)}, "affine: shape (3, 3); (4, 4) expected: give voxel index to RAS mm"),
+    ({"affine": np.eye(3)}, "affine: shape (3, 3); (4, 4) expected: give the matrix from voxel"),
     ({"affine": np.diag([1, 1, 0, 1])}, "a finite, invertible matrix expected: repair the header"),
     ({"affine": np.eye(4) * np.nan}, "a finite, invertible matrix expected: repair the header"),
     ({"window": (250, -150)}, "window: (250, -150); (low, high) in HU expected: give the lower"),

@@ -87,7 +87,7 @@ def list_files(folder: Path) -> list[DicomFile]:
                 files.append(_identify(path))
             elif path.suffix.lower() == ".dcm" and path.is_file():  # it may be the last slice
                 raise ValueError(
-                    f"{folder}: {path.name} has the name of a DICOM file but is none"
+                    f"{folder}: {path.name} has the name of a DICOM file but is not one"
                     f" ({path.stat().st_size} bytes); copy it again or move it away"
                 )
         except OSError as error:

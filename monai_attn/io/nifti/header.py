@@ -111,10 +111,10 @@ def _parse(path: Path, stream: BinaryIO) -> nib.Nifti1Header:
     magic, pair = header["magic"].item(), path.name.lower().endswith(".hdr")
     expected = kind.pair_magic if pair else kind.single_magic
     if magic != expected:
-        other = {kind.pair_magic: "of a pair", kind.single_magic: "of a single file"}
-        fault = other.get(magic, "of Analyze 7.5, which has no affine, or unknown")
+        other = {kind.pair_magic: "those of a pair", kind.single_magic: "those of a single file"}
+        fault = other.get(magic, "unknown, or those of Analyze 7.5, which has no affine")
         raise ValueError(
-            f"{path}: the magic bytes are those {fault} (expected those of a "
+            f"{path}: the magic bytes are {fault} (expected those of a "
             f"{'pair' if pair else 'single file'}); convert it to .nii.gz"
         )
     if kind is nib.Nifti2Header and tuple(header["eol_check"]) not in LINE_ENDS:
@@ -195,7 +195,12 @@ def _place(
             )
         if codes[1] == 0:
             affine = np.asarray(header.get_base_affine(), dtype=np.float64)
-            return affine, 0, None, ["neither sform nor qform; left and right are a guess"]
+            return (
+                affine,
+                0,
+                None,
+                [f"neither sform nor qform; left and right are a guess; {AGAIN}"],
+            )
         try:
             return _qform(header), codes[1], None, []
         except (HeaderDataError, ValueError) as error:

@@ -153,9 +153,7 @@ def test_meta_information_that_pydicom_cannot_parse(tmp_path):
 def test_a_file_named_dicom_that_holds_none_may_be_a_lost_slice(tmp_path, content):
     series(tmp_path)
     (tmp_path / "3.dcm").write_bytes(content)
-    message = (
-        f"{tmp_path}: 3.dcm has the name of a DICOM file but is none ({len(content)} bytes); copy"
-    )
+    message = f"{tmp_path}: 3.dcm has the name of a DICOM file but is not one ({len(content)} bytes); copy"
     fails(message, read_grid, tmp_path)
 
 

@@ -28,7 +28,7 @@ def patched(path, fields):
 # fields, the fault
 BAD_FIELDS = {
     "sizeof_hdr": ({"sizeof_hdr": 349}, "not a NIfTI file but a file of unknown kind; convert it"),
-    "no magic": ({"magic": b""}, "the magic bytes are those of Analyze 7.5, which has no affine"),
+    "no magic": ({"magic": b""}, "the magic bytes are unknown, or those of Analyze 7.5"),
     "magic of a pair": (
         {"magic": b"ni1"},
         "the magic bytes are those of a pair (expected those of a single",
