@@ -127,7 +127,8 @@ class AttentionUNet(nn.Module):
             positive("channels", count)
         if len(strides) != levels - 1:
             raise ValueError(
-                f"strides (={strides}) must be {levels - 1}, one between each two of the {levels} channels"
+                f"strides (={strides}) must have {levels - 1} entries, one between each two of the "
+                f"{levels} channels"
             )
         steps = [per_axis("strides", stride, spatial_dims) for stride in strides]
         kernels = _kernels(kernel_size, levels, spatial_dims)

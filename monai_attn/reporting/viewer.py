@@ -266,7 +266,7 @@ def _read_scan(record: Record, grid: Grid) -> NDArray[np.float32]:
     scan, settings = record.scan, record.manifest.settings
     if scan is None:
         raise ValueError(
-            f"{record.labels}: nothing says which scan it was made of; segment it again"
+            f"{record.labels}: no record of the scan that it was made from; segment the scan again"
         )
     if not scan.exists():
         raise ValueError(f"{scan}: the scan is no longer there; put it back, and report again")
@@ -304,7 +304,9 @@ def _read_map(path: Path, grid: Grid, digest: str) -> Bytes:
     stored = image.dataobj.get_unscaled()
     slope, shape = image.dataobj.slope, stored.shape[:3]
     if not is_stored_so(stored.dtype, slope):
-        raise ValueError(f"{path}: no map of fractions as bytes; segment the scan again")
+        raise ValueError(
+            f"{path}: not stored like a map of a run (expected fractions as bytes); segment the scan again"
+        )
     _require_grid(Grid(shape, image.affine, 1, path), grid)
     return to_ras(stored.reshape(shape), image.affine)
 

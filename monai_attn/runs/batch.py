@@ -148,7 +148,7 @@ def segment_files(
             log.debug("%s", scan, exc_info=True)
             why = case_error(scan, error)
             if target.exists():
-                why += " (labels of an earlier run were left)"
+                why += " (the labels of an earlier run are still there)"
             result = CaseResult(
                 scan, target, error=why, warnings=tuple(warnings), remedy=remedy_of(error)
             )

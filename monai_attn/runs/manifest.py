@@ -214,7 +214,7 @@ def read_manifest(target: Path) -> tuple[Manifest, str]:
         content = json.loads(path.read_text(encoding="utf-8"))
         if target.name in content["files_sha256"]:
             return Manifest(content), ""
-        why = "vouches for no label map: the run was stopped"
+        why = "lists no label map, because the run was stopped"
     except DAMAGED:
         why = "is missing or damaged"
     return (

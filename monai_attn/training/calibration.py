@@ -263,7 +263,8 @@ def _cases(root: Path, data: str | Path | None) -> list[Case]:
         cases = read_split(root / SPLIT)["validation"]
     else:
         raise ValueError(
-            f"{root}: no training, and so no validation cases. Name a data set of labelled cases."
+            f"{root}: not the folder of a training, so that it has no validation cases. Name a data set "
+            "of labelled cases."
         )
     if not cases:
         raise ValueError(

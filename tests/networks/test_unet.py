@@ -345,7 +345,7 @@ def test_deep_supervision_adds_heads_and_leaves_the_logits():
         ({"out_channels": -1}, r"out_channels \(=-1\) must be a positive integer"),
         ({"channels": (4,), "strides": ()}, r"channels \(=\(4,\)\) must name at least two levels"),
         ({"channels": (4, 0, 8)}, r"channels \(=0\) must be a positive integer"),
-        ({"strides": (2,)}, r"strides \(=\(2,\)\) must be 2, one between each two"),
+        ({"strides": (2,)}, r"strides \(=\(2,\)\) must have 2 entries, one between each two"),
         ({"strides": (2, 0)}, r"strides \(=0\) must be a positive integer"),
         ({"strides": (2, (2, 2, 2))}, r"strides \(=\(2, 2, 2\)\) must be one integer or 2"),
         ({"kernel_size": 4}, r"kernel_size \(=4\) must be odd"),

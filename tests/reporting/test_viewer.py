@@ -243,7 +243,7 @@ def test_a_map_that_does_not_fit_is_not_shown(out, kind):
     record.manifest.content["files_sha256"][path.name] = sha256(path.read_bytes()).hexdigest()
     shown = view_case(record)
     assert shown.overlays == ()
-    said = {"grid": "lies on another grid than", "scale": "no map of fractions as bytes"}
+    said = {"grid": "lies on another grid than", "scale": "not stored like a map of a run"}
     assert said[kind] in shown.notes[0]
 
 

@@ -169,7 +169,7 @@ def test_what_was_doubtful_is_not_kept_by_a_strict_run(
     assert run(monkeypatch, *arguments, "--resume", "--strict") == 1
     (row,) = json.loads((tmp_path / "out" / JSON).read_text())["cases"]
     assert row["status"] == "failed"
-    assert row["reason"].endswith("(labels of an earlier run were left)")
+    assert row["reason"].endswith("(the labels of an earlier run are still there)")
 
 
 def test_one_volume_of_a_4d_scan(phantoms, tiny_bundle, tmp_path, monkeypatch, capsys):

@@ -94,7 +94,7 @@ DAMAGED = [
     ("", "is missing or damaged"),
     ("[]", "is missing or damaged"),
     ('{"files_sha256": 3}', "is missing or damaged"),
-    ('{"scan": "a", "files_sha256": {}}', "vouches for no label map"),
+    ('{"scan": "a", "files_sha256": {}}', "lists no label map"),
 ]
 
 

@@ -165,7 +165,7 @@ def test_a_shipped_bundle_stays_as_it_is(phantoms):
 
 
 def test_without_a_training_there_must_be_data(tiny_bundle):
-    fails("no training, and so no validation cases", calibrate, tiny_bundle)
+    fails("not the folder of a training", calibrate, tiny_bundle)
 
 
 def test_values_that_were_fitted_for_other_weights_are_left_out(calibrated, phantoms, tmp_path):
