@@ -110,12 +110,18 @@ def show(opened: Bundle, found: Calibration) -> None:
             soft_wrap=True,
         )
     flips = ", ".join(map(str, found.confidence.flip_axes)) or "none"
-    out.print(f"mirror images used: {flips} of the window's axes", highlight=False)
+    out.print(f"mirror images along the window's axes: {flips}", highlight=False)
     for label, name in opened.label_names.items():
         held = found.count_covered(label)
         if held:
             factor = found.confidence.factors[label]
-            said = f"{factor:.2f} spreads to either side, which hold {held[0]} of {held[1]} volumes"
+            said = (
+                f"{factor:.2f} times the spread of the views on either side, which holds {held[0]} of "
+                f"{held[1]} volumes"
+            )
         else:
-            said = f"no width: {LEAST_CASES} cases with it, found in some view, are the least for {RATE:.0%}"
+            said = (
+                f"not fitted: a rate of {RATE:.0%} needs {LEAST_CASES} or more cases that have the label, "
+                "and in which it is found"
+            )
         out.print(f"intervals of {name}: {said}", highlight=False, soft_wrap=True)

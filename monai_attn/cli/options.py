@@ -12,7 +12,7 @@ import typer
 def path_of(text: str) -> Path:
     """Parse a path; refuse an empty one, which would stand for the current folder."""
     if not text:
-        raise typer.BadParameter("an empty path; is a variable unset?")
+        raise typer.BadParameter("an empty path. Check whether a variable in the command is unset.")
     return Path(text)
 
 

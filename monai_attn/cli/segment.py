@@ -233,7 +233,9 @@ def _basis(segmenter: Segmenter, names: Mapping[int, str]) -> str:
         line += f" ({', '.join(calibrated)})" if len(calibrated) < len(names) else ""
     if len(calibrated) < len(names):
         line += "; the others are" if calibrated else "; they are"
-        line += " the range of the views, which holds the truth at no known rate: run calibrate"
+        line += (
+            " the range of the views, which holds the true volume at an unknown rate: run calibrate"
+        )
     return line
 
 
@@ -298,5 +300,7 @@ def _estimate_table(segmenter: Segmenter, scan: Path) -> Table:
     if segmenter.device.type == "cuda":
         table.add_row("memory of the GPU", format_memory(plan.device_bytes))
     table.add_row("backend", ", ".join(settings[key] for key in ("backend", "precision", "device")))
-    table.add_row("time of the windows", f"{estimate.seconds:.1f} s, from one that was timed")
+    table.add_row(
+        "time of the windows", f"{estimate.seconds:.1f} s, estimated from one that was timed"
+    )
     return table

@@ -122,7 +122,7 @@ def train(
     device: DeviceOption = "auto",
     debug: DebugOption = False,
 ) -> None:
-    """Train a bundle on labelled scans, and evaluate it; torchrun starts it on several GPUs."""
+    """Train a bundle on labelled scans, and evaluate it; use torchrun for several GPUs."""
     with together(patience=10) as queue:
         with err.status("importing torch"), without_collection():
             from monai_attn.api.train import (

@@ -204,7 +204,7 @@ def _captions(scores: list[CaseScore]) -> Iterator[str]:
     if partly:
         yield (
             f"ignored voxels in {partly} of {len({score.case for score in scores})} cases: "
-            "scores of the known ones, without surfaces"
+            "only the known voxels are scored, without surface distances"
         )
 
 

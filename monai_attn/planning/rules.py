@@ -163,7 +163,7 @@ def make_plan(
     if fingerprint.ignore is not None:
         values["ignore"] = (
             fingerprint.ignore,
-            "voxels of this value in the label files count nowhere",
+            "voxels of this value in the label files are left out everywhere",
         )
     return TrainingPlan(
         overrides={name: value for name, (value, _) in values.items()},

@@ -167,7 +167,7 @@ def test_cases_with_ignored_voxels_have_no_surfaces_and_a_line_says_so():
     assert (mean["dice"], mean["nsd_2mm"], mean["n_surface"]) == (0.6, 0.8, 1)
     assert summarize([partly])["mean"]["1"]["nsd_2mm"] is None
     assert score_table([known, partly]).caption == (
-        "ignored voxels in 1 of 2 cases: scores of the known ones, without surfaces"
+        "ignored voxels in 1 of 2 cases: only the known voxels are scored, without surface distances"
     )
     assert score_table([known]).caption is None
 

@@ -92,7 +92,7 @@ def test_the_run_knows_its_ignore_value(trained):
 
 def test_it_learned_and_was_scored_on_known_voxels(trained, sparse):
     folder, output = trained
-    assert "ignored voxels in 2 of 2 cases: scores of the known ones, without surfaces" in output
+    assert "ignored voxels in 2 of 2 cases: only the known voxels are scored" in output
     scores = json.loads((folder / "eval" / "scores.json").read_text())["cases"]
     assert len(scores) == 2
     for score in scores:
