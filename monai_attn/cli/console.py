@@ -20,7 +20,10 @@ from rich.progress import (
 
 out, err = Console(), Console(stderr=True)
 messages = logging.getLogger("monai_attn.messages")
-logging.getLogger("monai_attn").addHandler(logging.NullHandler())  # else Python prints them too
+messages.propagate = (
+    False  # they are printed already: neither a library's handler of the root logger
+)
+messages.addHandler(logging.NullHandler())  # nor Python's last resort is to repeat them
 LEVELS = {"error": logging.ERROR, "warning": logging.WARNING, "check": logging.WARNING}
 quiet = False  # whether only results and errors are shown
 
@@ -38,7 +41,6 @@ def set_verbosity(*, quiet: bool, verbose: bool, log_file: Path | None) -> None:
     if verbose:
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
-        handler.addFilter(lambda record: record.name != messages.name)  # these are shown anyway
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)
     if log_file:
@@ -49,8 +51,9 @@ def set_verbosity(*, quiet: bool, verbose: bool, log_file: Path | None) -> None:
                 f"{log_file}: cannot be written ({error.strerror}). Choose another log file."
             ) from error
         file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        logger.addHandler(file)
-        logger.setLevel(logging.INFO)
+        for one in (logger, messages):
+            one.addHandler(file)
+            one.setLevel(logging.INFO)
 
 
 def progress_bars() -> Progress:

@@ -46,6 +46,7 @@ def together(patience: float | None = None) -> Iterator[WorkQueue]:
                 complain("error", line)
         else:
             queue.report("\n".join(lines), code)
+    out.quiet = err.quiet = True  # torchrun ends all ranks when one ends: print nothing of it
     try:
         code = queue.end(code, patience if lines else None)
     except TimeoutError:
@@ -53,5 +54,4 @@ def together(patience: float | None = None) -> Iterator[WorkQueue]:
         for line in lines:
             complain("error", f"rank {ranks.rank}: {line}")
         os._exit(code)
-    out.quiet = err.quiet = True  # torchrun ends all ranks when one ends: print nothing of it
     raise typer.Exit(code)

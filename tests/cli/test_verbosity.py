@@ -13,10 +13,11 @@ def _as_before():
 
     logger = logging.getLogger("monai_attn")
     handlers, level = list(logger.handlers), logger.level
+    copies = list(console.messages.handlers)
     yield
     for handler in {*logger.handlers} - {*handlers}:
         handler.close()
-    logger.handlers, console.quiet = handlers, False
+    logger.handlers, console.messages.handlers, console.quiet = handlers, copies, False
     logger.setLevel(level)
 
 
