@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from monai_attn import DEFAULT_BUNDLE
-from monai_attn.api.report import report as write_report_page
 from monai_attn.api.result import Result
 from monai_attn.bundle.bundle import Bundle
 from monai_attn.bundle.open import open_bundle
@@ -18,7 +17,6 @@ from monai_attn.inference.watched_network import OnWindow
 from monai_attn.io.errors import case_error, collect_warnings
 from monai_attn.io.images import as_volume
 from monai_attn.io.names import REPORT
-from monai_attn.reporting.page import check_replaceable
 from monai_attn.runs.batch import CaseResult
 from monai_attn.runs.run import find_targets, segment_targets, summary_folder
 
@@ -198,6 +196,10 @@ class Model:
         folder = summary_folder(targets, output)
         page = (folder or output.parent) / REPORT
         if report:
+            from monai_attn.reporting.page import (
+                check_replaceable,
+            )  # late: it draws with matplotlib
+
             check_replaceable(page)
         segmenter = self.bundle.segmenter(
             attention=attention, uncertainty=uncertainty, interval=interval
@@ -216,6 +218,8 @@ class Model:
             if on_case:
                 on_case(result)
         if report and any(not result.error for result in results.values()):
+            from monai_attn.api.report import report as write_report_page
+
             write_report_page(page.parent)
         return [results[scan] for scan in targets]
 
