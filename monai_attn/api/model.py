@@ -18,7 +18,8 @@ from monai_attn.io.errors import case_error, collect_warnings
 from monai_attn.io.images import as_volume
 from monai_attn.io.names import REPORT
 from monai_attn.runs.batch import CaseResult
-from monai_attn.runs.run import find_targets, segment_targets, summary_folder
+from monai_attn.runs.output_paths import find_targets, summary_folder
+from monai_attn.runs.run import segment_targets
 
 
 def load(

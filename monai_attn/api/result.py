@@ -23,8 +23,7 @@ from monai_attn.io.writer import label_image
 from monai_attn.runs.batch import case_result
 from monai_attn.runs.case_files import write_case
 from monai_attn.runs.json_values import label_names
-from monai_attn.runs.output_paths import output_paths
-from monai_attn.runs.run import summary_folder
+from monai_attn.runs.output_paths import output_paths, summary_folder
 from monai_attn.runs.summary import Summary
 
 if TYPE_CHECKING:

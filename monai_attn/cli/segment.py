@@ -103,7 +103,7 @@ def segment(
 ) -> None:
     """Segment CT scans: a label map on each scan's own grid, and the volumes in ml."""
     from monai_attn.io.names import REPORT
-    from monai_attn.runs.run import find_targets, summary_folder
+    from monai_attn.runs.output_paths import find_targets, summary_folder
 
     with together() as queue:
         targets = find_targets(inputs, output)

@@ -1,7 +1,7 @@
 from .batch import CaseResult, segment_files
-from .output_paths import output_paths
+from .output_paths import find_targets, output_paths, summary_folder
 from .records import Record, Run, read_run
-from .run import find_targets, segment_targets, summary_folder
+from .run import segment_targets
 from .summary import Summary
 
 __all__ = [

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from monai_attn.datasets.cases import find_images
 from monai_attn.io.names import LABELS, case_name, real_path, suffix
 
 
@@ -43,6 +44,24 @@ def output_paths(scans: Sequence[Path], output: Path) -> dict[Path, Path]:
         targets = {scan: output / f"{case_name(scan)}_seg.nii.gz" for scan in scans}
     _check_outputs(scans, targets)
     return targets
+
+
+def find_targets(inputs: Sequence[str | Path], output: Path) -> dict[Path, Path]:
+    """List the scans of all inputs, and the path of the label map of each.
+
+    Args:
+        inputs: NIfTI scans, DICOM folders, folders of either, or datalists.
+        output: as for `output_paths`.
+
+    Raises:
+        ValueError: as `find_images` and `output_paths`.
+    """
+    return output_paths([Path(scan) for one in inputs for scan in find_images(one)], output)
+
+
+def summary_folder(targets: Mapping[Path, Path], output: Path) -> Path | None:
+    """Return the folder whose summary lists the targets; None if the output is one label map."""
+    return output if targets and output not in targets.values() else None
 
 
 def _check_outputs(scans: Sequence[Path], targets: dict[Path, Path]) -> None:

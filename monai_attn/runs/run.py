@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from hashlib import sha256
 from pathlib import Path
 
-from monai_attn.datasets.cases import find_images
 from monai_attn.distributed.work_queue import WorkQueue
 from monai_attn.inference.segmenter import Segmenter
 from monai_attn.inference.watched_network import OnWindow
 from monai_attn.io.files import make_writable
 from monai_attn.runs.batch import CaseResult, segment_files
 from monai_attn.runs.json_values import label_names
-from monai_attn.runs.output_paths import output_paths
 from monai_attn.runs.summary import Summary
-
-
-def find_targets(inputs: Sequence[str | Path], output: Path) -> dict[Path, Path]:
-    """List the scans of all inputs, and the path of the label map of each.
-
-    Args:
-        inputs: NIfTI scans, DICOM folders, folders of either, or datalists.
-        output: as for `output_paths`.
-
-    Raises:
-        ValueError: as `find_images` and `output_paths`.
-    """
-    return output_paths([Path(scan) for one in inputs for scan in find_images(one)], output)
-
-
-def summary_folder(targets: Mapping[Path, Path], output: Path) -> Path | None:
-    """Return the folder whose summary lists the targets; None if the output is one label map."""
-    return output if targets and output not in targets.values() else None
 
 
 def segment_targets(
