@@ -196,10 +196,8 @@ class Model:
         targets = find_targets(several, output)
         folder = summary_folder(targets, output)
         page = (folder or output.parent) / REPORT
-        if report:
-            from monai_attn.reporting.page import (
-                check_replaceable,
-            )  # late: it draws with matplotlib
+        if report:  # its libraries are imported only then
+            from monai_attn.reporting.page import check_replaceable
 
             check_replaceable(page)
         segmenter = self.bundle.segmenter(
