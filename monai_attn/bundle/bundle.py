@@ -26,6 +26,8 @@ from monai_attn.inference.views import further_views
 from monai_attn.io.digests import file_sha256
 from monai_attn.metrics.calibration import Confidence
 from monai_attn.networks import WithAttention, open_gates
+from monai_attn.transforms.decoding import Decoding
+from monai_attn.transforms.grids import decoding_of
 
 Run = Callable[..., Any]
 
@@ -134,6 +136,11 @@ class Bundle:
     @property
     def _channels(self) -> dict[str, str]:
         return self.metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
+
+    @property
+    def decoding(self) -> Decoding:
+        """The way from the network's logits to probabilities and labels: a softmax, or a sigmoid."""
+        return decoding_of(self.postprocessing)
 
     @property
     def mode(self) -> str:

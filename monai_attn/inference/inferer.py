@@ -15,6 +15,7 @@ from rich.progress import track
 from torch import Tensor
 from torch.nn import functional as F
 
+from monai_attn.datasets.regions import read_regions
 from monai_attn.inference.locator import Region
 from monai_attn.inference.memory import format_memory, parse_memory
 from monai_attn.inference.stitch import stitch, tensors
@@ -27,7 +28,8 @@ from monai_attn.inference.windows import (
     windows_over,
 )
 from monai_attn.io.errors import reason
-from monai_attn.transforms.restore import BACKGROUND, Slab, within
+from monai_attn.transforms.decoding import Decoding
+from monai_attn.transforms.restore import Slab, within
 
 OUTSIDE_BODY, OUTSIDE_REGION = "outside the body", "outside the region"
 # Arguments of a call that only MONAI's own loop supports.
@@ -53,6 +55,8 @@ class AttentionWindowInferer(SlidingWindowInferer):
         focus: whether the locator is used. If it finds no plausible region, all windows run.
         budget: memory that stitching and one batch of windows may take, in bytes or as "4GiB"; smaller
             batches are tried before an error.
+        regions: the regions of the logits, as for `read_regions`; None for classes. Where no window ran,
+            the logits are then those of no region.
         options: the further arguments of `SlidingWindowInferer`.
 
     Raises:
@@ -74,6 +78,7 @@ class AttentionWindowInferer(SlidingWindowInferer):
         locator: Callable[[Tensor], Region] | None = None,
         focus: bool = True,
         budget: int | str | None = None,
+        regions: Any = None,
         **options: Any,
     ) -> None:
         super().__init__(roi_size, sw_batch_size, overlap, *args, **options)
@@ -84,6 +89,7 @@ class AttentionWindowInferer(SlidingWindowInferer):
         self.locator = locator
         self.focus = focus
         self.budget = parse_memory(budget) if isinstance(budget, str) else budget
+        self.decoding = Decoding(read_regions(regions))
 
     def plan(self, image: Tensor, channels: int = 2) -> WindowPlan:
         """Plan the windows that run for an image (1, C, *spatial), with the reasons for skipping others.
@@ -163,6 +169,7 @@ class AttentionWindowInferer(SlidingWindowInferer):
             weight,
             window_device=self.sw_device,
             device=torch.device(device) if device is not None else None,
+            decoding=self.decoding,
         )
         return iter(track(slabs, "windows", plan.slabs)) if self.progress else slabs
 
@@ -205,9 +212,9 @@ class AttentionWindowInferer(SlidingWindowInferer):
             parts = [slab.logits, *slab.maps]
             if not whole:
                 whole = [part.new_full((len(part), *image.shape[1:]), torch.nan) for part in parts]
-                whole[0].fill_(-BACKGROUND)
-                if len(whole[0]) > 1:
-                    whole[0][0] = BACKGROUND
+                background = self.decoding.background(len(whole[0]))
+                for channel, value in zip(whole[0], background, strict=True):
+                    channel.fill_(value)
             for total, part in zip(whole, parts, strict=True):
                 total[within(slab.box)] = part
         return whole

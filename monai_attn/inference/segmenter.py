@@ -35,7 +35,8 @@ from monai_attn.io.scan import Scan, VolumeScan, open_scan
 from monai_attn.io.volume import Volume
 from monai_attn.metrics.calibration import Confidence
 from monai_attn.transforms.components import Box
-from monai_attn.transforms.grids import LabelsOnScanGridd, ResampleRASd, ras_grid
+from monai_attn.transforms.decoding import Decoding
+from monai_attn.transforms.grids import LabelsOnScanGridd, ResampleRASd, decoding_of, ras_grid
 from monai_attn.transforms.monai_io import as_tensor
 from monai_attn.transforms.pipelines import ScaleInPlaced, without
 from monai_attn.transforms.restore import Slab
@@ -158,6 +159,11 @@ class Segmenter:
         return median_intensities(
             labels, scan.affine, seen, affine, (scales[0].low, scales[0].high)
         )
+
+    @cached_property
+    def decoding(self) -> Decoding:
+        """The way from the network's logits to probabilities and labels."""
+        return decoding_of(self.postprocessing)
 
     @cached_property
     def windows(self) -> Windows:

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from monai_attn.inference.window_plan import WindowPlan
 from monai_attn.inference.windows import Window
-from monai_attn.transforms.restore import BACKGROUND, Slab, within
+from monai_attn.transforms.decoding import Decoding
+from monai_attn.transforms.restore import Slab, within
 
 
 def stitch(
@@ -21,6 +22,7 @@ def stitch(
     *,
     window_device: torch.device | None = None,
     device: torch.device | None = None,
+    decoding: Decoding = Decoding(),  # noqa: B008  a constant
 ) -> Iterator[Slab]:
     """Run the windows and yield one slab after the other along `plan.axis`.
 
@@ -35,8 +37,9 @@ def stitch(
         weight: (*roi) weights of a window's voxels.
         window_device: device on which the windows run; that of the image by default.
         device: device on which the slabs are summed; that of the image by default.
+        decoding: tells which logits are background; that of classes by default.
     """
-    sums = _Sums(plan, weight, device or image.device)
+    sums = _Sums(plan, weight, device or image.device, decoding)
     run = _OneRetry(network, sums)
     windows = sorted(plan.windows, key=lambda window: window[plan.axis].start)
     for batch in _batches(windows, plan.batch):
@@ -99,8 +102,11 @@ def _like(output: Tensor, roi: Sequence[int]) -> Tensor:
 class _Sums:
     """The weighted sums of the layers that are not final yet."""
 
-    def __init__(self, plan: WindowPlan, weight: Tensor, device: torch.device) -> None:
+    def __init__(
+        self, plan: WindowPlan, weight: Tensor, device: torch.device, decoding: Decoding
+    ) -> None:
         self.plan = plan
+        self.decoding = decoding
         self.axis = plan.axis
         self.box = plan.box
         self.front = self.box[self.axis].start  # the first layer that was not yielded
@@ -144,9 +150,8 @@ class _Sums:
         done = [output.narrow(dim, 0, depth) / count for output in self.outputs]
         self.count = self._rest(self.count, depth)
         self.outputs = [self._rest(output, depth) for output in self.outputs]
-        background = done[0].new_full((len(done[0]), *[1] * (done[0].ndim - 1)), -BACKGROUND)
-        if len(background) > 1:
-            background[0] = BACKGROUND
+        background = done[0].new_tensor(self.decoding.background(len(done[0])))
+        background = background.reshape(-1, *[1] * (done[0].ndim - 1))
         done[0] = torch.where(seen, done[0], background)
         box = list(self.box)
         box[self.axis] = slice(self.front, layer)

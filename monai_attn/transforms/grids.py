@@ -17,8 +17,10 @@ from monai.utils import TraceKeys, ensure_tuple_rep
 from numpy.typing import NDArray
 from torch import Tensor
 
+from monai_attn.datasets.regions import read_regions
 from monai_attn.io.affine import spaced
 from monai_attn.io.nifti.header import MOST_VOXELS
+from monai_attn.transforms.decoding import Decoding
 from monai_attn.transforms.resample import resample_onto
 from monai_attn.transforms.restore import Slab, labels_and_maps_on_grid, labels_on_grid
 
@@ -169,14 +171,23 @@ class LabelsOnScanGridd(T.MapTransform):
         keys: logits (C, *network grid); or a list of logits and maps of 0 to 1, each (1, *network grid).
         image: key of the network's input image, with its present affine and that of its file.
         map_keys: keys under which the maps of such a list are stored, in its order.
+        regions: as for `read_regions`; None for classes.
+
+    Attributes:
+        decoding: the way from logits to labels.
     """
 
     def __init__(
-        self, keys: KeysCollection, image: str = "image", map_keys: Sequence[str] = ()
+        self,
+        keys: KeysCollection,
+        image: str = "image",
+        map_keys: Sequence[str] = (),
+        regions: Any = None,
     ) -> None:
         super().__init__(keys)
         self.image = image
         self.map_keys = tuple(map_keys)
+        self.decoding = Decoding(read_regions(regions))
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Replace each key's logits by labels (1, X, Y, Z); add the maps, stored as bytes."""
@@ -200,13 +211,19 @@ class LabelsOnScanGridd(T.MapTransform):
         self, slabs: Iterable[Slab], image: MetaTensor, axis: int = 0
     ) -> NDArray[np.integer]:
         """Return the labels (X, Y, Z) of slabs that follow each other along an axis of the image's grid."""
-        return labels_on_grid(slabs, *_to_scan(image), axis)
+        return labels_on_grid(slabs, *_to_scan(image), axis, self.decoding)
 
     def labels_and_maps(
         self, slabs: Iterable[Slab], image: MetaTensor, axis: int = 0
     ) -> tuple[NDArray[np.integer], tuple[NDArray[np.uint8], ...]]:
         """Return the labels and the slabs' maps, in the form of `labels_and_maps_on_grid`."""
-        return labels_and_maps_on_grid(slabs, *_to_scan(image), axis)
+        return labels_and_maps_on_grid(slabs, *_to_scan(image), axis, self.decoding)
+
+
+def decoding_of(postprocessing: T.Compose) -> Decoding:
+    """Return the way from logits to labels of a bundle's postprocessing; that of classes if it has none."""
+    steps = [*postprocessing.transforms]
+    return next((one.decoding for one in steps if isinstance(one, LabelsOnScanGridd)), Decoding())
 
 
 def _to_scan(image: MetaTensor) -> tuple[Sequence[int], NDArray[np.float64], list[int]]:

@@ -2,8 +2,9 @@
 
 Probabilities are resampled, not labels: the boundary stays smooth. A voxel of the scan can only be
 foreground if a neighbour on the network's grid is, because a weighted mean of voxels whose largest class
-is the background has the background as its largest class too. So only the boxes that hold such voxels
-are resampled, the argmax is taken at once, and neither grid ever holds one float for each class.
+is the background has the background as its largest class too, and one of regions that are all below 0.5
+stays below it. So only the boxes that hold such voxels are resampled, labels are made of them at once, and
+neither grid ever holds one float for each class.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from monai_attn.io.map_encoding import UNSEEN, to_steps
+from monai_attn.transforms.decoding import Decoding
 from monai_attn.transforms.resample import Axis, parallel_axes, resample, resample_onto
 
-BACKGROUND = 20.0  # the logit of background where no window ran: a probability of 1 - 4e-18
 CHUNK = 2**26  # bytes of probabilities on the scan's grid that are held at a time
 Box = tuple[slice, ...]
 
@@ -52,6 +53,7 @@ def labels_on_grid(
     matrix: NDArray[np.float64],
     shape: Sequence[int],
     axis: int = 0,
+    decoding: Decoding = Decoding(),  # noqa: B008  a constant
 ) -> NDArray[np.integer]:
     """Return the label of each voxel of the scan.
 
@@ -62,11 +64,12 @@ def labels_on_grid(
         matrix: (4, 4), voxel of the scan to voxel of the network's grid.
         shape: (X, Y, Z) voxels of the scan.
         axis: the axis of the network's grid along which the slabs follow each other.
+        decoding: the way from logits to labels; that of classes by default.
 
     Returns:
         Labels (X, Y, Z), x fastest in memory as in a NIfTI file; uint8, or uint16 above 256 classes.
     """
-    labels = _Labels(size, matrix, shape, axis)
+    labels = _Labels(size, matrix, shape, axis, decoding)
     for slab in slabs:
         labels.add(slab)
     return labels.finish()
@@ -78,6 +81,7 @@ def labels_and_maps_on_grid(
     matrix: NDArray[np.float64],
     shape: Sequence[int],
     axis: int = 0,
+    decoding: Decoding = Decoding(),  # noqa: B008  a constant
 ) -> tuple[NDArray[np.integer], tuple[NDArray[np.uint8], ...]]:
     """Return the label of each voxel of the scan, and the slabs' maps there.
 
@@ -87,12 +91,14 @@ def labels_and_maps_on_grid(
         matrix: as for `labels_on_grid`.
         shape: as for `labels_on_grid`.
         axis: as for `labels_on_grid`.
+        decoding: as for `labels_on_grid`.
 
     Returns:
         The labels, as from `labels_on_grid`, and an array (X, Y, Z) for each map: 0 where no window ran,
         else 1 to 255 for 0 to 1.
     """
-    labels, maps = _Labels(size, matrix, shape, axis), _Maps(size, matrix, shape, axis)
+    labels = _Labels(size, matrix, shape, axis, decoding)
+    maps = _Maps(size, matrix, shape, axis)
     for slab in slabs:
         maps.add(slab)
         labels.add(slab)
@@ -129,31 +135,49 @@ class _OnGrid:
 
 
 class _Labels(_OnGrid):
-    """The labels of the slabs so far."""
+    """The labels of the slabs so far.
+
+    Args:
+        size, matrix, shape, axis, decoding: as for `labels_on_grid`.
+    """
 
     classes = 0
     labels: NDArray[np.integer] | None = None
+
+    def __init__(
+        self,
+        size: Sequence[int],
+        matrix: NDArray[np.float64],
+        shape: Sequence[int],
+        axis: int,
+        decoding: Decoding,
+    ) -> None:
+        super().__init__(size, matrix, shape, axis)
+        self.decoding = decoding
 
     def add(self, slab: Slab) -> None:
         """Add the slab that follows the one before."""
         self.classes = len(slab.logits)
         if self.axes is None:
-            part = _margin(slab.logits)
+            part = self.decoding.values(slab.logits)
             if self.whole is None:  # background where no slab reaches
                 self.whole = part.new_zeros((len(part), *self.size))
-                self.whole[0] = -1 if self.classes == 2 else 1
+                for channel, value in zip(
+                    self.whole, self.decoding.empty(self.classes), strict=True
+                ):
+                    channel.fill_(value)
             self.whole[within(slab.box)] = part.to(self.whole.device)
             return
         if self.labels is None:
             self.labels = self._background()
-        _fill(self.labels, self.joined(slab), self.axes, self.where)
+        _fill(self.labels, self.joined(slab), self.axes, self.where, self.decoding)
 
     def finish(self) -> NDArray[np.integer]:
         """Return the labels (X, Y, Z)."""
         labels = self._background() if self.labels is None else self.labels
         if self.whole is not None:
             for box, values in _askew(self.whole, self.matrix, self.shape):
-                labels[box] = _label(values).cpu().numpy()
+                labels[box] = self.decoding.labels_of(values).cpu().numpy()
         return labels
 
     def _background(self) -> NDArray[np.integer]:
@@ -207,9 +231,10 @@ def _fill(
     slab: Slab,
     axes: Sequence[Axis],
     where: Sequence[NDArray[np.float64]],
+    decoding: Decoding,
 ) -> None:
     """Write the labels of voxels whose neighbours all lie in the slab, if any can be foreground."""
-    bounds = _bounds(slab.logits[1:].amax(dim=0) > slab.logits[0]) if len(slab.logits) > 1 else None
+    bounds = _bounds(decoding.foreground(slab.logits))
     if bounds is None:
         return
     # with one layer of neighbours
@@ -225,8 +250,8 @@ def _fill(
     if covered is None:
         return
     near, target = covered
-    for box, values in _resampled(_margin(slab.logits[within(crop)]), near, target):
-        labels[box] = _label(values).cpu().numpy()
+    for box, values in _resampled(decoding.values(slab.logits[within(crop)]), near, target):
+        labels[box] = decoding.labels_of(values).cpu().numpy()
 
 
 def _store(maps: Sequence[NDArray[np.uint8]], box: Box, values: Tensor) -> None:
@@ -290,13 +315,3 @@ def _bounds(mask: Tensor) -> Box | None:
             return None
         box.append(slice(int(layers[0]), int(layers[-1]) + 1))
     return tuple(box)
-
-
-def _margin(logits: Tensor) -> Tensor:
-    """Return the values to resample: the probability of each class, or of two only their difference."""
-    probabilities = logits.float().softmax(dim=0)
-    return probabilities[1:] - probabilities[:1] if len(logits) == 2 else probabilities
-
-
-def _label(values: Tensor) -> Tensor:
-    return values[0] > 0 if len(values) == 1 else values.argmax(dim=0)

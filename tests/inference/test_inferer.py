@@ -160,6 +160,15 @@ def test_windows_outside_the_body_are_background():
     assert torch.isfinite(out).all()
 
 
+def test_windows_outside_the_body_are_in_no_region():
+    inferer = AttentionWindowInferer(
+        ROI, overlap=0, body_mask=half_body, regions={"1": [1, 2, 3], "2": [2, 3], "3": [3]}
+    )
+    out = inferer(image((48, 17, 30)), conv())
+    assert (out[:, :, 40:] < -10).all()
+    assert (out[:, :, :16] > -10).all()
+
+
 def test_where_there_is_no_body_one_window_gives_the_channels():
     inferer = AttentionWindowInferer(ROI, body_mask=lambda x: torch.zeros(x.shape[2:], dtype=bool))
     assert len(inferer.plan(image()).windows) == 1

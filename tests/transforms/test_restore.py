@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from monai_attn.datasets.regions import Regions
 from monai_attn.transforms import restore as module
+from monai_attn.transforms.decoding import Decoding
 from monai_attn.transforms.resample import resample_onto
 from monai_attn.transforms.restore import Slab, labels_and_maps_on_grid, labels_on_grid
 
@@ -53,6 +55,22 @@ def slabs(values, axis, cuts):
         box = [slice(0, n) for n in SIZE]
         box[axis] = slice(start, stop)
         yield Slab(tuple(box), values[(slice(None), *box)])
+
+
+REGIONS = Decoding(Regions({1: (1, 2, 3), 3: (2, 3), 2: (2,)}))
+
+
+@pytest.mark.parametrize(("matrix", "shape"), SCANS.values(), ids=SCANS.keys())
+def test_labels_of_regions_are_those_of_resampling_every_probability(matrix, shape):
+    values = logits(3) - 1
+    chances = resample_onto(values.sigmoid(), matrix, shape)
+    expected = np.zeros(shape, np.uint8)
+    for label, chance in zip((1, 3, 2), chances.numpy(), strict=True):
+        expected[chance > 0.5] = label
+    labels = labels_on_grid(slabs(values, 0, [7]), SIZE, matrix, shape, decoding=REGIONS)
+    assert len(np.unique(labels)) == 4
+    assert labels.dtype == np.uint8
+    np.testing.assert_array_equal(labels, expected)
 
 
 @pytest.mark.parametrize("classes", [2, 5])
