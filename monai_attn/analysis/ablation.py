@@ -29,6 +29,7 @@ from monai_attn.inference.segmenter import Segmenter
 from monai_attn.io.errors import ScanWarning
 from monai_attn.io.grid import voxel_ml
 from monai_attn.io.names import case_name
+from monai_attn.io.scan import read_grid
 from monai_attn.io.tables import write_table
 from monai_attn.metrics.label_scores import dice_of
 
@@ -120,7 +121,9 @@ class Ablation:
             check_reference(reference, scan)
             if ignore is None and not classes:
                 ignore = self.bundle.ignore
-            expected = read_reference(reference, self.bundle.classes, classes, ignore)
+            expected = read_reference(
+                reference, read_grid(scan), self.bundle.classes, classes, ignore
+            )
         plain = self.plain(scan)
         if plain.plan and plain.plan.fallback:
             warnings.warn(f"{scan}: full mode: {plain.plan.fallback}", ScanWarning, stacklevel=2)

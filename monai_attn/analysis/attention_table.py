@@ -23,7 +23,8 @@ from monai_attn.datasets.references import check_on_grid
 from monai_attn.io.labels import labels_of
 from monai_attn.io.map_encoding import to_bytes
 from monai_attn.io.names import MAP, attention_path, case_name, check_name
-from monai_attn.io.scan import read_volume
+from monai_attn.io.reorder import reordered
+from monai_attn.io.scan import read_grid, read_volume
 from monai_attn.io.tables import write_table
 from monai_attn.io.volume import Volume
 from monai_attn.metrics.attention_numbers import NUMBERS, GateNumbers, gate_numbers
@@ -200,11 +201,12 @@ def _gates(case: str, target: Path, labels: Path) -> Iterator[GateInCase]:
             f"{attention_path(target, 1).name}). Segment the scan again, with attention."
         )
     reference = read_volume(labels, fill=None)
-    grid, values = reference.grid, labels_of(reference)
+    check_on_grid(reference, read_grid(target))
+    values = labels_of(reordered(reference, read_grid(target)))
     del reference
     for level, path in maps.items():
         volume, stored = read_map(path)
-        check_on_grid(grid, volume.grid)
+        check_on_grid(volume.grid, read_grid(target))
         yield GateInCase(case, level, gate_numbers(stored, values))
 
 

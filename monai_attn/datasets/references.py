@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from monai_attn.datasets.ignore import check_ignore, mark_ignored
 from monai_attn.datasets.label_classes import in_classes
 from monai_attn.io.errors import ScanWarning
-from monai_attn.io.grid import Grid, same_grid
+from monai_attn.io.grid import Grid
 from monai_attn.io.labels import labels_of
+from monai_attn.io.reorder import axis_order, order_doubt, reordered
 from monai_attn.io.scan import read_grid, read_volume
 from monai_attn.io.volume import Volume
 
@@ -23,14 +24,18 @@ NAMED = 8  # the largest number of values that a message names
 def check_on_grid(labels: Grid, of: Grid) -> None:
     """Check that a label map lies on the grid of a scan or of another map.
 
+    A map with the same voxels in another order of axes lies on it too: a `ScanWarning` says so.
+
     Raises:
         ValueError: one line that names both files.
     """
-    if labels.shape != of.shape or not same_grid(of.shape, labels.affine, of.affine):
+    if axis_order(labels, of) is None:
         raise ValueError(
             f"{labels.path}: is not on the grid of {of.path}. Resample the labels to it, by nearest "
             "neighbour."
         )
+    if doubt := order_doubt(labels, of):
+        warnings.warn(doubt, ScanWarning, stacklevel=2)
 
 
 def check_reference(reference: str | Path, scan: str | Path) -> None:
@@ -44,16 +49,25 @@ def check_reference(reference: str | Path, scan: str | Path) -> None:
 
 def read_reference(
     reference: str | Path,
+    scan: Grid,
     classes: Mapping[int, int],
     chosen: Mapping[int, int] | None = None,
     ignore: int | None = None,
 ) -> NDArray[np.integer]:
     """Read a label map's file, and return its labels (X, Y, Z) as a network writes them (`as_labels`).
 
+    Args:
+        reference: a label map that `check_reference` accepts.
+        scan: the grid of its scan, in whose order of axes the labels are returned.
+        classes: as for `as_labels`.
+        chosen: as for `as_labels`.
+        ignore: as for `as_labels`.
+
     Raises:
         ValueError: as `as_labels`, or if the file cannot be read.
     """
-    return as_labels(read_volume(reference, fill=None), classes, chosen, ignore)
+    volume = reordered(read_volume(reference, fill=None), scan)
+    return as_labels(volume, classes, chosen, ignore)
 
 
 def as_labels(

@@ -6,6 +6,7 @@ checked. `label_scores` scores the arrays.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -16,8 +17,10 @@ from monai_attn.datasets.ignore import check_ignore
 from monai_attn.datasets.label_classes import in_classes
 from monai_attn.datasets.pairs import pair_cases
 from monai_attn.datasets.references import as_labels
+from monai_attn.io.errors import ScanWarning
 from monai_attn.io.grid import GRID_TOLERANCE, grid_offset, voxel_ml
 from monai_attn.io.labels import labels_of
+from monai_attn.io.reorder import order_doubt, reordered
 from monai_attn.io.scan import read_volume
 from monai_attn.io.volume import Volume
 from monai_attn.metrics.label_scores import absent_score, check_labels, ignored_mask, score_arrays
@@ -144,7 +147,7 @@ def _score_volumes(
     complete: bool,
 ) -> tuple[list[CaseScore], bool]:
     """Return the scores of a case, and whether every voxel of its reference is known."""
-    _check_one_grid(predicted, expected)
+    expected = _on_grid_of(predicted, expected)
     reference_values = labels_of(expected)
     ignored = ignored_mask(reference_values, ignore, expected.path)
     if complete and labels is not None:
@@ -163,7 +166,11 @@ def _score_volumes(
     return scores, ignored is None or not ignored.any()
 
 
-def _check_one_grid(prediction: Volume, reference: Volume) -> None:
+def _on_grid_of(prediction: Volume, reference: Volume) -> Volume:
+    """Return the reference in the prediction's order of axes, with a warning; refuse another grid."""
+    if doubt := order_doubt(reference, prediction):
+        warnings.warn(doubt, ScanWarning, stacklevel=2)
+        return reordered(reference, prediction)
     remedy = "Resample the prediction to the reference's grid, by nearest neighbour."
     shapes = prediction.data.shape, reference.data.shape
     if shapes[0] != shapes[1]:
@@ -177,3 +184,4 @@ def _check_one_grid(prediction: Volume, reference: Volume) -> None:
             f"{prediction.path}: is not on the grid of {reference.path} (got corners {offset:.4g} mm "
             f"apart, expected at most {GRID_TOLERANCE} mm). {remedy}"
         )
+    return reference

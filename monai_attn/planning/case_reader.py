@@ -8,6 +8,7 @@ from monai_attn.datasets.datalist import Case
 from monai_attn.datasets.label_classes import LabelClasses
 from monai_attn.io.errors import collect_warnings
 from monai_attn.io.labels import labels_of
+from monai_attn.io.reorder import reordered
 from monai_attn.io.scan import read_volume
 from monai_attn.planning.fingerprint import CaseFacts, case_facts
 
@@ -30,7 +31,7 @@ def read_cases(
     for seed, case in enumerate(cases):
         with collect_warnings():
             image, label = read_volume(case["image"]), read_volume(case["label"], fill=None)
-        labels = labels_of(label)
+        labels = labels_of(reordered(label, image))
         if ignore is not None:
             labels[labels == ignore] = 0
         yield case_facts(image.data, labels, image.affine, values=values, seed=seed)

@@ -25,10 +25,11 @@ from numpy.typing import NDArray
 from monai_attn.datasets.label_classes import in_classes
 from monai_attn.io.errors import case_error, collect_warnings
 from monai_attn.io.files import sha256_of
-from monai_attn.io.grid import Grid, same_grid, voxel_ml
+from monai_attn.io.grid import Grid, voxel_ml
 from monai_attn.io.labels import labels_of
 from monai_attn.io.map_encoding import is_stored_so
 from monai_attn.io.names import entropy_path
+from monai_attn.io.reorder import axis_order
 from monai_attn.io.scan import open_scan, read_volume
 from monai_attn.reporting.packing import (
     Bytes,
@@ -312,7 +313,7 @@ def _read_map(path: Path, grid: Grid, digest: str) -> Bytes:
 
 
 def _require_grid(found: Grid, grid: Grid) -> None:
-    if found.shape != grid.shape or not same_grid(grid.shape, found.affine, grid.affine):
+    if axis_order(found, grid) is None:  # all are shown in RAS order
         raise ValueError(
             f"{found.path}: lies on another grid than {grid.path}; segment the scan again"
         )

@@ -182,8 +182,9 @@ def measure(
     share = max(2, LOGITS // (plain.channels * max(1, len(cases))))
     samples, truths, views, partly, modes, voxels = [], [], [], [], set(), 0
     for done, case in enumerate(cases, 1):
-        reference = read_reference(case["label"], opened.classes, classes, ignore)
-        draw = VoxelSampler(segmenter, read_grid(case["image"]), reference, share // 2, SEED + done)
+        grid = read_grid(case["image"])
+        reference = read_reference(case["label"], grid, opened.classes, classes, ignore)
+        draw = VoxelSampler(segmenter, grid, reference, share // 2, SEED + done)
         result = segmenter(case["image"], on_slab=draw)
         if result.plan and result.plan.fallback:
             warnings.warn(

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Hashable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from monai import transforms as T
+from monai.data.meta_tensor import MetaTensor
 
 from monai_attn.datasets.ignore import IGNORED, check_ignore, no_known_voxel
 from monai_attn.datasets.label_classes import mapped_labels
 from monai_attn.io.affine import shear_warning
 from monai_attn.io.errors import ScanWarning
-from monai_attn.io.grid import same_grid
+from monai_attn.io.grid import Grid
 from monai_attn.io.hounsfield import intensity_warnings
+from monai_attn.io.labels import labels_of
+from monai_attn.io.reorder import axis_order, reordered
+from monai_attn.io.volume import Volume
 
 
 class CheckScand(T.MapTransform):
@@ -61,29 +67,22 @@ class CheckLabeld(T.MapTransform):
         self.ignore = ignore
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Check and map `label` (1, X, Y, Z), which lies on the grid of `image`.
+        """Check and map `label` (1, X, Y, Z), which lies on the grid of `image` in any order of axes.
 
         Raises:
-            ValueError: if the grids differ, a value is not a class, or every voxel is ignored.
+            ValueError: if the grids differ, a value is no label or not a class, or every voxel is ignored.
         """
-        image, label = data["image"], data["label"]
-        names = [str(volume.meta.get("filename_or_obj", "label")) for volume in (label, image)]
-        if label.shape[1:] != image.shape[1:] or not same_grid(
-            tuple(image.shape[1:]), np.asarray(label.affine), np.asarray(image.affine)
-        ):
-            raise ValueError(
-                f"{names[0]}: is not on the grid of {names[1]}. Resample the labels to it, by nearest "
-                "neighbour."
-            )
+        name = str(data["label"].meta.get("filename_or_obj", "label"))
+        label = _labels_like(data["label"], data["image"])
         values = label.unique().tolist()
         if self.ignore is not None and values == [self.ignore]:
-            raise ValueError(no_known_voxel(names[0], self.ignore))
+            raise ValueError(no_known_voxel(name, self.ignore))
         classes = {v: self.label_map.get(v, v) for v in values if v != self.ignore}
         last = self.num_classes - 1
         wrong = [f"{value:g}" for value, to in classes.items() if to not in range(last + 1)]
         if wrong:
             raise ValueError(
-                f"{names[0]}: unknown label values (got {', '.join(wrong)}, expected classes 0 to {last}). "
+                f"{name}: unknown label values (got {', '.join(wrong)}, expected classes 0 to {last}). "
                 "Map the values with label_map, or raise num_classes."
             )
         mapped = label.clone()
@@ -92,6 +91,31 @@ class CheckLabeld(T.MapTransform):
         if self.ignore is not None:
             mapped[label == self.ignore] = IGNORED
         return {**data, "label": mapped}
+
+
+def _labels_like(label: MetaTensor, image: MetaTensor) -> MetaTensor:
+    """Return a label map's whole numbers (1, X, Y, Z) in the order of axes of its image.
+
+    Raises:
+        ValueError: if the grids differ in more than this order, or a value is no label.
+    """
+    label_grid, image_grid = (
+        Grid(
+            tuple(volume.shape[1:]),
+            np.asarray(volume.affine, np.float64),
+            1,
+            Path(str(volume.meta.get("filename_or_obj", key))),
+        )
+        for key, volume in (("label", label), ("image", image))
+    )
+    if axis_order(label_grid, image_grid) is None:
+        raise ValueError(
+            f"{label_grid.path}: is not on the grid of {image_grid.path}. Resample the labels to it, by "
+            "nearest neighbour."
+        )
+    volume = reordered(Volume(**vars(label_grid), data=label[0].cpu().numpy()), image_grid)
+    values = torch.from_numpy(labels_of(volume)[None]).to(label.dtype)
+    return MetaTensor(values, meta={**label.meta, "affine": image.affine})
 
 
 class CheckKnownd(T.MapTransform):

@@ -163,10 +163,8 @@ def test_a_map_alone_is_no_run(run):
 def test_two_grids_are_one_line_that_names_both(run, tmp_path):
     organs = tmp_path / "a.nii.gz"
     write_labels(organs, ORGANS, grid(organs, sheared()))
-    beside = run / "a_attention_1.nii.gz"
-    fails(
-        f"{organs}: is not on the grid of {beside}", attention_of_run, run / "a_seg.nii.gz", organs
-    )
+    target = run / "a_seg.nii.gz"
+    fails(f"{organs}: is not on the grid of {target}", attention_of_run, target, organs)
 
 
 def test_a_map_of_anything_else_is_refused(run):

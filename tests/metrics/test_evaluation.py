@@ -8,6 +8,7 @@ import pytest
 import torch
 from monai.metrics import compute_dice
 
+from monai_attn.io.errors import ScanWarning
 from monai_attn.metrics import evaluation
 from monai_attn.metrics.evaluation import evaluate_files
 from monai_attn.metrics.label_scores import score_labels
@@ -444,3 +445,13 @@ def test_an_ignore_value_goes_with_values_that_stand_for_other_labels(sparse_fil
 def test_a_reference_without_a_known_voxel_is_named(sparse_files):
     path = save(sparse_files[1] / "a.nii.gz", np.full(SHAPE, 9, np.uint8))
     fails(f"{path}: every voxel has the ignore value 9", evaluate_files, *sparse_files, ignore=9)
+
+
+def test_a_reference_in_another_order_of_axes_is_reordered_and_said(tmp_path):
+    labels = block(1, 3)
+    prediction = save(tmp_path / "p.nii.gz", labels)
+    reference = tmp_path / "r.nii.gz"
+    nib.save(nib.load(prediction).as_reoriented(np.array([[2, -1], [0, 1], [1, -1]])), reference)
+    with pytest.warns(ScanWarning, match=r"r\.nii\.gz: stored with other axes than"):
+        (score,) = evaluate_files(prediction, reference)
+    assert (score.dice, score.surface_distance_mm) == (1, 0)

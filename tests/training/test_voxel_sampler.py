@@ -38,7 +38,9 @@ def slabs(logits, seen=None):
 
 
 def drawn(case, logits, size, seen=None, network_grid=same_grid, seed=0, ignore=None):
-    reference = read_reference(case["label"], {0: 0, 1: 1, 2: 0}, ignore=ignore)
+    reference = read_reference(
+        case["label"], read_grid(case["image"]), {0: 0, 1: 1, 2: 0}, ignore=ignore
+    )
     draw = VoxelSampler(
         SimpleNamespace(network_grid=network_grid),
         read_grid(case["image"]),

@@ -71,14 +71,34 @@ def test_label_values_are_mapped_to_classes(row):
     assert data["label"].flatten().tolist() == [mapping.get(v, v) for v in values]
 
 
-@pytest.mark.parametrize("values", [[0, 1, 2], [0, 0.5], [-1, 0]])
-def test_a_value_that_is_no_class_is_named(values):
+NO_CLASS = {
+    "unknown": ([0, 1, 2], r"case\.nii: unknown label values \(got 2, expected classes 0 to 1\)"),
+    "a fraction": ([0, 0.5], r"case\.nii: value 0\.5 at voxel \(1, 0, 0\) is not a label"),
+    "negative": ([-1, 0], r"case\.nii: value -1\.0 at voxel \(0, 0, 0\) is not a label"),
+}
+
+
+@pytest.mark.parametrize(("values", "fault"), NO_CLASS.values(), ids=NO_CLASS.keys())
+def test_a_value_that_is_no_class_is_named(values, fault):
     label = MetaTensor(torch.tensor(values, dtype=torch.float32).reshape(1, -1, 1, 1))
     label.meta["filename_or_obj"] = "case.nii"
-    with pytest.raises(
-        ValueError, match=r"case\.nii: unknown label values \(got .*, expected classes 0 to 1"
-    ):
+    with pytest.raises(ValueError, match=fault):
         CheckLabeld(2)({"image": label.clone(), "label": label})
+
+
+def test_labels_stored_with_a_scale_factor_are_rounded_as_everywhere():
+    data = CheckLabeld(3)(labelled([0, 0.99999, 1.99998]))
+    assert data["label"].flatten().tolist() == [0, 1, 2]
+
+
+def test_a_label_map_in_another_order_of_axes_is_reordered():
+    values = torch.arange(24, dtype=torch.float32).reshape(1, 2, 3, 4) % 3
+    image = MetaTensor(values, affine=torch.diag(torch.tensor([2.0, 3.0, 5.0, 1.0])))
+    flip = torch.tensor([[0.0, 0, 2, 0], [-3, 0, 0, 6], [0, 5, 0, 0], [0, 0, 0, 1]])
+    label = MetaTensor(values.permute(0, 2, 3, 1).flip(1), affine=flip)
+    found = CheckLabeld(3)({"image": image, "label": label})["label"]
+    np.testing.assert_array_equal(found, values)
+    np.testing.assert_array_equal(found.affine, image.affine)
 
 
 # --- an ignore value
