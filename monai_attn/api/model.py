@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_attn import DEFAULT_BUNDLE
+from monai_attn.api.extra_files import extra_files
 from monai_attn.api.result import Result
 from monai_attn.bundle.bundle import Bundle
 from monai_attn.bundle.open import open_bundle
@@ -166,6 +167,7 @@ class Model:
         strict: bool = False,
         dicom_seg: bool = False,
         report: bool = False,
+        preview: bool = False,
         on_case: Callable[[CaseResult], None] | None = None,
         on_window: OnWindow | None = None,
     ) -> list[CaseResult]:
@@ -182,6 +184,7 @@ class Model:
             strict: treat warnings about a scan as errors.
             dicom_seg: also write the labels as DICOM SEG; for DICOM series only.
             report: also write `report.html`, a page to check the results by.
+            preview: also write a picture of each case, `NAME_preview.png`.
             on_case: called with the result of each scan.
             on_window: as for `segment`.
 
@@ -211,6 +214,7 @@ class Model:
             resume=resume,
             strict=strict,
             dicom_seg=dicom_seg,
+            extras=extra_files(preview=preview),
             on_window=on_window,
         ):
             results[result.scan] = result

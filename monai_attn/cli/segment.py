@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from monai_attn.distributed.work_queue import WorkQueue
     from monai_attn.inference.segmenter import Segmenter
     from monai_attn.runs.batch import CaseResult
+    from monai_attn.runs.extra_files import ExtraFile
 
 
 LOOK = "look at the labels or the report before you use them"
@@ -85,6 +86,14 @@ def segment(
             "--attention and --uncertainty.",
         ),
     ] = False,
+    preview: Annotated[
+        bool,
+        typer.Option(
+            "--preview",
+            help="Also write a picture of each case: three planes with its labels, and with the map of "
+            "--attention.",
+        ),
+    ] = False,
     volume: VolumeOption = None,
     series: SeriesOption = None,
     dicom_seg: Annotated[
@@ -131,6 +140,8 @@ def segment(
             if queue.first and _print_estimates(segmenter, list(targets), strict):
                 raise typer.Exit(1)
             return
+        from monai_attn.api.extra_files import extra_files
+
         failed = _segment(
             segmenter,
             targets,
@@ -139,6 +150,7 @@ def segment(
             resume=resume,
             strict=strict,
             dicom_seg=dicom_seg,
+            extras=extra_files(preview=preview),
         )
         if (
             report and targets and queue.first and (folder or not failed)
@@ -159,6 +171,7 @@ def _segment(
     resume: bool,
     strict: bool,
     dicom_seg: bool,
+    extras: Sequence[ExtraFile],
 ) -> int:
     """Segment the scans, print their table, and return how many failed."""
     from monai_attn.runs.run import segment_targets
@@ -179,6 +192,7 @@ def _segment(
             resume=resume,
             strict=strict,
             dicom_seg=dicom_seg,
+            extras=extras,
             queue=queue,
             on_window=on_window,
         ):

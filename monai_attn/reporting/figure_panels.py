@@ -23,6 +23,7 @@ from monai_attn.reporting.planes import (
 
 PANEL, TEXT, MUTED = "#000000", "#f2f2f2", "#9aa0aa"
 DASHES = (0, (3.5, 2.0))
+ATTENTION_COLOURS, ATTENTION_ALPHA = "viridis", 0.6
 SCALE_BARS_MM = (50, 20, 10, 5, 2, 1)
 
 
@@ -34,6 +35,7 @@ class FigureCase:
     labels: np.ndarray
     reference: np.ndarray | None
     affine: np.ndarray
+    attention: np.ndarray | None = None
 
     @cached_property
     def marked(self) -> Marked:
@@ -53,7 +55,14 @@ class FigureCase:
         return voxels * voxel_ml(self.affine)
 
 
-def draw_plane(axes: Axes, plane: Plane, case: FigureCase, window: tuple[float, float]) -> None:
+def draw_plane(
+    axes: Axes,
+    plane: Plane,
+    case: FigureCase,
+    window: tuple[float, float],
+    *,
+    attention: bool = False,
+) -> None:
     """Draw one plane of a case, with contours, marks, cuts and a scale bar.
 
     Args:
@@ -61,23 +70,40 @@ def draw_plane(axes: Axes, plane: Plane, case: FigureCase, window: tuple[float, 
         plane: the plane.
         case: the case.
         window: HU drawn black and HU drawn white.
+        attention: whether to lay the case's attention over the image.
     """
     axes.set_facecolor(PANEL)
     shape, spacing = case.image.shape, case.marked.spacing
     edges = [(-spacing[i] / 2, (shape[i] - 0.5) * spacing[i]) for i in (plane.across, plane.up)]
+    place: dict[str, Any] = {
+        "extent": (*edges[0], *edges[1]),
+        "origin": "lower",
+        "aspect": "auto",  # the axes box already has the shape of the field in mm
+    }
     axes.imshow(
         case.slice(case.image, plane),
         cmap="gray",
         vmin=window[0],
         vmax=window[1],
-        extent=(*edges[0], *edges[1]),
-        origin="lower",
         interpolation="bilinear",
-        aspect="auto",  # the axes box already has the shape of the field in mm
+        **place,
     )
+    if attention and case.attention is not None:
+        seen = np.ma.masked_invalid(case.slice(case.attention, plane))
+        axes.imshow(
+            seen,
+            cmap=ATTENTION_COLOURS,
+            vmin=0,
+            vmax=1,
+            alpha=ATTENTION_ALPHA,
+            interpolation="nearest",  # a voxel without a value has no neighbour to blend with
+            gid="attention",
+            **place,
+        )
     labels = case.slice(case.labels, plane)
     for label in np.unique(labels[labels > 0]):
-        _draw_contour(axes, plane, case, labels == label, label_colour(int(label)), "solid")
+        colour = label_colour(int(label))
+        _draw_contour(axes, plane, case, labels == label, colour, "solid", on_colours=attention)
     if case.reference is not None:
         reference = case.slice(case.reference, plane)
         for label in np.unique(reference[reference > 0]):
@@ -98,15 +124,19 @@ def _draw_contour(
     mask: np.ndarray,
     colour: str,
     style: str | tuple[int, tuple[float, float]],
+    *,
+    on_colours: bool = False,
 ) -> None:
     padded = np.pad(mask, 1).astype(np.float32)  # closes contours at the edge of the volume
     across, up = (
         np.arange(-1, size - 1) * case.marked.spacing[axis]
         for size, axis in zip(padded.T.shape, (plane.across, plane.up), strict=True)
     )
-    axes.contour(
+    lines = axes.contour(
         across, up, padded, levels=[0.5], colors=[colour], linewidths=1.5, linestyles=[style]
     )
+    if on_colours:  # orange on yellow cannot be seen
+        lines.set_path_effects([withStroke(linewidth=3.5, foreground="black")])
 
 
 def _draw_cuts(axes: Axes, plane: Plane, case: FigureCase) -> None:

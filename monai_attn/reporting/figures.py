@@ -16,7 +16,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from monai_attn.io.files import atomic_write
-from monai_attn.reporting.figure_panels import DASHES, MUTED, TEXT, FigureCase, draw_plane
+from monai_attn.reporting.figure_panels import (
+    ATTENTION_ALPHA,
+    ATTENTION_COLOURS,
+    DASHES,
+    MUTED,
+    TEXT,
+    FigureCase,
+    draw_plane,
+)
 from monai_attn.reporting.planes import (
     PLANES,
     REFERENCE_COLOUR,
@@ -44,6 +52,7 @@ def case_figure(
     title: str = "",
     reference: np.ndarray | None = None,
     names: Mapping[int, str] | None = None,
+    attention: np.ndarray | None = None,
     window: tuple[float, float] = (-150.0, 250.0),
 ) -> Figure:
     """Draw a CT with its labels in three planes at one scale, to check a segmentation by.
@@ -59,6 +68,8 @@ def case_figure(
         title: text at the top, such as the case name.
         reference: integers, shape (X, Y, Z); drawn as dashed contours in one colour.
         names: name of each label; "label 1" by default.
+        attention: attention of a gate, 0 to 1 and NaN where no window ran, shape (X, Y, Z); drawn over the
+            image in a second row of the same planes.
         window: HU drawn black and HU drawn white.
 
     Returns:
@@ -73,38 +84,50 @@ def case_figure(
         >>> save_figure(figure, "case_7.png")  # doctest: +SKIP
     """
     _check_inputs(image, labels, affine, reference, window)
+    _check_attention(attention, image.shape)
     case = FigureCase(
         to_ras(image, affine),
         to_ras(labels, affine),
         None if reference is None else to_ras(reference, affine),
         ras_affine(affine, image.shape),
+        None if attention is None else to_ras(attention, affine),
     )
     sizes = [stop - start for start, stop in case.marked.fields]
     widths, heights = [sizes[p.across] for p in PLANES], [sizes[p.up] for p in PLANES]
     inches_per_mm = min((WIDTH - 2 * SIDE - 2 * GAP) / sum(widths), MAX_ROW / max(heights))
     row = max(MIN_ROW, max(heights) * inches_per_mm)
-    height = HEAD + row + FOOT
+    rows = (False,) if attention is None else (True, False)  # the lowest row first
+    height = HEAD + len(rows) * row + (len(rows) - 1) * GAP + FOOT
 
     figure = Figure(figsize=(WIDTH, height), dpi=DPI, facecolor=BACKGROUND)
     FigureCanvasAgg(figure)
-    left = SIDE
-    for plane, width_mm, height_mm in zip(PLANES, widths, heights, strict=True):
-        w, h = width_mm * inches_per_mm, height_mm * inches_per_mm
-        bottom = FOOT + (row - h) / 2
-        box = (left / WIDTH, bottom / height, w / WIDTH, h / height)
-        draw_plane(figure.add_axes(box, label=plane.name), plane, case, window)
-        left += w + GAP
+    for number, is_attention in enumerate(rows):
+        left, middle = SIDE, FOOT + number * (row + GAP) + row / 2
+        for plane, width_mm, height_mm in zip(PLANES, widths, heights, strict=True):
+            w, h = width_mm * inches_per_mm, height_mm * inches_per_mm
+            box = (left / WIDTH, (middle - h / 2) / height, w / WIDTH, h / height)
+            label = f"{plane.name} attention" if is_attention else plane.name
+            axes = figure.add_axes(box, label=label)
+            draw_plane(axes, plane, case, window, attention=is_attention)
+            left += w + GAP
     _draw_title(figure, case, title)
     _draw_legend(figure, case, names or {})
     _draw_foot(figure, case, window)
+    if attention is not None:
+        _draw_attention_scale(figure)
     return figure
 
 
-def save_figure(figure: Figure, path: str | Path) -> Path:
+def save_figure(figure: Figure, path: str | Path, *, description: str = "") -> Path:
     """Write a figure as PNG.
 
     The file appears whole or not at all; its folder is made if needed. One figure gives the same
     bytes each time: neither a date nor a software version is written.
+
+    Args:
+        figure: the figure.
+        path: the file, which ends in .png.
+        description: text for the file's metadata.
 
     Returns:
         The path written.
@@ -121,7 +144,7 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
             format="png",
             dpi="figure",
             facecolor=figure.get_facecolor(),
-            metadata={"Software": None},
+            metadata={"Software": None} | ({"Description": description} if description else {}),
         )
     return path
 
@@ -160,6 +183,21 @@ def _check_inputs(
         )
     if not -np.inf < window[0] < window[1] < np.inf:
         raise ValueError(f"window: {window}; (low, high) in HU expected: give the lower one first")
+
+
+def _check_attention(attention: np.ndarray | None, shape: tuple[int, ...]) -> None:
+    if attention is None:
+        return
+    if attention.shape != shape:
+        raise ValueError(
+            f"attention: shape {attention.shape}; the image's {shape} expected: resample to its grid"
+        )
+    low, high = np.nanmin(attention, initial=0.0), np.nanmax(attention, initial=0.0)
+    if low < 0 or high > 1:
+        raise ValueError(
+            f"attention: values from {low:g} to {high:g}; 0 to 1 expected, and NaN where no window ran: "
+            "replace values below 0"
+        )
 
 
 def _draw_title(figure: Figure, case: FigureCase, title: str) -> None:
@@ -234,6 +272,25 @@ def _draw_foot(figure: Figure, case: FigureCase, window: tuple[float, float]) ->
         ha="left",
         va="bottom",
     )
+
+
+def _draw_attention_scale(figure: Figure) -> None:
+    """Draw the colours of attention at the right of the foot."""
+    height = figure.get_figheight()
+    width = 1.6
+    left, bottom = WIDTH - SIDE - width - 0.15, 0.17
+    box = (left / WIDTH, bottom / height, width / WIDTH, 0.11 / height)
+    axes = figure.add_axes(box, label="attention scale")
+    axes.imshow(
+        np.linspace(0, 1, 256)[None], cmap=ATTENTION_COLOURS, alpha=ATTENTION_ALPHA, aspect="auto"
+    )
+    axes.set_axis_off()
+    middle = (bottom + 0.055) / height
+    for at, text, side in (
+        (left - 0.08, "attention (no colour: no window ran)   0", "right"),
+        (left + width + 0.08, "1", "left"),
+    ):
+        figure.text(at / WIDTH, middle, text, color=MUTED, size=10, ha=side, va="center")
 
 
 def _shorten(title: str) -> str:

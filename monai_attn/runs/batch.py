@@ -25,7 +25,9 @@ from monai_attn.io.names import (
     entropy_path,
     real_path,
 )
+from monai_attn.io.scan import Scan
 from monai_attn.runs.case_files import write_case
+from monai_attn.runs.extra_files import ExtraFile, WrittenCase, write_extra_files
 from monai_attn.runs.json_values import label_names
 from monai_attn.runs.manifest import check_replaceable as check_manifest
 from monai_attn.runs.manifest import find_earlier_result
@@ -106,6 +108,7 @@ def segment_files(
     resume: bool = False,
     strict: bool = False,
     dicom_seg: bool = False,
+    extras: Sequence[ExtraFile] = (),
     take: Callable[[Sequence[Case]], Iterator[Case]] = iter,
 ) -> Iterator[CaseResult]:
     """Segment each scan and write its labels; yield each result as soon as it is complete.
@@ -121,6 +124,8 @@ def segment_files(
         resume: keep an intact label map that was made of the same scan with the same settings.
         strict: treat warnings about a scan as errors. Failed checks of labels are not errors.
         dicom_seg: write the labels as DICOM SEG too; for DICOM series only.
+        extras: kinds of files to make of each scan and its label map. A label map that is kept gets those
+            that are missing.
         take: iterator over the cases of this process; all cases by default.
 
     Raises:
@@ -128,7 +133,7 @@ def segment_files(
     """
     if dicom_seg:
         check_installed()
-    run = _Run(segmenter, on_window, resume, strict, dicom_seg)
+    run = _Run(segmenter, on_window, resume, strict, dicom_seg, tuple(extras))
     scans = {real_path(scan) for scan in targets}
     for target in targets.values():
         maps = [attention_path(target, level) for level in segmenter.levels]
@@ -164,6 +169,7 @@ class _Run:
     resume: bool
     strict: bool
     dicom_seg: bool
+    extras: tuple[ExtraFile, ...] = ()
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -176,7 +182,7 @@ class _Run:
         digest = opened.sha256  # before the work: a file that changes meanwhile shows
         earlier = find_earlier_result(target, self.settings, digest) if self.resume else None
         if earlier and not (self.strict and earlier.warnings):  # else refused as in a first run
-            return CaseResult(
+            result = CaseResult(
                 scan,
                 target,
                 earlier.volumes_ml,
@@ -186,6 +192,17 @@ class _Run:
                 intervals_ml=earlier.intervals_ml,
                 check=earlier.check,
             )
+        else:
+            result = self._segment(opened, target, digest, warnings)
+        if not self.extras:
+            return result
+        names = label_names(self.settings)
+        case = WrittenCase(opened, target, names, self.segmenter.levels)
+        faults = write_extra_files(case, self.extras)
+        return replace(result, warnings=(*result.warnings, *faults))
+
+    def _segment(self, opened: Scan, target: Path, digest: str, warnings: list[str]) -> CaseResult:
+        """Segment a scan and write its label map, its maps and its manifest."""
         result = self.segmenter(opened, self.on_window)
         names = label_names(self.settings)
         check = check_words(result.failed_checks, names)
@@ -199,12 +216,14 @@ class _Run:
             dicom_seg=names if self.dicom_seg else None,
             slices=opened.files,
         )
-        return case_result(scan, target, result, warnings, check)
+        return case_result(opened.path, target, result, warnings, check)
 
     def _check(self, scan: Path, target: Path) -> None:
         """Check that all files can be written, before the work starts."""
         check_length(target, self.segmenter.levels, entropy=self.segmenter.uncertainty)
         check_manifest(target)
+        for extra in self.extras:
+            extra.check_replaceable(target)
         if self.dicom_seg:
             check_dicom_seg(dicom_seg_path(target))
             if not scan.is_dir():

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from monai_attn.inference.window_plan import WindowPlan
 
 SUFFIX = ".manifest.json"
+EXTRA = "extra_files_sha256"  # files made from the label map, without which it is complete
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,10 @@ def write_manifest(
         "warnings": list(warnings),
         "seconds": {stage: round(value, 3) for stage, value in result.seconds.items()},
     }
-    path = manifest_path(target)
+    return _write(manifest_path(target), content)
+
+
+def _write(path: Path, content: Json) -> Path:
     with atomic_write(path) as file:
         file.write((json.dumps(content, indent=2) + "\n").encode())
     return path
@@ -228,8 +232,8 @@ def manifest_started(target: Path, scan: Path) -> Iterator[None]:
     """Enclose the writing of a label map, and of its manifest as the last file.
 
     Meanwhile a manifest without checksums replaces an older one: a label map that a killed run leaves is
-    recognised as one, and is not kept. Maps and a DICOM SEG that the older manifest lists are deleted, since
-    they would be mistaken for those of the new labels.
+    recognised as one, and is not kept. Maps, a DICOM SEG and extra files that the older manifest lists are
+    deleted, since they would be mistaken for those of the new labels.
     """
     path = manifest_path(target)
     earlier = _beside(target)
@@ -251,16 +255,36 @@ def scan_name(path: Path) -> str:
     return "" if in_memory else str(path.absolute())
 
 
+def add_extra_files(target: Path, *files: Path) -> None:
+    """List files that were made from a label map in its manifest."""
+    path = manifest_path(target)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    digests = {file.name: sha256_of(file) for file in files}
+    content[EXTRA] = dict_of(content.get(EXTRA)) | digests
+    _write(path, content)
+
+
+def lists_extra_file(target: Path, file: Path) -> bool:
+    """Check whether a label map's manifest lists a file that was made from it, and it is unchanged."""
+    try:
+        content = json.loads(manifest_path(target).read_text(encoding="utf-8"))
+        return content[EXTRA][file.name] == sha256_of(file)
+    except DAMAGED:
+        return False
+
+
 def _beside(target: Path) -> list[Path]:
-    """Return the unchanged maps and DICOM SEG next to a label map that its manifest lists."""
+    """Return the unchanged maps, DICOM SEG and extra files that the manifest of a label map lists."""
     seg = dicom_seg_path(target).name
     try:
-        files = json.loads(manifest_path(target).read_text(encoding="utf-8"))["files_sha256"]
+        content = json.loads(manifest_path(target).read_text(encoding="utf-8"))
+        files, extra = content["files_sha256"], dict_of(content.get(EXTRA))
         beside = {
             target.with_name(name): files[name]
             for name in files
             if name == seg or MAP.search(case_name(name))
         }
+        beside |= {target.with_name(name): digest for name, digest in extra.items()}
         return [file for file in beside if file.is_file() and sha256_of(file) == beside[file]]
     except DAMAGED:
         return []  # the manifest is missing or damaged

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from hashlib import sha256
 from pathlib import Path
@@ -12,6 +12,7 @@ from monai_attn.inference.segmenter import Segmenter
 from monai_attn.inference.watched_network import OnWindow
 from monai_attn.io.files import make_writable
 from monai_attn.runs.batch import CaseResult, segment_files
+from monai_attn.runs.extra_files import ExtraFile
 from monai_attn.runs.json_values import label_names
 from monai_attn.runs.summary import Summary
 
@@ -24,6 +25,7 @@ def segment_targets(
     resume: bool = False,
     strict: bool = False,
     dicom_seg: bool = False,
+    extras: Sequence[ExtraFile] = (),
     queue: WorkQueue | None = None,
     on_window: OnWindow | None = None,
 ) -> Iterator[CaseResult]:
@@ -36,6 +38,7 @@ def segment_targets(
         resume: as for `segment_files`.
         strict: as for `segment_files`.
         dicom_seg: as for `segment_files`.
+        extras: as for `segment_files`.
         queue: the work queue that several processes share.
         on_window: as for `Segmenter`.
 
@@ -60,6 +63,7 @@ def segment_targets(
             resume=resume,
             strict=strict,
             dicom_seg=dicom_seg,
+            extras=extras,
             take=queue.take,
         )
         for text in queue.gather((result.packed() for result in results), len(targets)):

@@ -312,6 +312,21 @@ def test_legend_keeps_to_the_largest_labels():
     ]
 
 
+def test_attention_is_drawn_over_the_same_planes_in_a_second_row():
+    attention = np.full(SHAPE, np.nan)
+    attention[:6] = 1  # the left half of each panel, but the sagittal one, shows the patient's left
+    image = grey(50.0)
+    figure = draw(image, attention=attention, labels=box(slice(2, 5), slice(5, 8), slice(3, 6)))
+    assert "attention (no colour: no window ran)   0" in texts(figure)
+    for name in ("axial", "coronal"):
+        assert panel(figure, name).get_ylim() == panel(figure, f"{name} attention").get_ylim()
+        yellow = near(panel_pixels(figure, f"{name} attention"), "#fde725")
+        columns = np.nonzero(yellow)[1]
+        assert columns.min() / yellow.shape[1] == pytest.approx(0.5, abs=0.05)
+        assert not near(panel_pixels(figure, name), "#fde725").any()
+    assert near(panel_pixels(figure, "sagittal attention"), "#fde725").mean() > 0.5
+
+
 # title given, title shown
 TITLES = [
     (r"no $\math$ here", r"no $\math$ here"),
@@ -340,6 +355,11 @@ BAD_INPUTS = [
     ({"affine": np.eye(3)}, "affine: shape (3, 3); (4, 4) expected: give the matrix from voxel"),
     ({"affine": np.diag([1, 1, 0, 1])}, "a finite, invertible matrix expected: repair the header"),
     ({"affine": np.eye(4) * np.nan}, "a finite, invertible matrix expected: repair the header"),
+    ({"attention": np.zeros((4, 4, 4))}, "attention: shape (4, 4, 4); the image's (12, 10, 8)"),
+    (
+        {"attention": np.full(SHAPE, -1 / 254)},
+        "attention: values from -0.00393701 to 0; 0 to 1 expected, and NaN where no window ran",
+    ),
     ({"window": (250, -150)}, "window: (250, -150); (low, high) in HU expected: give the lower"),
     ({"window": (0, np.inf)}, "window: (0, inf); (low, high) in HU expected"),
 ]
