@@ -10,7 +10,7 @@ from monai_attn import DEFAULT_BUNDLE
 from monai_attn.api.extra_files import extra_files
 from monai_attn.api.result import Result
 from monai_attn.bundle.bundle import Bundle
-from monai_attn.bundle.open import open_bundle
+from monai_attn.bundle.ensemble import open_bundles
 from monai_attn.inference.memory import parse_memory
 from monai_attn.inference.result_checks import check_words
 from monai_attn.inference.segmentation import ResourceEstimate
@@ -24,7 +24,7 @@ from monai_attn.runs.run import segment_targets
 
 
 def load(
-    bundle: str | Path = DEFAULT_BUNDLE,
+    bundle: str | Path | Sequence[str | Path] = DEFAULT_BUNDLE,
     device: str = "auto",
     *,
     mode: str | None = None,
@@ -32,12 +32,14 @@ def load(
     precision: str = "auto",
     memory: str | int | None = None,
 ) -> Model:
-    """Open a bundle to segment scans with it.
+    """Open a bundle to segment scans with it, or several bundles as an ensemble.
 
+    The probabilities of an ensemble are averaged in each window, each with its own temperature.
     A bundle's config can run code: only open bundles that you trust.
 
     Args:
-        bundle: name of a shipped bundle, or a bundle's folder, such as that of a training.
+        bundle: name of a shipped bundle, or a bundle's folder, such as that of a training; or a list of them,
+            of which the first one's locator and cleaning of labels are used.
         device: `auto` (the GPU, if there is one), `cpu`, `cuda` or `cuda:N`.
         mode: `full` runs every window of the body, `focus` only those that the bundle's locator selects; by
             default the mode set in the bundle.
@@ -49,8 +51,8 @@ def load(
         The model, which can segment any number of scans.
 
     Raises:
-        ValueError: if the bundle, a file of it, the device or the backend is missing, or the weights do not
-            fit.
+        ValueError: if the bundle, a file of it, the device or the backend is missing, the weights do not
+            fit, or the bundles of an ensemble were not trained alike.
 
     Example:
         >>> model = monai_attn.load()  # doctest: +SKIP
@@ -58,8 +60,9 @@ def load(
         {'pancreas': 71.3}
     """
     budget = parse_memory(memory) if isinstance(memory, str) else memory
+    names = [bundle] if isinstance(bundle, (str, Path)) else [*bundle]
     return Model(
-        open_bundle(bundle, device, mode=mode, backend=backend, precision=precision, memory=budget)
+        open_bundles(names, device, mode=mode, backend=backend, precision=precision, memory=budget)
     )
 
 
@@ -75,7 +78,7 @@ class Model:
 
     def __repr__(self) -> str:
         names = ", ".join(self.label_names.values())
-        return f"Model({self.bundle.root.name!r}, labels: {names}, {self.bundle.device})"
+        return f"Model({self.bundle.name!r}, labels: {names}, {self.bundle.device})"
 
     @property
     def label_names(self) -> dict[int, str]:

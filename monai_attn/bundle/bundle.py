@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -50,6 +50,7 @@ class Bundle:
         confidence: temperature and intervals, if they were fitted for these weights.
         expected: expected measures of each label.
         intensity_range: the lowest and the highest HU that the network distinguishes, if the config says.
+        members: the bundles of an ensemble, of which this one is made; empty for a single bundle.
     """
 
     root: Path
@@ -65,6 +66,7 @@ class Bundle:
     confidence: Confidence = field(default_factory=Confidence)
     expected: Mapping[int, Expected] = field(default_factory=dict)
     intensity_range: Any = None
+    members: tuple[Bundle, ...] = ()
     _loaded: dict[Any, tuple[Run, dict[str, str]]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -99,12 +101,13 @@ class Bundle:
         run, used = self._load(attention, tuple(sorted(open_levels)))
         settings = {
             "monai_attn": monai_attn.__version__,
-            "bundle": {"name": self.root.name, "version": self.metadata.get("version", "")},
+            "bundle": {"name": self.name, "version": self.metadata.get("version", "")},
             "intended_use": self.notice,
             "labels": {str(number): name for number, name in self.label_names.items()},
             "intensity_range": self.intensity_range,
             "bundle_sha256": self.sha256,
             "weights_sha256": self.weights_sha256,
+            **({"members": [_record(one) for one in self.members]} if self.members else {}),
             "device": self.device.type,  # the labels do not depend on which of several GPUs is used
             **used,
             "mode": self.mode,
@@ -131,7 +134,13 @@ class Bundle:
             volume=volume,
             series=series,
             settings=settings,
+            members=max(1, len(self.members)),
         )
+
+    @property
+    def name(self) -> str:
+        """The name of the bundle's folder; of an ensemble, those of its members."""
+        return " + ".join(one.root.name for one in self.members or (self,))
 
     @property
     def _channels(self) -> dict[str, str]:
@@ -154,16 +163,20 @@ class Bundle:
 
     @property
     def weights_sha256(self) -> str:
-        """The SHA-256 of the file of the network's weights."""
+        """The SHA-256 of the file of the network's weights; of an ensemble, of its members' digests."""
+        if self.members:
+            return _digest(one.weights_sha256 for one in self.members)
         return file_sha256(self.weights)
 
     @cached_property
     def sha256(self) -> str:
         """A digest of all files of the bundle on which its labels can depend."""
+        if self.members:
+            return _digest(one.sha256 for one in self.members)
         patterns = ("configs/*.json", "models/*.pt", "**/*.py")
         files = {file for pattern in patterns for file in self.root.glob(pattern)}
         lines = [f"{file.relative_to(self.root)} {file_sha256(file)}\n" for file in sorted(files)]
-        return sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
+        return _digest(lines)
 
     @property
     def label_names(self) -> dict[int, str]:
@@ -216,20 +229,34 @@ class Bundle:
 
     def check_confidence(self) -> None:
         """Warn if the temperature and the intervals were fitted for other weights."""
-        if not is_fitted_for(self.weights, self.metadata):
-            warnings.warn(
-                f"{self.weights}: its temperature and intervals were fitted for other weights, and are "
-                "left out; run calibrate",
-                stacklevel=3,
-            )
+        for one in self.members or (self,):
+            if not is_fitted_for(one.weights, one.metadata):
+                warnings.warn(
+                    f"{one.weights}: its temperature and intervals were fitted for other weights, and are "
+                    "left out; run calibrate",
+                    stacklevel=3,
+                )
 
     def _gated_levels(self) -> tuple[int, ...]:
         levels = tuple(getattr(self.network, "gated_levels", ()))
+        if self.members and not levels:
+            self._check_member_gates()
         if not levels:
             raise ValueError(
                 f"{self.root}: its network has no gates. Leave out the attention, or choose another bundle."
             )
         return levels
+
+    def _check_member_gates(self) -> None:
+        first, *others = self.members
+        expected = list(getattr(first.network, "gated_levels", ()))
+        for one in others:
+            got = list(getattr(one.network, "gated_levels", ()))
+            if got != expected:
+                raise ValueError(
+                    f"{one.root}: gates at other levels than {first.root} (got {got}, expected {expected}), "
+                    "so that their attention has no mean. Leave out the attention, or the bundle."
+                )
 
     def _load(self, attention: bool, open_levels: tuple[int, ...]) -> tuple[Run, dict[str, str]]:
         """Return the network as a backend runs it, and the names of backend and precision."""
@@ -253,6 +280,21 @@ class Bundle:
             device=self.device,
         )
         return run, {"backend": run.name, "precision": run.precision}
+
+
+def _record(member: Bundle) -> dict[str, Any]:
+    """Return what a manifest says of a member of an ensemble."""
+    return {
+        "name": member.name,
+        "version": member.metadata.get("version", ""),
+        "bundle_sha256": member.sha256,
+        "weights_sha256": member.weights_sha256,
+        "temperature": member.confidence.temperature,
+    }
+
+
+def _digest(lines: Iterable[str]) -> str:
+    return sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
 
 
 def is_fitted_for(weights: Path, metadata: Mapping[str, Any]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +13,15 @@ if TYPE_CHECKING:
     from monai_attn.api.model import Model
 
 
-def open_with_spinner(bundle: str, device: str = "auto", **options: Any) -> Model:
-    """Open a bundle while a spinner turns: importing torch takes seconds."""
-    with err.status(f"opening {bundle}"), without_collection():
+def open_with_spinner(bundle: str | Sequence[str], device: str = "auto", **options: Any) -> Model:
+    """Open a bundle, or several as an ensemble, while a spinner turns: importing torch takes seconds."""
+    bundles = [bundle] if isinstance(bundle, str) else bundle
+    with err.status(f"opening {', '.join(bundles)}"), without_collection():
         from monai_attn.api.model import load
 
-        note_code(bundle)
-        return load(bundle, device, **options)
+        for one in bundles:
+            note_code(one)
+        return load(bundles, device, **options)
 
 
 def note_code(bundle: str) -> None:

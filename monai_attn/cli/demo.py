@@ -40,7 +40,9 @@ def demo(
 
     phantom(output / "phantoms", count, seed, all_organs=False)
     # another bundle's network may have no gates
-    segment([output / "phantoms"], output / "labels", bundle, device, attention=is_shipped(bundle))
+    segment(
+        [output / "phantoms"], output / "labels", [bundle], device, attention=is_shipped(bundle)
+    )
     names = read_run(output / "labels").records[0].manifest.label_names
     scores = []
     for case in find_cases(output / "phantoms"):

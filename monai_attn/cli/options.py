@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from monai_attn import DEFAULT_BUNDLE
+
 
 def path_of(text: str) -> Path:
     """Parse a path; refuse an empty one, which would stand for the current folder."""
@@ -35,6 +37,15 @@ BundleOption = Annotated[
     typer.Option(
         "--bundle",
         help="Name of a shipped bundle, or a bundle's folder. Only use bundles you trust: they can run code.",
+    ),
+]
+BundlesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--bundle",
+        show_default=DEFAULT_BUNDLE,
+        help="Name of a shipped bundle, or a bundle's folder; repeat it for an ensemble, whose probabilities "
+        "are averaged. Only use bundles you trust: they can run code.",
     ),
 ]
 DeviceOption = Annotated[

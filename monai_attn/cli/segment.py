@@ -16,7 +16,7 @@ from monai_attn.cli.bundle_opening import open_with_spinner
 from monai_attn.cli.console import complain, out, progress_bars, shown, with_flag, written
 from monai_attn.cli.options import (
     BackendOption,
-    BundleOption,
+    BundlesOption,
     DebugOption,
     DeviceOption,
     ModeOption,
@@ -51,7 +51,7 @@ def segment(
             help="Folder for the results, or for one scan the path of its label map (.nii.gz).",
         ),
     ],
-    bundle: BundleOption = DEFAULT_BUNDLE,
+    bundle: BundlesOption = None,
     device: DeviceOption = "auto",
     mode: ModeOption = None,
     backend: BackendOption = "auto",
@@ -114,7 +114,9 @@ def segment(
     from monai_attn.io.names import REPORT
     from monai_attn.runs.output_paths import find_targets, summary_folder
 
+    bundles = bundle or [DEFAULT_BUNDLE]
     with together() as queue:
+        _refuse_bundles(inputs)
         targets = find_targets(inputs, output)
         if dicom_seg:
             from monai_attn.io.dicom.segmentation import check_installed
@@ -127,7 +129,7 @@ def segment(
 
             check_replaceable(page)
         model = open_with_spinner(
-            bundle, device, memory=memory, mode=mode, backend=backend, precision=precision
+            bundles, device, memory=memory, mode=mode, backend=backend, precision=precision
         )
         segmenter = model.bundle.segmenter(
             attention=attention,
@@ -156,10 +158,21 @@ def segment(
             report and targets and queue.first and (folder or not failed)
         ):  # a single scan that failed leaves nothing to report
             make_report(page.parent)
-        written("bundle", model.bundle.root)
+        for one in model.bundle.members or (model.bundle,):
+            written("bundle", one.root)
         out.print(model.notice, style="yellow")
         if failed:
             raise typer.Exit(1)
+
+
+def _refuse_bundles(inputs: Sequence[Path]) -> None:
+    """Refuse a bundle among the scans: it was meant for the option, which takes one bundle at a time."""
+    for path in inputs:
+        if (path / "configs" / "inference.json").is_file():
+            raise ValueError(
+                f"{path}: a bundle (expected scans). Name each bundle of an ensemble with a --bundle of "
+                "its own."
+            )
 
 
 def _segment(
@@ -247,9 +260,8 @@ def _basis(segmenter: Segmenter, names: Mapping[int, str]) -> str:
         line += f" ({', '.join(calibrated)})" if len(calibrated) < len(names) else ""
     if len(calibrated) < len(names):
         line += "; the others are" if calibrated else "; they are"
-        line += (
-            " the range of the views, which holds the true volume at an unknown rate: run calibrate"
-        )
+        line += " the range of the views, which holds the true volume at an unknown rate"
+        line += ": run calibrate" if segmenter.members == 1 else ""
     return line
 
 
@@ -303,6 +315,8 @@ def _estimate_table(segmenter: Segmenter, scan: Path) -> Table:
     plan = estimate.plan
     skipped = ", ".join(f"{count} {why}" for why, count in plan.skipped.items())
     table = Table(show_header=False)
+    if segmenter.members > 1:
+        table.add_row("networks", f"{segmenter.members} on each window")
     table.add_row("network's grid", " x ".join(str(n) for n in plan.grid))
     table.add_row("mode", f"{plan.mode} ({plan.fallback})" if plan.fallback else plan.mode)
     table.add_row("windows", f"{len(plan.windows)} of {plan.total}, {plan.batch} at once")

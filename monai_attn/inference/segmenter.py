@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,7 @@ class Segmenter:
         volume: index of the volume, from 0, in a scan that holds several.
         series: the SeriesInstanceUID of the series, in a DICOM folder that holds several.
         settings: settings of the bundle, the backend and the options, which a manifest records.
+        members: number of networks whose mean `network` returns.
     """
 
     preprocessing: Compose
@@ -87,6 +88,7 @@ class Segmenter:
     volume: int | None = None
     series: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    members: int = 1
 
     def __call__(
         self,
@@ -247,6 +249,7 @@ class Segmenter:
         """
         shape, _ = self.network_grid(scan.grid)
         if plan := self.windows.plan_of_shape(shape, self.budget.stitched):
+            plan = replace(plan, members=self.members)
             self.budget.check(scan.grid, self.need(scan.grid, plan))
         with clock("read"):
             volume = scan.read()
@@ -264,7 +267,7 @@ class Segmenter:
         """Plan the windows of an image (C, *spatial), in batches that fit into memory."""
         budget = self.budget
         plan = self.windows.plan(_plain(image)[None], budget.stitched)
-        return plan and budget.fit(plan, grid)
+        return plan and budget.fit(replace(plan, members=self.members), grid)
 
     def _wait(self) -> None:
         """Wait until the GPU has finished its work."""

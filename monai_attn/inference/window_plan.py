@@ -29,6 +29,7 @@ class WindowPlan:
         batch: windows that run at once.
         channels: channels that are stitched, attention maps included.
         axis: the axis along which the slabs follow each other.
+        members: networks that run on each window, one after the other; their outputs are held together.
     """
 
     grid: tuple[int, ...]
@@ -42,6 +43,7 @@ class WindowPlan:
     batch: int = 1
     channels: int = 2
     axis: int = 0
+    members: int = 1
 
     @property
     def box(self) -> Window:
@@ -70,7 +72,8 @@ class WindowPlan:
     @property
     def window_bytes(self) -> int:
         """The bytes that the network holds while a batch runs."""
-        return self.batch * ACTIVATIONS * math.prod(self.roi_size)
+        outputs = 4 * self.channels * (self.members if self.members > 1 else 0)
+        return self.batch * (ACTIVATIONS + outputs) * math.prod(self.roi_size)
 
     @property
     def device_bytes(self) -> int:

@@ -8,6 +8,8 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
+from monai_attn.networks.ensemble import Ensemble
+
 
 class OpenGate(nn.Module):
     """A gate that is held open: alpha is 1 everywhere for any input.
@@ -25,6 +27,8 @@ class OpenGate(nn.Module):
 def open_gates(network: nn.Module, levels: Sequence[int]) -> nn.Module:
     """Copy an `AttentionUNet` and open the copy's gates at some levels; the original does not change.
 
+    In an ensemble, the gates of every member are opened.
+
     Raises:
         ValueError: if there is no gate at a level.
 
@@ -37,6 +41,8 @@ def open_gates(network: nn.Module, levels: Sequence[int]) -> nn.Module:
     gated = list(getattr(network, "gated_levels", ()))
     if not set(levels) <= set(gated):
         raise ValueError(f"levels (={list(levels)}) must be among those with a gate, {gated}")
+    if isinstance(network, Ensemble):
+        return network.mapped(lambda member: open_gates(member, levels))
     copy = deepcopy(network)
     finest_first = reversed(copy.decoder)  # type: ignore[arg-type]
     for level, decoder in enumerate(finest_first):

@@ -193,8 +193,15 @@ def _settings(settings: Dict) -> Iterator[tuple[str, str]]:
         if isinstance(value, dict):
             value = ", ".join(f"{key}: {item}" for key, item in value.items())
         elif isinstance(value, list):
-            value = ", ".join(map(str, value))
+            value = ", ".join(map(_item, value))
         yield name.replace("_", " "), "yes" if value is True else str(value)
+
+
+def _item(value: Any) -> str:
+    """Return an entry of a list, of a bundle in an ensemble its name and the first digits of its digest."""
+    if isinstance(value, dict):
+        return f"{_said(value.get('name'))} ({_said(value.get('weights_sha256'))[:12]})"
+    return str(value)
 
 
 def _said(value: Any) -> str:
