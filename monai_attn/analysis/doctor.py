@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,20 +17,29 @@ from nibabel.orientations import aff2axcodes
 from platformdirs import user_cache_path
 
 import monai_attn
+from monai_attn.bundle.bundle import Bundle
 from monai_attn.bundle.find import find_bundle, is_shipped
 from monai_attn.bundle.open import open_bundle
 from monai_attn.datasets.cases import find_cases, find_images
-from monai_attn.datasets.checked_cases import count_labels
+from monai_attn.datasets.checked_cases import check_values, count_labels
 from monai_attn.datasets.datalist import Case, read_datalist
+from monai_attn.datasets.declared_names import check_names
 from monai_attn.datasets.folder_layouts import find_layout
-from monai_attn.datasets.ignore import find_ignore
+from monai_attn.datasets.ignore import check_ignore, find_ignore
+from monai_attn.datasets.label_classes import (
+    BACKGROUND,
+    LabelClasses,
+    choose_classes,
+    declared_labels,
+)
+from monai_attn.datasets.splits import choose_split
 from monai_attn.inference.backends import installed_backends
 from monai_attn.inference.backends.eager import has_bfloat16
 from monai_attn.inference.inferer_windows import windows_of
 from monai_attn.inference.memory import format_memory, free_memory
 from monai_attn.inference.segmenter import Segmenter
 from monai_attn.io.affine import spaced
-from monai_attn.io.errors import case_error, collect_warnings, one_line, remedy_of
+from monai_attn.io.errors import Faults, case_error, collect_warnings, one_line, remedy_of
 from monai_attn.io.grid import Grid
 
 LIBRARIES = ("torch", "monai", "nibabel", "numpy", "SimpleITK", "isal")
@@ -105,22 +114,105 @@ def check_bundle(name_or_dir: str | Path, device: str = "auto") -> Finding:
 
 
 def check_data(
-    source: str | Path, segmenter: Segmenter, *, ignore: int | None = None
+    source: str | Path,
+    bundle: Bundle,
+    *,
+    labels: Sequence[str] = (),
+    ignore: int | None = None,
+    volume: int | None = None,
+    series: str | None = None,
 ) -> Iterator[Finding]:
-    """Check each scan as segmenting it would, and that label maps fit their scans.
+    """Check each scan as segmenting it would, and label maps and the data set as a training would.
 
     Args:
         source: a scan, a folder of scans, a data set or a datalist. All sections of the last two are
             checked, with their label maps if they have any.
-        segmenter: the segmenter of a bundle.
+        bundle: the bundle to segment or train with.
+        labels: the choice of classes that a training would be given; by default the bundle's classes.
         ignore: value that marks ignored voxels in label maps; by default the one the data set declares.
+        volume: as for `open_scan`.
+        series: as for `open_scan`.
+
+    Yields:
+        A finding for each scan; then one for each fault or doubt of the data set as a whole.
 
     Raises:
-        ValueError: if there is no scan, or the ignore value is also a label.
+        ValueError: if there is no scan, or the ignore value is malformed.
     """
-    ignore = find_ignore(ignore, source)
-    for case in _cases(Path(source)):
-        yield _check_case(case, segmenter, ignore)
+    cases = _cases(Path(source))
+    segmenter = bundle.segmenter(volume=volume, series=series)
+    if not any("label" in case for case in cases):
+        for case in cases:
+            yield _check_case(case, segmenter, None)
+        return
+    rules = _LabelRules.of(source, bundle, labels, ignore)
+    values: set[int] = set()
+    complete = True
+    for case in cases:
+        finding = _check_case(case, segmenter, rules, values)
+        complete &= not finding.refused
+        yield finding
+    yield from _check_data_set(Path(source), bundle, rules, values if complete else None, labels)
+
+
+@dataclass(frozen=True)
+class _LabelRules:
+    """Label values that a training accepts.
+
+    Attributes:
+        declared: value to name, as the data set declares them.
+        allowed: accepted values; empty for any.
+        ignore: value of voxels that count nowhere, if there is one.
+    """
+
+    declared: Mapping[int, str]
+    allowed: Collection[int]
+    ignore: int | None
+
+    @classmethod
+    def of(
+        cls, source: str | Path, bundle: Bundle, labels: Sequence[str], ignore: int | None
+    ) -> _LabelRules:
+        declared = declared_labels(source)
+        return cls(declared, declared if labels else bundle.classes, find_ignore(ignore, source))
+
+
+def _check_data_set(
+    source: Path, bundle: Bundle, rules: _LabelRules, values: set[int] | None, labels: Sequence[str]
+) -> Iterator[Finding]:
+    """Check what a training checks beyond single files: names, ignore value, classes and the split.
+
+    The last two are only known when every file was read: `values` in all label maps, or None.
+    """
+
+    def classes() -> tuple[str, ...]:
+        if labels and values is None:  # a choice is checked against the values
+            return ()
+        if labels:
+            chosen = choose_classes(labels, values or (), rules.declared, rules.ignore)
+            check_ignore(rules.ignore, chosen.label_map)
+            return ()
+        check_ignore(rules.ignore, bundle.classes)
+        names = (BACKGROUND, *bundle.label_names.values())
+        return check_names(source, rules.declared, LabelClasses(names, bundle.classes))
+
+    def split() -> tuple[str, ...]:
+        if values is not None:
+            choose_split(source)
+        return ()
+
+    for check in (classes, split):
+        try:
+            with collect_warnings() as doubts:
+                doubts += check()
+        except Faults as error:
+            for line, remedy in zip(error.lines, error.remedies, strict=True):
+                yield Finding(str(source), refused=line, remedy=remedy)
+        except ValueError as error:
+            yield Finding(str(source), refused=case_error(source, error), remedy=remedy_of(error))
+        else:
+            if doubts:
+                yield Finding(str(source), "the data set as a whole", tuple(doubts))
 
 
 def _cases(source: Path) -> list[Case]:
@@ -132,16 +224,23 @@ def _cases(source: Path) -> list[Case]:
     return [{"image": image} for image in find_images(source)]
 
 
-def _check_case(case: Case, segmenter: Segmenter, ignore: int | None) -> Finding:
+def _check_case(
+    case: Case, segmenter: Segmenter, rules: _LabelRules | None, values: set[int] | None = None
+) -> Finding:
+    """Check a scan and, by the rules, its label map; add the values of the map to `values`."""
     subject = Path(case["image"])
     doubts: list[str] = []
     try:
         with collect_warnings() as doubts:
             grid = segmenter.check(subject)
             facts = _facts(grid)
-            if "label" in case:
+            if "label" in case and rules:
                 subject = Path(case["label"])
-                facts += f"; {_labels_in(subject, grid, ignore)}"
+                voxels, ignored = count_labels(subject, grid, rules.ignore)
+                check_values(subject, voxels, rules.allowed, rules.declared)
+                facts += f"; {_labels_in(voxels, ignored, grid)}"
+                if values is not None:
+                    values.update(voxels)
     except Exception as error:  # as in a run, the other cases are still checked
         return Finding(
             str(subject),
@@ -158,9 +257,8 @@ def _facts(grid: Grid) -> str:
     return f"{shape} voxels of {spaced(sizes)} mm, {''.join(aff2axcodes(grid.affine))}"
 
 
-def _labels_in(path: Path, grid: Grid, ignore: int | None) -> str:
-    """Describe the labels in a label map; raise an error if it is not one on the scan's grid."""
-    voxels, ignored = count_labels(path, grid, ignore)
+def _labels_in(voxels: Mapping[int, int], ignored: int, grid: Grid) -> str:
+    """Describe the labels in a label map by their voxels, and how many are ignored."""
     values = [value for value in voxels if value > 0]
     labels = f"labels {', '.join(map(str, values[:20]))}" if values else "no voxel is labelled"
     return f"{labels}; {100 * ignored / np.prod(grid.shape):.0f} % ignored" if ignored else labels

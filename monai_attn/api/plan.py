@@ -9,6 +9,7 @@ from monai_attn import DEFAULT_BUNDLE
 from monai_attn.bundle.find import find_bundle
 from monai_attn.datasets.cases import find_cases
 from monai_attn.datasets.checked_cases import check_cases
+from monai_attn.datasets.declared_names import check_names
 from monai_attn.datasets.ignore import check_ignore, find_ignore
 from monai_attn.datasets.label_classes import choose_classes, declared_labels
 from monai_attn.inference.memory import parse_memory
@@ -69,6 +70,7 @@ def _measure(
     ignore = find_ignore(ignore, data)
     if not chosen:
         check_ignore(ignore, classes.label_map)
+        warn_of(check_names(data, declared, classes))
     done = 0
 
     def on_checked(_: object) -> None:
@@ -79,6 +81,7 @@ def _measure(
     checked = check_cases(
         cases,
         allowed=declared if chosen else classes.label_map,
+        declared=declared,
         ignore=ignore,
         on_case=on_checked,
     )

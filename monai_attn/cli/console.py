@@ -117,9 +117,11 @@ def with_flag(text: str, remedy: str) -> str:
 
 def error_lines(error: Exception) -> tuple[list[str], int]:
     """Return a line for each fault of an error that ends the program, and its exit code."""
-    from monai_attn.io.errors import lines_of, remedy_of
+    from monai_attn.io.errors import Faults, lines_of, remedy_of
 
     logging.getLogger("monai_attn").debug("it comes from here", exc_info=True)
+    if isinstance(error, Faults):
+        return [*map(with_flag, lines_of(error), error.remedies)], 2
     if isinstance(error, (ValueError, OSError)):  # a user can fix these
         return [with_flag(line, remedy_of(error)) for line in lines_of(error)], 2
     hint = "(a fault of this program; --debug shows where: please report it)"

@@ -18,6 +18,7 @@ from monai_attn.cli.options import (
     DebugOption,
     DeviceOption,
     IgnoreOption,
+    LabelOption,
     SeriesOption,
     VolumeOption,
     path_of,
@@ -36,6 +37,7 @@ def doctor(
     ] = None,
     bundle: BundleOption = DEFAULT_BUNDLE,
     device: DeviceOption = "auto",
+    label: LabelOption = None,
     ignore: IgnoreOption = None,
     volume: VolumeOption = None,
     series: SeriesOption = None,
@@ -56,8 +58,14 @@ def doctor(
         findings = iter([check_bundle(named, device)])
     else:
         model = open_with_spinner(bundle, device, backend="eager", precision="float32")
-        segmenter = model.bundle.segmenter(volume=volume, series=series)
-        findings = check_data(target, segmenter, ignore=ignore)
+        findings = check_data(
+            target,
+            model.bundle,
+            labels=label or (),
+            ignore=ignore,
+            volume=volume,
+            series=series,
+        )
     counts: Counter[str] = Counter()
     for found in findings:
         counts[found.verdict] += 1

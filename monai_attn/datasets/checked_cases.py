@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
@@ -18,7 +18,7 @@ from monai_attn.datasets.datalist import Case
 from monai_attn.datasets.ignore import no_known_voxel
 from monai_attn.datasets.references import check_on_grid
 from monai_attn.io.affine import shear_warning
-from monai_attn.io.errors import Faults, ScanWarning, case_error, collect_warnings
+from monai_attn.io.errors import Faults, OptionError, ScanWarning, case_error, collect_warnings
 from monai_attn.io.grid import Grid
 from monai_attn.io.hounsfield import intensity_warnings
 from monai_attn.io.labels import labels_of
@@ -71,6 +71,7 @@ def check_cases(
     cases: Sequence[Case],
     *,
     allowed: Collection[int] | None = None,
+    declared: Mapping[int, str] | None = None,
     ignore: int | None = None,
     on_case: Callable[[Case], None] | None = None,
 ) -> CheckedCases:
@@ -85,6 +86,7 @@ def check_cases(
         cases: `{"image": ..., "label": ...}` each.
         allowed: values that label maps may hold in addition to 0, such as those declared; by default, and
             if empty, any.
+        declared: value to declared name, for the remedy that a message names.
         ignore: value of voxels that count nowhere, if there is one; it is always allowed.
         on_case: called after each case, in order.
 
@@ -97,12 +99,14 @@ def check_cases(
         (0, 1)
     """
     results: list[CheckedCase] = []
-    faults = _shared_images(cases)
+    faults: list[str | OptionError] = [*_shared_images(cases)]
     pool = ThreadPoolExecutor(READERS)
     try:
         with collect_warnings() as scan_warnings:
             for case, (checked, case_faults) in zip(
-                cases, pool.map(lambda case: _check_case(case, allowed, ignore), cases), strict=True
+                cases,
+                pool.map(lambda case: _check_case(case, allowed, declared or {}, ignore), cases),
+                strict=True,
             ):
                 results += [checked] if checked else []
                 faults += case_faults
@@ -160,8 +164,8 @@ def count_labels(
 
 
 def _check_case(
-    case: Case, allowed: Collection[int] | None, ignore: int | None
-) -> tuple[CheckedCase | None, list[str]]:
+    case: Case, allowed: Collection[int] | None, declared: Mapping[int, str], ignore: int | None
+) -> tuple[CheckedCase | None, list[str | OptionError]]:
     """Read and check a case; return it, or a line for each fault of its files. Warn about doubts."""
     image, label = Path(case["image"]), Path(case["label"])
     try:
@@ -170,7 +174,9 @@ def _check_case(
         return None, [case_error(image, error), *_label_faults(label)]
     try:
         voxels, ignored = count_labels(label, grid, ignore)
-        _check_values(label, voxels, allowed)
+        check_values(label, voxels, allowed, declared)
+    except OptionError as error:
+        return None, [error]
     except Exception as error:
         return None, [case_error(label, error)]
     spacing = tuple(voxel_sizes(grid.affine).tolist())
@@ -198,10 +204,33 @@ def _label_faults(path: Path) -> list[str]:
     return []
 
 
-def _check_values(path: Path, voxels: dict[int, int], allowed: Collection[int] | None) -> None:
-    """Refuse values that are not allowed, and warn of a label map that is empty."""
+def check_values(
+    path: Path,
+    voxels: Mapping[int, int],
+    allowed: Collection[int] | None,
+    declared: Mapping[int, str],
+) -> None:
+    """Refuse values that are not allowed, and warn of a label map that is empty.
+
+    Args:
+        path: the label map.
+        voxels: value to number of voxels.
+        allowed: as for `check_cases`.
+        declared: as for `check_cases`.
+
+    Raises:
+        ValueError: if a value is not allowed; an `OptionError` if it is declared, so that it can be chosen.
+    """
     known = {0, *allowed} if allowed else voxels.keys()
     wrong = sorted(voxels.keys() - known)
+    chosen = [declared[value] for value in wrong if value in declared]
+    if chosen:
+        raise OptionError(
+            f"{path}: label values without a class (got {', '.join(map(str, wrong[:20]))}, expected "
+            f"{', '.join(map(str, sorted(known)))}). Choose the classes by their declared names, such as ",
+            "label",
+            chosen[0],
+        )
     if wrong:
         raise ValueError(
             f"{path}: unknown label values (got {', '.join(map(str, wrong[:20]))}, expected "

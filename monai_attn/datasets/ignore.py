@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_attn.datasets.label_classes import declared_ignore, declared_labels
+from monai_attn.io.errors import OptionError
 
 IGNORED = 255  # the largest uint8, the type of labels in training
 
@@ -70,9 +71,11 @@ def check_ignore(ignore: Any, classes: Mapping[int, int]) -> None:
             "the voxels with another value."
         )
     if classes.get(ignore):
-        raise ValueError(
+        raise OptionError(
             f"ignore (={ignore}) is also class {classes[ignore]} (expected a value of its own). Choose "
-            "other classes, or another ignore value."
+            "another ignore value, or the classes with ",
+            "label",
+            "VALUE=NAME",
         )
     if max(classes.values(), default=0) >= IGNORED:
         raise ValueError(

@@ -20,12 +20,17 @@ class Faults(ValueError):  # noqa: N818 - it holds several
     """All faults of a data set, not only the first.
 
     Args:
-        lines: one line for each fault, that names the files and the remedy.
+        faults: one line for each fault, that names the files and the remedy; or an `OptionError`.
+
+    Attributes:
+        lines: the lines.
+        remedies: for each line the remedy of its `OptionError`, or an empty text.
     """
 
-    def __init__(self, *lines: str) -> None:
-        super().__init__(*lines)
-        self.lines = lines
+    def __init__(self, *faults: str | OptionError) -> None:
+        super().__init__(*map(str, faults))
+        self.lines = tuple(map(str, faults))
+        self.remedies = tuple(getattr(fault, "remedy", "") for fault in faults)
 
     def __str__(self) -> str:
         return "\n".join(self.lines)

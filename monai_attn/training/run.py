@@ -17,6 +17,7 @@ from torch import nn
 
 from monai_attn.datasets.checked_cases import CheckedCases, check_cases
 from monai_attn.datasets.datalist import Case
+from monai_attn.datasets.declared_names import check_names
 from monai_attn.datasets.ignore import check_ignore, find_ignore
 from monai_attn.datasets.label_classes import (
     LabelClasses,
@@ -90,7 +91,7 @@ def prepare(
         if on_case:
             on_case(readings, case)
 
-    labels = _check_labels(request, train, split, on_reading)
+    labels = _check_labels(request, configs, split, on_reading)
     if labels.classes:
         network = _check_network({**train, "num_classes": len(labels.classes.names)})
     _check_sizes(split, train["batch_size"], Path(request.data))
@@ -107,7 +108,7 @@ def prepare(
         expected=expected_labels(measures, sorted(set(labels.label_map.values()) - {0})),
     )
     unlearned = _unlearned(labels.checked, split, labels.label_map)
-    return (*split_warnings, *labels.checked.doubts, *unlearned)
+    return (*split_warnings, *labels.doubts, *labels.checked.doubts, *unlearned)
 
 
 def check_processes(run: Path) -> None:
@@ -180,12 +181,14 @@ class _CheckedLabels:
         classes: the chosen classes; None for those of the bundle.
         label_map: value in the label files to class.
         ignore: value of voxels that count nowhere, if there is one.
+        doubts: doubts about the declared names, one line each.
     """
 
     checked: CheckedCases
     classes: LabelClasses | None
     label_map: Mapping[int, int]
     ignore: int | None
+    doubts: tuple[str, ...] = ()
 
 
 def _choose_split(request: Request) -> Split:
@@ -199,23 +202,32 @@ def _choose_split(request: Request) -> Split:
 
 
 def _check_labels(
-    request: Request, train: Config, split: Split, on_reading: Callable[[Case | None], None]
+    request: Request,
+    configs: Mapping[str, Config],
+    split: Split,
+    on_reading: Callable[[Case | None], None],
 ) -> _CheckedLabels:
     """Read and check all cases, and find the classes and the ignore value of their label maps."""
+    train = configs["train.json"]
     declared = declared_labels(request.data)
     ignore = find_ignore(train.get("ignore"), request.data)
     known = mapped_labels(train["num_classes"], train["label_map"])
+    doubts: tuple[str, ...] = ()
     if not request.labels:
         check_ignore(ignore, known)
+        names = configs["metadata.json"]["network_data_format"]["outputs"]["pred"]["channel_def"]
+        bundle_names = tuple(names.get(str(number), "") for number in range(train["num_classes"]))
+        doubts = check_names(request.data, declared, LabelClasses(bundle_names, known))
     on_reading(None)
     checked = check_cases(
         [*split["training"], *split["validation"]],
         allowed=declared if request.labels else known,
+        declared=declared,
         ignore=ignore,
         on_case=on_reading,
     )
     if not request.labels:
-        return _CheckedLabels(checked, None, known, ignore)
+        return _CheckedLabels(checked, None, known, ignore, doubts)
     classes = choose_classes(request.labels, checked.label_values, declared, ignore)
     check_ignore(ignore, classes.label_map)
     return _CheckedLabels(checked, classes, classes.label_map, ignore)

@@ -16,7 +16,7 @@ from monai_attn.bundle.open import open_bundle
 
 @pytest.fixture(scope="module")
 def opened(tiny_bundle):
-    return open_bundle(tiny_bundle, backend="eager", precision="float32").segmenter()
+    return open_bundle(tiny_bundle, backend="eager", precision="float32")
 
 
 def test_the_machine():
@@ -178,3 +178,53 @@ def test_a_list_of_cases_is_checked_in_every_section(phantoms, opened, tmp_path)
     sections = {"training": images[:1], "validation": images[1:2], "test": images[2:3]}
     (tmp_path / "list.json").write_text(json.dumps(sections))
     assert len(list(check_data(tmp_path / "list.json", opened))) == 3
+
+
+# what dataset.json says of the labels, what doctor says of the data set
+DECLARED = {
+    "another organ": ({"background": 0, "liver": 1}, [], "value 1 is 'liver', but 'pancreas' in"),
+    "an ignore value that is a class": (
+        {"background": 0, "pancreas": 1, "ignore": 2},
+        [],
+        "ignore (=2) is also class 1",
+    ),
+    "a choice of nothing": (
+        {"background": 0, "pancreas": 1},
+        ["5=x"],
+        "no label map has this value",
+    ),
+}
+
+
+@pytest.mark.parametrize(("labels", "chosen", "fault"), DECLARED.values(), ids=DECLARED.keys())
+def test_a_data_set_that_a_training_would_refuse_is_refused(
+    phantoms, opened, tmp_path, labels, chosen, fault
+):
+    data = tmp_path / "data"
+    shutil.copytree(phantoms, data)
+    content = json.loads((data / "dataset.json").read_text())
+    content["labels"] = {str(value): name for name, value in labels.items()}
+    (data / "dataset.json").write_text(json.dumps(content))
+    *cases, last = check_data(data, opened, labels=chosen)
+    assert {case.verdict for case in cases} == {"sound"}
+    assert last.verdict == "refused"
+    assert fault in last.refused
+
+
+def test_a_value_without_a_class_is_refused_and_its_declared_name_is_the_remedy(
+    phantoms, opened, tmp_path
+):
+    data = tmp_path / "data"
+    shutil.copytree(phantoms, data)
+    for path in (data / "labelsTr").iterdir():
+        image = nib.load(path)
+        values = np.asarray(image.dataobj) * np.uint8(255)
+        nib.save(nib.Nifti1Image(values.astype(np.uint8), image.affine), path)
+    content = json.loads((data / "dataset.json").read_text())
+    content["labels"] = {"0": "background", "255": "pancreas"}
+    (data / "dataset.json").write_text(json.dumps(content))
+    found = list(check_data(data, opened))
+    assert {finding.verdict for finding in found} == {"refused"}
+    assert {finding.remedy for finding in found} == {"label=pancreas"}
+    chosen = list(check_data(data, opened, labels=["pancreas"]))
+    assert {finding.verdict for finding in chosen} == {"sound"}
