@@ -16,6 +16,7 @@ from monai_attn.inference.memory import parse_memory
 from monai_attn.io.errors import warn_of
 from monai_attn.planning.case_reader import read_cases
 from monai_attn.planning.fingerprint import Fingerprint, fingerprint
+from monai_attn.planning.nnunet_plans import ImportedPlan, read_nnunet_plans
 from monai_attn.planning.rules import (
     BundleDefaults,
     TrainingPlan,
@@ -60,6 +61,26 @@ def plan(
     budget, on_gpu = training_memory() if given is None else (given, False)
     measured = _measure(Path(data), list(labels), ignore, base, on_case)
     return make_plan(measured, budget, base, on_cpu=given is None and not on_gpu)
+
+
+def import_plan(
+    path: str | Path, *, configuration: str | None = None, bundle: str | Path = DEFAULT_BUNDLE
+) -> ImportedPlan:
+    """Take over a plan that nnU-Net made; `write_plan` saves it for a training.
+
+    Args:
+        path: `nnUNetPlans.json` of nnU-Net 2; a `dataset.json` next to it gives the labels.
+        configuration: name of one of its configurations; by default `3d_fullres`, or `2d` for a 2D bundle.
+        bundle: the bundle to train.
+
+    Returns:
+        The values; `left_out` has a line for each thing that cannot be taken over.
+
+    Raises:
+        ValueError: if the file is no such plan, or its windows do not fit the bundle's network.
+    """
+    dims = read_bundle_defaults(find_bundle(bundle)).spatial_dims
+    return read_nnunet_plans(path, dims, configuration)
 
 
 def _measure(

@@ -32,6 +32,12 @@ DataArgument = Annotated[
         metavar="DATA", parser=path_of, help="Labelled scans: a folder, or a datalist (JSON)."
     ),
 ]
+OptionalDataArgument = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[DATA]", parser=path_of, help="Labelled scans: a folder, or a datalist (JSON)."
+    ),
+]
 BundleOption = Annotated[
     str,
     typer.Option(

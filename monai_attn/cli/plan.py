@@ -17,22 +17,25 @@ from monai_attn.cli.bundle_opening import without_collection
 from monai_attn.cli.console import err, out, progress_of_stages, written
 from monai_attn.cli.options import (
     BundleOption,
-    DataArgument,
     DebugOption,
     IgnoreOption,
     LabelOption,
+    OptionalDataArgument,
     path_of,
 )
 
 WORDS = ("least", "median", "most")
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from monai_attn.planning.fingerprint import Fingerprint
+    from monai_attn.planning.nnunet_plans import ImportedPlan
     from monai_attn.planning.rules import TrainingPlan
 
 
 def plan(
-    data: DataArgument,
+    data: OptionalDataArgument = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -42,6 +45,19 @@ def plan(
             metavar="PATH",
             help="Also write the values to this JSON file, for `train --plan`.",
         ),
+    ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            parser=path_of,
+            metavar="PATH",
+            help="Take over a plan of nnU-Net, nnUNetPlans.json, instead of measuring DATA.",
+        ),
+    ] = None,
+    configuration: Annotated[
+        str | None,
+        typer.Option(help="Configuration of --from; by default 3d_fullres, or 2d for a 2D bundle."),
     ] = None,
     label: LabelOption = None,
     ignore: IgnoreOption = None,
@@ -54,9 +70,22 @@ def plan(
     bundle: BundleOption = DEFAULT_BUNDLE,
     debug: DebugOption = False,
 ) -> None:
-    """Choose the grid, window and network that suit labelled cases, and say why."""
+    """Choose the grid, window and network that suit labelled cases, and say why.
+
+    With --from the values come from a plan of nnU-Net, and no case is read.
+    """
     if output and output.suffix.lower() != ".json":
         raise ValueError(f"{output}: ends in {output.suffix!r}; a .json file expected: rename it")
+    if source:
+        measuring = {"DATA": data, "--label": label, "--ignore": ignore, "--memory": memory}
+        _import(source, configuration, bundle, output, [k for k, v in measuring.items() if v])
+        return
+    if data is None:
+        raise ValueError("plan: no data set. Give DATA, or --from with a plan of nnU-Net.")
+    if configuration:
+        raise ValueError(
+            "--configuration: chooses from a plan of nnU-Net. Give --from, or leave it out."
+        )
     with err.status("importing torch"), without_collection():
         from monai_attn.api.plan import plan as choose
         from monai_attn.inference.memory import format_memory, parse_memory
@@ -92,6 +121,34 @@ def _show(found: Fingerprint, made: TrainingPlan) -> None:
         data.add_row(escape(title), *[_sizes(spread[word]) for word in WORDS])
     data.add_row("HU inside (99 %)", *[f"{found.hu[p]:.0f}" for p in (0.5, 50.0, 99.5)])
     out.print(data)
+    _show_values(made)
+
+
+def _import(
+    source: Path,
+    configuration: str | None,
+    bundle: str,
+    output: Path | None,
+    measuring: Sequence[str],
+) -> None:
+    """Take over a plan of nnU-Net, and say what was left out."""
+    if measuring:
+        raise ValueError(
+            f"--from: the plan in {source} needs no {measuring[0]}. Leave out {measuring[0]}, or --from."
+        )
+    with err.status("importing torch"), without_collection():
+        from monai_attn.api.plan import import_plan
+        from monai_attn.planning.rules import write_plan
+    imported = import_plan(source, configuration=configuration, bundle=bundle)
+    _show_values(imported)
+    for line in imported.left_out:
+        out.print(f"not taken over: {line}", highlight=False, markup=False, soft_wrap=True)
+    if output:
+        written("plan", write_plan(imported, output))
+
+
+def _show_values(made: TrainingPlan | ImportedPlan) -> None:
+    """Print the values and their reasons."""
     values = Table(box=SIMPLE_HEAD, pad_edge=False)
     values.add_column("id", no_wrap=True)
     values.add_column("value")

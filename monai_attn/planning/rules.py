@@ -19,6 +19,7 @@ from monai_attn.inference.memory import format_memory
 from monai_attn.io.files import atomic_write
 from monai_attn.planning.fingerprint import Fingerprint
 from monai_attn.planning.network_choice import BOTTOM, FINER, WIDEST, NetworkChoice, choose_network
+from monai_attn.planning.nnunet_plans import ImportedPlan
 
 MOST_VOXELS = {2: 512**2, 3: 128**3}  # of a window; more adds little
 CPU_VOXELS = 96**3  # of a window; a step with more takes a CPU nearly a minute
@@ -175,7 +176,7 @@ def make_plan(
     )
 
 
-def write_plan(plan: TrainingPlan, path: str | Path) -> Path:
+def write_plan(plan: TrainingPlan | ImportedPlan, path: str | Path) -> Path:
     """Write a plan as an overlay for a bundle's configs, whole or not at all, one value a line."""
     text = _object({k: v if k in NESTED else json.dumps(v) for k, v in plan.as_json().items()})
     with atomic_write(path) as file:
