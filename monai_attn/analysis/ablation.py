@@ -128,6 +128,7 @@ class Ablation:
         if plain.plan and plain.plan.fallback:
             warnings.warn(f"{scan}: full mode: {plain.plan.fallback}", ScanWarning, stacklevel=2)
         voxel, numbers = voxel_ml(plain.scan.affine), self.bundle.label_names
+        present = {n for n in numbers if expected is not None and (expected == n).any()}
         before = None if expected is None else _dices(plain.labels, expected, numbers)
         rows = []
         for gate, segmenter in self.opened.items():
@@ -142,8 +143,8 @@ class Ablation:
                     dice=dices[label],
                     plain_ml=int(np.count_nonzero(plain.labels == label)) * voxel,
                     open_ml=int(np.count_nonzero(labels == label)) * voxel,
-                    plain_reference_dice=before[label] if before else None,
-                    open_reference_dice=after[label] if after else None,
+                    plain_reference_dice=before[label] if before and label in present else None,
+                    open_reference_dice=after[label] if after and label in present else None,
                 )
                 for label in numbers
             ]

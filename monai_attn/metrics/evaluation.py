@@ -47,7 +47,7 @@ def evaluate_files(
         prediction: a label map file, or a folder of them.
         reference: the same kind, on the same grids.
         labels: labels to score; by default every label above 0 that occurs in any of the cases. A
-            case that lacks a label in both maps scores 1 for it: each mean is over all cases.
+            case whose reference lacks a label has no Dice for it: each mean is over the cases that have it.
         classes: the label of each value in the references, if they use other values than the
             predictions; any other value is background.
         ignore: value that marks ignored voxels in the references, if there is one: see `score_labels`.

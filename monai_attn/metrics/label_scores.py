@@ -36,9 +36,12 @@ def score_labels(
 
     | voxels of the label    | dice, precision, recall, NSD | distances |
     |------------------------|------------------------------|-----------|
-    | in neither             | 1                            | 0 mm      |
-    | only in the prediction | 0                            | `None`    |
+    | in neither             | `None`                       | `None`    |
+    | only in the prediction | `None`                       | `None`    |
     | only in the reference  | 0                            | `None`    |
+
+    A case without the label cannot show how well it is found; the predicted volume shows what was labelled
+    falsely.
 
     Voxels whose reference is the `ignore` value are left out of overlaps and volumes. If there are any,
     distances and NSD are `None`: a surface that passes through unknown voxels is only partly known.
@@ -145,20 +148,18 @@ def _score(
 ) -> CaseScore:
     overlap = int(np.count_nonzero(predicted & expected))
     n_predicted, n_expected = (int(np.count_nonzero(mask)) for mask in (predicted, expected))
-    distance: float | None
-    hausdorff: float | None
-    nsd: float | None
-    dice = dice_of(overlap, n_predicted, n_expected)
-    if n_predicted == n_expected == 0:
-        precision = recall = nsd = 1.0
-        distance = hausdorff = 0.0
-    else:
+    dice: float | None = None
+    precision: float | None = None
+    recall: float | None = None
+    distance: float | None = None
+    hausdorff: float | None = None
+    nsd: float | None = None
+    if n_expected:
+        dice = dice_of(overlap, n_predicted, n_expected)
         precision = overlap / max(n_predicted, 1)
-        recall = overlap / max(n_expected, 1)
-        distance, hausdorff, nsd = None, None, 0.0
-    if not whole:
-        distance, hausdorff, nsd = None, None, None
-    elif n_predicted and n_expected:
+        recall = overlap / n_expected
+        nsd = 0.0 if whole else None
+    if whole and n_predicted and n_expected:
         from monai_attn.metrics.surface_distances import (
             surface_score,  # torch takes seconds; no other score needs it
         )

@@ -21,15 +21,17 @@ from monai_attn.io.tables import write_table
 class CaseScore:
     """The scores of one label in one case: overlaps in 0..1, distances in mm, volumes in ml.
 
-    No value is NaN: a distance is `None` if one of the two maps lacks the label and so has no surface. If
-    the reference has ignored voxels, distances and NSD are `None`, and the rest is of the known voxels.
+    No value is NaN. All but the volumes are `None` if the reference lacks the label; then the predicted
+    volume is that of false positives. A distance is `None` too if the prediction lacks the label and so has
+    no surface. If the reference has ignored voxels, distances and NSD are `None`, and the rest is of the
+    known voxels.
     """
 
     case: str
     label: int
-    dice: float
-    precision: float
-    recall: float
+    dice: float | None
+    precision: float | None
+    recall: float | None
     surface_distance_mm: float | None
     hd95_mm: float | None
     nsd_2mm: float | None
@@ -48,7 +50,10 @@ class CaseScore:
 
 
 COLUMNS = tuple(field.name for field in fields(CaseScore))
+OVERLAPS = ("dice", "precision", "recall")
 ON_SURFACES = ("surface_distance_mm", "hd95_mm", "nsd_2mm")
+VOLUMES = ("reference_ml", "predicted_ml", "volume_error_ml", "absolute_volume_error_ml")
+AVERAGED = (*OVERLAPS, *ON_SURFACES, *VOLUMES)
 HEADINGS = (
     *("label", "Dice", "prec.", "recall", "MSD\nmm", "HD95\nmm", "NSD\n2 mm"),
     *("ref.\nml", "error\nml"),
@@ -63,9 +68,11 @@ def summarize(scores: Iterable[CaseScore]) -> dict[str, Any]:
 
     Returns:
         `{"cases": [...], "mean": {...}}`: a row per score, and per label (a string, as JSON's keys
-        are) the number of cases `n`, the mean of each column, `dice_median`, `dice_min` and
-        `absolute_volume_error_ml`. The means of the distances are over the `n_surface` cases that have
-        them, that of the NSD over the cases that have one, and `None` if no case has one.
+        are) the mean of each column, `dice_median`, `dice_min` and `absolute_volume_error_ml`, all over the
+        `n` cases whose reference has the label. The means of the distances are over the `n_surface` of them
+        that have any, that of the NSD over those that have one, and `None` if no case has one. Of the
+        `n_absent` other cases, `n_false` have false positives, with `false_positive_ml` in the mean of all
+        of them.
 
     Example:
         >>> summary = summarize([CaseScore("a", 1, 0.75, 0.75, 0.75, 1.2, 4.0, 0.9, 80.0, 80.0)])
@@ -140,7 +147,7 @@ def score_table(scores: Iterable[CaseScore]) -> Table:
         table.add_row(Text(row["case"]), str(row["label"]), *_cells(row))
     table.add_section()
     for label, row in summary["mean"].items():
-        if row["n"] > 1:
+        if row["n"] > 1 or (row["n"] and row["n_absent"]):
             table.add_row(Text(f"mean of {row['n']}"), label, *_cells(row), style="bold")
     table.caption = "\n".join(_captions(scores)) or None
     table.caption_justify = "left"
@@ -148,23 +155,18 @@ def score_table(scores: Iterable[CaseScore]) -> Table:
 
 
 def _summarize_label(scores: list[CaseScore]) -> dict[str, float | None]:
-    dice = [score.dice for score in scores]
-    distances = [score.surface_distance_mm for score in scores]
+    absent = [score for score in scores if score.dice is None]
+    present = [score for score in scores if score.dice is not None]
+    dice = [score.dice for score in present if score.dice is not None]
     return {
-        "n": len(scores),
-        "n_surface": sum(distance is not None for distance in distances),
-        "dice": fmean(dice),
-        "dice_median": median(dice),
-        "dice_min": min(dice),
-        "precision": fmean(score.precision for score in scores),
-        "recall": fmean(score.recall for score in scores),
-        "surface_distance_mm": _mean_of_known(distances),
-        "hd95_mm": _mean_of_known([score.hd95_mm for score in scores]),
-        "nsd_2mm": _mean_of_known([score.nsd_2mm for score in scores]),
-        "reference_ml": fmean(score.reference_ml for score in scores),
-        "predicted_ml": fmean(score.predicted_ml for score in scores),
-        "volume_error_ml": fmean(score.volume_error_ml for score in scores),
-        "absolute_volume_error_ml": fmean(score.absolute_volume_error_ml for score in scores),
+        "n": len(present),
+        "n_surface": sum(score.surface_distance_mm is not None for score in present),
+        "n_absent": len(absent),
+        "n_false": sum(score.predicted_ml > 0 for score in absent),
+        "false_positive_ml": _mean_of_known(score.predicted_ml for score in absent),
+        "dice_median": median(dice) if dice else None,
+        "dice_min": min(dice, default=None),
+        **{name: _mean_of_known(getattr(score, name) for score in present) for name in AVERAGED},
     }
 
 
@@ -175,10 +177,10 @@ def _mean_of_known(values: Iterable[float | None]) -> float | None:
 
 def _cells(row: dict[str, Any]) -> list[str]:
     return [
-        *[f"{row[name]:.3f}" for name in ("dice", "precision", "recall")],
+        *[_cell(row[name], 3) for name in OVERLAPS],
         *[_cell(row[name], 2) for name in ("surface_distance_mm", "hd95_mm")],
         _cell(row["nsd_2mm"], 3),
-        f"{row['reference_ml']:.1f}",
+        _cell(row["reference_ml"], 1),
         f"{row['volume_error_ml']:+.1f}",
     ]
 
@@ -189,6 +191,14 @@ def _cell(value: float | None, digits: int) -> str:
 
 def _captions(scores: list[CaseScore]) -> Iterator[str]:
     """Yield notes on the means, such as the number of cases with distances, labels alike in one line."""
+    for label, row in summarize(scores)["mean"].items():
+        if row["n_absent"]:
+            found = (
+                f"falsely labelled in {row['n_false']}, {row['false_positive_ml']:.1f} ml in the mean of all"
+                if row["n_false"]
+                else "not labelled there either"
+            )
+            yield f"label {label}: in {row['n']} of {row['n'] + row['n_absent']} references; {found}"
     whole = [score for score in scores if score.nsd_2mm is not None]
     counts: dict[tuple[int, int], list[str]] = {}
     for label, row in summarize(whole)["mean"].items():
@@ -198,9 +208,9 @@ def _captions(scores: list[CaseScore]) -> Iterator[str]:
         word = "label" if len(labels) == 1 else "labels"
         yield (
             f"{word} {', '.join(labels)}: MSD and HD95 of {known} of {cases} cases; "
-            "the others have it in one map only"
+            "it was missed in the others"
         )
-    partly = len({score.case for score in scores if score.nsd_2mm is None})
+    partly = len({s.case for s in scores if s.nsd_2mm is None and s.dice is not None})
     if partly:
         yield (
             f"ignored voxels in {partly} of {len({score.case for score in scores})} cases: "
@@ -215,6 +225,7 @@ def _fault(score: CaseScore) -> str:
     for name in COLUMNS[2:]:
         value = getattr(score, name)
         known = type(value) in (int, float) and math.isfinite(value)
-        if not known and not (value is None and name in ON_SURFACES):
+        absent = score.reference_ml == 0 and name in OVERLAPS
+        if not known and not (value is None and (absent or name in ON_SURFACES)):
             return f"{name} is {value!r:.20}"
     return ""

@@ -91,7 +91,7 @@ def _score_table(record: Record, scores: list[CaseScore]) -> Dict:
     rows = [
         (
             record.manifest.named(score.label),
-            *(f"{value:.3f}" for value in (score.dice, score.precision, score.recall)),
+            *(_number(value, ".3f") for value in (score.dice, score.precision, score.recall)),
             _number(score.surface_distance_mm, ".2f"),
             _number(score.hd95_mm, ".2f"),
             _number(score.nsd_2mm, ".3f"),

@@ -94,7 +94,7 @@ def _scored(run: Run, scores: Mapping[str, list[CaseScore]]) -> list[str]:
     return [""] if len(found) == 1 else found
 
 
-def _only(values: Mapping[str, float]) -> str:
+def _only(values: Mapping[str, float | None]) -> str:
     return next(iter(values), "")
 
 

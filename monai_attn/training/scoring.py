@@ -50,7 +50,6 @@ def score_run(
     for suffix in ("json", "csv"):
         write_summary(scores, run / "eval" / f"scores.{suffix}")
     means = summarize(scores)["mean"]
-    record_scores(
-        run, {f"mean_dice_of_{opened.label_names[n]}": means[str(n)]["dice"] for n in numbers}
-    )
+    dices = {f"mean_dice_of_{name}": means[str(n)]["dice"] for n, name in numbers.items()}
+    record_scores(run, {name: dice for name, dice in dices.items() if dice is not None})
     return scores

@@ -43,9 +43,9 @@ OVERLAPS = {
     "twice too large": (block(1, 5), block(1, 3), 2 / 3, 0.5, 1),
     "half missed": (block(1, 3), block(1, 5), 2 / 3, 1, 0.5),
     "apart": (block(0, 2), block(3, 5), 0, 0, 0),
-    "both empty": (block(0, 0), block(0, 0), 1, 1, 1),
+    "both empty": (block(0, 0), block(0, 0), None, None, None),
     "prediction empty": (block(0, 0), block(1, 3), 0, 0, 0),
-    "reference empty": (block(1, 3), block(0, 0), 0, 0, 0),
+    "reference empty": (block(1, 3), block(0, 0), None, None, None),
 }
 
 
@@ -53,7 +53,8 @@ OVERLAPS = {
 def test_overlaps_computed_by_hand(row):
     prediction, reference, *expected = row
     (score,) = score_labels(prediction, reference, (1, 1, 1), labels=[1])
-    assert [score.dice, score.precision, score.recall] == pytest.approx(expected)
+    for value, by_hand in zip((score.dice, score.precision, score.recall), expected, strict=True):
+        assert value == (None if by_hand is None else pytest.approx(by_hand))
 
 
 def test_volumes_are_in_millilitres():
@@ -88,9 +89,9 @@ def test_any_integer_type(dtype):
 DISTANCES = {
     "equal": (block(1, 3), block(1, 3), 0, 0, 1),
     "one voxel apart": (block(4, 5), block(3, 4), 3, 3, 0),
-    "both empty": (block(0, 0), block(0, 0), 0, 0, 1),
+    "both empty": (block(0, 0), block(0, 0), None, None, None),
     "prediction empty": (block(0, 0), block(1, 3), None, None, 0),
-    "reference empty": (block(1, 3), block(0, 0), None, None, 0),
+    "reference empty": (block(1, 3), block(0, 0), None, None, None),
     "the other label between": (
         block(0, 1) + block(2, 4, label=2),
         block(5, 6) + block(2, 4, label=2),
@@ -237,12 +238,12 @@ def test_labels_stored_as_scaled_floats_count_as_whole_numbers(tmp_path):
     assert [score.dice for score in evaluate_files(prediction, reference)] == [1]
 
 
-def test_a_label_that_one_case_lacks_in_both_maps_scores_one_there(tmp_path):
+def test_a_label_that_a_reference_lacks_has_no_dice_there(tmp_path):
     for folder in ("out", "labels"):
         save(tmp_path / folder / "a.nii", block(0, 0))
         save(tmp_path / folder / "b.nii", block(1, 3))
     scores = evaluate_files(tmp_path / "out", tmp_path / "labels")
-    assert scores[0] == CaseScore("a", 1, 1, 1, 1, 0, 0, 1, 0, 0)
+    assert scores[0] == CaseScore("a", 1, None, None, None, None, None, None, 0, 0)
     assert [score.case for score in scores] == ["a", "b"]
 
 
@@ -433,7 +434,11 @@ def test_files_are_scored_where_they_are_known(sparse_files):
 def test_a_label_that_a_partly_known_case_lacks_has_no_surface_there(sparse_files):
     save(sparse_files[1] / "b.nii.gz", block(1, 3) + block(4, 6, 2))
     scores = {(s.case, s.label): s for s in evaluate_files(*sparse_files, ignore=9)}
-    assert (scores["a", 2].dice, scores["a", 2].hd95_mm, scores["a", 2].nsd_2mm) == (1, None, None)
+    assert (scores["a", 2].dice, scores["a", 2].hd95_mm, scores["a", 2].reference_ml) == (
+        None,
+        None,
+        0,
+    )
 
 
 def test_an_ignore_value_goes_with_values_that_stand_for_other_labels(sparse_files):

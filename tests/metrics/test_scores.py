@@ -26,6 +26,9 @@ def test_summary_averages_each_label_over_cases():
         {
             "n": 3,
             "n_surface": 2,
+            "n_absent": 0,
+            "n_false": 0,
+            "false_positive_ml": None,
             "dice": 0.6,
             "dice_median": 0.8,
             "dice_min": 0.1,
@@ -156,8 +159,35 @@ def test_labels_without_distances_share_a_line():
     scores = [CaseScore("a", label, 0, 0, 0, None, None, 0, 1, 0) for label in (2, 3, 7)]
     caption = score_table(scores).caption
     assert caption.splitlines() == [
-        "labels 2, 3, 7: MSD and HD95 of 0 of 1 cases; the others have it in one map only"
+        "labels 2, 3, 7: MSD and HD95 of 0 of 1 cases; it was missed in the others"
     ]
+
+
+ABSENT = (None,) * 6
+
+
+def test_a_mean_is_over_the_cases_that_have_the_label_and_false_positives_are_said():
+    """A rare class that is never found does not look good because most cases lack it."""
+    scores = [
+        CaseScore("a", 2, 0, 0, 0, None, None, 0, 10, 0),
+        CaseScore("b", 2, *ABSENT, 0, 3),
+        *[CaseScore(case, 2, *ABSENT, 0, 0) for case in "cd"],
+    ]
+    mean = summarize(scores)["mean"]["2"]
+    assert (mean["dice"], mean["n"], mean["n_absent"], mean["n_false"]) == (0, 1, 3, 1)
+    assert (mean["false_positive_ml"], mean["reference_ml"]) == (1, 10)
+    caption = score_table(scores).caption.splitlines()
+    assert caption[0] == (
+        "label 2: in 1 of 4 references; falsely labelled in 1, 1.0 ml in the mean of all"
+    )
+    assert score_table(scores[2:]).caption == (
+        "label 2: in 0 of 2 references; not labelled there either"
+    )
+
+
+def test_scores_of_a_label_that_is_absent_read_back_equal(tmp_path):
+    scores = [CaseScore("b", 1, *ABSENT, 0, 3)]
+    assert read_scores(write_summary(scores, tmp_path / "scores.json")) == scores
 
 
 def test_cases_with_ignored_voxels_have_no_surfaces_and_a_line_says_so():
