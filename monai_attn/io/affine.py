@@ -43,10 +43,24 @@ def check_affine(path: Path, affine: NDArray[np.float64]) -> None:
         )
 
 
+def most_askew(affine: NDArray[np.float64]) -> float:
+    """Return the largest cosine between two axes: 0 at right angles."""
+    axes = affine[:3, :3] / voxel_sizes(affine)
+    return float(np.abs(axes.T @ axes - np.eye(3)).max())
+
+
+def right_angled(affine: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the affine with the nearest axes at right angles, and the same spacing and first voxel."""
+    spacing = voxel_sizes(affine)
+    left, _, right = np.linalg.svd(affine[:3, :3] / spacing)
+    straight = affine.copy()
+    straight[:3, :3] = left @ right * spacing
+    return straight
+
+
 def shear_warning(affine: NDArray[np.float64]) -> str:
     """Return a warning if the axes of a sound affine are not at right angles, else an empty text."""
-    axes = affine[:3, :3] / voxel_sizes(affine)
-    cosine = np.abs(axes.T @ axes - np.eye(3)).max()
+    cosine = most_askew(affine)
     if cosine <= SHEAR:
         return ""
     degrees = np.degrees(np.arcsin(min(1.0, cosine)))

@@ -9,10 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from nibabel.affines import apply_affine
+from nibabel.affines import apply_affine, voxel_sizes
 from numpy.typing import NDArray
 
+from monai_attn.io.affine import most_askew, right_angled
+
 GRID_TOLERANCE = 1e-3  # mm; float32 headers round by far less, a shifted grid differs by far more
+APART = 0.5  # of the smallest voxel edge, by which two forms of one grid may differ: quaternions are coarse
+ITK_ASKEW = 1e-4  # cosine between two axes up to which ITK 5.4 opens a header
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,20 @@ def same_grid(
 ) -> bool:
     """Check whether two affines put every corner of a (X, Y, Z) grid in the same place, to 1e-3 mm."""
     return grid_offset(shape, affine, other) <= GRID_TOLERANCE
+
+
+def rounded_axes(grid: Grid) -> str:
+    """Return a doubt if the axes of a grid are not at right angles by rounding, else an empty text.
+
+    ITK refuses such axes in an sform. Axes that are sheared further are those of a tilted gantry.
+    """
+    apart = grid_offset(grid.shape, grid.affine, right_angled(grid.affine))
+    if most_askew(grid.affine) <= ITK_ASKEW or apart > APART * voxel_sizes(grid.affine).min():
+        return ""
+    return (
+        f"its axes are rounded and not at right angles, {apart:.2g} mm off in the corners. Programs with ITK "
+        "may refuse it; they read its label map, whose qform has right angles"
+    )
 
 
 def voxel_ml(affine: NDArray[np.float64]) -> float:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from monai_attn.io.errors import OptionError, ScanWarning
 from monai_attn.io.file_kind import require_regular
 from monai_attn.io.files import sha256_of
-from monai_attn.io.grid import Grid
+from monai_attn.io.grid import Grid, rounded_axes
 from monai_attn.io.names import check_name
 from monai_attn.io.nifti.header import NiftiHeader
 from monai_attn.io.nifti.voxels import nifti_files, nifti_header, read_voxels
@@ -87,7 +87,7 @@ class Scan(ABC):
             ValueError: as for `grid`, and if the voxels are damaged or cut short.
         """
         data, doubts = self._read(fill)
-        for doubt in doubts:
+        for doubt in filter(None, (*doubts, rounded_axes(self.grid))):
             if doubt not in self._given:
                 warnings.warn(f"{self.path}: {doubt}", ScanWarning, stacklevel=stacklevel + 1)
                 self._given.add(doubt)

@@ -9,10 +9,11 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 from isal import igzip
+from nibabel.affines import voxel_sizes
 from numpy.typing import DTypeLike, NDArray
 
 from monai_attn.io.files import atomic_write
-from monai_attn.io.grid import Grid, same_grid
+from monai_attn.io.grid import APART, Grid, grid_offset
 from monai_attn.io.map_encoding import INTERCEPT, SLOPE
 from monai_attn.io.names import labels_name
 
@@ -102,7 +103,8 @@ def label_image(values: NDArray[Any], like: Grid) -> nib.Nifti1Image:
     code = like.form_code
     image.set_sform(like.affine if code else None, code=code)
     image.set_qform(like.affine if code else None, code=code)
-    if code and not same_grid(like.shape, image.get_qform(), like.affine):
+    apart = grid_offset(like.shape, image.get_qform(), like.affine)
+    if code and apart > APART * voxel_sizes(like.affine).min():
         image.set_qform(None, code=0)  # a qform cannot hold a shear: only the sform is right
     if like.qform is not None:
         image.set_qform(like.qform, code=1)

@@ -1,8 +1,13 @@
+import warnings
+
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from nibabel.affines import from_matvec
+from nibabel.eulerangles import euler2mat
 
 from monai_attn.io.grid import Grid, grid_offset, same_grid
 from monai_attn.io.map_encoding import to_bytes
@@ -38,6 +43,26 @@ def test_labels_lie_on_the_scans_grid(tmp_path, affine, name):
     again = read_volume(path)
     np.testing.assert_array_equal(again.data, labels())
     assert again.form_code == source.form_code
+
+
+@pytest.mark.parametrize("digits", [2, 3, 4])
+def test_itk_opens_the_labels_of_a_scan_whose_axes_are_rounded(tmp_path, digits):
+    """ITK refuses axes that are not at right angles, which a rounded header has."""
+    shape, axes = (64, 48, 20), euler2mat(0.2, 0.4, 0.6)
+    affine = from_matvec(np.round(axes, digits) * [0.8, 0.8, 2.5], [-50, 20, -300])
+    scan = save(tmp_path / "a.nii", np.zeros(shape, np.int16), affine, qform_code=0)
+    with warnings.catch_warnings(record=True) as doubts:
+        warnings.simplefilter("always")
+        volume = read_volume(scan)
+    assert [str(doubt.message).split(",")[0] for doubt in doubts] == (
+        [f"{scan}: its axes are rounded and not at right angles"] if digits < 4 else []
+    )
+    path = write_labels(tmp_path / "b.nii.gz", np.ones(shape, np.uint8), volume.grid)
+    assert same_grid(shape, nib.load(path).affine, affine)
+    image = sitk.ReadImage(path)
+    place = image.TransformIndexToPhysicalPoint((63, 47, 19))
+    there = (affine @ [63, 47, 19, 1])[:3] * [-1, -1, 1]
+    assert np.linalg.norm(place - there) < 0.5 * 0.8
 
 
 @pytest.mark.parametrize("affine", AFFINES.values(), ids=AFFINES.keys())

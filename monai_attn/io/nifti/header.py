@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from monai_attn.io.affine import check_affine, spaced
 from monai_attn.io.errors import reason
 from monai_attn.io.file_kind import foreign_kind
-from monai_attn.io.grid import Grid, grid_offset
+from monai_attn.io.grid import APART, Grid, grid_offset
 
 AGAIN = "export it again with a valid header"
 # the first bytes of a file: the size of its header, which shows the format and the byte order
@@ -35,9 +35,6 @@ LINE_ENDS = ((13, 10, 26, 10), (0, 0, 0, 0))  # NIfTI-2's eol_check, which may b
 MOST_VOXELS = 2**31  # of one volume: 8 GiB in float32
 MOST_EXTENSIONS = 2**26  # bytes between header and voxels
 UNITS = {1: "metres", 3: "micrometres"}  # xyzt_units other than mm (2) and unknown (0)
-APART = (
-    0.5  # of the smallest voxel edge, by which sform and qform may differ: quaternions are coarse
-)
 STRETCH = 0.01  # fraction by which their spacings may differ
 
 
