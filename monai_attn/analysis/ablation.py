@@ -101,6 +101,8 @@ class Ablation:
         reference: Path | None = None,
         classes: Mapping[int, int] | None = None,
         ignore: int | None = None,
+        *,
+        name: str = "",
     ) -> list[OpenedLabel]:
         """Segment a scan with each segmenter and compare the labels; memory holds the labels of one case.
 
@@ -111,6 +113,7 @@ class Ablation:
                 bundle was trained with.
             ignore: the value that marks ignored voxels in the reference. By default, without `classes`,
                 the one that the bundle was trained with.
+            name: the case's name; by default that of the scan's file.
 
         Raises:
             ValueError: one line that names the file, if it cannot be segmented, or the reference does
@@ -137,7 +140,7 @@ class Ablation:
             after = None if expected is None else _dices(labels, expected, numbers)
             rows += [
                 OpenedLabel(
-                    case_name(scan),
+                    name or case_name(scan),
                     gate,
                     label,
                     dice=dices[label],

@@ -177,7 +177,7 @@ class Model:
         """Segment many scans into a folder; an error in one does not stop the others.
 
         Args:
-            scans: NIfTI scans, DICOM folders, folders of either, or datalists.
+            scans: NIfTI scans, DICOM folders, folder trees of either, or datalists.
             output: folder for label maps, manifests and the summary; or, for one scan, the path of its label
                 map (.nii.gz).
             attention: also write the attention map of each gate.

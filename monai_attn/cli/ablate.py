@@ -49,21 +49,21 @@ def ablate(
     debug: DebugOption = False,
 ) -> None:
     """Measure what each gate contributes: hold it open (attention 1), and compare the labels."""
-    from monai_attn.datasets.cases import find_images
+    from monai_attn.datasets.cases import find_named
     from monai_attn.datasets.pairs import references_of
     from monai_attn.io.tables import check_table_path
 
     for path in output or []:
         check_table_path(path)
     classes = labels_by_value(mapped)
-    scans = [Path(scan) for source in inputs for scan in find_images(source)]
-    references = references_of(scans, reference) if reference else {}
+    scans, names = find_named(inputs)
+    references = references_of(scans, reference, names) if reference else {}
     with err.status(f"opening {bundle}"), without_collection():
         from monai_attn.analysis.ablation import ablation_table, open_ablation, write_ablation
 
         note_code(bundle)
         ablation = open_ablation(bundle, device, mode=mode, backend=backend)
-    rows, failed = _ablate(ablation, scans, references, classes, ignore)
+    rows, failed = _ablate(ablation, names, references, classes, ignore)
     if rows:
         out.print(ablation_table(rows, ablation.bundle.label_names))
         for path in output or []:
@@ -74,7 +74,7 @@ def ablate(
 
 def _ablate(
     ablation: Ablation,
-    scans: list[Path],
+    names: dict[Path, str],
     references: dict[Path, Path],
     classes: dict[int, int] | None,
     ignore: int | None,
@@ -85,10 +85,10 @@ def _ablate(
     rows: list[OpenedLabel] = []
     failed = 0
     with progress_bars() as progress:
-        for scan in progress.track(scans, description="cases"):
+        for scan in progress.track(names, description="cases"):
             try:
                 with collect_warnings() as warnings:
-                    rows += ablation(scan, references.get(scan), classes, ignore)
+                    rows += ablation(scan, references.get(scan), classes, ignore, name=names[scan])
             except Exception as error:  # a case, or a bundle's code, can raise anything
                 failed += 1
                 complain("error", with_flag(case_error(scan, error), remedy_of(error)))

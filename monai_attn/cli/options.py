@@ -23,7 +23,7 @@ ScansArgument = Annotated[
     typer.Argument(
         metavar="INPUT...",
         parser=path_of,
-        help="NIfTI scans, DICOM folders, folders of either, or datalists.",
+        help="NIfTI scans, DICOM folders, folder trees of either, or datalists.",
     ),
 ]
 DataArgument = Annotated[

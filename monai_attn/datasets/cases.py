@@ -1,15 +1,19 @@
 """Scans that a path stands for: those to segment, and those with labels.
 
-A case is named after its file, without folder and NIfTI suffix, or after its DICOM folder.
+A case is named after its file without the suffix, or after its DICOM folder; in a folder tree, and where
+two have one name, after the part of the path that differs (`scan_names`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from monai_attn.datasets.datalist import Case, check_listed, read_datalist
 from monai_attn.datasets.folder_layouts import find_layout, layout_cases, layout_images
-from monai_attn.datasets.folders import by_name, holds_scans, scans_in
+from monai_attn.datasets.folders import by_name, holds_scans
+from monai_attn.datasets.scan_names import scan_names
+from monai_attn.datasets.trees import scans_below
 from monai_attn.io.errors import Faults
 from monai_attn.io.file_kind import require_regular
 from monai_attn.io.names import case_name, check_name
@@ -19,8 +23,8 @@ def find_images(source: str | Path) -> list[str]:
     """Find the scans to segment.
 
     Args:
-        source: a NIfTI file, a folder of them, a folder with a DICOM series, a folder of such folders,
-            a data set as `find_cases` takes it, or a JSON datalist. A datalist with several sections is read
+        source: a NIfTI file, a folder with a DICOM series, a folder tree of either, a data set as
+            `find_cases` takes it, or a JSON datalist. A datalist with several sections is read
             at the first of test, testing, validation and training that names a case; a data set with
             folders at `imagesTs` where it holds scans, else at `imagesTr` or `images`.
 
@@ -28,16 +32,44 @@ def find_images(source: str | Path) -> list[str]:
         Paths in the order of the datalist, or sorted.
 
     Raises:
-        ValueError: if `source` does not exist, holds no scan, or holds two scans of the same name: their
-            label maps would be one file.
+        ValueError: as `named_images`.
+    """
+    return [str(scan) for scan in named_images(source)]
+
+
+def named_images(source: str | Path) -> dict[Path, str]:
+    """Find the scans to segment, and the name of each case.
+
+    Args:
+        source: as for `find_images`.
+
+    Returns:
+        The name of each scan, in the order of the datalist, or sorted.
+
+    Raises:
+        ValueError: if `source` does not exist, holds no scan, or holds two scans whose paths differ only in
+            the suffix: their label maps would be one file.
     """
     path = Path(source)
     if path.is_dir() or path.suffix == ".json":
-        return _named_once(_images_of(path))
+        return _named_once(*_images_of(path))
     if not path.exists():
         require_regular(path)
     check_name(path)
-    return [str(path)]
+    return {path: case_name(path)}
+
+
+def find_named(sources: Iterable[str | Path]) -> tuple[list[Path], dict[Path, str]]:
+    """Find the scans of several sources, each as for `find_images`, in their order; and the name of each.
+
+    Raises:
+        ValueError: as `named_images`.
+    """
+    found = [named_images(source) for source in sources]
+    scans = [scan for names in found for scan in names]
+    joined = {scan: name for names in found for scan, name in names.items()}
+    unique = len(set(joined.values())) == len(joined)
+    return scans, joined if unique else scan_names(scans)
 
 
 def find_cases(source: str | Path, *, named_once: bool = False) -> list[Case]:
@@ -49,7 +81,8 @@ def find_cases(source: str | Path, *, named_once: bool = False) -> list[Case]:
         source: a Decathlon folder or a JSON datalist, read at its section `training`, or else at the first
             section that names a case; an nnU-Net raw folder (version 2); or a folder with `images` and
             `labels`, or `imagesTr` and `labelsTr`, see `layouts`.
-        named_once: refuse two images of the same name, for use where label maps are written.
+        named_once: refuse two images whose paths differ only in the suffix, for use where label maps are
+            written.
 
     Returns:
         Cases in the order of the datalist, or sorted by name.
@@ -63,20 +96,20 @@ def find_cases(source: str | Path, *, named_once: bool = False) -> list[Case]:
     layout = find_layout(path)
     cases = layout_cases(layout) if layout else _listed_cases(path)
     if named_once:
-        _named_once([case["image"] for case in cases])
+        _named_once([Path(case["image"]) for case in cases])
     return cases
 
 
-def _images_of(path: Path) -> list[str]:
-    """Return the images of a folder or a datalist."""
+def _images_of(path: Path) -> tuple[list[Path], Path | None]:
+    """Return the images of a folder or a datalist, and the folder if they lie in a tree."""
     listed = path.suffix == ".json" or (path / "dataset.json").is_file()
     if listed or not holds_scans(path):
         layout = find_layout(path)
         if layout:
-            return [str(image) for image in layout_images(layout)]
+            return layout_images(layout), None
     if listed:
-        return [case["image"] for case in next(iter(read_datalist(path).values()))]
-    return [str(scan) for scan in scans_in(path)]
+        return [Path(case["image"]) for case in next(iter(read_datalist(path).values()))], None
+    return scans_below(path), path
 
 
 def _listed_cases(path: Path) -> list[Case]:
@@ -91,9 +124,10 @@ def _listed_cases(path: Path) -> list[Case]:
     return cases
 
 
-def _named_once(images: list[str]) -> list[str]:
-    """Refuse images whose label maps would have the same name, else return them; allow any suffix."""
-    _, faults = by_name({Path(image): case_name(image) for image in images})
+def _named_once(images: list[Path], root: Path | None = None) -> dict[Path, str]:
+    """Return the name of each image; refuse two of one name."""
+    names = scan_names(images, root)
+    _, faults = by_name(names)
     if faults:
         raise Faults(*faults)
-    return images
+    return names

@@ -19,7 +19,7 @@ def scans_in(folder: Path) -> list[Path]:
     Raises:
         ValueError: if there is no scan.
     """
-    entries = _visible(folder)
+    entries = visible(folder)
     scans = _scans(folder, entries)
     if scans:
         return scans
@@ -31,7 +31,7 @@ def scans_in(folder: Path) -> list[Path]:
 
 def holds_scans(folder: Path) -> bool:
     """Check whether `scans_in` would find a scan."""
-    return folder.is_dir() and bool(_scans(folder, _visible(folder)))
+    return folder.is_dir() and bool(_scans(folder, visible(folder)))
 
 
 def label_maps_in(folder: Path) -> list[Path]:
@@ -40,7 +40,7 @@ def label_maps_in(folder: Path) -> list[Path]:
     Raises:
         ValueError: if the folder holds no label map.
     """
-    entries = _visible(folder)
+    entries = visible(folder)
     files = [path for path in entries if suffix(path, LABELS) and not path.is_dir()]
     if not files:
         raise ValueError(
@@ -64,21 +64,26 @@ def by_name(names: Mapping[Path, str]) -> tuple[dict[str, Path], list[str]]:
     return by_case, faults
 
 
-def _scans(folder: Path, entries: list[Path]) -> list[Path]:
+def image_files(entries: list[Path]) -> list[Path]:
+    """Return those of a folder's entries that are files of scans, one for each pair."""
     scans = [path for path in entries if suffix(path) and not path.is_dir()]
     names = {path.name.lower() for path in scans}
-    scans = [
+    return [
         path
         for path in scans
         if not _is_own_output(path)
         and not (path.suffix.lower() == ".img" and f"{path.stem}.hdr".lower() in names)
     ]
-    series = [path for path in (folder, *entries) if path.is_dir() and holds_dicom(path)]
-    return sorted([*scans, *series])
 
 
-def _visible(folder: Path) -> list[Path]:
+def visible(folder: Path) -> list[Path]:
+    """Return the entries of a folder that are not hidden, sorted."""
     return sorted(path for path in folder.iterdir() if path.name[0] != ".")
+
+
+def _scans(folder: Path, entries: list[Path]) -> list[Path]:
+    series = [path for path in (folder, *entries) if path.is_dir() and holds_dicom(path)]
+    return sorted([*image_files(entries), *series])
 
 
 def _is_own_output(path: Path) -> bool:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from monai_attn.datasets.datalist import GROUPS, Case
 from monai_attn.datasets.folder_layouts import FIRST
+from monai_attn.datasets.scan_names import scan_names
 from monai_attn.datasets.visits import find_visits
 from monai_attn.io.errors import Faults, ScanWarning
-from monai_attn.io.names import case_name
 
 SHOWN = 10  # the largest number of cases that a line names
 
@@ -170,7 +170,8 @@ def warn_of_visits(cases: Sequence[Case], sides: Sequence[str] | None = None) ->
 
 def case_names(cases: Sequence[Case]) -> list[str]:
     """Return the names of cases, without the number of nnU-Net's first channel if all have it."""
-    names = [case_name(case["image"]) for case in cases]
+    by_image = scan_names([Path(case["image"]) for case in cases])
+    names = [by_image[Path(case["image"])] for case in cases]
     if all(name.endswith(FIRST) for name in names):
         return [name.removesuffix(FIRST) or name for name in names]
     return names

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from monai_attn.datasets.folder_layouts import FIRST
 from monai_attn.datasets.folders import by_name, label_maps_in
+from monai_attn.datasets.scan_names import scan_names
 from monai_attn.io.errors import Faults
 from monai_attn.io.names import MAP, case_name, check_name
 
@@ -47,25 +48,29 @@ def pair_cases(prediction: str | Path, reference: str | Path) -> list[tuple[str,
     return [(case_name(reference), prediction, reference)]
 
 
-def references_of(scans: Sequence[Path], reference: str | Path) -> dict[Path, Path]:
+def references_of(
+    scans: Sequence[Path], reference: str | Path, names: Mapping[Path, str] | None = None
+) -> dict[Path, Path]:
     """Find the reference label map of each scan.
 
     Args:
         scans: at least one.
-        reference: a folder of label maps, in which that of `NAME.nii.gz` is `NAME` or `NAME_seg`; further
+        reference: a folder of label maps, in which that of case `NAME` is `NAME` or `NAME_seg`; further
             ones are allowed. Or, for one scan, a label map of any name.
+        names: the name of each case; by default as `scan_names` chooses it.
 
     Raises:
         ValueError: if the path does not exist, two label maps are of one case, or a scan has none.
     """
-    references = references_among([case_name(scan) for scan in scans], reference)
-    unpaired = [str(scan) for scan in scans if case_name(scan) not in references]
+    names = names or scan_names(scans)
+    references = references_among([names[scan] for scan in scans], reference)
+    unpaired = [str(scan) for scan in scans if names[scan] not in references]
     if unpaired:
         raise ValueError(
             f"{reference}: no reference for {', '.join(unpaired)} (expected a label map with each scan's "
             "name). Add or rename label maps."
         )
-    return {scan: references[case_name(scan)] for scan in scans}
+    return {scan: references[names[scan]] for scan in scans}
 
 
 def references_among(cases: Sequence[str], reference: str | Path) -> dict[str, Path]:

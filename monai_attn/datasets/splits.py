@@ -18,6 +18,7 @@ from monai_attn.datasets.cases import find_cases
 from monai_attn.datasets.datalist import SPLIT_KEYS, Case, check_listed, read_datalist
 from monai_attn.datasets.folder_layouts import find_layout
 from monai_attn.datasets.groups import check_sides, complete, group_by_name, patients_of
+from monai_attn.datasets.scan_names import scan_names
 from monai_attn.io.errors import Faults, ScanWarning
 from monai_attn.io.files import atomic_write
 from monai_attn.io.names import real_path
@@ -192,6 +193,11 @@ def read_split(path: str | Path) -> Split:
             "let the training choose the split."
         )
     return _without_split_keys(split)
+
+
+def names_in_split(split: Split) -> dict[Path, str]:
+    """Return the name of each image: unique among the cases of all parts, so that folds agree on it."""
+    return scan_names([Path(case["image"]) for part in PARTS for case in split[part]])
 
 
 def given_split(source: str | Path, *, group: str | None = None) -> Split | None:

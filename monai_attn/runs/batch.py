@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from monai_attn.datasets.scan_names import name_of_result
 from monai_attn.inference.result_checks import check_words
 from monai_attn.inference.segmentation import Segmentation
 from monai_attn.inference.segmenter import Segmenter
@@ -19,7 +20,6 @@ from monai_attn.io.dicom.segmentation import check_replaceable as check_dicom_se
 from monai_attn.io.errors import OptionError, case_error, collect_warnings, remedy_of
 from monai_attn.io.names import (
     attention_path,
-    case_name,
     check_length,
     dicom_seg_path,
     entropy_path,
@@ -69,7 +69,7 @@ class CaseResult:
     @property
     def name(self) -> str:
         """The case's name."""
-        return case_name(self.scan)
+        return name_of_result(self.scan, self.target)
 
     @property
     def status(self) -> str:

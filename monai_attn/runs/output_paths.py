@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from monai_attn.datasets.cases import find_images
-from monai_attn.io.names import LABELS, case_name, real_path, suffix
+from monai_attn.datasets.cases import find_named
+from monai_attn.datasets.scan_names import scan_names
+from monai_attn.io.names import LABELS, real_path, suffix
 
 
-def output_paths(scans: Sequence[Path], output: Path) -> dict[Path, Path]:
+def output_paths(
+    scans: Sequence[Path], output: Path, names: Mapping[Path, str] | None = None
+) -> dict[Path, Path]:
     """Return the output path of each scan's labels, without creating anything.
 
     Args:
         scans: the scans to segment.
-        output: a folder, in which the labels of NAME.nii.gz are NAME_seg.nii.gz; or, for one scan, the
+        output: a folder, in which the labels of a case are NAME_seg.nii.gz; or, for one scan, the
             path of its labels, which ends in .nii.gz or .nii.
+        names: the name of each case; by default as `scan_names` chooses it.
 
     Returns:
         The path of the labels for each scan, in the order of the scans.
@@ -41,7 +45,8 @@ def output_paths(scans: Sequence[Path], output: Path) -> dict[Path, Path]:
                 f"{output}: is a file (expected a folder, or a name that ends in .nii.gz). "
                 "Give another output."
             )
-        targets = {scan: output / f"{case_name(scan)}_seg.nii.gz" for scan in scans}
+        names = names or scan_names(scans)
+        targets = {scan: output / f"{names[scan]}_seg.nii.gz" for scan in scans}
     _check_outputs(scans, targets)
     return targets
 
@@ -50,13 +55,14 @@ def find_targets(inputs: Sequence[str | Path], output: Path) -> dict[Path, Path]
     """List the scans of all inputs, and the path of the label map of each.
 
     Args:
-        inputs: NIfTI scans, DICOM folders, folders of either, or datalists.
+        inputs: NIfTI scans, DICOM folders, folder trees of either, or datalists.
         output: as for `output_paths`.
 
     Raises:
-        ValueError: as `find_images` and `output_paths`.
+        ValueError: as `find_named` and `output_paths`.
     """
-    return output_paths([Path(scan) for one in inputs for scan in find_images(one)], output)
+    scans, names = find_named(inputs)
+    return output_paths(scans, output, names)
 
 
 def summary_folder(targets: Mapping[Path, Path], output: Path) -> Path | None:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from monai_attn.io.names import LABELS, case_name
+from monai_attn.datasets.scan_names import name_of_result
+from monai_attn.io.names import LABELS
 from monai_attn.runs.json_values import (
     Json,
     dict_of,
@@ -145,7 +146,7 @@ def _of_manifest(target: Path) -> Record:
     """Return the record of a label map that is in no summary: the user gave the path of the file."""
     manifest, fault = read_manifest(target)
     return Record(
-        name=case_name(manifest.scan or target),
+        name=name_of_result(manifest.scan or target, target),
         status="check" if manifest.check else "segmented",
         labels=target,
         scan=manifest.scan,

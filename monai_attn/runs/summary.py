@@ -12,9 +12,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from monai_attn.datasets.scan_names import name_of_result
 from monai_attn.io.files import atomic_write
 from monai_attn.io.folder_lock import folder_lock
-from monai_attn.io.names import case_name
 from monai_attn.runs.json_values import DAMAGED, Json
 from monai_attn.runs.manifest import scan_name
 
@@ -143,7 +143,7 @@ def read_summary(folder: Path) -> Json:
 
 def _row(scan: Path, target: Path, status: str) -> Row:
     return {
-        "case": case_name(scan),
+        "case": name_of_result(scan, target),
         "status": status,
         "scan": scan_name(scan),
         "labels": target.name,
@@ -170,7 +170,7 @@ def _others(path: Path) -> dict[str, Row]:
     """Read the rows of an earlier summary whose scans still exist; empty if there is no valid summary."""
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["cases"]
-        empty = _row(Path("a"), Path("a"), "")
+        empty = _row(Path("a"), Path("a.nii"), "")
         return {
             row["labels"]: {key: row[key] for key in empty}
             for row in rows

@@ -16,11 +16,11 @@ from monai_attn.datasets.cases import find_cases
 from monai_attn.datasets.datalist import Case
 from monai_attn.datasets.ignore import find_ignore
 from monai_attn.datasets.references import check_reference, read_reference
+from monai_attn.datasets.scan_names import scan_names
 from monai_attn.datasets.splits import read_split
 from monai_attn.inference.views import GREY, further_views
 from monai_attn.io.errors import Faults, ScanWarning
 from monai_attn.io.files import make_writable
-from monai_attn.io.names import case_name
 from monai_attn.io.scan import read_grid
 from monai_attn.metrics.calibration import (
     Confidence,
@@ -179,6 +179,7 @@ def measure(
     dims = len(opened.metadata["network_data_format"]["inputs"]["image"]["spatial_shape"])
     plain = opened.segmenter()
     segmenter = replace(plain, views=further_views(range(dims)) if intervals else ())
+    by_image = scan_names([Path(case["image"]) for case in cases])
     share = max(2, LOGITS // (plain.channels * max(1, len(cases))))
     samples, truths, views, partly, modes, voxels = [], [], [], [], set(), 0
     for done, case in enumerate(cases, 1):
@@ -194,7 +195,7 @@ def measure(
         samples.append(draw.sample)
         voxels += draw.voxels
         truths.append(draw.truth_ml)
-        partly += [] if draw.whole else [case_name(case["image"])]
+        partly += [] if draw.whole else [by_image[Path(case["image"])]]
         views.append(result.views_ml)
         on_case(done, len(cases))
     whole = VoxelSample(
@@ -202,7 +203,7 @@ def measure(
         np.concatenate([one.labels for one in samples]),
         np.concatenate([one.weights for one in samples]),
     )
-    names = tuple(case_name(case["image"]) for case in cases)
+    names = tuple(by_image[Path(case["image"])] for case in cases)
     views_ml = tuple(views) if intervals else ()
     return Measurements(
         names, whole, voxels, tuple(truths), views_ml, tuple(sorted(modes)), tuple(partly)

@@ -25,7 +25,7 @@ from monai_attn.datasets.label_classes import (
     declared_labels,
     mapped_labels,
 )
-from monai_attn.datasets.splits import Split, choose_split, read_split
+from monai_attn.datasets.splits import Split, choose_split, names_in_split, read_split
 from monai_attn.distributed.process_info import read_process_info
 from monai_attn.io.errors import causes_of, collect_warnings, reason
 from monai_attn.networks.gates import hard_gates
@@ -84,7 +84,8 @@ def prepare(
     with collect_warnings() as split_warnings:
         split = _choose_split(request)
     # finds two cases of one name before hours are spent
-    output_paths([Path(case["image"]) for case in split["validation"]], run / "eval")
+    validation = [Path(case["image"]) for case in split["validation"]]
+    output_paths(validation, run / "eval", names_in_split(split))
     readings = sum(len(cases) for cases in split.values()) + len(split["training"])
 
     def on_reading(case: Case | None) -> None:

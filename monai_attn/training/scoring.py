@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from monai_attn.bundle.open import open_bundle
-from monai_attn.datasets.splits import read_split
+from monai_attn.datasets.splits import names_in_split, read_split
 from monai_attn.io.names import case_name
 from monai_attn.metrics.evaluation import evaluate_pairs
 from monai_attn.metrics.scores import CaseScore, summarize, write_summary
@@ -32,9 +32,11 @@ def score_run(
     Raises:
         ValueError: if a case cannot be segmented.
     """
-    cases = read_split(run / SPLIT)["validation"]
+    split = read_split(run / SPLIT)
+    cases = split["validation"]
+    by_scan = names_in_split(split)
     opened = open_bundle(run, device)
-    targets = output_paths([Path(case["image"]) for case in cases], run / "eval")
+    targets = output_paths([Path(case["image"]) for case in cases], run / "eval", by_scan)
     results = segment_files(opened.segmenter(), targets, resume=True)
     for done, result in enumerate(results, 1):
         if result.error:
@@ -43,7 +45,7 @@ def score_run(
     labels = [Path(case["label"]) for case in cases]
     names = [case_name(label) for label in labels]
     if len(set(names)) < len(names):  # label maps of one name in several folders
-        names = [case_name(scan) for scan in targets]
+        names = [by_scan[scan] for scan in targets]
     pairs = [*zip(names, targets.values(), labels, strict=True)]
     numbers = opened.label_names
     scores = evaluate_pairs(pairs, labels=numbers, classes=opened.classes, ignore=opened.ignore)

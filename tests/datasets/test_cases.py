@@ -2,8 +2,15 @@
 
 import pytest
 
-from monai_attn.datasets.cases import find_cases, find_images
+from monai_attn.datasets.cases import find_cases, find_images, find_named, named_images
 from scans import NNUNET, datalist, fails, faults, touch
+
+
+def named(source):
+    """The names of the scans, by their paths from the folder of the source."""
+    folder = source if source.is_dir() else source.parent
+    return {str(scan.relative_to(folder)): name for scan, name in named_images(source).items()}
+
 
 # --- find_images
 
@@ -15,7 +22,7 @@ def test_a_file_stands_for_itself(tmp_path):
 
 def test_a_folder_stands_for_its_nifti_files_sorted(tmp_path):
     touch(tmp_path, "b.nii", "a.nii.gz", "C.NII.GZ", "notes.txt", "a.mha", ".hidden.nii.gz")
-    touch(tmp_path, "deeper/d.nii", "folder.nii/e.txt", "images/f.nii")
+    touch(tmp_path, "folder.nii/e.txt", "labels/f.nii")
     assert find_images(tmp_path) == [str(tmp_path / n) for n in ("C.NII.GZ", "a.nii.gz", "b.nii")]
 
 
@@ -83,14 +90,27 @@ def test_a_path_to_nothing_or_to_no_scan_is_named(tmp_path):
     fails("https:/there/a.nii: is a URL; download the file", find_images, "https://there/a.nii")
 
 
-def test_two_scans_of_one_name_are_refused_where_labels_are_written(tmp_path):
+def test_two_scans_of_one_name_in_a_datalist_are_named_after_their_folders(tmp_path):
     touch(tmp_path, "a/ct.nii.gz", "b/ct.nii.gz", "a/l.nii", "b/l.nii")
     entries = [{"image": f"{f}/ct.nii.gz", "label": f"{f}/l.nii"} for f in ("a", "b")]
     path = datalist(tmp_path, {"training": entries}, "list.json")
-    assert len(find_cases(path)) == 2
-    message = f"{tmp_path}/a/ct.nii.gz and {tmp_path}/b/ct.nii.gz: both are case ct "
-    fails(message, find_images, path)
-    fails(message, find_cases, path, named_once=True)
+    assert len(find_cases(path, named_once=True)) == 2
+    assert named(path) == {"a/ct.nii.gz": "a", "b/ct.nii.gz": "b"}
+
+
+def test_a_tree_is_a_batch_whose_cases_are_named_by_their_folders(tmp_path):
+    touch(tmp_path, "s0001/ct.nii.gz", "s0002/ct.nii.gz", "s0001/segmentations/liver.nii.gz")
+    assert named(tmp_path) == {"s0001/ct.nii.gz": "s0001", "s0002/ct.nii.gz": "s0002"}
+
+
+def test_several_sources_are_named_together(tmp_path):
+    touch(
+        tmp_path, "s0001/ct.nii.gz", "s0002/ct.nii.gz", "s0002/segmentations/liver.nii.gz", "b.nii"
+    )
+    scans, names = find_named([tmp_path / "s0002", tmp_path / "s0001" / "ct.nii.gz"])
+    assert [names[scan] for scan in scans] == ["s0002", "s0001"]
+    scans, names = find_named([tmp_path / "s0001", tmp_path / "b.nii"])
+    assert [names[scan] for scan in scans] == ["ct", "b"]
 
 
 def test_one_name_with_two_suffixes_is_one_name(tmp_path):

@@ -15,6 +15,11 @@ OUTPUTS = {
     "a file": (["a.nii"], "out/labels.nii.gz", ["out/labels.nii.gz"]),
     "a file, not compressed": (["a.nii"], "labels.NII", ["labels.NII"]),
     "no scan": ([], "out", []),
+    "one name in two folders": (
+        ["x/ct.nii.gz", "y/ct.nii.gz"],
+        "out",
+        ["out/x_seg.nii.gz", "out/y_seg.nii.gz"],
+    ),
 }
 
 
@@ -47,11 +52,6 @@ BAD_OUTPUTS = {
         ["a.nii"],
         "folder.nii",
         "{0}/folder.nii: is a folder, but has the name of a file",
-    ),
-    "one name in two folders": (
-        ["x/a.nii.gz", "y/a.nii.gz"],
-        "out",
-        "{0}/x/a.nii.gz and {0}/y/a.nii.gz: the labels of both would be {0}/out/a_seg.nii.gz; ",
     ),
     "one name with two suffixes": (
         ["a.nii", "a.nii.gz"],

@@ -7,6 +7,8 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+from monai_attn.io.names import suffix
+
 PREAMBLE = 132  # bytes: 128 without a meaning, then "DICM"
 SOP_CLASS, SYNTAX = 0x00020002, 0x00020010  # tags of the file meta information
 IMPLICIT, EXPLICIT, BIG = (f"1.2.840.10008.1.2{end}" for end in ("", ".1", ".2"))
@@ -15,6 +17,17 @@ NATIVE = (IMPLICIT, EXPLICIT, BIG, DEFLATED)  # syntaxes of voxels without a cod
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 DIRECTORY = "1.2.840.10008.1.3.10"
+NO_IMAGE = {  # modality by the beginning of the SOP class, for files that are no images and are not read
+    "1.2.840.10008.5.1.4.1.1.481.2": "RTDOSE",
+    "1.2.840.10008.5.1.4.1.1.481.3": "RTSTRUCT",
+    "1.2.840.10008.5.1.4.1.1.481.5": "RTPLAN",
+    "1.2.840.10008.5.1.4.1.1.66.1": "REG",
+    "1.2.840.10008.5.1.4.1.1.66.4": "SEG",
+    "1.2.840.10008.5.1.4.1.1.88.": "SR",
+    "1.2.840.10008.5.1.4.1.1.11.": "PR",
+    "1.2.840.10008.5.1.4.1.1.104.": "DOC",
+    DIRECTORY: "DICOMDIR",
+}
 
 
 @dataclass(frozen=True)
@@ -56,12 +69,19 @@ def is_segmentation(path: Path) -> bool:
 
 
 def holds_dicom(folder: Path) -> bool:
-    """Check whether the folder itself holds a DICOM file other than a DICOM SEG; skip hidden files."""
+    """Check whether the folder itself holds a DICOM image; skip hidden files.
+
+    Reports, structures, a DICOMDIR and DICOM SEGs are none, and lie in folders of their own in many exports.
+    """
     try:
-        files = [path for path in folder.iterdir() if not path.name.startswith(".")]
-        return any(is_dicom(path) and _identify(path).kind != SEGMENTATION for path in files)
+        files = [path for path in folder.iterdir() if path.name[0] != "." and not suffix(path)]
+        return any(is_dicom(path) and not _is_no_image(_identify(path)) for path in files)
     except OSError:
         return False
+
+
+def _is_no_image(file: DicomFile) -> bool:
+    return file.kind.startswith(tuple(NO_IMAGE))
 
 
 def list_files(folder: Path) -> list[DicomFile]:

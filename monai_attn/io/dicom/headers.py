@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from monai_attn.io.dicom.files import CT_IMAGE, DIRECTORY, NATIVE, DicomFile
+from monai_attn.io.dicom.files import CT_IMAGE, NATIVE, NO_IMAGE, DicomFile
 from monai_attn.io.dicom.gdcm import packed_size, unreadable
 from monai_attn.io.dicom.stderr_capture import captured_stderr
 from monai_attn.io.dicom.tags import read_tags
@@ -16,17 +16,6 @@ from monai_attn.io.errors import OptionError
 
 ENHANCED = tuple(f"{CT_IMAGE}.{end}" for end in (1, 2))  # all slices in one file, or several
 CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # a picture, such as a dose report or a converted slice
-NO_IMAGE = {  # modality by the beginning of the SOP class, for files that are no images and are not read
-    "1.2.840.10008.5.1.4.1.1.481.2": "RTDOSE",
-    "1.2.840.10008.5.1.4.1.1.481.3": "RTSTRUCT",
-    "1.2.840.10008.5.1.4.1.1.481.5": "RTPLAN",
-    "1.2.840.10008.5.1.4.1.1.66.1": "REG",
-    "1.2.840.10008.5.1.4.1.1.66.4": "SEG",
-    "1.2.840.10008.5.1.4.1.1.88.": "SR",
-    "1.2.840.10008.5.1.4.1.1.11.": "PR",
-    "1.2.840.10008.5.1.4.1.1.104.": "DOC",
-    DIRECTORY: "DICOMDIR",
-}
 KEYWORDS = (
     "Modality",
     "SeriesInstanceUID",
