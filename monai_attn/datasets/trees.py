@@ -1,8 +1,8 @@
 """Scans in a folder tree, as TotalSegmentator's data set and the exports of a PACS are.
 
 A scan is a file or a folder that holds a DICOM series, at any depth. Label maps are left out: those in a
-folder below with a name such as `segmentations` or `labelsTr`, those with a name such as `segmentation.nii.gz`
-or `CASE_seg.nii.gz` that lie beside a scan, and those that this package wrote.
+folder below with a name such as `segmentations` or `labelsTr`, those named `segmentation.nii.gz` or
+`CASE_seg.nii.gz` that lie beside a scan, and those that this package wrote.
 """
 
 from __future__ import annotations
