@@ -14,6 +14,7 @@ from .run import prepare, train_run
 from .schedule import WarmupCosine
 from .seeding import EpochSeed
 from .shared_handler import SharedHandler
+from .validation_pictures import ValidationPictures
 from .weight_average import WeightAverage
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "MaskedDiceCELoss",
     "ProgressBar",
     "SharedHandler",
+    "ValidationPictures",
     "WarmupCosine",
     "WeightAverage",
     "batch_share",

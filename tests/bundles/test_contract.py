@@ -320,6 +320,7 @@ def test_a_client_may_insert_a_handler_before_all_others(shipped):
     shared = [one.handler for one in made if isinstance(one, SharedHandler)]
     assert history in shared
     assert parser.get_parsed_content("gate_watch") in shared
+    assert parser.get_parsed_content("validation_pictures") in shared
     (checkpoints,) = [one for one in made if isinstance(one, Checkpoints)]
     assert checkpoints.parts["history"] is history
 

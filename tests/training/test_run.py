@@ -114,6 +114,8 @@ def test_best_and_last_are_there_and_the_cache_is_not(trained):
     assert best.keys() == state["network"].keys()
     assert not (run / "cache").exists()
     assert len(progress(run)) == 2
+    events = b"".join(path.read_bytes() for path in (run / "training").glob("events.*"))
+    assert b"validation/phantom_" in events
     assert state["parts"]["gate_watch"]["epochs"][-1]["mean"] == float(gates(run)[-1]["mean"])
 
 
