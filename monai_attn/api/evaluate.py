@@ -21,6 +21,7 @@ def evaluate(
     labels: Iterable[int] | None = None,
     classes: Mapping[int, int] | None = None,
     ignore: int | None = None,
+    partial: bool = False,
     on_case: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[CaseScore]:
     """Score labels against references: Dice, precision, recall, surface distances, volumes.
@@ -34,6 +35,7 @@ def evaluate(
         classes: the label that each value in the references stands for, if they are numbered differently,
             such as `{7: 1}`; all other values become background.
         ignore: value in the references that marks unlabelled voxels, which are left out, if there is one.
+        partial: for folders, whether references without a prediction are left out, with a warning.
         on_case: called after each case with the number of cases done and the number of all cases.
 
     Returns:
@@ -47,7 +49,13 @@ def evaluate(
     """
     if isinstance(prediction, (str, Path)) and isinstance(reference, (str, Path)):
         return evaluate_files(
-            prediction, reference, labels=labels, classes=classes, ignore=ignore, on_case=on_case
+            prediction,
+            reference,
+            labels=labels,
+            classes=classes,
+            ignore=ignore,
+            partial=partial,
+            on_case=on_case,
         )
     case = ""
     if isinstance(prediction, Result):

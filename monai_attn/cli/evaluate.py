@@ -40,6 +40,12 @@ def evaluate(
     output: TablesOption = None,
     mapped: MapOption = None,
     ignore: IgnoreOption = None,
+    partial: Annotated[
+        bool,
+        typer.Option(
+            "--partial", help="Leave out references without a prediction; their number is shown."
+        ),
+    ] = False,
     debug: DebugOption = False,
 ) -> None:
     """Score label maps against references: Dice, precision, recall, surface distances, volumes."""
@@ -51,7 +57,9 @@ def evaluate(
         check_table_path(path)
     classes = labels_by_value(mapped)
     with progress_of("cases") as on_case:
-        scores = score(prediction, reference, classes=classes, ignore=ignore, on_case=on_case)
+        scores = score(
+            prediction, reference, classes=classes, ignore=ignore, partial=partial, on_case=on_case
+        )
     for line in _warnings(scores, classes):
         complain("warning", line)
     out.print(score_table(scores) if scores else "no case has a label above 0, on either side")

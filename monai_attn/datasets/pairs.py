@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from monai_attn.datasets.folder_layouts import FIRST
 from monai_attn.datasets.folders import by_name, label_maps_in
 from monai_attn.datasets.scan_names import scan_names
-from monai_attn.io.errors import Faults
+from monai_attn.io.errors import Faults, OptionError, ScanWarning
 from monai_attn.io.names import MAP, case_name, check_name
 
+NAMED = 8  # the largest number of files that a warning names
 
-def pair_cases(prediction: str | Path, reference: str | Path) -> list[tuple[str, Path, Path]]:
+
+def pair_cases(
+    prediction: str | Path, reference: str | Path, *, partial: bool = False
+) -> list[tuple[str, Path, Path]]:
     """Pair predicted label maps with reference label maps.
 
     Folders are paired by case name: a prediction's name without `_seg` and, if no reference has that name,
@@ -21,6 +26,7 @@ def pair_cases(prediction: str | Path, reference: str | Path) -> list[tuple[str,
     Args:
         prediction: a NIfTI file, or a folder of them.
         reference: a file if `prediction` is one, else a folder.
+        partial: whether references without a prediction are left out, with a `ScanWarning` that counts them.
 
     Returns:
         Case name, prediction and reference, sorted by name.
@@ -42,7 +48,7 @@ def pair_cases(prediction: str | Path, reference: str | Path) -> list[tuple[str,
             "folders). Give two of one kind."
         )
     if prediction.is_dir():
-        return _pair_folders(prediction, reference)
+        return _pair_folders(prediction, reference, partial)
     check_name(prediction)
     check_name(reference)
     return [(case_name(reference), prediction, reference)]
@@ -102,7 +108,7 @@ def references_among(cases: Sequence[str], reference: str | Path) -> dict[str, P
     return {case: references[name] for case, name in named.items() if name in references}
 
 
-def _pair_folders(prediction: Path, reference: Path) -> list[tuple[str, Path, Path]]:
+def _pair_folders(prediction: Path, reference: Path, partial: bool) -> list[tuple[str, Path, Path]]:
     references, reference_faults = by_name(
         {path: case_name(path) for path in label_maps_in(reference)}
     )
@@ -116,20 +122,27 @@ def _pair_folders(prediction: Path, reference: Path) -> list[tuple[str, Path, Pa
     )
     if reference_faults or prediction_faults:
         raise Faults(*reference_faults, *prediction_faults)
-    faults = []
-    for kind, files, counterparts in (
-        ("reference", predictions, references),
-        ("prediction", references, predictions),
-    ):
-        unpaired = [str(files[name]) for name in sorted(files.keys() - counterparts.keys())]
-        if unpaired:
-            faults.append(f"without {kind}: {', '.join(unpaired)}")
-    if faults:
-        raise ValueError(
-            f"{prediction} and {reference}: {'; '.join(faults)} (expected one prediction per "
-            "reference). Add, rename or remove files."
+    unknown = [str(predictions[name]) for name in sorted(predictions.keys() - references.keys())]
+    missing = [str(references[name]) for name in sorted(references.keys() - predictions.keys())]
+    paired = sorted(references.keys() & predictions.keys())
+    if unknown or (missing and not (partial and paired)):
+        faults = [f"without reference: {', '.join(unknown)}"] if unknown else []
+        faults += [f"without prediction: {', '.join(missing)}"] if missing else []
+        said = (
+            f"{prediction} and {reference}: {'; '.join(faults)} (expected one prediction per reference). "
+            "Add, rename or remove files"
         )
-    return [(name, predictions[name], references[name]) for name in sorted(references)]
+        if unknown or not paired:
+            raise ValueError(f"{said}.")
+        raise OptionError(f"{said}, or score only those that have one with ", "partial")
+    if missing:
+        warnings.warn(
+            f"{prediction}: no prediction for {len(missing)} of {len(references)} references, which are not "
+            f"scored: {', '.join(missing[:NAMED])}{', ...' if len(missing) > NAMED else ''}",
+            ScanWarning,
+            stacklevel=3,
+        )
+    return [(name, predictions[name], references[name]) for name in paired]
 
 
 def _case_of(name: str, references: Collection[str]) -> str:

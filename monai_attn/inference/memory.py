@@ -8,19 +8,21 @@ from pathlib import Path
 import psutil
 
 MIB = 2**20
-UNITS = {"": 1, "KIB": 2**10, "MIB": MIB, "GIB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+UNITS = {"KIB": 2**10, "MIB": MIB, "GIB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 CGROUP = Path("/sys/fs/cgroup")
 
 
 def parse_memory(text: str) -> int:
-    """Convert "4GiB", "500 MiB" or "2000000000" to bytes.
+    """Convert "4GiB" or "500 MiB" to bytes; a number without a unit is refused.
 
     Raises:
         ValueError: if the text is not an amount of memory.
     """
     found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", text)
     if not found or found[2].upper() not in UNITS or float(found[1]) <= 0:
-        raise ValueError(f"memory (={text!r}) must be an amount above 0 such as 4GiB or 500MiB")
+        raise ValueError(
+            f"memory (={text!r}) must be an amount above 0 with its unit, such as 4GiB or 500MiB"
+        )
     return int(float(found[1]) * UNITS[found[2].upper()])
 
 

@@ -34,6 +34,7 @@ def evaluate_files(
     labels: Iterable[int] | None = None,
     classes: Mapping[int, int] | None = None,
     ignore: int | None = None,
+    partial: bool = False,
     on_case: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[CaseScore]:
     """Score a predicted NIfTI label map, or a folder of them, against the reference.
@@ -51,6 +52,7 @@ def evaluate_files(
         classes: the label of each value in the references, if they use other values than the
             predictions; any other value is background.
         ignore: value that marks ignored voxels in the references, if there is one: see `score_labels`.
+        partial: whether references without a prediction are left out, with a `ScanWarning` that counts them.
         on_case: called after each case with the number of cases done and the number of all cases.
 
     Returns:
@@ -64,7 +66,7 @@ def evaluate_files(
         >>> scores = evaluate_files("out/", "labels/")  # doctest: +SKIP
         >>> write_summary(scores, "out/scores.json")  # doctest: +SKIP
     """
-    pairs = pair_cases(prediction, reference)
+    pairs = pair_cases(prediction, reference, partial=partial)
     return evaluate_pairs(pairs, labels=labels, classes=classes, ignore=ignore, on_case=on_case)
 
 

@@ -1,6 +1,7 @@
 import pytest
 
 from monai_attn.datasets.pairs import pair_cases, references_of
+from monai_attn.io.errors import OptionError, ScanWarning
 from scans import fails, faults, touch
 
 # the prediction's file name, the reference's, the case
@@ -112,3 +113,24 @@ def test_a_scan_without_a_reference_is_named(tmp_path):
     fails(f"{labels}: no reference for {scans[1]} ", references_of, scans, labels)
     touch(labels, "a_seg.nii")
     assert len(faults(references_of, scans[:1], labels)) == 1
+
+
+def test_references_without_a_prediction_are_left_out_if_asked_and_counted(tmp_path):
+    touch(tmp_path, "out/a.nii", *(f"labels/{name}.nii" for name in "abc"))
+    out, labels = tmp_path / "out", tmp_path / "labels"
+    with pytest.raises(OptionError, match=r"without prediction: .*b\.nii, .*c\.nii") as refused:
+        pair_cases(out, labels)
+    assert refused.value.remedy == "partial"
+    with pytest.warns(ScanWarning, match=r"no prediction for 2 of 3 references") as said:
+        assert pair_cases(out, labels, partial=True) == [("a", out / "a.nii", labels / "a.nii")]
+    assert "b.nii" in str(said[0].message)
+
+
+def test_a_prediction_without_a_reference_is_refused_all_the_same(tmp_path):
+    touch(tmp_path, "out/a.nii", "out/z.nii", "labels/a.nii", "labels/b.nii")
+    fails("without reference: ", pair_cases, tmp_path / "out", tmp_path / "labels", partial=True)
+
+
+def test_no_pair_is_no_part(tmp_path):
+    touch(tmp_path, "out/notes.txt", "labels/a.nii")
+    fails("out: no", pair_cases, tmp_path / "out", tmp_path / "labels", partial=True)

@@ -8,7 +8,7 @@ AMOUNTS = [
     ("1.5 GiB", 3 * 2**29),
     ("500mib", 500 * 2**20),
     ("2GB", 2 * 10**9),
-    ("1000", 1000),
+    ("10 KiB", 10240),
 ]
 
 
@@ -17,9 +17,13 @@ def test_amounts_of_memory(text, count):
     assert parse_memory(text) == count
 
 
-@pytest.mark.parametrize("text", ["", "GiB", "-1GiB", "0", "4 G", "4GiB more", "nan", "1e9"])
+@pytest.mark.parametrize(
+    "text", ["", "GiB", "-1GiB", "0GiB", "4", "2000000000", "4 G", "4GiB more", "nan", "1e9"]
+)
 def test_what_is_no_amount(text):
-    with pytest.raises(ValueError, match=r"must be an amount above 0 such as 4GiB or 500MiB"):
+    with pytest.raises(
+        ValueError, match=r"must be an amount above 0 with its unit, such as 4GiB or 500MiB"
+    ):
         parse_memory(text)
 
 
