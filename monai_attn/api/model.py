@@ -98,6 +98,7 @@ class Model:
         attention: bool = False,
         uncertainty: bool = False,
         interval: bool = False,
+        probabilities: bool = False,
         open_levels: Sequence[int] = (),
         volume: int | None = None,
         series: str | None = None,
@@ -114,6 +115,7 @@ class Model:
             attention: also compute the attention of each gate.
             uncertainty: also compute the entropy of the probabilities.
             interval: also compute an interval for each volume; takes 5 to 8 times as long.
+            probabilities: also return the probability of each class or region.
             open_levels: levels whose gate is held open, so that its attention is 1 everywhere.
             volume: index of the volume, from 0, in a file that holds several.
             series: the SeriesInstanceUID, in a DICOM folder that holds several.
@@ -133,6 +135,7 @@ class Model:
             attention=attention,
             uncertainty=uncertainty,
             interval=interval,
+            probabilities=probabilities,
             open_levels=open_levels,
             volume=volume,
             series=series,
@@ -166,6 +169,7 @@ class Model:
         attention: bool = False,
         uncertainty: bool = False,
         interval: bool = False,
+        probabilities: bool = False,
         resume: bool = False,
         strict: bool = False,
         dicom_seg: bool = False,
@@ -183,6 +187,7 @@ class Model:
             attention: also write the attention map of each gate.
             uncertainty: also write a map of the entropy of the probabilities.
             interval: also compute an interval for each volume; takes 5 to 8 times as long.
+            probabilities: also write the probability of each class or region.
             resume: keep label maps that are complete and up to date.
             strict: treat warnings about a scan as errors.
             dicom_seg: also write the labels as DICOM SEG; for DICOM series only.
@@ -207,7 +212,10 @@ class Model:
 
             check_replaceable(page)
         segmenter = self.bundle.segmenter(
-            attention=attention, uncertainty=uncertainty, interval=interval
+            attention=attention,
+            uncertainty=uncertainty,
+            interval=interval,
+            probabilities=probabilities,
         )
         results = {}
         for result in segment_targets(

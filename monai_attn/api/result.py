@@ -110,6 +110,16 @@ class Result:
         stored = self.segmentation.entropy
         return None if stored is None else _fractions(stored)
 
+    @cached_property
+    def probabilities(self) -> NDArray[np.float32] | None:
+        """The probabilities (X, Y, Z, channels), if asked for, 0 to 1.
+
+        Channel 0 is the background, and channel n is label n; with regions there is one channel for each, and
+        no background. Before they were cleaned, the labels were the argmax, or the regions above 0.5.
+        """
+        stored = self.segmentation.probabilities
+        return None if stored is None else stored.fractions()
+
     def save(self, output: str | Path) -> Path:
         """Write the files that `monai-attn segment` writes: label map, manifest, maps, and the summary.
 

@@ -77,6 +77,7 @@ class Bundle:
         attention: bool = False,
         uncertainty: bool = False,
         interval: bool = False,
+        probabilities: bool = False,
         open_levels: Sequence[int] = (),
         volume: int | None = None,
         series: str | None = None,
@@ -87,6 +88,7 @@ class Bundle:
             attention: whether it also returns the attention of the network's gates.
             uncertainty: whether it also returns the entropy of the probabilities.
             interval: whether it runs several views of each scan, for an interval of each volume.
+            probabilities: whether it also returns the probability of each class or region.
             open_levels: levels whose gate is held open, as in `open_gates`; the locator is not changed.
             volume: index of the volume, from 0, in a scan that holds several.
             series: the SeriesInstanceUID of the series, in a DICOM folder that holds several.
@@ -95,7 +97,7 @@ class Bundle:
             ValueError: if the network has no gates for `attention` or at `open_levels`, or the backend
                 cannot run it.
         """
-        if uncertainty or interval:
+        if uncertainty or interval or probabilities:
             self.check_confidence()
         levels = self._gated_levels() if attention else ()
         run, used = self._load(attention, tuple(sorted(open_levels)))
@@ -115,6 +117,7 @@ class Bundle:
             **({"open_levels": sorted(open_levels)} if open_levels else {}),
             "uncertainty": uncertainty,
             "interval": interval,
+            **({"probabilities": True} if probabilities else {}),
             "volume": volume,
             "series": series,
         }
@@ -135,6 +138,7 @@ class Bundle:
             series=series,
             settings=settings,
             members=max(1, len(self.members)),
+            probabilities=probabilities,
         )
 
     @property

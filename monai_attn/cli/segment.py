@@ -78,6 +78,13 @@ def segment(
             help="Also compute an interval for each volume; takes 5 to 8 times as long.",
         ),
     ] = False,
+    probabilities: Annotated[
+        bool,
+        typer.Option(
+            "--probabilities",
+            help="Also write the probability of each class or region in each voxel.",
+        ),
+    ] = False,
     report: Annotated[
         bool,
         typer.Option(
@@ -135,6 +142,7 @@ def segment(
             attention=attention,
             uncertainty=uncertainty,
             interval=interval,
+            probabilities=probabilities,
             volume=volume,
             series=series,
         )

@@ -15,6 +15,7 @@ from monai_attn.inference.result_checks import FailedCheck
 from monai_attn.inference.window_plan import WindowPlan
 from monai_attn.io.grid import Grid, voxel_ml
 from monai_attn.io.labels import volumes_ml
+from monai_attn.io.probability_encoding import StoredProbabilities
 from monai_attn.metrics.calibration import Confidence
 from monai_attn.metrics.volume_intervals import interval
 
@@ -35,6 +36,7 @@ class Segmentation:
         confidence: the calibration behind intervals and entropy.
         pieces: the components of each label before the bundle's postprocessing dropped some.
         failed_checks: the checks that the labels did not pass.
+        probabilities: the probability of each class or region, if requested.
     """
 
     scan: Grid
@@ -47,6 +49,7 @@ class Segmentation:
     confidence: Confidence = field(default_factory=Confidence)
     pieces: dict[int, Pieces] = field(default_factory=dict)
     failed_checks: tuple[FailedCheck, ...] = ()
+    probabilities: StoredProbabilities | None = None
 
     @property
     def intervals_ml(self) -> dict[int, tuple[float, float]]:

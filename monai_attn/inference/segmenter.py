@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -29,6 +28,7 @@ from monai_attn.inference.segmentation import ResourceEstimate, Segmentation, St
 from monai_attn.inference.views import View
 from monai_attn.inference.watched_network import OnWindow, WatchedNetwork
 from monai_attn.inference.window_plan import WindowPlan
+from monai_attn.inference.window_time import time_window
 from monai_attn.io.grid import Grid, same_grid, voxel_ml
 from monai_attn.io.labels import volumes_ml
 from monai_attn.io.scan import Scan, VolumeScan, open_scan
@@ -40,6 +40,7 @@ from monai_attn.transforms.grids import LabelsOnScanGridd, ResampleRASd, decodin
 from monai_attn.transforms.monai_io import as_tensor
 from monai_attn.transforms.pipelines import ScaleInPlaced, without
 from monai_attn.transforms.restore import Slab
+from monai_attn.transforms.restore_probabilities import KeptProbabilities
 
 OnSlab = Callable[[Slab], None]
 Source = str | Path | Scan | Volume
@@ -71,6 +72,8 @@ class Segmenter:
         series: the SeriesInstanceUID of the series, in a DICOM folder that holds several.
         settings: settings of the bundle, the backend and the options, which a manifest records.
         members: number of networks whose mean `network` returns.
+        probabilities: whether to keep the probability of each class or region, at the temperature of
+            `confidence`.
     """
 
     preprocessing: Compose
@@ -89,6 +92,7 @@ class Segmenter:
     series: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     members: int = 1
+    probabilities: bool = False
 
     def __call__(
         self,
@@ -118,7 +122,8 @@ class Segmenter:
             network = WatchedNetwork(self.network, clock, on_window, total)
             with clock("labels"):
                 with_maps = bool(self.levels or self.uncertainty)
-                raw, maps = self._outputs(data, plan, network, with_maps, on_slab)
+                keep = self._keep(image, plan)
+                raw, maps = self._outputs(data, plan, network, with_maps, on_slab, keep)
                 pieces = count_pieces(raw[0].cpu().numpy())
                 labels = self._cleaned(raw, data)
                 if labels is None or labels.shape != grid.shape:
@@ -147,6 +152,7 @@ class Segmenter:
             self.confidence,
             pieces,
             failed,
+            keep.stored if keep else None,
         )
 
     def _intensities(
@@ -209,13 +215,7 @@ class Segmenter:
                     "estimated. Segment the scan without a dry run."
                 )
             window = torch.zeros((1, len(image), *plan.roi_size), device=self.device)
-            network = self.inferer.on_windows(self.network)
-            network(window)  # the first run of a backend is slower and not timed
-            self._wait()
-            start = time.perf_counter()
-            network(window)
-            self._wait()
-            seconds = time.perf_counter() - start
+            seconds = time_window(self.inferer.on_windows(self.network), window)
         seconds *= len(plan.windows) * (1 + len(self.views))
         return ResourceEstimate(grid, plan, held + self.need(grid, plan), seconds)
 
@@ -235,11 +235,13 @@ class Segmenter:
     def budget(self) -> ScanMemory:
         """The memory that a scan needs, and what is allowed."""
         maps = len(self.levels) + self.uncertainty
+        kept = self.channels - (self.decoding.regions is None) if self.probabilities else 0
         return ScanMemory(
             self.device,
             self.memory,
-            stitched=self.channels + maps,
-            kept=1 + bool(self.views) + maps,
+            # the probabilities of a whole slab are held while they are resampled
+            stitched=self.channels * (1 + self.probabilities) + maps,
+            kept=1 + bool(self.views) + maps + 2 * kept,
         )
 
     def _prepare(self, scan: Scan, clock: StageClock) -> tuple[Grid, dict[str, Any], Box]:
@@ -269,17 +271,19 @@ class Segmenter:
         plan = self.windows.plan(_plain(image)[None], budget.stitched)
         return plan and budget.fit(replace(plan, members=self.members), grid)
 
-    def _wait(self) -> None:
-        """Wait until the GPU has finished its work."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-
     @property
     def _steps(self) -> tuple[list[Any], list[Any]]:
         """The postprocessing steps up to labels on the scan's grid, and those that clean the labels."""
         steps = [*without(self.postprocessing, SaveImaged).transforms]
         first = 1 if steps and isinstance(steps[0], LabelsOnScanGridd) else len(steps)
         return steps[:first], steps[first:]
+
+    def _keep(self, image: MetaTensor, plan: WindowPlan | None) -> KeptProbabilities | None:
+        """Return what keeps the probabilities of an image's slabs, if they are wanted and can be kept."""
+        step = self._steps[0][0]
+        if not self.probabilities or plan is None or not isinstance(step, LabelsOnScanGridd):
+            return None
+        return step.probabilities(image, plan.axis, self.confidence.temperature)
 
     def _outputs(
         self,
@@ -288,6 +292,7 @@ class Segmenter:
         network: Callable[[Tensor], Any],
         with_maps: bool = False,
         on_slab: OnSlab | None = None,
+        keep: KeptProbabilities | None = None,
     ) -> tuple[MetaTensor, tuple[NDArray[np.uint8], ...]]:
         """Return the labels (1, X, Y, Z) before they are cleaned, and the stored maps (X, Y, Z)."""
         image = data["image"]
@@ -300,12 +305,12 @@ class Segmenter:
             if with_maps:
                 if self.uncertainty:
                     slabs = with_entropy(slabs, self.confidence.temperature)
-                labels, maps = steps[0].labels_and_maps(slabs, image, plan.axis)
+                labels, maps = steps[0].labels_and_maps(slabs, image, plan.axis, keep)
             else:
-                labels = steps[0].labels(slabs, image, plan.axis)
+                labels = steps[0].labels(slabs, image, plan.axis, keep)
             affine = image.meta["original_affine"]
             return MetaTensor(torch.from_numpy(labels)[None], affine=affine), maps
-        if self.levels or self.uncertainty or on_slab:
+        if self.levels or self.uncertainty or self.probabilities or on_slab:
             raise ValueError(
                 "the bundle's inferer and postprocessing do not keep maps and logits; "
                 "use AttentionWindowInferer and LabelsOnScanGridd"

@@ -11,7 +11,7 @@ LABELS = (".nii.gz", ".nii")  # suffixes of a label map
 SCANS = (*LABELS, ".hdr", ".img")  # suffixes of a scan: one file, or a pair
 LONGEST = 255  # bytes in a file name, on nearly every file system
 REPORT = "report.html"  # in a folder of label maps
-MAP = re.compile(r"_(attention_\d+|entropy)$")  # a map next to a label map
+MAP = re.compile(r"_(attention_\d+|entropy|probabilities)$")  # a map next to a label map
 
 
 def suffix(path: str | Path, known: tuple[str, ...] = SCANS) -> str:
@@ -75,6 +75,11 @@ def entropy_path(target: Path) -> Path:
     return _map_path(target, "entropy")
 
 
+def probabilities_path(target: Path) -> Path:
+    """Return the path of the probabilities, next to the label map: `NAME_probabilities.nii.gz`."""
+    return _map_path(target, "probabilities")
+
+
 def _map_path(target: Path, kind: str) -> Path:
     name = labels_name(target).removesuffix("_seg")
     return target.with_name(f"{name}_{kind}{suffix(target, LABELS)}")
@@ -90,15 +95,29 @@ def real_path(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def check_length(target: Path, levels: Iterable[int] = (), *, entropy: bool = False) -> None:
+def map_paths(
+    target: Path, levels: Iterable[int] = (), *, entropy: bool = False, probabilities: bool = False
+) -> list[Path]:
+    """Return the paths of the maps next to a label map: the attention of levels, and those asked for."""
+    return [
+        *(attention_path(target, level) for level in levels),
+        *([entropy_path(target)] if entropy else []),
+        *([probabilities_path(target)] if probabilities else []),
+    ]
+
+
+def check_length(target: Path, levels: Iterable[int] = (), **maps: bool) -> None:
     """Refuse a label map if its name, or that of a file next to it, would be too long.
+
+    Args:
+        target: the label map.
+        levels: as for `map_paths`.
+        maps: as for `map_paths`.
 
     Raises:
         ValueError: one line with the beginning of the longest name.
     """
-    others = [attention_path(target, level) for level in levels]
-    others += [entropy_path(target)] if entropy else []
-    files = (target, manifest_path(target), *others)
+    files = (target, manifest_path(target), *map_paths(target, levels, **maps))
     longest = max(files, key=lambda path: len(os.fsencode(path.name)))
     length = len(os.fsencode(longest.name))
     if length > LONGEST:

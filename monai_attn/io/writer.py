@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from monai_attn.io.files import atomic_write
 from monai_attn.io.grid import APART, Grid, grid_offset
 from monai_attn.io.map_encoding import INTERCEPT, SLOPE
 from monai_attn.io.names import labels_name
+from monai_attn.io.probability_encoding import SLOPE as PROBABILITY_SLOPE
+from monai_attn.io.probability_encoding import StoredProbabilities
 
 LARGEST_LABEL = 2**16 - 1  # uint16
 
@@ -75,13 +78,45 @@ def write_map(path: str | Path, stored: NDArray[np.uint8], like: Grid) -> Path:
     return _write(path, stored, like, (SLOPE, INTERCEPT))
 
 
+def write_probabilities(path: str | Path, stored: StoredProbabilities, like: Grid) -> Path:
+    """Write probabilities on the grid of the scan they were made from, one volume after the other.
+
+    Args:
+        path: where to, ending in .nii.gz or .nii.
+        stored: the probabilities; the file has four dimensions, (X, Y, Z, channels).
+        like: the scan's grid.
+
+    Raises:
+        ValueError: if `path` is the scan itself.
+    """
+    path = Path(path)
+    labels_name(path)
+    header = label_image(stored.steps[..., 0], like).header
+    header.set_data_shape((*like.shape, stored.channels))
+    layers = (
+        stored.layer(channel, z) for channel in range(stored.channels) for z in range(like.shape[2])
+    )
+    return _write_layers(path, header, layers, like, (PROBABILITY_SLOPE, 0.0))
+
+
 def _write(
     path: Path, values: NDArray[Any], like: Grid, scale: tuple[float, float] = (1.0, 0.0)
 ) -> Path:
     """Write values as they are, with slope and intercept in the header."""
+    return _write_layers(path, _header(values, like), np.moveaxis(values, -1, 0), like, scale)
+
+
+def _write_layers(
+    path: Path,
+    header: nib.Nifti1Header,
+    layers: Iterable[NDArray[Any]],
+    like: Grid,
+    scale: tuple[float, float],
+) -> Path:
+    """Write layers (X, Y), one after the other, with slope and intercept in the header."""
     if path.exists() and like.path.exists() and path.samefile(like.path):
         raise ValueError(f"{path}: is the scan itself; choose another output")
-    header = _header(values, like)
+    header.set_data_offset(header.single_vox_offset)
     header["scl_slope"], header["scl_inter"] = scale
     with (
         atomic_write(path) as file,
@@ -91,7 +126,7 @@ def _write(
         else nullcontext(file) as out,
     ):
         header.write_to(out)
-        for layer in np.moveaxis(values, -1, 0):  # x fastest, as NIfTI wants it
+        for layer in layers:  # x fastest, as NIfTI wants it
             out.write(layer.tobytes(order="F"))
     return path
 
@@ -115,5 +150,4 @@ def label_image(values: NDArray[Any], like: Grid) -> nib.Nifti1Image:
 def _header(values: NDArray[Any], like: Grid) -> nib.Nifti1Header:
     header = label_image(values, like).header
     header.set_data_shape((*like.shape, *(1,) * like.trailing))
-    header.set_data_offset(header.single_vox_offset)
     return header

@@ -19,10 +19,9 @@ from monai_attn.io.dicom.segmentation import check_installed
 from monai_attn.io.dicom.segmentation import check_replaceable as check_dicom_seg
 from monai_attn.io.errors import OptionError, case_error, collect_warnings, remedy_of
 from monai_attn.io.names import (
-    attention_path,
     check_length,
     dicom_seg_path,
-    entropy_path,
+    map_paths,
     real_path,
 )
 from monai_attn.io.scan import Scan
@@ -115,7 +114,7 @@ def segment_files(
 
     Next to each label map a manifest is written, a JSON file that records how the map was made, and maps
     of the attention of each gate and of the entropy, if the segmenter returns them: 0 to 1, below 0 where
-    no window ran.
+    no window ran. The probabilities, if it returns them, are a file of four dimensions.
 
     Args:
         segmenter: the segmenter that labels a scan.
@@ -136,13 +135,10 @@ def segment_files(
     run = _Run(segmenter, on_window, resume, strict, dicom_seg, tuple(extras))
     scans = {real_path(scan) for scan in targets}
     for target in targets.values():
-        maps = [attention_path(target, level) for level in segmenter.levels]
-        maps += [entropy_path(target)] if segmenter.uncertainty else []
-        for path in maps:
+        for path in _map_paths(segmenter, target):
             if real_path(path) in scans:
-                kind = "entropy" if path == entropy_path(target) else "attention"
                 raise ValueError(
-                    f"{path}: is a scan, and an {kind} map would replace it; choose another output"
+                    f"{path}: is a scan, and a map of {target} would replace it; choose another output"
                 )
     for scan, target in take(list(targets.items())):
         start, warnings = time.perf_counter(), []
@@ -220,7 +216,12 @@ class _Run:
 
     def _check(self, scan: Path, target: Path) -> None:
         """Check that all files can be written, before the work starts."""
-        check_length(target, self.segmenter.levels, entropy=self.segmenter.uncertainty)
+        check_length(
+            target,
+            self.segmenter.levels,
+            entropy=self.segmenter.uncertainty,
+            probabilities=self.segmenter.probabilities,
+        )
         check_manifest(target)
         for extra in self.extras:
             extra.check_replaceable(target)
@@ -231,6 +232,15 @@ class _Run:
                     f"{scan}: no DICOM series, to which a DICOM SEG could refer. Leave out ",
                     "dicom_seg",
                 )
+
+
+def _map_paths(segmenter: Segmenter, target: Path) -> list[Path]:
+    return map_paths(
+        target,
+        segmenter.levels,
+        entropy=segmenter.uncertainty,
+        probabilities=segmenter.probabilities,
+    )
 
 
 def case_result(

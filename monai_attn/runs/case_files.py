@@ -10,8 +10,8 @@ from typing import Any
 from monai_attn.inference.segmentation import Segmentation
 from monai_attn.io.dicom.segmentation import write_dicom_seg
 from monai_attn.io.folder_lock import folder_lock
-from monai_attn.io.names import attention_path, dicom_seg_path, entropy_path
-from monai_attn.io.writer import write_labels, write_map
+from monai_attn.io.names import attention_path, dicom_seg_path, entropy_path, probabilities_path
+from monai_attn.io.writer import write_labels, write_map, write_probabilities
 from monai_attn.runs.manifest import manifest_started, write_manifest
 
 
@@ -73,3 +73,5 @@ def _maps(target: Path, result: Segmentation) -> Iterator[Path]:
         yield write_map(attention_path(target, level), attention, result.scan)
     if result.entropy is not None:
         yield write_map(entropy_path(target), result.entropy, result.scan)
+    if result.probabilities is not None:
+        yield write_probabilities(probabilities_path(target), result.probabilities, result.scan)

@@ -359,7 +359,8 @@ def _confidence(result: Segmentation) -> dict[str, Any]:
         found["intervals_ml"] = {
             str(label): [round(ml, 3) for ml in ends] for label, ends in intervals.items()
         }
-    return {"confidence": found} if result.views_ml or result.entropy is not None else {}
+    used = result.views_ml or result.entropy is not None or result.probabilities is not None
+    return {"confidence": found} if used else {}
 
 
 def _windows(plan: WindowPlan) -> dict[str, Any]:

@@ -86,6 +86,24 @@ class Decoding:
             return [0.0] * channels
         return [-1.0] if channels == 2 else [1.0, *[0.0] * (channels - 1)]
 
+    def probabilities_of(self, values: Tensor, power: float = 1.0) -> Tensor:
+        """Return the probabilities (C, *spatial) of resampled `values`.
+
+        Args:
+            values: as from `values`.
+            power: exponent of the probabilities, after which they are scaled to the sum 1 again; of a region,
+                with the probability that a voxel is not in it. At 1 / T they are those of logits / T.
+        """
+        found = values
+        if self.regions is None and len(values) == 1:
+            found = torch.cat([1 - values, 1 + values]) / 2
+        if power == 1:
+            return found
+        yes = found.clamp(0, 1) ** power
+        if self.regions is None:
+            return yes / yes.sum(dim=0, keepdim=True)
+        return yes / (yes + (1 - found).clamp(0, 1) ** power)
+
     def labels_of(self, values: Tensor) -> Tensor:
         """Return the labels (*spatial) of resampled `values`."""
         if self.regions is None:

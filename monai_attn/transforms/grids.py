@@ -22,7 +22,8 @@ from monai_attn.io.affine import spaced
 from monai_attn.io.nifti.header import MOST_VOXELS
 from monai_attn.transforms.decoding import Decoding
 from monai_attn.transforms.resample import resample_onto
-from monai_attn.transforms.restore import Slab, labels_and_maps_on_grid, labels_on_grid
+from monai_attn.transforms.restore import Keep, Slab, labels_and_maps_on_grid, labels_on_grid
+from monai_attn.transforms.restore_probabilities import KeptProbabilities
 
 ROUNDED = 1e-4  # voxels that rounding in a header may add to a zero
 
@@ -208,16 +209,22 @@ class LabelsOnScanGridd(T.MapTransform):
         return out
 
     def labels(
-        self, slabs: Iterable[Slab], image: MetaTensor, axis: int = 0
+        self, slabs: Iterable[Slab], image: MetaTensor, axis: int = 0, keep: Keep | None = None
     ) -> NDArray[np.integer]:
         """Return the labels (X, Y, Z) of slabs that follow each other along an axis of the image's grid."""
-        return labels_on_grid(slabs, *_to_scan(image), axis, self.decoding)
+        return labels_on_grid(slabs, *_to_scan(image), axis, self.decoding, keep)
 
     def labels_and_maps(
-        self, slabs: Iterable[Slab], image: MetaTensor, axis: int = 0
+        self, slabs: Iterable[Slab], image: MetaTensor, axis: int = 0, keep: Keep | None = None
     ) -> tuple[NDArray[np.integer], tuple[NDArray[np.uint8], ...]]:
         """Return the labels and the slabs' maps, in the form of `labels_and_maps_on_grid`."""
-        return labels_and_maps_on_grid(slabs, *_to_scan(image), axis, self.decoding)
+        return labels_and_maps_on_grid(slabs, *_to_scan(image), axis, self.decoding, keep)
+
+    def probabilities(
+        self, image: MetaTensor, axis: int = 0, temperature: float = 1.0
+    ) -> KeptProbabilities:
+        """Return what keeps the probabilities of slabs, for `labels` or `labels_and_maps`."""
+        return KeptProbabilities(*_to_scan(image), axis, self.decoding, temperature)
 
 
 def decoding_of(postprocessing: T.Compose) -> Decoding:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -47,6 +48,16 @@ class Slab:
     seen: Tensor | None = None
 
 
+class Keep(Protocol):
+    """An object that keeps something else of the slabs of which labels are made."""
+
+    def add(self, slab: Slab, labels: NDArray[np.integer] | None) -> None:
+        """Add a slab, and the labels so far; None for a sheared scan."""
+
+    def finish(self, labels: NDArray[np.integer], whole: Tensor | None) -> None:
+        """End with the labels, and the resampled values (K, *size) of a sheared scan."""
+
+
 def labels_on_grid(
     slabs: Iterable[Slab],
     size: Sequence[int],
@@ -54,6 +65,7 @@ def labels_on_grid(
     shape: Sequence[int],
     axis: int = 0,
     decoding: Decoding = Decoding(),  # noqa: B008  a constant
+    keep: Keep | None = None,
 ) -> NDArray[np.integer]:
     """Return the label of each voxel of the scan.
 
@@ -65,6 +77,7 @@ def labels_on_grid(
         shape: (X, Y, Z) voxels of the scan.
         axis: the axis of the network's grid along which the slabs follow each other.
         decoding: the way from logits to labels; that of classes by default.
+        keep: gets every slab as well, to keep its probabilities.
 
     Returns:
         Labels (X, Y, Z), x fastest in memory as in a NIfTI file; uint8, or uint16 above 256 classes.
@@ -72,7 +85,9 @@ def labels_on_grid(
     labels = _Labels(size, matrix, shape, axis, decoding)
     for slab in slabs:
         labels.add(slab)
-    return labels.finish()
+        if keep:
+            keep.add(slab, labels.labels)
+    return _finished(labels, keep)
 
 
 def labels_and_maps_on_grid(
@@ -82,6 +97,7 @@ def labels_and_maps_on_grid(
     shape: Sequence[int],
     axis: int = 0,
     decoding: Decoding = Decoding(),  # noqa: B008  a constant
+    keep: Keep | None = None,
 ) -> tuple[NDArray[np.integer], tuple[NDArray[np.uint8], ...]]:
     """Return the label of each voxel of the scan, and the slabs' maps there.
 
@@ -92,6 +108,7 @@ def labels_and_maps_on_grid(
         shape: as for `labels_on_grid`.
         axis: as for `labels_on_grid`.
         decoding: as for `labels_on_grid`.
+        keep: as for `labels_on_grid`.
 
     Returns:
         The labels, as from `labels_on_grid`, and an array (X, Y, Z) for each map: 0 where no window ran,
@@ -102,11 +119,20 @@ def labels_and_maps_on_grid(
     for slab in slabs:
         maps.add(slab)
         labels.add(slab)
+        if keep:
+            keep.add(slab, labels.labels)
     stored = maps.finish()  # frees what it holds before the labels take memory
-    return labels.finish(), stored
+    return _finished(labels, keep), stored
 
 
-class _OnGrid:
+def _finished(labels: _Labels, keep: Keep | None) -> NDArray[np.integer]:
+    found = labels.finish()
+    if keep:
+        keep.finish(found, labels.whole)
+    return found
+
+
+class OnGrid:
     """Outputs on the scan's grid that grow slab by slab.
 
     A sheared scan mixes all axes of the network's grid; then the whole grid is kept until the end.
@@ -134,7 +160,7 @@ class _OnGrid:
         return whole
 
 
-class _Labels(_OnGrid):
+class _Labels(OnGrid):
     """The labels of the slabs so far.
 
     Args:
@@ -176,7 +202,7 @@ class _Labels(_OnGrid):
         """Return the labels (X, Y, Z)."""
         labels = self._background() if self.labels is None else self.labels
         if self.whole is not None:
-            for box, values in _askew(self.whole, self.matrix, self.shape):
+            for box, values in askew(self.whole, self.matrix, self.shape):
                 labels[box] = self.decoding.labels_of(values).cpu().numpy()
         return labels
 
@@ -184,7 +210,7 @@ class _Labels(_OnGrid):
         return np.zeros(self.shape, np.uint8 if self.classes <= 256 else np.uint16, order="F")
 
 
-class _Maps(_OnGrid):
+class _Maps(OnGrid):
     """The maps of the slabs so far."""
 
     maps: tuple[NDArray[np.uint8], ...] = ()
@@ -200,14 +226,14 @@ class _Maps(_OnGrid):
             self.whole[within(own.box)] = own.logits.to(self.whole.device)
             return
         joined = self.joined(own)
-        covered = _covered(joined.box, self.axes, self.where)
-        for box, values in _resampled(joined.logits, *covered) if covered else ():
+        at = covered(joined.box, self.axes, self.where)
+        for box, values in resampled(joined.logits, *at) if at else ():
             _store(self.maps, box, values)
 
     def finish(self) -> tuple[NDArray[np.uint8], ...]:
         """Return the maps (X, Y, Z), each 0 where no window ran, else 1 to 255 for 0 to 1."""
         if self.whole is not None:
-            for box, values in _askew(self.whole, self.matrix, self.shape):
+            for box, values in askew(self.whole, self.matrix, self.shape):
                 _store(self.maps, box, values)
             self.whole = None
         return self.maps
@@ -246,11 +272,11 @@ def _fill(
         slice(box.start + cut.start, box.start + cut.stop)
         for box, cut in zip(slab.box, crop, strict=True)
     )
-    covered = _covered(part, axes, where)
-    if covered is None:
+    at = covered(part, axes, where)
+    if at is None:
         return
-    near, target = covered
-    for box, values in _resampled(decoding.values(slab.logits[within(crop)]), near, target):
+    near, target = at
+    for box, values in resampled(decoding.values(slab.logits[within(crop)]), near, target):
         labels[box] = decoding.labels_of(values).cpu().numpy()
 
 
@@ -260,7 +286,7 @@ def _store(maps: Sequence[NDArray[np.uint8]], box: Box, values: Tensor) -> None:
         array[box] = part.to(torch.uint8).cpu().numpy()
 
 
-def _resampled(
+def resampled(
     values: Tensor, near: Sequence[Axis], target: Sequence[slice]
 ) -> Iterator[tuple[Box, Tensor]]:
     """Resample values (C, *box) at the scan's voxels; yield each chunk with its box in the scan."""
@@ -272,7 +298,7 @@ def _resampled(
         yield box, resample(values, [near[0], near[1], near[2].part(first, last)])
 
 
-def _askew(
+def askew(
     values: Tensor, matrix: NDArray[np.float64], shape: Sequence[int]
 ) -> Iterator[tuple[Box, Tensor]]:
     """Resample values (C, *size) of the whole grid at the voxels of a sheared scan, layer by layer."""
@@ -283,7 +309,7 @@ def _askew(
         yield box, resample_onto(values, matrix @ step, (*shape[:2], 1))
 
 
-def _covered(
+def covered(
     box: Box, axes: Sequence[Axis], where: Sequence[NDArray[np.float64]]
 ) -> tuple[list[Axis], list[slice]] | None:
     """Find the scan's voxels that lie within a box of the network's grid.

@@ -180,7 +180,7 @@ def test_an_entropy_map_never_replaces_a_scan(scan, tiny_bundle, tmp_path, monke
     scans = (tmp_path / "a.nii.gz", tmp_path / "a_entropy.nii.gz")
     arguments = ("-o", tmp_path, "--bundle", tiny_bundle, "--uncertainty")
     assert run(monkeypatch, "segment", *scans, *arguments) == 2
-    assert "a_entropy.nii.gz: is a scan, and an entropy map would" in capsys.readouterr().err
+    assert "a_entropy.nii.gz: is a scan, and a map of" in capsys.readouterr().err
     assert (tmp_path / "a_entropy.nii.gz").read_bytes() == scan.read_bytes()
 
 
@@ -223,7 +223,7 @@ def test_attention_never_replaces_a_scan(scan, tiny_bundle, tmp_path, monkeypatc
     before = (tmp_path / "a_attention_0.nii.gz").read_bytes()
     arguments = ("-o", tmp_path, "--bundle", tiny_bundle, "--attention")
     assert run(monkeypatch, "segment", tmp_path, *arguments) == 2
-    assert "a_attention_0.nii.gz: is a scan, and an attention map would" in capsys.readouterr().err
+    assert "a_attention_0.nii.gz: is a scan, and a map of" in capsys.readouterr().err
     assert (tmp_path / "a_attention_0.nii.gz").read_bytes() == before
 
 

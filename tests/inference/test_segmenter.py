@@ -320,3 +320,43 @@ def test_each_slab_of_logits_can_be_looked_at(scan):
     shape, _ = windowed().network_grid(result.scan)
     assert {slab.logits.shape[1:] == slab.seen.shape[1:] for slab in slabs} == {True}
     assert all(part.stop <= n for slab in slabs for part, n in zip(slab.box, shape, strict=True))
+
+
+# --- the probabilities
+
+
+def test_labels_before_cleaning_are_the_argmax_of_the_probabilities(untidy):
+    ours = windowed(probabilities=True, confidence=Confidence(2.0), postprocessing=CLEAN)
+    result, raw = ours(untidy), windowed()(untidy)
+    found = result.probabilities.fractions()
+    assert found.shape == (*raw.labels.shape, 2)
+    np.testing.assert_array_equal(found.argmax(-1), raw.labels)
+    assert (result.labels != raw.labels).any(), "they were cleaned"
+    assert raw.probabilities is None
+
+
+def test_probabilities_go_with_maps_and_change_no_label(scan):
+    result = windowed(probabilities=True, uncertainty=True)(scan)
+    alone = windowed(uncertainty=True)(scan)
+    np.testing.assert_array_equal(result.labels, alone.labels)
+    np.testing.assert_array_equal(result.entropy, alone.entropy)
+    np.testing.assert_array_equal(result.probabilities.fractions().argmax(-1), result.labels)
+
+
+def test_probabilities_need_an_inferer_that_keeps_them(scan):
+    with pytest.raises(ValueError, match="do not keep maps and logits; use AttentionWindowInferer"):
+        replace(segmenter(), probabilities=True)(scan)
+
+
+def test_probabilities_count_in_the_memory(scan):
+    plain, kept = (windowed(probabilities=kept) for kept in (False, True))
+    voxels = 20 * 18 * 11
+    assert kept.budget.kept == plain.budget.kept + 2
+    assert kept.estimate(scan).plan.stitch_bytes > plain.estimate(scan).plan.stitch_bytes
+    needs = [one.budget.need(*_grids(one, scan), one.estimate(scan).plan) for one in (plain, kept)]
+    assert needs[1] >= needs[0] + 2 * voxels
+
+
+def _grids(ours, scan):
+    grid = ours.open(scan).grid
+    return grid, ours.network_grid(grid)[1]

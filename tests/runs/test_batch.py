@@ -359,7 +359,8 @@ def test_a_folder_segmented_into_itself_can_be_segmented_again(
 
 def test_whatever_a_segmenter_raises_ends_its_case_alone(tmp_path):
     class Raising:
-        levels, uncertainty, settings, open = (), False, {}, staticmethod(open_scan)
+        levels, uncertainty, probabilities, settings = (), False, False, {}
+        open = staticmethod(open_scan)
 
         def __call__(self, scan, on_window):
             warnings.warn(f"{scan.path}: odd", ScanWarning, stacklevel=1)
@@ -522,7 +523,9 @@ def test_a_run_that_is_cut_off_is_resumed_to_the_same_end(tiny_bundle, tmp_path,
 class Slow:
     """A segmenter whose labels are one number, and whose writing takes a while."""
 
-    levels, uncertainty, settings, open = (), False, {}, staticmethod(open_scan)
+    levels, uncertainty, probabilities, settings = (), False, False, {}
+
+    open = staticmethod(open_scan)
 
     def __init__(self, label):
         self.label = label
