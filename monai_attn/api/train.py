@@ -22,6 +22,7 @@ from monai_attn.training.scoring import score_run
 
 GATES = {"soft": "soft", "none": None}
 OVERLAYS = ("hard", "reinforce")  # gates that need more settings than their name
+RECIPES = ("nnunet",)
 OnStage = Callable[[str, int, int | None], None]
 
 
@@ -35,6 +36,7 @@ def training_request(
     labels: Sequence[str] = (),
     ignore: int | None = None,
     gate: str | None = None,
+    recipe: str | None = None,
     epochs: int | None = None,
     seed: int | None = None,
     plan: str | Path | None = None,
@@ -46,11 +48,13 @@ def training_request(
     """Collect the options of a training; they are described at `train`.
 
     Raises:
-        ValueError: if the gate is unknown, or the plan cannot be read.
+        ValueError: if the gate or the recipe is unknown, or the plan cannot be read.
     """
     values, planned = read_plan(Path(plan)) if plan else ({}, ())
     if gate is not None and gate not in (*GATES, *OVERLAYS):
         raise ValueError(f"gate (={gate!r}) must be one of {', '.join((*GATES, *OVERLAYS))}")
+    if recipe is not None and recipe not in RECIPES:
+        raise ValueError(f"recipe (={recipe!r}) must be {' or '.join(RECIPES)}")
     values |= {"network_def#gate": GATES[gate]} if gate in GATES else {}
     values |= {"cache_dir": str(Path(cache).absolute())} if cache else {}
     given = {"epochs": epochs, "seed": seed, "ignore": ignore}
@@ -68,6 +72,7 @@ def training_request(
         validation=validation,
         group=group,
         overlay=gate if gate in OVERLAYS else "",
+        recipe=recipe or "",
         settings=values,
         pretrained=start,
     )
@@ -97,7 +102,8 @@ def train(
             - labels: values in the label files and their classes, such as `["1=pancreas"]`; ignore: the
               value that marks unlabelled voxels, which are left out;
             - bundle: bundle to train, by name or folder; weights: bundle, run or file whose weights the
-              training starts from (`--from`); gate: `soft`, `hard`, `reinforce` or `none`;
+              training starts from (`--from`); gate: `soft`, `hard`, `reinforce` or `none`; recipe:
+              `nnunet` for nnU-Net's optimiser, schedule, sampling and augmentation, with mirrored windows;
             - epochs: passes over the training cases; seed: random seed; plan: a file that `write_plan` or
               `monai-attn plan -o` wrote; settings: values of `train.json` by id (`--set`), such as
               `{"batch_size": 4}`; cache: folder for preprocessed cases, which several trainings can share.

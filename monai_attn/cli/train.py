@@ -72,6 +72,13 @@ def train(
         int | None,
         typer.Option("--seed", help="Random seed for weight initialisation and patch sampling."),
     ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="How it trains: nnunet for nnU-Net's optimiser, schedule, sampling and augmentation; the "
+            "bundle's own by default.",
+        ),
+    ] = None,
     plan: Annotated[
         Path | None,
         typer.Option(
@@ -128,6 +135,7 @@ def train(
             from monai_attn.api.train import (
                 GATES,
                 OVERLAYS,
+                RECIPES,
                 finish_training,
                 start_training,
                 training_request,
@@ -141,6 +149,8 @@ def train(
         find_device(device)
         if gate is not None and gate not in (*GATES, *OVERLAYS):
             raise ValueError(f"--gate {gate}: {', '.join((*GATES, *OVERLAYS))} expected")
+        if recipe is not None and recipe not in RECIPES:
+            raise ValueError(f"--recipe {recipe}: {', '.join(RECIPES)} expected")
         request = training_request(
             data,
             fold=fold,
@@ -150,6 +160,7 @@ def train(
             labels=label or (),
             ignore=ignore,
             gate=gate,
+            recipe=recipe,
             epochs=epochs,
             seed=seed,
             plan=plan,

@@ -5,13 +5,14 @@ from .case_cache import CachedCases
 from .checkpoints import Checkpoints
 from .early_stop import EarlyStop
 from .gate_watch import GateWatch
+from .gradient_limit import GradientLimit
 from .hard_attention_loss import HardAttentionLoss
 from .history import History
 from .masked_loss import MaskedDiceCELoss
 from .pretrained import load_pretrained
 from .progress import ProgressBar
 from .run import prepare, train_run
-from .schedule import WarmupCosine
+from .schedule import PolynomialDecay, WarmupCosine
 from .seeding import EpochSeed
 from .shared_handler import SharedHandler
 from .validation_pictures import ValidationPictures
@@ -24,9 +25,11 @@ __all__ = [
     "EarlyStop",
     "EpochSeed",
     "GateWatch",
+    "GradientLimit",
     "HardAttentionLoss",
     "History",
     "MaskedDiceCELoss",
+    "PolynomialDecay",
     "ProgressBar",
     "SharedHandler",
     "ValidationPictures",

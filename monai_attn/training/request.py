@@ -20,6 +20,7 @@ class Request:
         validation: fraction of the cases that validates.
         group: a regular expression that finds the patient in a case's name.
         overlay: the bundle's overlay that it begins from, such as "hard"; none by default.
+        recipe: a further overlay that says how it trains, such as "nnunet"; none by default.
         settings: config id to value.
         pretrained: bundle, run or file whose weights it starts from; none by default.
     """
@@ -32,5 +33,6 @@ class Request:
     validation: float = 0.2
     group: str | None = None
     overlay: str = ""
+    recipe: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
     pretrained: str | None = None

@@ -20,6 +20,7 @@ from monai_attn.training.run_folder import RUN, TRAINING
 
 RECORDS = ("weights", "extended")  # entries of run.json besides the request
 COSINE, MONAI_COSINE = "monai_attn.training.WarmupCosine", "WarmupCosineSchedule"
+CURVES = {COSINE: "a cosine", "monai_attn.training.PolynomialDecay": "a power"}
 
 UNUSED_WEIGHTS = "has weights to start from"
 
@@ -47,6 +48,7 @@ def resume_run(run: Path, request: Request) -> dict[str, str]:
     new = {**options.pop("settings"), **options}
     for values in (old, new):  # earlier versions stored the default
         values["folds"] = values.get("folds") or FOLDS
+        values.setdefault("recipe", "")
     for name in sorted(old.keys() | new.keys()):
         if name == "epochs" and name in new:
             continue
@@ -101,9 +103,8 @@ def _set_epochs(run: Path, train: Config, epochs: int, done: int) -> str:
     write_text(
         readme, f"{text}\nAfter epoch {done} it was given {epochs} epochs, {before} before.\n"
     )
-    rate = "lr_scheduler in train.json"
-    if schedule.get("_target_") == COSINE:
-        rate = f"a cosine over all {epochs}"
+    curve = CURVES.get(schedule.get("_target_"))
+    rate = f"{curve} over all {epochs}" if curve else "lr_scheduler in train.json"
     return (
         f"{epochs} instead of {before}, of which {done} are done; from epoch {done + 1} on the learning rate "
         f"follows {rate}, and early stopping counts from 0"

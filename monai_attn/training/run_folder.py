@@ -33,8 +33,8 @@ from monai_attn.training.pretrained import InitialWeights, WeightFit
 from monai_attn.training.request import Request
 from monai_attn.training.run_description import describe_run, run_readme
 
-# overlays of the template: a training has at most one of these merged, and trains no locator
-TEMPLATE_ONLY = ("baseline", "hard", "reinforce", "locator")
+# overlays of the template: a training has its gate's and its recipe's merged, and trains no locator
+TEMPLATE_ONLY = ("baseline", "hard", "reinforce", "locator", "nnunet")
 RUN, SPLIT, TRAINING = "run.json", "split.json", "training"
 PRETRAINED = f"{TRAINING}/pretrained.pt"
 SETTABLE = ("train.json", "inference.json", "evaluate.json")
@@ -112,8 +112,8 @@ def read_configs(request: Request) -> dict[str, Config]:
     folder = find_bundle(request.bundle) / "configs"
     files = [file for file in sorted(folder.glob("*.json")) if file.stem not in TEMPLATE_ONLY]
     configs = {file.name: read_config(file) for file in files}
-    if request.overlay:
-        _lay_over(configs, folder / f"{request.overlay}.json")
+    for overlay in filter(None, (request.overlay, request.recipe)):
+        _lay_over(configs, folder / f"{overlay}.json")
     override([configs[name] for name in SETTABLE if name in configs], request.settings)
     return configs
 
@@ -121,7 +121,9 @@ def read_configs(request: Request) -> dict[str, Config]:
 def _lay_over(configs: dict[str, Config], path: Path) -> None:
     """Merge an overlay into train.json by MONAI's rules, and the shared ids into inference.json too."""
     if not path.is_file():
-        raise ValueError(f"{path}: the bundle has no such overlay. Choose another gate or bundle.")
+        raise ValueError(
+            f"{path}: the bundle has no such overlay. Choose another gate, recipe or bundle."
+        )
     overlay = read_config(path)
     for name in ("train.json", "inference.json"):
         config = ConfigParser(configs[name])

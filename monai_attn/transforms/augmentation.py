@@ -1,12 +1,14 @@
-"""Random augmentation of labelled scans: as strong as the variation of real scans, or far stronger."""
+"""Random augmentation of labelled scans: as strong as real variation, as in nnU-Net, or far stronger."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from monai import transforms as T
 
 LINEAR = {2: "bilinear", 3: "trilinear"}  # by spatial dimensions
+NARROW = 3.0  # a window this many times longer than it is thick is turned in its slices only
 
 
 def scan_variation(
@@ -71,4 +73,51 @@ def beyond_scans(
             "image", zoom_range=(0.4, 1.0), prob=0.3, upsample_mode=LINEAR[spatial_dims]
         ),
         T.RandGaussianNoised("image", std=0.1, prob=0.5),
+    ]
+
+
+def as_in_nnunet(
+    keys: Sequence[str],
+    modes: Sequence[str],
+    roi_size: Sequence[int],
+    mirror_axes: Sequence[int] = (),
+) -> list[T.Transform]:
+    """Return augmentation as nnU-Net's trainer draws it, but mirroring only along `mirror_axes`.
+
+    Rotation, scaling, noise, blur, brightness, contrast, low resolution and gamma have its probabilities and
+    ranges (nnU-Net 2.8, `nnUNetTrainer.get_training_transforms`). Noise is as strong as there for a
+    foreground whose standard deviation is a fifth of the intensity range. What a rotated or scaled window
+    lacks is repeated from its border: nnU-Net cuts a larger window first.
+    """
+    dims = len(roi_size)
+    flat = dims == 2 or max(roi_size) / min(roi_size) > NARROW
+    turn = [0.0, 0.0, math.pi] if flat else [math.pi / 6] * 3  # radians about each axis
+    sharp = {"sigma_x": (0.5, 1.0), "sigma_y": (0.5, 1.0), "sigma_z": (0.5, 1.0)}
+    gamma = {"gamma": (0.7, 1.5), "retain_stats": True}
+    return [
+        T.RandAffined(
+            keys,
+            prob=0.2,
+            rotate_range=turn[-1:] if dims == 2 else turn,
+            mode=modes,
+            padding_mode="border",
+        ),
+        T.RandZoomd(
+            keys,
+            prob=0.2,
+            min_zoom=0.7,
+            max_zoom=1.4,
+            mode=(LINEAR[dims], "nearest-exact"),
+            padding_mode="edge",
+        ),
+        T.RandGaussianNoised("image", prob=0.1, std=0.06),
+        T.RandGaussianSmoothd("image", prob=0.1, **sharp),
+        T.RandScaleIntensityd("image", factors=0.25, prob=0.15),
+        T.RandScaleIntensityFixedMeand("image", factors=0.25, preserve_range=True, prob=0.15),
+        T.RandSimulateLowResolutiond(
+            "image", prob=0.125, zoom_range=(0.5, 1.0), upsample_mode=LINEAR[dims]
+        ),
+        T.RandAdjustContrastd("image", prob=0.1, invert_image=True, **gamma),
+        T.RandAdjustContrastd("image", prob=0.3, **gamma),
+        *[T.RandFlipd(keys, prob=0.5, spatial_axis=axis) for axis in mirror_axes],
     ]

@@ -17,7 +17,7 @@ from monai import transforms as T
 from monai.config import KeysCollection
 
 from monai_attn.datasets.ignore import IGNORED
-from monai_attn.transforms.augmentation import beyond_scans, scan_variation
+from monai_attn.transforms.augmentation import as_in_nnunet, beyond_scans, scan_variation
 from monai_attn.transforms.checks import CheckKnownd, CheckLabeld, CheckScand
 from monai_attn.transforms.cleaning import CleanLabelsd
 from monai_attn.transforms.grids import LabelsOnScanGridd, NeighbourSlicesd, ResampleRASd
@@ -26,6 +26,7 @@ from monai_attn.transforms.monai_io import LabelWriter, MapWriter, VolumeReader
 CENTRES = (
     20_000  # voxels of each class on which a window may be centred; all would be many megabytes
 )
+AUGMENTATIONS = ("scans", "nnunet")
 
 
 def without(steps: T.Compose, kind: type) -> T.Compose:
@@ -156,16 +157,30 @@ def training(
     domain_randomization: bool = False,
     slice_channels: int = 1,
     ignore: int | None = None,
+    augmentation: str = "scans",
+    foreground_share: float = 0.5,
+    mirror_axes: Sequence[int] = (),
 ) -> T.Compose:
     """Return the steps of `validation`, then `num_samples` augmented random windows of `roi_size` voxels.
 
     With two entries in `roi_size` a window is a part of one axial slice, (C, X, Y) for a 2D network.
-    Half of the windows are centred on the foreground, on each class equally often; none is centred on an
-    ignored voxel. There are no flips: left and right are not alike in an abdomen. The random part starts
-    with the cropping, so a caching data set keeps the steps before it. With `domain_randomization` shape,
-    contrast, sharpness and texture vary far more than in scans: for a network that must work on scans
-    unlike those it was trained on.
+    `foreground_share` of the windows are centred on the foreground, on each class equally often; none is
+    centred on an ignored voxel. There are no flips unless `mirror_axes` names the axes of a window: left
+    and right are not alike in an abdomen. The random part starts with the cropping, so a caching data set
+    keeps the steps before it. `augmentation` is "scans", as strong as the variation of scans, or
+    "nnunet". With `domain_randomization` shape, contrast, sharpness and texture vary far more than in
+    scans: for a network that must work on scans unlike those it was trained on.
+
+    Raises:
+        ValueError: if `augmentation` is neither, `foreground_share` is not between 0 and 1, or an axis does
+            not exist.
     """
+    if augmentation not in AUGMENTATIONS:
+        raise ValueError(f"augmentation (={augmentation!r}) must be {' or '.join(AUGMENTATIONS)}")
+    if not 0 < foreground_share < 1:
+        raise ValueError(f"foreground_share (={foreground_share}) must be above 0 and below 1")
+    if not set(mirror_axes) <= set(range(len(roi_size))):
+        raise ValueError(f"mirror_axes (={mirror_axes}) must lie in 0..{len(roi_size) - 1}")
     keys = ("image", "label")
     foreground = num_classes - 1
     is_slice = len(roi_size) == 2
@@ -182,7 +197,7 @@ def training(
             keys,
             label_key="label",
             spatial_size=size,
-            ratios=[foreground, *[1] * foreground],
+            ratios=[foreground * (1 - foreground_share) / foreground_share, *[1] * foreground],
             num_classes=num_classes,
             num_samples=num_samples,
             indices_key="label_cls_indices",
@@ -193,10 +208,16 @@ def training(
         T.SpatialPadd(keys, size),
         *([T.SqueezeDimd(keys, dim=-1)] if is_slice else []),
     ]
-    vary = beyond_scans if domain_randomization else scan_variation
+    modes = ("bilinear", "nearest")
+    if augmentation == "nnunet":
+        vary = as_in_nnunet(keys, modes, roi_size, mirror_axes)
+    else:
+        flips = [T.RandFlipd(keys, prob=0.5, spatial_axis=axis) for axis in mirror_axes]
+        strong = beyond_scans if domain_randomization else scan_variation
+        vary = [*strong(keys, modes, len(roi_size)), *flips]
     # RandAffined returns the label as float32
     plain = T.EnsureTyped(keys, dtype=(torch.float32, torch.uint8), track_meta=False)
-    return T.Compose([*steady, *crop, *vary(keys, ("bilinear", "nearest"), len(roi_size)), plain])
+    return T.Compose([*steady, *crop, *vary, plain])
 
 
 class Discreted(T.MapTransform):

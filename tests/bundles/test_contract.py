@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigWorkflow, ckpt_export, onnx_export, verify_net_in_out
-from monai.transforms import SaveImaged
+from monai.transforms import RandFlipd, SaveImaged
 
 from bundle_runs import SLICE_BUNDLE, assert_on_the_grid_of, bundle_run, opened
 from conftest import balance
@@ -23,6 +23,7 @@ from monai_attn.networks.gates import hard_gates
 from monai_attn.runs.batch import segment_files
 from monai_attn.runs.output_paths import output_paths
 from monai_attn.training.checkpoints import Checkpoints
+from monai_attn.training.schedule import PolynomialDecay
 from monai_attn.training.shared_handler import SharedHandler
 from monai_attn.transforms.checks import CheckLabeld
 from monai_attn.transforms.pipelines import IgnoredAsInLabeld, without
@@ -58,7 +59,7 @@ def tiny(request):
 def test_every_file_of_the_contract_is_there(shipped):
     names = ("metadata", "train", "inference", "evaluate", "multi_gpu_train", "multi_gpu_evaluate")
     expected = [f"configs/{name}.json" for name in names]
-    overlays = ("attention", "baseline", "hard", "reinforce")
+    overlays = ("attention", "baseline", "hard", "nnunet", "reinforce")
     expected += [f"configs/{name}.json" for name in overlays]
     expected += ["LICENSE", "configs/logging.conf", "models/model.pt"]
     expected += ["docs/README.md", "docs/data_license.txt"]
@@ -276,12 +277,35 @@ def test_the_overlays_of_hard_gates_change_gates_and_loss_alone(shipped, overlay
     assert merged["checkpoint_parts"]["loss"] == "@loss"  # its baseline is saved too
 
 
+def test_the_recipe_of_nnunet_changes_how_it_trains_and_not_what(shipped):
+    merged, plain = opened(shipped, "train", "nnunet"), opened(shipped, "train")
+    merged["network_def"]["channels"] = plain["network_def"]["channels"] = [4, 8, 8, 8, 8]
+    for parser in (merged, plain):
+        parser["device"], parser["pretrained"] = "cpu", None
+        parser.parse(True)
+    sgd, schedule = (merged.get_parsed_content(name) for name in ("optimizer", "lr_scheduler"))
+    assert type(sgd) is torch.optim.SGD
+    (group,) = sgd.param_groups
+    assert (group["lr"], group["momentum"], group["nesterov"]) == (0.01, 0.99, True)
+    assert isinstance(schedule, PolynomialDecay)
+    steps = merged.get_parsed_content("train#preprocessing").transforms
+    dims = merged["network_def"]["spatial_dims"]
+    assert [step.flipper.spatial_axis for step in steps if isinstance(step, RandFlipd)] == [
+        *range(dims)
+    ]
+    assert merged["train"]["handlers"][:-1] == plain["train"]["handlers"]
+    for part in ("loss", "validate", "network_def"):
+        assert merged[part] == plain[part]
+
+
 def test_handlers_are_dicts_that_nothing_refers_to_by_their_place(shipped):
     for path in (shipped / "configs").glob("*.json"):
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"handlers(#|::)\d|handlers\[", text), path.name
         lists = [*handler_lists(json.loads(text))]
-        assert bool(lists) == (path.stem in ("train", "evaluate", "inference", "hard")), path.name
+        assert bool(lists) == (path.stem in ("train", "evaluate", "inference", "hard", "nnunet")), (
+            path.name
+        )
         assert all(isinstance(one, dict) for handlers in lists for one in handlers), path.name
 
 

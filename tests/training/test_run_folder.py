@@ -205,6 +205,30 @@ def test_an_overlay_of_the_bundle_is_part_of_the_run(tmp_path, split, request_):
         resume_run(run, replace(request, overlay="reinforce"))
 
 
+def test_a_recipe_is_laid_over_too_and_settings_win(tmp_path, split, request_):
+    run = tmp_path / "run"
+    request = replace(request_, overlay="hard", recipe="nnunet", settings={"learning_rate": 0.02})
+    create_run(run, request, split, None)
+    train, _ = configs(run)
+    assert train["optimizer"]["_target_"] == "torch.optim.SGD"
+    assert train["learning_rate"] == 0.02
+    assert train["train"]["preprocessing"]["foreground_share"] == 0.33
+    names = [handler["_target_"].split(".")[-1] for handler in train["train"]["handlers"]]
+    assert names[-2:] == ["AnnealTemperature", "GradientLimit"]
+    assert not (run / "configs" / "nnunet.json").exists()
+    with pytest.raises(ValueError, match="another recipe"):
+        resume_run(run, replace(request, recipe=""))
+
+
+def test_a_run_of_an_earlier_version_had_no_recipe(tmp_path, split, request_):
+    run = tmp_path / "run"
+    create_run(run, request_, split, None)
+    record = json.loads((run / "run.json").read_text())
+    del record["recipe"]
+    (run / "run.json").write_text(json.dumps(record))
+    resume_run(run, request_)
+
+
 def test_an_overlay_that_the_bundle_lacks_is_named(tmp_path, split, request_):
     with pytest.raises(ValueError, match=r"soft\.json: the bundle has no such overlay"):
         create_run(tmp_path / "run", replace(request_, overlay="soft"), split, None)
