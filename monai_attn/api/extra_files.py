@@ -5,13 +5,18 @@ from __future__ import annotations
 from monai_attn.runs.extra_files import ExtraFile
 
 
-def extra_files(*, preview: bool = False) -> tuple[ExtraFile, ...]:
+def extra_files(*, preview: bool = False, statistics: bool = False) -> tuple[ExtraFile, ...]:
     """Return the kinds of extra files to make of each case.
 
     Args:
         preview: a picture of the case.
+        statistics: the statistics of each label.
     """
     extras: list[ExtraFile] = []
+    if statistics:
+        from monai_attn.runs.statistics import STATISTICS
+
+        extras.append(STATISTICS)
     if preview:
         from monai_attn.reporting.preview import PREVIEW
 

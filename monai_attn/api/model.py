@@ -175,6 +175,7 @@ class Model:
         dicom_seg: bool = False,
         report: bool = False,
         preview: bool = False,
+        statistics: bool = False,
         on_case: Callable[[CaseResult], None] | None = None,
         on_window: OnWindow | None = None,
     ) -> list[CaseResult]:
@@ -193,6 +194,7 @@ class Model:
             dicom_seg: also write the labels as DICOM SEG; for DICOM series only.
             report: also write `report.html`, a page to check the results by.
             preview: also write a picture of each case, `NAME_preview.png`.
+            statistics: also write the statistics of each label, `NAME_statistics.json`, and a table of them.
             on_case: called with the result of each scan.
             on_window: as for `segment`.
 
@@ -225,7 +227,7 @@ class Model:
             resume=resume,
             strict=strict,
             dicom_seg=dicom_seg,
-            extras=extra_files(preview=preview),
+            extras=extra_files(preview=preview, statistics=statistics),
             on_window=on_window,
         ):
             results[result.scan] = result

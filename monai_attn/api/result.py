@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_attn.inference.segmentation import Segmentation
+from monai_attn.io.errors import collect_warnings
 from monai_attn.io.grid import Grid
 from monai_attn.io.images import LPS_TO_RAS
 from monai_attn.io.map_encoding import FRACTIONS, UNSEEN
@@ -29,6 +30,8 @@ from monai_attn.runs.summary import Summary
 if TYPE_CHECKING:
     import SimpleITK
     from matplotlib.figure import Figure
+
+    from monai_attn.inference.label_statistics import LabelStatistics
 
 
 @dataclass(frozen=True)
@@ -177,6 +180,17 @@ class Result:
         image.SetDirection(direction.ravel().tolist())
         return image
 
+    def statistics(self) -> dict[str, LabelStatistics]:
+        """Compute the statistics of each label, by its name; one that was not found has a volume of 0.
+
+        A scan that was given as a path is read again.
+        """
+        from monai_attn.inference.label_statistics import label_statistics
+
+        names = self.label_names
+        found = label_statistics(self.labels, self._volume().data, self.affine, names)
+        return {names.get(label, f"label {label}"): one for label, one in found.items()}
+
     def figure(self) -> Figure:
         """Draw the scan with its labels in three planes; the axial one has the largest labelled area.
 
@@ -184,21 +198,22 @@ class Result:
         """
         from monai_attn.reporting.figures import case_figure
 
-        scan = self.scan
-        volume = (
-            scan
-            if isinstance(scan, Volume)
-            else read_volume(
-                scan, volume=self.settings.get("volume"), series=self.settings.get("series")
-            )
-        )
         return case_figure(
-            volume.data,
+            self._volume().data,
             self.labels.astype(int),
             self.affine,
             title=self.name,
             names=self.label_names,
         )
+
+    def _volume(self) -> Volume:
+        """Return the scan with its voxels; its doubts are among the warnings."""
+        if isinstance(self.scan, Volume):
+            return self.scan
+        with collect_warnings():
+            return read_volume(
+                self.scan, volume=self.settings.get("volume"), series=self.settings.get("series")
+            )
 
 
 def _fractions(stored: NDArray[np.uint8]) -> NDArray[np.float32]:

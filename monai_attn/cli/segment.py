@@ -101,6 +101,14 @@ def segment(
             "--attention.",
         ),
     ] = False,
+    statistics: Annotated[
+        bool,
+        typer.Option(
+            "--statistics",
+            help="Also write the statistics of each label: volume, intensity, components, extent and the "
+            "faces of the scan that it touches.",
+        ),
+    ] = False,
     volume: VolumeOption = None,
     series: SeriesOption = None,
     dicom_seg: Annotated[
@@ -160,7 +168,7 @@ def segment(
             resume=resume,
             strict=strict,
             dicom_seg=dicom_seg,
-            extras=extra_files(preview=preview),
+            extras=extra_files(preview=preview, statistics=statistics),
         )
         if (
             report and targets and queue.first and (folder or not failed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from monai_attn.io.names import case_name
+from monai_attn.io.names import labels_name
 from monai_attn.reporting.figures import case_figure, save_figure
 from monai_attn.runs.extra_files import ExtraFile, WrittenCase
 
@@ -23,7 +23,7 @@ def write_preview(case: WrittenCase, path: Path) -> Path:
         volume.data,
         case.labels,
         volume.affine,
-        title=case_name(case.scan.path),
+        title=labels_name(case.target).removesuffix("_seg"),
         names=case.names,
         attention=case.attention,
     )

@@ -14,6 +14,11 @@ from monai_attn.io.files import make_writable
 from monai_attn.runs.batch import CaseResult, segment_files
 from monai_attn.runs.extra_files import ExtraFile
 from monai_attn.runs.json_values import label_names
+from monai_attn.runs.statistics import (
+    STATISTICS,
+    check_statistics_table,
+    write_statistics_table,
+)
 from monai_attn.runs.summary import Summary
 
 
@@ -48,6 +53,8 @@ def segment_targets(
     queue = queue or WorkQueue()
     for parent in {target.parent for target in targets.values()}:
         make_writable(parent)
+    if folder and STATISTICS in extras:
+        check_statistics_table(folder)
     settings = segmenter.settings
     # before the first label map is written, every process has listed the scans
     listed = sha256("\n".join(map(ascii, targets)).encode()).hexdigest()[:12]
@@ -71,3 +78,5 @@ def segment_targets(
             if summary:
                 summary.add(result)
             yield result
+    if folder and queue.first and STATISTICS in extras:
+        write_statistics_table(folder, targets.values())
