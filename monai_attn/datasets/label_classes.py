@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from monai_attn.datasets.datalist import read_json
 from monai_attn.datasets.folder_layouts import is_nnunet
+from monai_attn.datasets.regions import Regions
 
 BACKGROUND = "background"
 IGNORE = "ignore"  # nnU-Net's name for voxels that count nowhere
@@ -24,12 +25,33 @@ class LabelClasses:
     """Classes, and the class that each value in the label files becomes.
 
     Attributes:
-        names: names of the classes, in the order of their numbers; the first is "background".
-        label_map: value in a file to class, for every value that occurs, is declared, or is a class number.
+        names: names of the classes, in the order of their numbers; the first is "background". Names of
+            regions are in the order in which they are written.
+        label_map: value in a file to class, for every value that occurs, is declared, or is a class number;
+            with regions a value that lies in any region stays as it is.
+        regions: the regions, if classes overlap.
     """
 
     names: tuple[str, ...]
     label_map: dict[int, int]
+    regions: Regions | None = None
+
+    @property
+    def channels(self) -> int:
+        """The number of a network's channels: one for each class, the background too, or for each region."""
+        return len(self.names) if self.regions is None else len(self.regions.labels)
+
+    @property
+    def numbered(self) -> dict[int, str]:
+        """The name of each label that is written, with the background."""
+        labels = range(len(self.names)) if self.regions is None else (0, *self.regions.labels)
+        return dict(zip(labels, self.names, strict=True))
+
+    def values_of(self, label: int) -> tuple[int, ...]:
+        """Return the values in label files that are a class, or lie in a region, given by its label."""
+        if self.regions is not None:
+            return self.regions.values[label]
+        return tuple(value for value, number in self.label_map.items() if number == label)
 
 
 def declared_labels(source: str | Path) -> dict[int, str]:
@@ -41,12 +63,15 @@ def declared_labels(source: str | Path) -> dict[int, str]:
 
     Returns:
         Value to name, with the background if it is declared; empty if nothing is declared. The ignore
-        value is no label: see `declared_ignore`.
+        value is no label: see `declared_ignore`. A value that only lies in regions of several values has no
+        name of its own: see `declared_regions`.
 
     Raises:
-        ValueError: if `labels` has neither form, or holds nnU-Net's regions.
+        ValueError: if `labels` has neither form.
     """
-    return {value: name for value, name in _declarations(source) if name != IGNORE}
+    entries = [(values, name) for values, name in declarations(source) if name != IGNORE]
+    labels = {value: f"label_{value}" for values, _ in entries for value in values}
+    return labels | {values[0]: name for values, name in entries if len(values) == 1}
 
 
 def declared_ignore(source: str | Path) -> int | None:
@@ -58,9 +83,17 @@ def declared_ignore(source: str | Path) -> int | None:
     Raises:
         ValueError: as `declared_labels`, or if the value is the background or has another name too.
     """
-    declarations = _declarations(source)
-    value = next((value for value, name in declarations if name == IGNORE), None)
-    others = [name for other, name in declarations if other == value and name != IGNORE]
+    entries = declarations(source)
+    given = next((values for values, name in entries if name == IGNORE), None)
+    if given is None:
+        return None
+    if len(given) != 1:
+        raise ValueError(
+            f"{source}: the ignore label has several values (got {list(given)}, expected one). Correct "
+            "dataset.json."
+        )
+    value = given[0]
+    others = [name for values, name in entries if value in values and name != IGNORE]
     if value == 0 or others:
         raise ValueError(
             f"{source}: the ignore value {value} is also {(others or [BACKGROUND])[0]!r:.40} (expected "
@@ -69,8 +102,15 @@ def declared_ignore(source: str | Path) -> int | None:
     return value
 
 
-def _declarations(source: str | Path) -> list[tuple[int, str]]:
-    """Read each declared value, with its name."""
+def declarations(source: str | Path) -> list[tuple[tuple[int, ...], str]]:
+    """Read each declared name, with its value, or the values of nnU-Net's regions.
+
+    Args:
+        source: as for `declared_labels`.
+
+    Raises:
+        ValueError: as `declared_labels`.
+    """
     path = Path(source)
     file = path / "dataset.json" if path.is_dir() else path
     if file.suffix != ".json" or not file.is_file():
@@ -83,8 +123,17 @@ def _declarations(source: str | Path) -> list[tuple[int, str]]:
         raise ValueError(
             f"{file}: invalid labels (got {labels!r:.40}, expected names and values). Correct the file."
         )
-    pairs = [(v, n) if is_nnunet(content) else (n, v) for n, v in labels.items()]
-    return [(_declared(file, value, name), str(name)) for value, name in pairs]
+    by_name = is_nnunet(content) or any(isinstance(value, list) for value in labels.values())
+    pairs = [(v, n) if by_name else (n, v) for n, v in labels.items()]
+    return [
+        (
+            tuple(dict.fromkeys(_declared(file, one, name) for one in value))
+            if isinstance(value, list)
+            else (_declared(file, value, name),),
+            str(name),
+        )
+        for value, name in pairs
+    ]
 
 
 def choose_classes(
@@ -109,7 +158,7 @@ def choose_classes(
 
     Example:
         >>> choose_classes(["1=pancreas", "2=pancreas"], {0, 1, 2, 3}, {})
-        LabelClasses(names=('background', 'pancreas'), label_map={0: 0, 1: 1, 2: 1, 3: 0})
+        LabelClasses(names=('background', 'pancreas'), label_map={0: 0, 1: 1, 2: 1, 3: 0}, regions=None)
     """
     above = sorted(value for value in present if value > 0 and value != ignore)
     if not above:
@@ -118,13 +167,8 @@ def choose_classes(
         )
     names: dict[int, str] = {}
     for choice in chosen or map(str, above):
-        for value, name in _parse(choice, declared).items():
-            if value == ignore:
-                raise ValueError(
-                    f"label {choice!r}: {value} is the ignore value, which cannot be a class (expected "
-                    f"one of {', '.join(map(str, above[:20]))}). Leave out this choice."
-                )
-            _check_choice(choice, value, name, above, names)
+        for value, name in parse_choice(choice, declared).items():
+            check_choice(choice, value, name, above, names, ignore)
             names[value] = name
     classes = [BACKGROUND, *dict.fromkeys(names.values())]
     # class numbers that no file holds as values are listed too: an unlisted value would keep its number
@@ -133,12 +177,15 @@ def choose_classes(
     return LabelClasses(tuple(classes), label_map)
 
 
-def mapped_labels(num_classes: int, label_map: Mapping[str, int]) -> dict[int, int]:
+def mapped_labels(
+    num_classes: int, label_map: Mapping[str, int], regions: Regions | None = None
+) -> dict[int, int]:
     """Map values in label files to classes, for all values that a bundle's config knows.
 
     Args:
         num_classes: number of classes with the background; each class number is also a value.
         label_map: the class of each other value.
+        regions: the regions, if there are any: then each of their values is known instead.
 
     Example:
         >>> mapped_labels(2, {"7": 1})
@@ -152,7 +199,8 @@ def mapped_labels(num_classes: int, label_map: Mapping[str, int]) -> dict[int, i
         raise ValueError(
             f"label_map (={label_map}) must map each value to a class, a whole number from 0"
         )
-    return {number: number for number in range(num_classes)} | given
+    own = range(num_classes) if regions is None else (0, *regions.known_values)
+    return {number: number for number in own} | given
 
 
 def in_classes(labels: NDArray[np.integer], classes: Mapping[int, int]) -> NDArray[np.integer]:
@@ -169,8 +217,8 @@ def in_classes(labels: NDArray[np.integer], classes: Mapping[int, int]) -> NDArr
     return mapped
 
 
-def _parse(choice: str, declared: Mapping[int, str]) -> dict[int, str]:
-    """Parse one choice into values and their name."""
+def parse_choice(choice: str, declared: Mapping[int, str]) -> dict[int, str]:
+    """Parse one choice, as for `choose_classes`, into values and their name."""
     value, equals, name = (part.strip() for part in choice.partition("="))
     if WHOLE.fullmatch(value):
         number = int(value)
@@ -185,9 +233,29 @@ def _parse(choice: str, declared: Mapping[int, str]) -> dict[int, str]:
     )
 
 
-def _check_choice(
-    choice: str, value: int, name: str, above: Sequence[int], names: Mapping[int, str]
+def check_choice(
+    choice: str,
+    value: int,
+    name: str,
+    above: Sequence[int],
+    names: Mapping[int, str],
+    ignore: int | None = None,
 ) -> None:
+    """Refuse a choice, as `choose_classes` does.
+
+    Args:
+        choice: the choice, named in the error.
+        value: its value.
+        name: its name.
+        above: the values above 0 in the label files.
+        names: the names of the values chosen so far.
+        ignore: the ignore value, if there is one.
+    """
+    if value == ignore:
+        raise ValueError(
+            f"label {choice!r}: {value} is the ignore value, which cannot be a class (expected "
+            f"one of {', '.join(map(str, above[:20]))}). Leave out this choice."
+        )
     if value <= 0:
         raise ValueError(
             f"label {choice!r}: invalid value (got {value}, expected 1 or more). Choose another."
@@ -210,11 +278,6 @@ def _check_choice(
 
 def _declared(file: Path, value: Any, name: Any) -> int:
     """Check that a declared value is one whole number from 0, and return it."""
-    if isinstance(value, list):
-        raise ValueError(
-            f"{file}: {name!r:.40} is a region (got {value!r:.40}, expected one value per name). Declare "
-            "each value by itself, and merge them when you choose the classes."
-        )
     if isinstance(value, (int, str)) and WHOLE.fullmatch(str(value)) and int(value) >= 0:
         return int(value)
     raise ValueError(

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from monai_attn.io.labels import volumes_ml
 
 LARGEST = 254  # of a value: labels in training are uint8, and 255 marks ignored voxels
 
@@ -27,7 +30,8 @@ class Regions:
             order of the network's channels.
 
     Raises:
-        ValueError: if there is no region, one is empty or lacks its own label, or two are equal.
+        ValueError: if a label map could not show each region: there is none, one is empty or lacks its own
+            label, one would hide another, or two are equal.
 
     Example:
         >>> Regions({1: (1, 2), 2: (2,)}).labels
@@ -55,9 +59,24 @@ class Regions:
                     f"the region of label {label} has other values (got {', '.join(map(str, values))}; its "
                     "label must be one of them, or its label map would not show it)"
                 )
-        sets = [frozenset(values) for values in self.values.values()]
-        if len(set(sets)) < len(sets):
+        for one, other in permutations(self.values, 2):
+            self._check_pair(one, other)
+
+    def _check_pair(self, one: int, other: int) -> None:
+        """Refuse two regions of which a label map could not show both."""
+        order, inner, outer = self.labels, {*self.values[one]}, {*self.values[other]}
+        if inner == outer:
             raise ValueError("two regions have the same values (expected different ones)")
+        if inner < outer and order.index(one) < order.index(other):
+            raise ValueError(
+                f"the region of label {one} would be hidden by that of label {other} around it, which is "
+                "written later (expected the larger region first)"
+            )
+        if one in outer and not inner < outer:
+            raise ValueError(
+                f"label {one} of a region is also a value of the region of label {other}, which is not "
+                "around it (expected a value that only the first one has)"
+            )
 
     @property
     def labels(self) -> tuple[int, ...]:
@@ -72,6 +91,10 @@ class Regions:
     def content(self) -> dict[str, list[int]]:
         """Return the plain value for a bundle's configs, see `read_regions`."""
         return {str(label): list(values) for label, values in self.values.items()}
+
+    def targets(self) -> dict[int, int]:
+        """Return what each value becomes in training: itself, since several regions may hold it."""
+        return {0: 0, **{value: value for value in self.known_values}}
 
     def mask(self, labels: NDArray[np.integer], label: int) -> NDArray[np.bool_]:
         """Return where a label map, of any shape, holds the region of a label."""
@@ -111,6 +134,26 @@ def read_regions(content: Any) -> Regions | None:
         ) from error
     except ValueError as error:
         raise ValueError(f"regions (={content!r:.80}): {error}") from None
+
+
+def region_volumes_ml(
+    labels: NDArray[np.integer], voxel_ml: float, regions: Regions | None
+) -> dict[int, float]:
+    """Return the volume in ml of each class or region that occurs, with all that is within a region.
+
+    Args:
+        labels: (X, Y, Z) as a bundle writes them.
+        voxel_ml: the volume of one voxel.
+        regions: None for classes that do not overlap.
+    """
+    found = volumes_ml(labels, voxel_ml)
+    if regions is None:
+        return found
+    sums = {
+        label: sum(found.get(value, 0.0) for value in values)
+        for label, values in regions.values.items()
+    }
+    return {label: ml for label, ml in sums.items() if ml}
 
 
 def layers(labels: NDArray[np.integer], regions: Regions | None) -> Iterator[NDArray[np.integer]]:

@@ -30,12 +30,17 @@ def test_folders_and_files_of_another_kind_declare_nothing(tmp_path):
         assert declared_labels(tmp_path / name) == {}
 
 
+def test_a_value_of_regions_alone_is_declared_without_a_name_of_its_own(tmp_path):
+    datalist(tmp_path, {"labels": {"background": 0, "whole": [1, 2], "tumour": 2, "ignore": 3}})
+    assert declared_labels(tmp_path) == {0: "background", 1: "label_1", 2: "tumour"}
+
+
 # labels, and whether they are nnU-Net's; the fault
 BAD_DECLARATIONS = {
-    "region": (
-        {"background": 0, "whole": [1, 2]},
+    "no number in a region": (
+        {"background": 0, "whole": [1, "a"]},
         True,
-        "'whole' is a region (got [1, 2], expected one value",
+        "label 'whole' has an invalid value (got 'a',",
     ),
     "no number": (
         {"one": "a"},

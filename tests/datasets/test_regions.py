@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from monai_attn.datasets.regions import Regions, layers, read_regions
+from monai_attn.datasets.regions import Regions, layers, read_regions, region_volumes_ml
 
 TUMOUR = Regions({1: (1, 2, 3), 3: (2, 3), 2: (2,)})  # organ, masses and tumour, as in KiTS
 
@@ -16,6 +16,8 @@ TUMOUR = Regions({1: (1, 2, 3), 3: (2, 3), 2: (2,)})  # organ, masses and tumour
         ({"1": [1, 255]}, "got 255, expected a whole number from 1 to 254"),
         ({"1": [1, True]}, "got True"),
         ({"1": [1, 2], "2": [2, 1]}, "two regions have the same values"),
+        ({"2": [2], "1": [1, 2]}, "label 2 would be hidden by that of label 1"),
+        ({"1": [1, 2], "2": [2, 3]}, "label 2 of a region is also a value of the region of label 1"),
         ([1, 2], "must map each label to a list of values"),
         ({"1": 1}, "must map each label to a list of values"),
     ],
@@ -42,6 +44,13 @@ def test_a_region_holds_those_within_it():
         2: [False, False, True, False],
     }
     assert [layer.tolist() for layer in layers(labels, None)] == [[0, 1, 2, 3]]
+
+
+def test_the_volume_of_a_region_has_that_of_those_within_it():
+    labels = np.array([0, 1, 2, 3], np.uint8)[:, None, None]
+    assert region_volumes_ml(labels, 0.5, TUMOUR) == {1: 1.5, 3: 1.0, 2: 0.5}
+    assert region_volumes_ml(labels, 0.5, None) == {1: 0.5, 2: 0.5, 3: 0.5}
+    assert region_volumes_ml(labels[:2], 0.5, TUMOUR) == {1: 0.5}
 
 
 @pytest.mark.parametrize(
