@@ -101,6 +101,7 @@ class Bundle:
             self.check_confidence()
         levels = self._gated_levels() if attention else ()
         run, used = self._load(attention, tuple(sorted(open_levels)))
+        regions = self.decoding.regions
         settings = {
             "monai_attn": monai_attn.__version__,
             "bundle": {"name": self.name, "version": self.metadata.get("version", "")},
@@ -115,6 +116,7 @@ class Bundle:
             "mode": self.mode,
             "attention": attention,
             **({"open_levels": sorted(open_levels)} if open_levels else {}),
+            **({"regions": regions.content()} if regions else {}),
             "uncertainty": uncertainty,
             "interval": interval,
             **({"probabilities": True} if probabilities else {}),
@@ -127,7 +129,7 @@ class Bundle:
             network=run,
             postprocessing=self.postprocessing,
             device=self.device,
-            channels=len(self._channels),
+            channels=len(regions.labels) if regions else len(self._channels),
             levels=levels,
             uncertainty=uncertainty,
             views=further_views(self.confidence.flip_axes) if interval else (),
@@ -196,7 +198,7 @@ class Bundle:
         """
         path, label_map = self._train_json, self._train.get("label_map", {})
         try:
-            return mapped_labels(1 + len(self.label_names), label_map)
+            return mapped_labels(1 + len(self.label_names), label_map, self.decoding.regions)
         except (TypeError, ValueError, AttributeError):
             raise ValueError(
                 f"{path}: invalid label_map (got {label_map!r:.40}, expected values and their labels). "

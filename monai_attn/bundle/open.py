@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
 from monai.bundle import ConfigParser
 from monai.inferers import Inferer
+from monai.transforms import Compose
 
 from monai_attn import DEFAULT_BUNDLE
 from monai_attn.bundle.bundle import Bundle, is_fitted_for
 from monai_attn.bundle.find import find_bundle, find_device, is_shipped
 from monai_attn.bundle.gate_mismatch import gate_mismatch
 from monai_attn.bundle.trust import check_shipped
+from monai_attn.inference.inferer import AttentionWindowInferer
 from monai_attn.inference.inferer_windows import windows_of
 from monai_attn.inference.result_checks import Expected, read_expected
 from monai_attn.inference.weights import load_weights
 from monai_attn.io.errors import reason
 from monai_attn.metrics.calibration import Confidence
+from monai_attn.transforms.grids import decoding_of
 
 
 def open_bundle(
@@ -60,7 +64,9 @@ def open_bundle(
             for part in ("network", "preprocessing", "inferer", "postprocessing")
         ]
         dims = len(metadata["network_data_format"]["inputs"]["image"]["spatial_shape"])
-        classes = len(metadata["network_data_format"]["outputs"]["pred"]["channel_def"])
+        labels = metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
+        classes = 1 + max(map(int, labels))
+        _check_decoding(parts[2], parts[3], labels)
     except Exception as error:  # a config can run code, and code can raise anything
         raise ValueError(f"{root}: its configs do not make a bundle ({reason(error)})") from error
     network, preprocessing, inferer, postprocessing = parts
@@ -84,6 +90,21 @@ def open_bundle(
         expected=expected,
         intensity_range=parser.get("intensity_range"),
     )
+
+
+def _check_decoding(inferer: Inferer, postprocessing: Compose, labels: Iterable[str]) -> None:
+    """Check that windows, postprocessing and metadata agree on the regions.
+
+    Raises:
+        ValueError: if they do not.
+    """
+    regions = decoding_of(postprocessing).regions
+    if isinstance(inferer, AttentionWindowInferer) and inferer.decoding.regions != regions:
+        raise ValueError(
+            "inferer and postprocessing have different regions. Correct inference.json."
+        )
+    if regions and {int(label) for label in labels} - {0} != set(regions.labels):
+        raise ValueError("channel_def in metadata.json does not name the labels of its regions")
 
 
 def _confidence(root: Path, parser: ConfigParser, classes: int, dims: int) -> Confidence:

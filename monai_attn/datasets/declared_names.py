@@ -39,7 +39,7 @@ def check_names(
         ()
     """
     file = _file(source)
-    names = dict(enumerate(classes.names))
+    names = _names(classes)
     faults, doubts = [], []
     for value, name in declared.items():
         number = classes.label_map.get(value, 0)
@@ -63,6 +63,14 @@ def check_names(
     if faults:
         raise Faults(*faults)
     return tuple(doubts)
+
+
+def _names(classes: LabelClasses) -> dict[int, str]:
+    """Return the name of each class, by its number; of regions only that of a region with one value."""
+    if classes.regions is None:
+        return dict(enumerate(classes.names))
+    single = [label for label, values in classes.regions.values.items() if len(values) == 1]
+    return {label: classes.numbered[label] for label in single}
 
 
 def _file(source: str | Path) -> Path:

@@ -183,7 +183,9 @@ def _order(file: Path, order: object, named: Named) -> tuple[int, ...]:
         )
     for place, ((name, values), label) in enumerate(zip(named.items(), order, strict=True)):
         if type(label) is not int or label not in values or label in order[:place]:
-            problem = "given twice" if label in order[:place] else f"not a value of region {name!r:.40}"
+            problem = (
+                "given twice" if label in order[:place] else f"not a value of region {name!r:.40}"
+            )
             raise ValueError(
                 f"{file}: invalid {ORDER} (got {order!r:.60}, of which {label!r:.20} is {problem}). "
                 f"{remedy}"
@@ -199,8 +201,13 @@ def suggested_order(named: Named) -> tuple[int, ...]:
         (1, 2, 3)
     """
     sets = [*named.values()]
-    later = [{value for values in sets[place + 1 :] for value in values} for place in range(len(sets))]
-    own = [[value for value in values if value not in hidden] for values, hidden in zip(sets, later, strict=True)]
+    later = [
+        {value for values in sets[place + 1 :] for value in values} for place in range(len(sets))
+    ]
+    own = [
+        [value for value in values if value not in hidden]
+        for values, hidden in zip(sets, later, strict=True)
+    ]
     return tuple(values[0] for values in own) if all(own) else ()
 
 
@@ -219,7 +226,7 @@ def _chosen(
         check_choice(choice, value, own, above, {}, ignore)
     if max(values) > LARGEST:
         raise ValueError(
-            f"label {choice!r}: holds the value {max(values)} (expected at most {LARGEST} in regions). Number "
+            f"label {choice!r}: holds the value {max(values)} (expected at most {LARGEST} in regions). "
             "the labels from 1."
         )
     return next(iter(values.values())), tuple(values)

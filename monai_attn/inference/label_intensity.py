@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from monai.data.meta_tensor import MetaTensor
+from monai.transforms import Compose
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 from torch import Tensor
+
+from monai_attn.datasets.regions import Regions, layers
+from monai_attn.inference.result_checks import Expected
+from monai_attn.io.grid import Grid
+from monai_attn.transforms.pipelines import ScaleInPlaced
 
 MOST = 20_000  # voxels of a label that are used; more change its median by less than 1 HU
 
@@ -18,6 +25,7 @@ def median_intensities(
     image: Tensor,
     image_affine: NDArray[np.float64],
     intensity_range: Sequence[float],
+    regions: Regions | None = None,
 ) -> dict[int, float]:
     """Return the median intensity of each label that occurs, in HU, as the network sees the scan.
 
@@ -27,18 +35,48 @@ def median_intensities(
         image: (*spatial) the network's input, scaled to 0..1.
         image_affine: (4, 4), voxel of the image to RAS+ mm.
         intensity_range: the HU that became 0 and 1; values outside were clipped to these.
+        regions: the regions, each with all that is within it; None for classes.
     """
     low, high = intensity_range
     to_image = np.linalg.inv(image_affine) @ affine
     medians = {}
-    for label, box in enumerate(find_objects(labels), 1):
-        if box is None:
-            continue
-        voxels = np.argwhere(labels[box] == label) + [part.start for part in box]
-        if len(voxels) > MOST:  # at random: every n-th voxel may lie on a few columns
-            voxels = voxels[np.random.default_rng(0).integers(len(voxels), size=MOST)]
-        places = np.rint(voxels @ to_image[:3, :3].T + to_image[:3, 3]).astype(int)
-        places = places.clip(0, np.array(image.shape) - 1)
-        values = image[tuple(places.T.tolist())]
-        medians[label] = low + (high - low) * float(values.float().median())
+    for layer in layers(labels, regions):
+        for label, box in enumerate(find_objects(layer), 1):
+            if box is None:
+                continue
+            voxels = np.argwhere(layer[box] == label) + [part.start for part in box]
+            if len(voxels) > MOST:  # at random: every n-th voxel may lie on a few columns
+                voxels = voxels[np.random.default_rng(0).integers(len(voxels), size=MOST)]
+            places = np.rint(voxels @ to_image[:3, :3].T + to_image[:3, 3]).astype(int)
+            places = places.clip(0, np.array(image.shape) - 1)
+            values = image[tuple(places.T.tolist())]
+            medians[label] = low + (high - low) * float(values.float().median())
     return medians
+
+
+def expected_intensities(
+    labels: NDArray[np.integer],
+    scan: Grid,
+    image: MetaTensor,
+    preprocessing: Compose,
+    expected: Mapping[int, Expected],
+    regions: Regions | None = None,
+) -> dict[int, float]:
+    """Return the median HU of each label, if an expected intensity is known for any label.
+
+    Args:
+        labels: (X, Y, Z) on the scan's grid.
+        scan: that grid.
+        image: (C, *spatial) the network's input.
+        preprocessing: the transforms that made it.
+        expected: expected measures of each label.
+        regions: as for `median_intensities`.
+    """
+    scales = [step for step in preprocessing.transforms if isinstance(step, ScaleInPlaced)]
+    if not scales or not any(one.intensity_hu for one in expected.values()):
+        return {}
+    affine = np.asarray(image.affine, dtype=np.float64)
+    seen = image.as_tensor()[len(image) // 2]  # the middle one of several slices
+    return median_intensities(
+        labels, scan.affine, seen, affine, (scales[0].low, scales[0].high), regions
+    )

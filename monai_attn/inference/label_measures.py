@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
+from monai_attn.datasets.regions import Regions, layers
 from monai_attn.io.grid import voxel_ml
 from monai_attn.transforms.components import Box, Components, find_components
 
@@ -54,14 +55,20 @@ class LabelMeasures:
     faces: tuple[str, ...]
 
 
-def count_pieces(labels: NDArray[np.integer]) -> dict[int, Pieces]:
-    """Count the components of each label that occurs in labels (X, Y, Z)."""
-    found = find_components(labels)
-    return {label: _pieces(found, label) for label in _occurring(found)}
+def count_pieces(labels: NDArray[np.integer], regions: Regions | None = None) -> dict[int, Pieces]:
+    """Count the components of each label that occurs in labels (X, Y, Z), or of each whole region."""
+    counts = {}
+    for layer in layers(labels, regions):
+        found = find_components(layer)
+        counts |= {label: _pieces(found, label) for label in _occurring(found)}
+    return counts
 
 
 def measure_labels(
-    labels: NDArray[np.integer], affine: NDArray[np.float64], content: Box | None = None
+    labels: NDArray[np.integer],
+    affine: NDArray[np.float64],
+    content: Box | None = None,
+    regions: Regions | None = None,
 ) -> dict[int, LabelMeasures]:
     """Measure each label that occurs.
 
@@ -69,7 +76,17 @@ def measure_labels(
         labels: (X, Y, Z).
         affine: (4, 4), voxel to RAS+ mm.
         content: the box of the scan without padding, see `content_box`; the whole scan by default.
+        regions: the regions, which are measured with all that is within them; None for classes.
     """
+    measures = {}
+    for layer in layers(labels, regions):
+        measures |= _measure(layer, affine, content)
+    return measures
+
+
+def _measure(
+    labels: NDArray[np.integer], affine: NDArray[np.float64], content: Box | None
+) -> dict[int, LabelMeasures]:
     found = find_components(labels)
     boxes, content = found.boxes(), content or tuple(slice(0, n) for n in labels.shape)
     measures = {}

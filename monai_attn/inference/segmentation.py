@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from monai_attn.datasets.regions import Regions, region_volumes_ml
 from monai_attn.inference.label_measures import Pieces
 from monai_attn.inference.result_checks import FailedCheck
 from monai_attn.inference.window_plan import WindowPlan
 from monai_attn.io.grid import Grid, voxel_ml
-from monai_attn.io.labels import volumes_ml
 from monai_attn.io.probability_encoding import StoredProbabilities
 from monai_attn.metrics.calibration import Confidence
 from monai_attn.metrics.volume_intervals import interval
@@ -37,6 +37,7 @@ class Segmentation:
         pieces: the components of each label before the bundle's postprocessing dropped some.
         failed_checks: the checks that the labels did not pass.
         probabilities: the probability of each class or region, if requested.
+        regions: the regions in the labels, if they overlap: volumes and checks are of whole regions.
     """
 
     scan: Grid
@@ -50,6 +51,7 @@ class Segmentation:
     pieces: dict[int, Pieces] = field(default_factory=dict)
     failed_checks: tuple[FailedCheck, ...] = ()
     probabilities: StoredProbabilities | None = None
+    regions: Regions | None = None
 
     @property
     def intervals_ml(self) -> dict[int, tuple[float, float]]:
@@ -66,7 +68,7 @@ class Segmentation:
     @property
     def volumes_ml(self) -> dict[int, float]:
         """The volume in millilitres of each label that occurs, without the background."""
-        return volumes_ml(self.labels, voxel_ml(self.scan.affine))
+        return region_volumes_ml(self.labels, voxel_ml(self.scan.affine), self.regions)
 
 
 @dataclass(frozen=True)

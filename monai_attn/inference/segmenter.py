@@ -16,10 +16,11 @@ from monai.transforms import Compose, LoadImaged, SaveImaged
 from numpy.typing import NDArray
 from torch import Tensor
 
+from monai_attn.datasets.regions import region_volumes_ml
 from monai_attn.inference.entropy import with_entropy
 from monai_attn.inference.finite_logits import check_finite, finite_slabs
 from monai_attn.inference.inferer_windows import Windows, windows_of
-from monai_attn.inference.label_intensity import median_intensities
+from monai_attn.inference.label_intensity import expected_intensities
 from monai_attn.inference.label_measures import content_box, count_pieces, measure_labels
 from monai_attn.inference.memory import used_memory
 from monai_attn.inference.result_checks import Expected, failed_checks
@@ -30,7 +31,6 @@ from monai_attn.inference.watched_network import OnWindow, WatchedNetwork
 from monai_attn.inference.window_plan import WindowPlan
 from monai_attn.inference.window_time import time_window
 from monai_attn.io.grid import Grid, same_grid, voxel_ml
-from monai_attn.io.labels import volumes_ml
 from monai_attn.io.scan import Scan, VolumeScan, open_scan
 from monai_attn.io.volume import Volume
 from monai_attn.metrics.calibration import Confidence
@@ -38,7 +38,7 @@ from monai_attn.transforms.components import Box
 from monai_attn.transforms.decoding import Decoding
 from monai_attn.transforms.grids import LabelsOnScanGridd, ResampleRASd, decoding_of, ras_grid
 from monai_attn.transforms.monai_io import as_tensor
-from monai_attn.transforms.pipelines import ScaleInPlaced, without
+from monai_attn.transforms.pipelines import without
 from monai_attn.transforms.restore import Slab
 from monai_attn.transforms.restore_probabilities import KeptProbabilities
 
@@ -124,7 +124,8 @@ class Segmenter:
                 with_maps = bool(self.levels or self.uncertainty)
                 keep = self._keep(image, plan)
                 raw, maps = self._outputs(data, plan, network, with_maps, on_slab, keep)
-                pieces = count_pieces(raw[0].cpu().numpy())
+                regions = self.decoding.regions
+                pieces = count_pieces(raw[0].cpu().numpy(), regions)
                 labels = self._cleaned(raw, data)
                 if labels is None or labels.shape != grid.shape:
                     raise ValueError(
@@ -132,10 +133,12 @@ class Segmenter:
                         "Correct the postprocessing in its inference.json."
                     )
                 failed = failed_checks(
-                    measure_labels(labels, grid.affine, content),
+                    measure_labels(labels, grid.affine, content, regions),
                     self.expected,
                     pieces,
-                    self._intensities(labels, grid, image),
+                    expected_intensities(
+                        labels, grid, image, self.preprocessing, self.expected, regions
+                    ),
                 )
                 views = self._views_ml(data, plan, network, grid, labels)
         clock.seconds["labels"] -= clock.seconds["network"]
@@ -153,19 +156,7 @@ class Segmenter:
             pieces,
             failed,
             keep.stored if keep else None,
-        )
-
-    def _intensities(
-        self, labels: NDArray[np.integer], scan: Grid, image: MetaTensor
-    ) -> dict[int, float]:
-        """Return the median HU of each label, if an expected intensity is known for any label."""
-        scales = [step for step in self.preprocessing.transforms if isinstance(step, ScaleInPlaced)]
-        if not scales or not any(one.intensity_hu for one in self.expected.values()):
-            return {}
-        affine = np.asarray(image.affine, dtype=np.float64)
-        seen = _plain(image)[len(image) // 2]  # the middle one of several slices
-        return median_intensities(
-            labels, scan.affine, seen, affine, (scales[0].low, scales[0].high)
+            regions,
         )
 
     @cached_property
@@ -304,7 +295,7 @@ class Segmenter:
             maps: tuple[NDArray[np.uint8], ...] = ()
             if with_maps:
                 if self.uncertainty:
-                    slabs = with_entropy(slabs, self.confidence.temperature)
+                    slabs = with_entropy(slabs, self.confidence.temperature, self.decoding)
                 labels, maps = steps[0].labels_and_maps(slabs, image, plan.axis, keep)
             else:
                 labels = steps[0].labels(slabs, image, plan.axis, keep)
@@ -339,11 +330,14 @@ class Segmenter:
         plain: NDArray[np.integer],
     ) -> tuple[dict[int, float], ...]:
         """Return the volumes of each view, the plain one first; empty if there is no other view."""
-        found = [volumes_ml(plain, voxel_ml(scan.affine))] if self.views else []
+        all_labels: list[NDArray[np.integer] | None] = [plain] if self.views else []
         for view in self.views:
-            labels = self._cleaned(self._outputs(data, plan, view(network))[0], data)
-            found.append(volumes_ml(labels, voxel_ml(scan.affine)) if labels is not None else {})
-        return tuple(found)
+            all_labels.append(self._cleaned(self._outputs(data, plan, view(network))[0], data))
+        ml, regions = voxel_ml(scan.affine), self.decoding.regions
+        return tuple(
+            {} if labels is None else region_volumes_ml(labels, ml, regions)
+            for labels in all_labels
+        )
 
 
 def _shown(slabs: Iterator[Slab], on_slab: OnSlab) -> Iterator[Slab]:

@@ -11,6 +11,7 @@ from .history import History
 from .masked_loss import MaskedDiceCELoss
 from .pretrained import load_pretrained
 from .progress import ProgressBar
+from .region_loss import RegionDiceBCELoss
 from .run import prepare, train_run
 from .schedule import PolynomialDecay, WarmupCosine
 from .seeding import EpochSeed
@@ -31,6 +32,7 @@ __all__ = [
     "MaskedDiceCELoss",
     "PolynomialDecay",
     "ProgressBar",
+    "RegionDiceBCELoss",
     "SharedHandler",
     "ValidationPictures",
     "WarmupCosine",

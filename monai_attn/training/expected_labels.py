@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from monai_attn.datasets.checked_cases import READERS
 from monai_attn.datasets.datalist import Case
 from monai_attn.datasets.label_classes import in_classes
+from monai_attn.datasets.regions import Regions
 from monai_attn.inference.label_measures import LabelMeasures, measure_labels
 from monai_attn.inference.result_checks import Expected
 from monai_attn.io.labels import labels_of
@@ -23,6 +24,7 @@ def measure_cases(
     classes: Mapping[int, int],
     *,
     ignore: int | None = None,
+    regions: Regions | None = None,
     on_case: Callable[[Case], None] = lambda case: None,
 ) -> list[dict[int, LabelMeasures]]:
     """Measure the classes of each case's label map; images are not read.
@@ -33,6 +35,7 @@ def measure_cases(
         cases: cases in which `check_cases` found no fault.
         classes: the class of each value in a label file.
         ignore: value of voxels that count nowhere.
+        regions: the regions, which are measured with all that is within them; None for classes.
         on_case: called after each case, in order.
     """
 
@@ -41,7 +44,7 @@ def measure_cases(
         values = labels_of(volume)
         if ignore is not None and (values == ignore).any():
             return None
-        return measure_labels(in_classes(values, classes), volume.affine)
+        return measure_labels(in_classes(values, classes), volume.affine, regions=regions)
 
     measures = []
     with ThreadPoolExecutor(READERS) as pool:

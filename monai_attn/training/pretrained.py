@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,11 @@ from torch import Tensor, nn
 
 from monai_attn.bundle.find import find_bundle, is_shipped
 from monai_attn.bundle.trust import check_shipped
+from monai_attn.datasets.regions import Regions
 from monai_attn.inference.weights import read_weights
 from monai_attn.io.files import sha256_of
 from monai_attn.training.checkpoints import LAST, PREVIOUS
+from monai_attn.training.config_files import read_config
 
 MODEL = Path("models") / "model.pt"
 SUFFIXES = (".pt", ".pth")
@@ -41,6 +43,7 @@ class WeightFit:
         missing: the network's tensors that are not in the file.
         unused: tensors that are only in the file.
         share: loaded part of the network's parameters, counted as numbers and not as tensors.
+        anew: the network's tensors that start anew although they have a counterpart: name to reason.
     """
 
     loaded: int
@@ -48,11 +51,12 @@ class WeightFit:
     missing: tuple[str, ...]
     unused: tuple[str, ...]
     share: float
+    anew: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
         """Number of the network's tensors."""
-        return self.loaded + len(self.reshaped) + len(self.missing)
+        return self.loaded + len(self.reshaped) + len(self.missing) + len(self.anew)
 
     def describe(self, source: str) -> str:
         """Describe in one line what was loaded from a source, what was not, and why."""
@@ -60,6 +64,7 @@ class WeightFit:
         shapes = [f"{name} ({both})" for name, both in self.reshaped.items()]
         for kind, names in (
             ("new", shapes),
+            *((f"new, {why}", names) for why, names in _by_reason(self.anew).items()),
             ("new, not in the file", self.missing),
             ("not used, not in the network", self.unused),
         ):
@@ -139,17 +144,49 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
     return {str(name): tensor for name, tensor in state.items()}
 
 
-def fit_weights(network: nn.Module, state: Mapping[str, Tensor]) -> WeightFit:
-    """Compare weights with a network, by name and shape; nothing is loaded."""
+def other_heads(source: str, network: nn.Module, regions: Regions | None) -> dict[str, str]:
+    """Return a network's heads that weights cannot start, with the reason: regions are no classes.
+
+    The channels of both may be as many, but a softmax over classes, the background among them, says other
+    things than a sigmoid for each region.
+
+    Args:
+        source: as for `open_initial_weights`. Of a file alone nothing is known.
+        network: the network of the training.
+        regions: its regions; None for classes.
+    """
+    config = Path() if names_file(source) else find_bundle(source) / "configs" / "inference.json"
+    if not config.is_file():
+        return {}
+    theirs = read_config(config).get("regions")
+    if bool(theirs) == bool(regions):
+        return {}
+    kinds = "a softmax over classes", "a sigmoid for each region"
+    there, here = kinds if regions else kinds[::-1]
+    reason = f"{there} in the file and {here} here"
+    return {name: reason for name in network.state_dict() if name.startswith("heads.")}
+
+
+def fit_weights(
+    network: nn.Module, state: Mapping[str, Tensor], anew: Mapping[str, str] | None = None
+) -> WeightFit:
+    """Compare weights with a network, by name and shape; nothing is loaded.
+
+    Args:
+        network: the network.
+        state: the weights.
+        anew: tensors that start anew in any case: name to reason.
+    """
     own = network.state_dict()
+    kept = {name: why for name, why in (anew or {}).items() if name in own and name in state}
     reshaped = {
         name: f"shape {tuple(tensor.shape)}, file has {tuple(state[name].shape)}"
         for name, tensor in own.items()
-        if name in state and state[name].shape != tensor.shape
+        if name in state and name not in kept and state[name].shape != tensor.shape
     }
     missing = tuple(name for name in own if name not in state)
     sizes = {name: parameter.numel() for name, parameter in network.named_parameters()}
-    new = {*reshaped, *missing}
+    new = {*reshaped, *missing, *kept}
     loaded = sum(size for name, size in sizes.items() if name not in new)
     return WeightFit(
         loaded=len(own) - len(new),
@@ -157,6 +194,7 @@ def fit_weights(network: nn.Module, state: Mapping[str, Tensor]) -> WeightFit:
         missing=missing,
         unused=tuple(name for name in state if name not in own),
         share=loaded / max(1, sum(sizes.values())),
+        anew=kept,
     )
 
 
@@ -188,6 +226,7 @@ def load_pretrained(
     *,
     folder: str | Path | None = None,
     resume: bool = False,
+    anew: Sequence[str] = (),
 ) -> nn.Module:
     """Load the weights that a training starts from into its network, and log what was loaded.
 
@@ -200,6 +239,7 @@ def load_pretrained(
         path: the file of weights; None for the network's own random start.
         folder: the folder of the training's checkpoints.
         resume: resume the training from its checkpoint, if there is one.
+        anew: names of tensors that keep their random start.
 
     Returns:
         The network.
@@ -216,9 +256,9 @@ def load_pretrained(
         source = f"the checkpoint in {folder}"
     elif path is not None:
         state = read_tensors(Path(path))
-        fit = fit_weights(network, state)
+        fit = fit_weights(network, state, dict.fromkeys(anew, "another activation in the file"))
         check_fit(fit, str(path), f"this {type(network).__name__}")
-        left_out = {*fit.reshaped, *fit.unused}
+        left_out = {*fit.reshaped, *fit.unused, *fit.anew}
         matching = {name: tensor for name, tensor in state.items() if name not in left_out}
         network.load_state_dict(matching, strict=False)
         source = fit.describe(str(path))
@@ -230,6 +270,13 @@ def load_pretrained(
 def has_checkpoint(folder: Path) -> bool:
     """Return True if a training has written a checkpoint."""
     return any((folder / name).is_file() for name in (LAST, PREVIOUS))
+
+
+def _by_reason(reasons: Mapping[str, str]) -> dict[str, list[str]]:
+    grouped: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        grouped.setdefault(reason, []).append(name)
+    return grouped
 
 
 def _listed(names: Iterable[str]) -> str:

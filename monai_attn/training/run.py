@@ -7,7 +7,6 @@ import json
 import logging
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +14,14 @@ import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 from torch import nn
 
-from monai_attn.datasets.checked_cases import CheckedCases, check_cases
 from monai_attn.datasets.datalist import Case
-from monai_attn.datasets.declared_names import check_names
-from monai_attn.datasets.ignore import check_ignore, find_ignore
-from monai_attn.datasets.label_classes import (
-    LabelClasses,
-    choose_classes,
-    declared_labels,
-    mapped_labels,
-)
+from monai_attn.datasets.regions import Regions, read_regions
 from monai_attn.datasets.splits import Split, choose_split, names_in_split, read_split
 from monai_attn.distributed.process_info import read_process_info
 from monai_attn.io.errors import causes_of, collect_warnings, reason
 from monai_attn.networks.gates import hard_gates
 from monai_attn.runs.output_paths import output_paths
+from monai_attn.training.checked_labels import check_labels, unlearned
 from monai_attn.training.expected_labels import expected_labels, measure_cases
 from monai_attn.training.overrides import Config
 from monai_attn.training.pretrained import (
@@ -38,7 +30,9 @@ from monai_attn.training.pretrained import (
     check_fit,
     fit_weights,
     open_initial_weights,
+    other_heads,
 )
+from monai_attn.training.region_configs import check_settings
 from monai_attn.training.request import Request
 from monai_attn.training.run_folder import SPLIT, check_empty, create_run, read_configs
 from monai_attn.transforms.cleaning import CleanLabelsd
@@ -73,6 +67,7 @@ def prepare(
         Faults: a line for each fault of the data set.
     """
     check_empty(run)
+    check_settings(request.settings)
     configs = read_configs(request)
     train = configs["train.json"]
     _check_values(train)
@@ -80,7 +75,7 @@ def prepare(
     network = _check_network(train)
     initial = _open_initial_weights(request, train)
     if initial:
-        _fit(initial, network, request)
+        _fit(initial, network, request, read_regions(train.get("regions")))
     with collect_warnings() as split_warnings:
         split = _choose_split(request)
     # finds two cases of one name before hours are spent
@@ -92,24 +87,32 @@ def prepare(
         if on_case:
             on_case(readings, case)
 
-    labels = _check_labels(request, configs, split, on_reading)
+    labels = check_labels(request, configs, split, on_reading)
     if labels.classes:
-        network = _check_network({**train, "num_classes": len(labels.classes.names)})
+        network = _check_network({**train, "num_classes": labels.classes.channels})
     _check_sizes(split, train["batch_size"], Path(request.data))
     measures = measure_cases(
-        split["training"], labels.label_map, ignore=labels.ignore, on_case=on_reading
+        split["training"],
+        labels.label_map,
+        ignore=labels.ignore,
+        regions=labels.regions,
+        on_case=on_reading,
     )
     create_run(
         run,
         request,
         split,
         labels.classes,
-        weights=(initial, _fit(initial, network, request)) if initial else None,
+        weights=(initial, _fit(initial, network, request, labels.regions)) if initial else None,
         ignore=labels.ignore,
-        expected=expected_labels(measures, sorted(set(labels.label_map.values()) - {0})),
+        expected=expected_labels(measures, labels.numbers),
     )
-    unlearned = _unlearned(labels.checked, split, labels.label_map)
-    return (*split_warnings, *labels.doubts, *labels.checked.doubts, *unlearned)
+    return (
+        *split_warnings,
+        *labels.doubts,
+        *labels.checked.doubts,
+        *unlearned(labels, split),
+    )
 
 
 def check_processes(run: Path) -> None:
@@ -173,25 +176,6 @@ def drop_cache(run: Path) -> None:
     shutil.rmtree(run / CACHE, ignore_errors=True)
 
 
-@dataclass(frozen=True)
-class _CheckedLabels:
-    """Checked cases, and the classes of their label values.
-
-    Attributes:
-        checked: the cases.
-        classes: the chosen classes; None for those of the bundle.
-        label_map: value in the label files to class.
-        ignore: value of voxels that count nowhere, if there is one.
-        doubts: doubts about the declared names, one line each.
-    """
-
-    checked: CheckedCases
-    classes: LabelClasses | None
-    label_map: Mapping[int, int]
-    ignore: int | None
-    doubts: tuple[str, ...] = ()
-
-
 def _choose_split(request: Request) -> Split:
     return choose_split(
         request.data,
@@ -200,38 +184,6 @@ def _choose_split(request: Request) -> Split:
         folds=request.folds,
         group=request.group,
     )
-
-
-def _check_labels(
-    request: Request,
-    configs: Mapping[str, Config],
-    split: Split,
-    on_reading: Callable[[Case | None], None],
-) -> _CheckedLabels:
-    """Read and check all cases, and find the classes and the ignore value of their label maps."""
-    train = configs["train.json"]
-    declared = declared_labels(request.data)
-    ignore = find_ignore(train.get("ignore"), request.data)
-    known = mapped_labels(train["num_classes"], train["label_map"])
-    doubts: tuple[str, ...] = ()
-    if not request.labels:
-        check_ignore(ignore, known)
-        names = configs["metadata.json"]["network_data_format"]["outputs"]["pred"]["channel_def"]
-        bundle_names = tuple(names.get(str(number), "") for number in range(train["num_classes"]))
-        doubts = check_names(request.data, declared, LabelClasses(bundle_names, known))
-    on_reading(None)
-    checked = check_cases(
-        [*split["training"], *split["validation"]],
-        allowed=declared if request.labels else known,
-        declared=declared,
-        ignore=ignore,
-        on_case=on_reading,
-    )
-    if not request.labels:
-        return _CheckedLabels(checked, None, known, ignore, doubts)
-    classes = choose_classes(request.labels, checked.label_values, declared, ignore)
-    check_ignore(ignore, classes.label_map)
-    return _CheckedLabels(checked, classes, classes.label_map, ignore)
 
 
 def _open_initial_weights(request: Request, train: Config) -> InitialWeights | None:
@@ -250,8 +202,11 @@ def _open_initial_weights(request: Request, train: Config) -> InitialWeights | N
     return open_initial_weights(request.pretrained)
 
 
-def _fit(initial: InitialWeights, network: nn.Module, request: Request) -> WeightFit:
-    fit = fit_weights(network, initial.state)
+def _fit(
+    initial: InitialWeights, network: nn.Module, request: Request, regions: Regions | None
+) -> WeightFit:
+    anew = other_heads(initial.source, network, regions)
+    fit = fit_weights(network, initial.state, anew)
     check_fit(fit, initial.name, f"that of this training (bundle {request.bundle})")
     return fit
 
@@ -272,20 +227,6 @@ def _check_network(train: Config) -> nn.Module:
             "name, which sets both, leave out the setting, or choose another bundle."
         )
     return network
-
-
-def _unlearned(checked: CheckedCases, split: Split, known: Mapping[int, int]) -> list[str]:
-    """Return a line for each class that only validation cases hold; it names one of them."""
-    holders: dict[str, dict[int, str]] = {"training": {}, "validation": {}}
-    for part, label_of_class in holders.items():
-        for case in checked.cases:
-            if case.case in split[part]:
-                label_of_class.update((known[value], case.case["label"]) for value in case.voxels)
-    return [
-        f"{label}: has class {number}, which no training case has. It cannot be learned."
-        for number, label in holders["validation"].items()
-        if number not in holders["training"]
-    ]
 
 
 def _check_values(train: Mapping[str, Any]) -> None:

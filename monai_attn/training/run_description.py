@@ -44,12 +44,23 @@ def describe_run(
     for side in (formats["inputs"]["image"], formats["outputs"]["pred"]):
         side["spatial_shape"] = train["roi_size"]
     if classes:
-        numbered = {str(number): name for number, name in enumerate(classes.names)}
+        # of regions too these are the labels that are written, which clients read here
+        numbered = {str(number): name for number, name in classes.numbered.items()}
         formats["outputs"]["pred"]["channel_def"] = numbered
-        formats["outputs"]["pred"]["num_channels"] = len(numbered)
+        formats["outputs"]["pred"]["num_channels"] = classes.channels
         numbered_names = ", ".join(f"{number} is {name}" for number, name in numbered.items())
         metadata["label_classes"] = f"single channel data, {numbered_names}"
-        metadata["pred_classes"] = f"{len(numbered)} channels of logits: {numbered_names}"
+        metadata["pred_classes"] = f"{classes.channels} channels of logits: {numbered_names}"
+        if classes.regions:
+            regions = "; ".join(
+                f"{numbered[str(label)]} holds {', '.join(map(str, values))}"
+                for label, values in classes.regions.values.items()
+            )
+            metadata["label_classes"] += f"; regions that overlap: {regions}"
+            metadata["pred_classes"] = (
+                f"{classes.channels} channels of logits, a sigmoid each: "
+                f"{', '.join(classes.names[1:])}; written as labels in this order: {numbered_names}"
+            )
         metadata["task"] = f"Segmentation of {', '.join(classes.names[1:])}"
 
 

@@ -30,6 +30,7 @@ from monai_attn.io.files import atomic_write, make_writable, sha256_of
 from monai_attn.training.config_files import read_config, write_config, write_text
 from monai_attn.training.overrides import Config, override
 from monai_attn.training.pretrained import InitialWeights, WeightFit
+from monai_attn.training.region_configs import set_regions
 from monai_attn.training.request import Request
 from monai_attn.training.run_description import describe_run, run_readme
 
@@ -70,7 +71,8 @@ def create_run(
     train, inference = configs["train.json"], configs["inference.json"]
     if classes:
         values = {str(value): number for value, number in classes.label_map.items()}
-        override([train, inference], {"num_classes": len(classes.names), "label_map": values})
+        override([train, inference], {"num_classes": classes.channels, "label_map": values})
+        set_regions(configs, classes.regions, request.bundle)
     if ignore is not None:
         override([train], {"ignore": ignore})
     train["dataset_dir"] = request.data
@@ -84,6 +86,8 @@ def create_run(
     _expect([inference, configs.get("evaluate.json", {})], request, classes, expected or {})
     if "pretrained" in train:
         train["pretrained"] = f"$@bundle_root + '/{PRETRAINED}'" if weights else None
+        if weights and weights[1].anew:
+            train["initial_network"]["anew"] = list(weights[1].anew)
     initial = weights[0] if weights else None
     describe_run(configs["metadata.json"], request, split, train, classes, initial)
     template = find_bundle(request.bundle)

@@ -3,6 +3,7 @@ from .cleaning import CleanLabelsd
 from .grids import LabelsOnScanGridd, NeighbourSlicesd, ResampleRASd
 from .monai_io import LabelWriter, MapWriter, VolumeReader
 from .pipelines import discretize, evaluation, postprocessing, preprocessing, training, validation
+from .region_masks import metric_outputs
 
 __all__ = [
     "CheckKnownd",
@@ -17,6 +18,7 @@ __all__ = [
     "VolumeReader",
     "discretize",
     "evaluation",
+    "metric_outputs",
     "postprocessing",
     "preprocessing",
     "training",

@@ -14,6 +14,7 @@ from monai.data.meta_tensor import MetaTensor
 
 from monai_attn.datasets.ignore import IGNORED, check_ignore, no_known_voxel
 from monai_attn.datasets.label_classes import mapped_labels
+from monai_attn.datasets.regions import read_regions
 from monai_attn.io.affine import shear_warning
 from monai_attn.io.errors import ScanWarning
 from monai_attn.io.grid import Grid
@@ -48,6 +49,7 @@ class CheckLabeld(T.MapTransform):
         num_classes: number of classes, background included.
         label_map: class of each value in the file; other values stay. Keys may be strings, as in JSON.
         ignore: value that marks ignored voxels in the file; they become `IGNORED`.
+        regions: as for `read_regions`. Then each of their values is a class, whatever `num_classes` is.
 
     Raises:
         ValueError: if the ignore value is also a class.
@@ -58,11 +60,13 @@ class CheckLabeld(T.MapTransform):
         num_classes: int,
         label_map: Mapping[str, int] | None = None,
         ignore: int | None = None,
+        regions: Any = None,
     ) -> None:
         super().__init__("label")
+        found = read_regions(regions)
         if ignore is not None:
-            check_ignore(ignore, mapped_labels(num_classes, label_map or {}))
-        self.num_classes = num_classes
+            check_ignore(ignore, mapped_labels(num_classes, label_map or {}, found))
+        self.classes = tuple(range(num_classes)) if found is None else (0, *found.known_values)
         self.label_map = {float(value): int(to) for value, to in (label_map or {}).items()}
         self.ignore = ignore
 
@@ -78,11 +82,15 @@ class CheckLabeld(T.MapTransform):
         if self.ignore is not None and values == [self.ignore]:
             raise ValueError(no_known_voxel(name, self.ignore))
         classes = {v: self.label_map.get(v, v) for v in values if v != self.ignore}
-        last = self.num_classes - 1
-        wrong = [f"{value:g}" for value, to in classes.items() if to not in range(last + 1)]
+        wrong = [f"{value:g}" for value, to in classes.items() if to not in self.classes]
         if wrong:
+            known = (
+                f"0 to {self.classes[-1]}"
+                if self.classes == tuple(range(len(self.classes)))
+                else ", ".join(map(str, self.classes))
+            )
             raise ValueError(
-                f"{name}: unknown label values (got {', '.join(wrong)}, expected classes 0 to {last}). "
+                f"{name}: unknown label values (got {', '.join(wrong)}, expected classes {known}). "
                 "Map the values with label_map, or raise num_classes."
             )
         mapped = label.clone()

@@ -17,11 +17,14 @@ from monai import transforms as T
 from monai.config import KeysCollection
 
 from monai_attn.datasets.ignore import IGNORED
+from monai_attn.datasets.regions import read_regions
 from monai_attn.transforms.augmentation import as_in_nnunet, beyond_scans, scan_variation
 from monai_attn.transforms.checks import CheckKnownd, CheckLabeld, CheckScand
 from monai_attn.transforms.cleaning import CleanLabelsd
+from monai_attn.transforms.decoding import Decoding
 from monai_attn.transforms.grids import LabelsOnScanGridd, NeighbourSlicesd, ResampleRASd
 from monai_attn.transforms.monai_io import LabelWriter, MapWriter, VolumeReader
+from monai_attn.transforms.region_masks import RegionsToIndicesd
 
 CENTRES = (
     20_000  # voxels of each class on which a window may be centred; all would be many megabytes
@@ -76,10 +79,13 @@ def load(keys: KeysCollection) -> list[T.Transform]:
 
 
 def load_case(
-    num_classes: int, label_map: Mapping[str, int] | None, ignore: int | None
+    num_classes: int,
+    label_map: Mapping[str, int] | None,
+    ignore: int | None,
+    regions: Any = None,
 ) -> list[T.Transform]:
     """Read `image` and `label`, check that they belong together, and map label values to classes."""
-    return [*load(("image", "label")), CheckLabeld(num_classes, label_map, ignore)]
+    return [*load(("image", "label")), CheckLabeld(num_classes, label_map, ignore, regions)]
 
 
 def to_network_grid(
@@ -121,9 +127,10 @@ def evaluation(
     label_map: Mapping[str, int] | None = None,
     slice_channels: int = 1,
     ignore: int | None = None,
+    regions: Any = None,
 ) -> T.Compose:
     """Return the steps of `preprocessing` that also load `label` and leave it on the scan's own grid."""
-    case = load_case(num_classes, label_map, ignore)
+    case = load_case(num_classes, label_map, ignore, regions)
     grid = to_network_grid(("image",), spacing, intensity_range, slice_channels)
     return T.Compose([*case, *grid])
 
@@ -135,14 +142,16 @@ def validation(
     label_map: Mapping[str, int] | None = None,
     slice_channels: int = 1,
     ignore: int | None = None,
+    regions: Any = None,
 ) -> T.Compose:
     """Return the steps of `preprocessing` for `image` and `label`, both as plain tensors.
 
     Labels are resampled to the nearest voxel, so that none is mixed with an ignored one: in memory ignored
-    voxels are `IGNORED`, whatever the value `ignore` in the files.
+    voxels are `IGNORED`, whatever the value `ignore` in the files. With `regions`, as for `read_regions`, a
+    voxel keeps the value in its file, which several regions may hold.
     """
     keys = ("image", "label")
-    case = load_case(num_classes, label_map, ignore)
+    case = load_case(num_classes, label_map, ignore, regions)
     grid = to_network_grid(keys, spacing, intensity_range, slice_channels)
     return T.Compose([*case, *grid, T.EnsureTyped(keys, track_meta=False)])
 
@@ -160,12 +169,13 @@ def training(
     augmentation: str = "scans",
     foreground_share: float = 0.5,
     mirror_axes: Sequence[int] = (),
+    regions: Any = None,
 ) -> T.Compose:
     """Return the steps of `validation`, then `num_samples` augmented random windows of `roi_size` voxels.
 
     With two entries in `roi_size` a window is a part of one axial slice, (C, X, Y) for a 2D network.
-    `foreground_share` of the windows are centred on the foreground, on each class equally often; none is
-    centred on an ignored voxel. There are no flips unless `mirror_axes` names the axes of a window: left
+    `foreground_share` of the windows are centred on the foreground, on each class or region equally
+    often; none is centred on an ignored voxel. There are no flips unless `mirror_axes` names the axes of a window: left
     and right are not alike in an abdomen. The random part starts with the cropping, so a caching data set
     keeps the steps before it. `augmentation` is "scans", as strong as the variation of scans, or
     "nnunet". With `domain_randomization` shape, contrast, sharpness and texture vary far more than in
@@ -182,15 +192,18 @@ def training(
     if not set(mirror_axes) <= set(range(len(roi_size))):
         raise ValueError(f"mirror_axes (={mirror_axes}) must lie in 0..{len(roi_size) - 1}")
     keys = ("image", "label")
-    foreground = num_classes - 1
+    found = read_regions(regions)
+    foreground = num_classes - 1 if found is None else len(found.labels)
     is_slice = len(roi_size) == 2
     size = (*roi_size, 1) if is_slice else roi_size
     steady = [
-        *load_case(num_classes, label_map, ignore),
+        *load_case(num_classes, label_map, ignore, found),
         *to_network_grid(keys, spacing, intensity_range, slice_channels),
         *([] if ignore is None else [CheckKnownd("label")]),
         T.EnsureTyped(keys, track_meta=False),
-        T.ClassesToIndicesd("label", num_classes=num_classes, max_samples_per_class=CENTRES),
+        T.ClassesToIndicesd("label", num_classes=num_classes, max_samples_per_class=CENTRES)
+        if found is None
+        else RegionsToIndicesd(found, CENTRES),
     ]
     crop = [
         T.RandCropByLabelClassesd(
@@ -198,7 +211,7 @@ def training(
             label_key="label",
             spatial_size=size,
             ratios=[foreground * (1 - foreground_share) / foreground_share, *[1] * foreground],
-            num_classes=num_classes,
+            num_classes=1 + foreground,
             num_samples=num_samples,
             indices_key="label_cls_indices",
             allow_smaller=True,
@@ -221,16 +234,25 @@ def training(
 
 
 class Discreted(T.MapTransform):
-    """A transform of logits (C, *spatial), or the first of a nested list, to labels (1, *spatial)."""
+    """A transform of logits (C, *spatial), or the first of a nested list, to labels (1, *spatial).
+
+    Args:
+        keys: logits.
+        regions: as for `read_regions`; None for classes.
+    """
+
+    def __init__(self, keys: KeysCollection, regions: Any = None) -> None:
+        super().__init__(keys)
+        self.decoding = Decoding(read_regions(regions))
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Replace each key's logits by their argmax."""
+        """Replace each key's logits by their labels."""
         out = dict(data)
         for key in self.key_iterator(out):
             logits = out[key]
             while isinstance(logits, (list, tuple)):  # the finest comes first, and draws come last
                 logits = logits[0]
-            out[key] = logits.argmax(dim=0, keepdim=True)
+            out[key] = self.decoding.labels(logits)[None]
         return out
 
 
@@ -250,12 +272,13 @@ class IgnoredAsInLabeld(T.MapTransform):
         return out
 
 
-def discretize(ignore: int | None = None) -> T.Compose:
+def discretize(ignore: int | None = None, regions: Any = None) -> T.Compose:
     """Return the steps from logits under `pred` to labels on the same grid, for metrics during training.
 
-    With an `ignore` value the metrics only count the known voxels of `label`.
+    With an `ignore` value the metrics only count the known voxels of `label`. `regions` are as for
+    `read_regions`.
     """
-    return T.Compose([Discreted("pred"), *_metrics_of_known(ignore)])
+    return T.Compose([Discreted("pred", regions), *_metrics_of_known(ignore)])
 
 
 def _metrics_of_known(ignore: int | None) -> list[T.Transform]:
@@ -274,10 +297,11 @@ def postprocessing(
     num_classes: int | None = None,
     ignore: int | None = None,
     keep_pieces_from: float = 1.0,
+    regions: Any = None,
 ) -> T.Compose:
     """Return the steps to cleaned labels on the scan's own grid in `output_dir/NAME_seg.nii.gz`.
 
-    `CleanLabelsd` explains `keep_largest`, `fill_holes`, `keep_pieces_from` and `num_classes`.
+    `CleanLabelsd` explains `keep_largest`, `fill_holes`, `keep_pieces_from`, `num_classes` and `regions`.
 
     With the `levels` of a network's gates `pred` is a list of logits and attention maps; the maps are
     written next to the labels as `NAME_attention_LEVEL.nii.gz`. With an `ignore` value the metrics that
@@ -302,7 +326,8 @@ def postprocessing(
         T.SaveImaged(key, output_postfix=key, output_dtype="uint8", writer=MapWriter, **files)
         for key in maps
     ]
-    clean = CleanLabelsd("pred", keep_largest, fill_holes, num_classes, keep_pieces_from)
+    clean = CleanLabelsd("pred", keep_largest, fill_holes, num_classes, keep_pieces_from, regions)
     steps = [clean] if clean.keep_largest or clean.fill_holes else []
     known = _metrics_of_known(ignore)
-    return T.Compose([LabelsOnScanGridd("pred", map_keys=maps), *steps, *save_maps, save, *known])
+    labels = LabelsOnScanGridd("pred", map_keys=maps, regions=regions)
+    return T.Compose([labels, *steps, *save_maps, save, *known])

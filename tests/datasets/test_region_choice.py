@@ -47,7 +47,11 @@ def test_labels_of_one_value_each_are_no_regions(tmp_path):
 
 
 BAD = {
-    "no order": (LABELS, None, 'without regions_class_order (expected the value to write for each of'),
+    "no order": (
+        LABELS,
+        None,
+        "without regions_class_order (expected the value to write for each of",
+    ),
     "the remedy": (KITS, None, 'Write "regions_class_order": [1, 3, 2].'),
     "too short": (LABELS, [1], "invalid regions_class_order (got [1], expected 2 values, one for"),
     "twice": (LABELS, [2, 2], "(got [2, 2], of which 2 is given twice). Write"),
@@ -91,7 +95,9 @@ def test_a_region_that_no_label_map_holds_cannot_be_learned(tmp_path):
     assert check_present(classes, {0, 1, 2, 3}, "DATA") == []
     (doubt,) = check_present(classes, {0, 1, 2}, "DATA")
     assert doubt.startswith("DATA: no label map has the values 3 of its regions.")
-    fails("DATA: no label map has a value of region 'tumour'", check_present, classes, {1, 3}, "DATA")
+    fails(
+        "DATA: no label map has a value of region 'tumour'", check_present, classes, {1, 3}, "DATA"
+    )
 
 
 # --- as chosen

@@ -17,7 +17,10 @@ TUMOUR = Regions({1: (1, 2, 3), 3: (2, 3), 2: (2,)})  # organ, masses and tumour
         ({"1": [1, True]}, "got True"),
         ({"1": [1, 2], "2": [2, 1]}, "two regions have the same values"),
         ({"2": [2], "1": [1, 2]}, "label 2 would be hidden by that of label 1"),
-        ({"1": [1, 2], "2": [2, 3]}, "label 2 of a region is also a value of the region of label 1"),
+        (
+            {"1": [1, 2], "2": [2, 3]},
+            "label 2 of a region is also a value of the region of label 1",
+        ),
         ([1, 2], "must map each label to a list of values"),
         ({"1": 1}, "must map each label to a list of values"),
     ],

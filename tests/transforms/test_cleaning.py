@@ -78,3 +78,49 @@ def test_without_classes_there_is_no_step():
     assert steps == ["LabelsOnScanGridd", "SaveImaged"]
     steps = [type(step).__name__ for step in postprocessing("out", keep_largest=[1]).transforms]
     assert steps == ["LabelsOnScanGridd", "CleanLabelsd", "SaveImaged"]
+
+
+# --- regions: a whole with a core within it
+
+REGIONS = {"1": [1, 2], "2": [2]}
+
+
+def whole_with_cores():
+    """A whole of 5 x 5 x 1 voxels with a core of 2, and one of 1 apart from it; then a speck of a core."""
+    found = np.zeros((12, 7, 3), np.uint8)
+    found[1:6, 1:6, 1] = 1
+    found[2, 2:4, 1] = 2
+    found[4, 4, 1] = 2
+    found[9, 1:3, 1] = 1, 2
+    return found
+
+
+@pytest.mark.parametrize(
+    ("asked", "whole", "core"),
+    [
+        ({"keep_largest": [1]}, 25, 3),  # with the speck goes the core in it
+        ({"keep_largest": [2]}, 27, 2),  # what is no core any more is still of the whole
+        ({"keep_largest": [1, 2]}, 25, 2),
+    ],
+)
+def test_a_region_is_cleaned_with_all_that_is_within_it(asked, whole, core):
+    volume = MetaTensor(torch.from_numpy(whole_with_cores())[None])
+    pred = CleanLabelsd("pred", **asked, regions=REGIONS)({"pred": volume})["pred"]
+    assert int((pred > 0).sum()) == whole
+    assert int((pred == 2).sum()) == core
+
+
+def test_a_hole_of_a_region_gets_its_label():
+    found = np.zeros((7, 7, 7), np.uint8)
+    found[1:6, 1:6, 1:6] = 2
+    found[1:3] = np.where(found[1:3], 1, 0)
+    found[3, 3, 3] = 0
+    pred = CleanLabelsd("pred", fill_holes=[1], regions=REGIONS)(
+        {"pred": MetaTensor(torch.from_numpy(found)[None])}
+    )["pred"]
+    assert (pred[0, 3, 3, 3], int((pred > 0).sum())) == (1, 125)
+
+
+def test_only_the_labels_of_regions_can_be_cleaned():
+    with pytest.raises(ValueError, match="must be a list of classes among 1, 3"):
+        CleanLabelsd("pred", [2], regions={"1": [1, 3], "3": [3]})

@@ -1,0 +1,105 @@
+"""Check of a data set's label maps for a training: its classes or regions, and its ignore value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from monai_attn.datasets.checked_cases import CheckedCases, check_cases
+from monai_attn.datasets.datalist import Case
+from monai_attn.datasets.declared_names import check_names
+from monai_attn.datasets.ignore import check_ignore, find_ignore
+from monai_attn.datasets.label_classes import LabelClasses, declared_labels, mapped_labels
+from monai_attn.datasets.region_choice import check_present, choose_labels, declared_regions
+from monai_attn.datasets.regions import Regions, read_regions
+from monai_attn.datasets.splits import Split
+from monai_attn.training.overrides import Config
+from monai_attn.training.request import Request
+
+
+@dataclass(frozen=True)
+class CheckedLabels:
+    """Checked cases, and the classes of their label values.
+
+    Attributes:
+        checked: the cases.
+        classes: the chosen classes; None for those of the bundle.
+        label_map: value in the label files to class.
+        ignore: value of voxels that count nowhere, if there is one.
+        doubts: doubts about the declared names or regions, one line each.
+        regions: the regions, if classes overlap.
+    """
+
+    checked: CheckedCases
+    classes: LabelClasses | None
+    label_map: Mapping[int, int]
+    ignore: int | None
+    doubts: tuple[str, ...] = ()
+    regions: Regions | None = None
+
+    @property
+    def numbers(self) -> list[int]:
+        """The labels that the bundle will write."""
+        return sorted(self.regions.labels if self.regions else {*self.label_map.values()} - {0})
+
+    def of_value(self, value: int) -> set[int]:
+        """Return the labels of the class that a value in a label file is, or of all its regions."""
+        if self.regions is None:
+            return {self.label_map[value]}
+        return {label for label, values in self.regions.values.items() if value in values}
+
+
+def check_labels(
+    request: Request,
+    configs: Mapping[str, Config],
+    split: Split,
+    on_reading: Callable[[Case | None], None],
+) -> CheckedLabels:
+    """Read and check all cases, and find the classes and the ignore value of their label maps."""
+    train = configs["train.json"]
+    declared = declared_labels(request.data)
+    ignore = find_ignore(train.get("ignore"), request.data)
+    regions = None if request.labels else declared_regions(request.data)
+    own = read_regions(train.get("regions"))
+    known = mapped_labels(train["num_classes"], train["label_map"], own)
+    if regions:
+        known = regions.label_map
+    doubts: tuple[str, ...] = ()
+    if not request.labels:
+        check_ignore(ignore, known)
+    if not request.labels and not regions:
+        names = configs["metadata.json"]["network_data_format"]["outputs"]["pred"]["channel_def"]
+        numbers = range(train["num_classes"]) if own is None else (0, *own.labels)
+        bundle_names = tuple(names.get(str(number), "") for number in numbers)
+        doubts = check_names(request.data, declared, LabelClasses(bundle_names, known, own))
+    on_reading(None)
+    checked = check_cases(
+        [*split["training"], *split["validation"]],
+        allowed=declared if request.labels else known,
+        declared=declared,
+        ignore=ignore,
+        on_case=on_reading,
+    )
+    if regions:
+        doubts = tuple(check_present(regions, checked.label_values, request.data))
+        return CheckedLabels(checked, regions, known, ignore, doubts, regions.regions)
+    if not request.labels:
+        return CheckedLabels(checked, None, known, ignore, doubts, own)
+    classes = choose_labels(request.labels, checked.label_values, declared, ignore)
+    check_ignore(ignore, classes.label_map)
+    return CheckedLabels(checked, classes, classes.label_map, ignore, regions=classes.regions)
+
+
+def unlearned(labels: CheckedLabels, split: Split) -> list[str]:
+    """Return a line for each class that only validation cases hold; it names one of them."""
+    holders: dict[str, dict[int, str]] = {"training": {}, "validation": {}}
+    for part, label_of_class in holders.items():
+        for case in labels.checked.cases:
+            if case.case in split[part]:
+                found = set().union(*(labels.of_value(value) for value in case.voxels))
+                label_of_class |= dict.fromkeys(found, case.case["label"])
+    return [
+        f"{label}: has class {number}, which no training case has. It cannot be learned."
+        for number, label in holders["validation"].items()
+        if number not in holders["training"]
+    ]
