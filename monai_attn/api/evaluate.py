@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from monai_attn.api.result import Result
+from monai_attn.datasets.ignore import find_ignore
+from monai_attn.datasets.region_choice import declared_regions
+from monai_attn.datasets.regions import Regions, named_regions
 from monai_attn.io.images import as_volume
 from monai_attn.io.scan import read_volume
 from monai_attn.io.volume import Volume
@@ -22,6 +25,7 @@ def evaluate(
     classes: Mapping[int, int] | None = None,
     ignore: int | None = None,
     partial: bool = False,
+    regions: Mapping[str, Sequence[int]] | str | Path | None = None,
     on_case: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[CaseScore]:
     """Score labels against references: Dice, precision, recall, surface distances, volumes.
@@ -36,6 +40,10 @@ def evaluate(
             such as `{7: 1}`; all other values become background.
         ignore: value in the references that marks unlabelled voxels, which are left out, if there is one.
         partial: for folders, whether references without a prediction are left out, with a warning.
+        regions: structures that overlap, each scored with all that is within it: name to values, such as
+            `{"whole": [1, 2], "tumour": [2]}`, where the score's label is the first value; or a data set
+            whose `dataset.json` declares them, and perhaps an ignore value. By default those of the bundle
+            for a `Result`.
         on_case: called after each case with the number of cases done and the number of all cases.
 
     Returns:
@@ -47,6 +55,9 @@ def evaluate(
     Example:
         >>> evaluate("out/", "labels/")  # doctest: +SKIP
     """
+    found = _regions(regions)
+    if isinstance(regions, (str, Path)):
+        ignore = find_ignore(ignore, regions)
     if isinstance(prediction, (str, Path)) and isinstance(reference, (str, Path)):
         return evaluate_files(
             prediction,
@@ -55,10 +66,12 @@ def evaluate(
             classes=classes,
             ignore=ignore,
             partial=partial,
+            regions=found,
             on_case=on_case,
         )
     case = ""
     if isinstance(prediction, Result):
+        found = found or prediction.segmentation.regions
         case, names = prediction.name, prediction.label_names
         labels = names if labels is None else labels
         grid = prediction.grid
@@ -70,9 +83,24 @@ def evaluate(
         labels=labels,
         classes=classes,
         ignore=ignore,
+        regions=found,
     )
     on_case(1, 1)
     return scores
+
+
+def _regions(given: Mapping[str, Sequence[int]] | str | Path | None) -> Regions | None:
+    if given is None:
+        return None
+    if isinstance(given, Mapping):
+        return named_regions(given)
+    classes = declared_regions(given)
+    if classes is None:
+        raise ValueError(
+            f"{given}: declares no regions (expected a dataset.json in which a label lists several values). "
+            "Leave out the regions."
+        )
+    return classes.regions
 
 
 def _label_map(source: Any, name: str) -> Volume:

@@ -13,9 +13,11 @@ from monai_attn.cli.options import (
     DebugOption,
     IgnoreOption,
     MapOption,
+    RegionOption,
     TablesOption,
     labels_by_value,
     path_of,
+    values_by_name,
 )
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ def evaluate(
             "--partial", help="Leave out references without a prediction; their number is shown."
         ),
     ] = False,
+    region: RegionOption = None,
     debug: DebugOption = False,
 ) -> None:
     """Score label maps against references: Dice, precision, recall, surface distances, volumes."""
@@ -55,13 +58,20 @@ def evaluate(
 
     for path in output or []:
         check_table_path(path)
-    classes = labels_by_value(mapped)
+    classes, regions = labels_by_value(mapped), values_by_name(region)
     with progress_of("cases") as on_case:
         scores = score(
-            prediction, reference, classes=classes, ignore=ignore, partial=partial, on_case=on_case
+            prediction,
+            reference,
+            classes=classes,
+            ignore=ignore,
+            partial=partial,
+            regions=regions,
+            on_case=on_case,
         )
-    for line in _warnings(scores, classes):
-        complain("warning", line)
+    if regions is None:
+        for line in _warnings(scores, classes):
+            complain("warning", line)
     out.print(score_table(scores) if scores else "no case has a label above 0, on either side")
     for path in output or []:
         written("scores", write_summary(scores, path))

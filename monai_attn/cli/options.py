@@ -81,8 +81,8 @@ LabelOption = Annotated[
     typer.Option(
         "--label",
         metavar="VALUE=NAME",
-        help="Value in the label files and the name of its class (repeatable). All other values become "
-        "background.",
+        help="Value in the label files and the name of its class (repeatable), or several values, such as "
+        "1,2=whole, for a structure that overlaps others. All other values become background.",
     ),
 ]
 IgnoreOption = Annotated[
@@ -100,6 +100,15 @@ MapOption = Annotated[
         metavar="VALUE=LABEL",
         help="Value in the references and the label that it stands for (repeatable). All other values "
         "become background.",
+    ),
+]
+RegionOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--region",
+        metavar="VALUES=NAME",
+        help="Values of a structure that overlaps others, such as 1,2=whole (repeatable); or a data set "
+        "whose dataset.json declares regions. Each is scored with all that is within it, under its first value.",
     ),
 ]
 TablesOption = Annotated[
@@ -137,6 +146,29 @@ def labels_by_value(texts: list[str] | None) -> dict[int, int] | None:
             raise ValueError(f"--map {text}: two whole numbers expected, such as 7=1")
         labels[int(value)] = int(label)
     return labels or None
+
+
+def values_by_name(texts: list[str] | None) -> dict[str, list[int]] | str | None:
+    """Parse the texts of `--region` to the values of each name, or to a data set; None if there are none.
+
+    Raises:
+        ValueError: if a text is neither, or a name occurs twice.
+    """
+    if texts and len(texts) == 1 and Path(texts[0]).exists():
+        return texts[0]
+    regions: dict[str, list[int]] = {}
+    for text in texts or []:
+        values, _, name = text.partition("=")
+        parts = [part.strip() for part in values.split(",")]
+        if not name.strip() or not all(part.isdecimal() for part in parts):
+            raise ValueError(
+                f"--region {text}: neither values with a name, such as 1,2=whole, nor an existing data set. "
+                "Correct it."
+            )
+        if name.strip() in regions:
+            raise ValueError(f"--region {text}: the name is given twice. Choose another.")
+        regions[name.strip()] = [int(part) for part in parts]
+    return regions or None
 
 
 def _show_debug(wanted: bool) -> None:

@@ -219,7 +219,7 @@ def _chosen(
     parts = [left] if not SEVERAL.fullmatch(left) else left.split(",")
     if len(parts) > 1 and not equals:
         raise ValueError(f"label {choice!r}: has no name. Write it like {left}=whole.")
-    values = {}
+    values: dict[int, str] = {}
     for part in parts:
         values |= parse_choice(f"{part.strip()}={name}" if equals else part, declared)
     for value, own in values.items():

@@ -8,7 +8,7 @@ Its label map is written region after region, later ones over earlier ones, each
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from typing import Any
@@ -134,6 +134,30 @@ def read_regions(content: Any) -> Regions | None:
         ) from error
     except ValueError as error:
         raise ValueError(f"regions (={content!r:.80}): {error}") from None
+
+
+def named_regions(named: Mapping[str, Sequence[int]]) -> Regions:
+    """Return regions given by name, in their order; the label of each is its first value.
+
+    Raises:
+        ValueError: one line, if a label map cannot show them.
+
+    Example:
+        >>> named_regions({"whole": [1, 2], "tumour": [2]})
+        Regions(values={1: (1, 2), 2: (2,)})
+    """
+    said = ", ".join(f"{name} {list(values)}" for name, values in named.items())
+    if not all(named.values()):
+        raise ValueError(f"regions {said:.120}: one has no value (expected one or more). Add it.")
+    regions = {values[0]: tuple(values) for values in named.values()}
+    try:
+        if len(regions) < len(named):
+            raise ValueError("two have the same first value (expected one of its own for each)")
+        return Regions(regions)
+    except ValueError as error:
+        raise ValueError(
+            f"regions {said:.120}: {error}. Change their order, or that of values."
+        ) from None
 
 
 def region_volumes_ml(

@@ -57,7 +57,7 @@ class LabelMeasures:
 
 def count_pieces(labels: NDArray[np.integer], regions: Regions | None = None) -> dict[int, Pieces]:
     """Count the components of each label that occurs in labels (X, Y, Z), or of each whole region."""
-    counts = {}
+    counts: dict[int, Pieces] = {}
     for layer in layers(labels, regions):
         found = find_components(layer)
         counts |= {label: _pieces(found, label) for label in _occurring(found)}
@@ -78,7 +78,7 @@ def measure_labels(
         content: the box of the scan without padding, see `content_box`; the whole scan by default.
         regions: the regions, which are measured with all that is within them; None for classes.
     """
-    measures = {}
+    measures: dict[int, LabelMeasures] = {}
     for layer in layers(labels, regions):
         measures |= _measure(layer, affine, content)
     return measures

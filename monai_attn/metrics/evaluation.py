@@ -17,6 +17,7 @@ from monai_attn.datasets.ignore import check_ignore
 from monai_attn.datasets.label_classes import in_classes
 from monai_attn.datasets.pairs import pair_cases
 from monai_attn.datasets.references import as_labels
+from monai_attn.datasets.regions import Regions
 from monai_attn.io.errors import ScanWarning
 from monai_attn.io.grid import GRID_TOLERANCE, grid_offset, voxel_ml
 from monai_attn.io.labels import labels_of
@@ -35,6 +36,7 @@ def evaluate_files(
     classes: Mapping[int, int] | None = None,
     ignore: int | None = None,
     partial: bool = False,
+    regions: Regions | None = None,
     on_case: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[CaseScore]:
     """Score a predicted NIfTI label map, or a folder of them, against the reference.
@@ -53,6 +55,8 @@ def evaluate_files(
             predictions; any other value is background.
         ignore: value that marks ignored voxels in the references, if there is one: see `score_labels`.
         partial: whether references without a prediction are left out, with a `ScanWarning` that counts them.
+        regions: the regions in the label maps, if labels overlap: then each region is scored, with all that
+            is within it, under its label.
         on_case: called after each case with the number of cases done and the number of all cases.
 
     Returns:
@@ -67,7 +71,9 @@ def evaluate_files(
         >>> write_summary(scores, "out/scores.json")  # doctest: +SKIP
     """
     pairs = pair_cases(prediction, reference, partial=partial)
-    return evaluate_pairs(pairs, labels=labels, classes=classes, ignore=ignore, on_case=on_case)
+    return evaluate_pairs(
+        pairs, labels=labels, classes=classes, ignore=ignore, regions=regions, on_case=on_case
+    )
 
 
 def evaluate_pairs(
@@ -77,6 +83,7 @@ def evaluate_pairs(
     classes: Mapping[int, int] | None = None,
     ignore: int | None = None,
     complete: bool = False,
+    regions: Regions | None = None,
     on_case: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[CaseScore]:
     """Score pairs of a prediction and its reference, each with its case name, as `evaluate_files` does.
@@ -87,8 +94,8 @@ def evaluate_pairs(
     Raises:
         ValueError: as `evaluate_files`, or if `complete` and a reference holds another value.
     """
-    chosen = None if labels is None else check_labels(labels)
-    check_ignore(ignore, classes or {label: label for label in chosen or ()})
+    chosen = _chosen(labels, regions)
+    check_ignore(ignore, classes or _own_values(chosen, regions))
     scores, partly_known = [], set()
     for done, pair in enumerate(pairs, 1):
         case, *paths = pair
@@ -102,6 +109,7 @@ def evaluate_pairs(
             classes=classes,
             ignore=ignore,
             complete=complete,
+            regions=regions,
         )
         scores += case_scores
         partly_known |= set() if whole else {pair[0]}
@@ -125,17 +133,47 @@ def evaluate_volumes(
     labels: Iterable[int] | None = None,
     classes: Mapping[int, int] | None = None,
     ignore: int | None = None,
+    regions: Regions | None = None,
 ) -> list[CaseScore]:
     """Score a label map in memory against its reference, as `evaluate_files` does.
 
     Raises:
         ValueError: if one is no label map, their grids differ, or the ignore value is also a label.
     """
-    chosen = None if labels is None else check_labels(labels)
-    check_ignore(ignore, classes or {label: label for label in chosen or ()})
+    chosen = _chosen(labels, regions)
+    check_ignore(ignore, classes or _own_values(chosen, regions))
     return _score_volumes(
-        case, predicted, expected, labels=chosen, classes=classes, ignore=ignore, complete=False
+        case,
+        predicted,
+        expected,
+        labels=chosen,
+        classes=classes,
+        ignore=ignore,
+        complete=False,
+        regions=regions,
     )[0]
+
+
+def _chosen(labels: Iterable[int] | None, regions: Regions | None) -> list[int] | None:
+    """Return the labels to score: those of all regions by default, if there are regions.
+
+    Raises:
+        ValueError: if a label cannot be scored, or is that of no region.
+    """
+    if labels is None:
+        return None if regions is None else sorted(regions.labels)
+    chosen = check_labels(labels)
+    wrong = [label for label in chosen if regions and label not in regions.labels]
+    if regions and wrong:
+        raise ValueError(
+            f"labels: {wrong[0]} is the label of no region (expected {', '.join(map(str, regions.labels))}). "
+            "Leave it out."
+        )
+    return chosen
+
+
+def _own_values(labels: Iterable[int] | None, regions: Regions | None) -> dict[int, int]:
+    return {label: label for label in labels or ()} if regions is None else regions.targets()
 
 
 def _score_volumes(
@@ -147,13 +185,14 @@ def _score_volumes(
     classes: Mapping[int, int] | None,
     ignore: int | None,
     complete: bool,
+    regions: Regions | None,
 ) -> tuple[list[CaseScore], bool]:
     """Return the scores of a case, and whether every voxel of its reference is known."""
     expected = _on_grid_of(predicted, expected)
     reference_values = labels_of(expected)
     ignored = ignored_mask(reference_values, ignore, expected.path)
     if complete and labels is not None:
-        values = as_labels(expected, {label: label for label in labels}, classes, ignore)
+        values = as_labels(expected, _own_values(labels, regions), classes, ignore)
     else:
         values = reference_values if classes is None else in_classes(reference_values, classes)
     scores = score_arrays(
@@ -164,6 +203,7 @@ def _score_volumes(
         case=case,
         labels=labels,
         ignored=ignored,
+        regions=regions,
     )
     return scores, ignored is None or not ignored.any()
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
 from monai_attn.datasets.ignore import check_ignore, no_known_voxel
+from monai_attn.datasets.regions import Regions
 from monai_attn.metrics.scores import CaseScore
 
 NOWHERE = np.zeros((0, 0, 0), bool)
@@ -91,6 +92,7 @@ def score_arrays(
     case: str,
     labels: Iterable[int] | None,
     ignored: NDArray[np.bool_] | None,
+    regions: Regions | None = None,
 ) -> list[CaseScore]:
     """Score arrays that were checked.
 
@@ -102,6 +104,7 @@ def score_arrays(
         case: name of the case in the scores.
         labels: labels to score; by default every label above 0 in either map.
         ignored: bool, shape (X, Y, Z), True for ignored voxels; None if there are none.
+        regions: the regions, if labels overlap; then `labels` are labels of regions.
     """
     whole = ignored is None or not ignored.any()
     if ignored is not None and not whole:  # background in both maps affects no score
@@ -113,8 +116,8 @@ def score_arrays(
     chosen = _labels_in(prediction, reference) if labels is None else check_labels(labels)
     return [
         _score(
-            prediction == label,
-            reference == label,
+            _mask(prediction, label, regions),
+            _mask(reference, label, regions),
             spacing,
             ml,
             case=case,
@@ -123,6 +126,10 @@ def score_arrays(
         )
         for label in chosen
     ]
+
+
+def _mask(labels: np.ndarray, label: int, regions: Regions | None) -> np.ndarray:
+    return labels == label if regions is None else regions.mask(labels, label)
 
 
 def absent_score(case: str, label: int, *, whole: bool) -> CaseScore:

@@ -180,7 +180,8 @@ def measure(
     plain = opened.segmenter()
     segmenter = replace(plain, views=further_views(range(dims)) if intervals else ())
     by_image = scan_names([Path(case["image"]) for case in cases])
-    share = max(2, LOGITS // (plain.channels * max(1, len(cases))))
+    numbers = plain.channels * (2 if plain.decoding.regions else 1)  # see `VoxelSampler.sample`
+    share = max(2, LOGITS // (numbers * max(1, len(cases))))
     samples, truths, views, partly, modes, voxels = [], [], [], [], set(), 0
     for done, case in enumerate(cases, 1):
         grid = read_grid(case["image"])
@@ -215,7 +216,7 @@ def fit(measured: Measurements, opened: Bundle) -> Confidence:
     temperature = fit_temperature(measured.sample)
     if not measured.views_ml:
         return replace(opened.confidence, temperature=temperature)
-    labels = range(1, 1 + len(opened.label_names))
+    labels = sorted(opened.label_names)
     axes = range(len(measured.views_ml[0]) - 1 - len(GREY))
     flips = tuple(axis for axis in axes if all(_harmless(axis, n, measured) for n in labels))
     factors = {}

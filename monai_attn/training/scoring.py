@@ -48,7 +48,13 @@ def score_run(
         names = [by_scan[scan] for scan in targets]
     pairs = [*zip(names, targets.values(), labels, strict=True)]
     numbers = opened.label_names
-    scores = evaluate_pairs(pairs, labels=numbers, classes=opened.classes, ignore=opened.ignore)
+    scores = evaluate_pairs(
+        pairs,
+        labels=numbers,
+        classes=opened.classes,
+        ignore=opened.ignore,
+        regions=opened.decoding.regions,
+    )
     for suffix in ("json", "csv"):
         write_summary(scores, run / "eval" / f"scores.{suffix}")
     means = summarize(scores)["mean"]

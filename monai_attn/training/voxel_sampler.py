@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from monai_attn.datasets.ignore import IGNORED
+from monai_attn.datasets.regions import region_volumes_ml
 from monai_attn.inference.segmenter import Segmenter
 from monai_attn.io.grid import Grid, voxel_ml
-from monai_attn.io.labels import volumes_ml
 from monai_attn.metrics.calibration import DOUBTFUL, VoxelSample
 from monai_attn.transforms.resample import resample_onto
 from monai_attn.transforms.restore import Slab
@@ -45,8 +45,10 @@ class VoxelSampler:
     ) -> None:
         self.size = size
         self.generator = np.random.default_rng(seed)
-        volumes = volumes_ml(reference, voxel_ml(scan.affine))
-        self.whole = volumes.pop(IGNORED, None) is None
+        self.decoding = segmenter.decoding
+        self.whole = not (reference == IGNORED).any()
+        volumes = region_volumes_ml(reference, voxel_ml(scan.affine), self.decoding.regions)
+        volumes.pop(IGNORED, None)
         self.truth_ml = volumes
         shape, affine = segmenter.network_grid(scan)
         matrix = np.linalg.inv(scan.affine) @ affine
@@ -58,7 +60,7 @@ class VoxelSampler:
     def __call__(self, slab: Slab) -> None:
         """Draw voxels from a slab."""
         logits, labels = slab.logits.flatten(1), self.reference[slab.box].ravel()
-        foreground = 1 - logits.float().softmax(dim=0)[0]
+        foreground = self.decoding.foreground_probability(logits)
         doubtful = ((foreground >= DOUBTFUL[0]) & (foreground <= DOUBTFUL[1])).cpu().numpy()
         seen = np.ones(len(labels), bool)
         if slab.seen is not None:
@@ -79,14 +81,27 @@ class VoxelSampler:
 
     @property
     def sample(self) -> VoxelSample:
-        """The voxels that were drawn, each with the number of voxels that it stands for."""
-        kinds = [*self.kinds.values()]
-        return VoxelSample(
+        """The voxels that were drawn, each with the number of voxels that it stands for.
+
+        Of regions it holds a choice of two for each voxel and region, whose first logit is 0: its softmax is
+        the region's sigmoid.
+        """
+        kinds, regions = [*self.kinds.values()], self.decoding.regions
+        drawn = VoxelSample(
             np.concatenate([kind.logits for kind in kinds]),
             np.concatenate([kind.labels for kind in kinds]),
             np.concatenate(
                 [np.full(len(kind.labels), kind.count / max(len(kind.labels), 1)) for kind in kinds]
             ),
+        )
+        if regions is None:
+            return drawn
+        inside = np.stack([regions.mask(drawn.labels, label) for label in regions.labels], axis=1)
+        logits = drawn.logits.ravel()
+        return VoxelSample(
+            np.stack([np.zeros_like(logits), logits], axis=1),
+            inside.ravel().astype(np.uint8),
+            np.repeat(drawn.weights, len(regions.labels)),
         )
 
 
