@@ -26,12 +26,8 @@ from monai_attn.datasets.datalist import Case, read_datalist
 from monai_attn.datasets.declared_names import check_names
 from monai_attn.datasets.folder_layouts import find_layout
 from monai_attn.datasets.ignore import check_ignore, find_ignore
-from monai_attn.datasets.label_classes import (
-    BACKGROUND,
-    LabelClasses,
-    choose_classes,
-    declared_labels,
-)
+from monai_attn.datasets.label_classes import BACKGROUND, LabelClasses, declared_labels
+from monai_attn.datasets.region_choice import check_present, choose_labels, declared_regions
 from monai_attn.datasets.splits import choose_split
 from monai_attn.inference.backends import installed_backends
 from monai_attn.inference.backends.eager import has_bfloat16
@@ -163,18 +159,22 @@ class _LabelRules:
         declared: value to name, as the data set declares them.
         allowed: accepted values; empty for any.
         ignore: value of voxels that count nowhere, if there is one.
+        regions: the regions that the data set declares, if no classes are chosen.
     """
 
     declared: Mapping[int, str]
     allowed: Collection[int]
     ignore: int | None
+    regions: LabelClasses | None = None
 
     @classmethod
     def of(
         cls, source: str | Path, bundle: Bundle, labels: Sequence[str], ignore: int | None
     ) -> _LabelRules:
-        declared = declared_labels(source)
-        return cls(declared, declared if labels else bundle.classes, find_ignore(ignore, source))
+        declared, found = declared_labels(source), find_ignore(ignore, source)
+        regions = None if labels else declared_regions(source)
+        own = regions.label_map if regions else bundle.classes
+        return cls(declared, declared if labels else own, found, regions)
 
 
 def _check_data_set(
@@ -189,12 +189,16 @@ def _check_data_set(
         if labels and values is None:  # a choice is checked against the values
             return ()
         if labels:
-            chosen = choose_classes(labels, values or (), rules.declared, rules.ignore)
+            chosen = choose_labels(labels, values or (), rules.declared, rules.ignore)
             check_ignore(rules.ignore, chosen.label_map)
             return ()
+        if rules.regions:
+            found = () if values is None else check_present(rules.regions, values, source)
+            return tuple(found)
         check_ignore(rules.ignore, bundle.classes)
         names = (BACKGROUND, *bundle.label_names.values())
-        return check_names(source, rules.declared, LabelClasses(names, bundle.classes))
+        own = LabelClasses(names, bundle.classes, bundle.decoding.regions)
+        return check_names(source, rules.declared, own)
 
     def split() -> tuple[str, ...]:
         if values is not None:

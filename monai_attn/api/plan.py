@@ -11,7 +11,8 @@ from monai_attn.datasets.cases import find_cases
 from monai_attn.datasets.checked_cases import check_cases
 from monai_attn.datasets.declared_names import check_names
 from monai_attn.datasets.ignore import check_ignore, find_ignore
-from monai_attn.datasets.label_classes import choose_classes, declared_labels
+from monai_attn.datasets.label_classes import declared_labels
+from monai_attn.datasets.region_choice import check_present, choose_labels, declared_regions
 from monai_attn.inference.memory import parse_memory
 from monai_attn.io.errors import warn_of
 from monai_attn.planning.case_reader import read_cases
@@ -87,10 +88,13 @@ def _measure(
     data: Path, chosen: list[str], ignore: int | None, base: BundleDefaults, on_case: OnReading
 ) -> Fingerprint:
     """Measure the cases, after the checks that a training with them begins with."""
-    cases, declared, classes = find_cases(data), declared_labels(data), base.classes
+    cases, declared = find_cases(data), declared_labels(data)
     ignore = find_ignore(ignore, data)
+    regions = None if chosen else declared_regions(data)
+    classes = regions or base.classes
     if not chosen:
         check_ignore(ignore, classes.label_map)
+    if not chosen and not regions:
         warn_of(check_names(data, declared, classes))
     done = 0
 
@@ -107,8 +111,10 @@ def _measure(
         on_case=on_checked,
     )
     if chosen:
-        classes = choose_classes(chosen, checked.label_values, declared, ignore)
+        classes = choose_labels(chosen, checked.label_values, declared, ignore)
         check_ignore(ignore, classes.label_map)
+    if regions:
+        warn_of(check_present(regions, checked.label_values, data))
     facts = []
     for fact in read_cases(cases, classes, ignore):
         facts.append(fact)

@@ -108,7 +108,8 @@ RegionOption = Annotated[
         "--region",
         metavar="VALUES=NAME",
         help="Values of a structure that overlaps others, such as 1,2=whole (repeatable); or a data set "
-        "whose dataset.json declares regions. Each is scored with all that is within it, under its first value.",
+        "whose dataset.json declares regions. Each is scored with all that is within it, under its first "
+        "value.",
     ),
 ]
 TablesOption = Annotated[

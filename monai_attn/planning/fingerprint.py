@@ -172,20 +172,21 @@ def fingerprint(
     volumes: dict[str, list[float]] = {}
     extents: dict[str, list[tuple[float, ...]]] = {}
     samples = []
-    for number, name in enumerate(classes.names[1:], 1):
+    sampled: set[int] = set()
+    for label, name in classes.numbered.items():
+        values = set(classes.values_of(label)) if label else set()
         for case in cases:
-            parts = [
-                part
-                for value, part in case.structures.items()
-                if classes.label_map.get(value) == number
-            ]
+            parts = [part for value, part in case.structures.items() if value in values]
             if not parts:
                 continue
             low, high = zip(*((part.low, part.high) for part in parts), strict=True)
             edges = (np.max(high, axis=0) - np.min(low, axis=0)) * case.spacing
             volumes.setdefault(name, []).append(sum(part.ml for part in parts))
             extents.setdefault(name, []).append(tuple(edges.tolist()))
-            samples += [part.hu for part in parts]
+            samples += [
+                case.structures[value].hu for value in case.structures if value in values - sampled
+            ]
+        sampled |= values  # several regions may hold a value
     if not samples:
         raise ValueError(
             f"{len(cases)} cases: no label is {' or '.join(classes.names[1:])} (expected one or more). "

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_attn.datasets.label_classes import declared_ignore, declared_labels
+from monai_attn.datasets.region_choice import chosen_texts, declared_regions
 from monai_attn.planning.nnunet_file import CONVOLUTIONS, PlansFile, is_number, positive
 
 CONFIGURATIONS = {2: "2d", 3: "3d_fullres"}  # by dimensions of the network
@@ -250,11 +251,14 @@ def _labels(folder: Path, values: Values, left_out: list[str]) -> tuple[str, ...
         return ()
     try:
         names, ignore = declared_labels(folder), declared_ignore(folder)
+        regions = declared_regions(folder)
     except ValueError as error:
         left_out.append(f"labels: {error}")
         return ()
     if ignore is not None:
         values["ignore"] = (ignore, "the ignore label of its dataset.json")
+    if regions:
+        return chosen_texts(regions)
     return tuple(f"{value}={name}" for value, name in sorted(names.items()) if value > 0)
 
 

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from monai_attn.datasets.label_classes import LabelClasses, mapped_labels
+from monai_attn.datasets.region_choice import chosen_texts
+from monai_attn.datasets.regions import read_regions
 from monai_attn.inference.memory import format_memory
 from monai_attn.io.files import atomic_write
 from monai_attn.planning.fingerprint import Fingerprint
@@ -107,10 +109,10 @@ def read_bundle_defaults(bundle: Path) -> BundleDefaults:
         )
     try:
         names = metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
-        label_map = mapped_labels(train["num_classes"], train["label_map"])
-        classes = LabelClasses(
-            tuple(names[str(number)] for number in range(train["num_classes"])), label_map
-        )
+        regions = read_regions(train.get("regions"))
+        label_map = mapped_labels(train["num_classes"], train["label_map"], regions)
+        numbers = range(train["num_classes"]) if regions is None else (0, *regions.labels)
+        classes = LabelClasses(tuple(names[str(number)] for number in numbers), label_map, regions)
     except KeyError as error:
         raise ValueError(
             f"{bundle}: {error} is not in its configs (expected num_classes, label_map and a name for "
@@ -139,7 +141,7 @@ def make_plan(
         ValueError: if the memory is too little for one step with one small window, or the scans are too
             small for a network.
     """
-    dims, classes = base.spatial_dims, len(fingerprint.classes.names)
+    dims, classes = base.spatial_dims, fingerprint.classes.channels
     choice = _largest(fingerprint, memory, dims, MOST_VOXELS[dims])
     slow = on_cpu and math.prod(choice.roi_size) > CPU_VOXELS
     if slow:
@@ -187,7 +189,7 @@ def write_plan(plan: TrainingPlan | ImportedPlan, path: str | Path) -> Path:
 def _largest(fingerprint: Fingerprint, memory: int, dims: int, voxels: int) -> NetworkChoice:
     """Return the choice with the largest window, up to `voxels` voxels, whose step fits the memory."""
     for choice, windows in _candidates(fingerprint, dims, voxels):
-        need = choice.step_bytes(windows, len(fingerprint.classes.names))
+        need = choice.step_bytes(windows, fingerprint.classes.channels)
         if need <= memory:
             return choice
     raise ValueError(
@@ -212,7 +214,7 @@ def _windows(choice: NetworkChoice, fingerprint: Fingerprint, memory: int) -> in
     dims, size = len(choice.roi_size), math.prod(choice.roi_size)
     wanted = MOST_SHARE * fingerprint.cases * math.prod(choice.grid) / size
     without_windows, with_one = (
-        choice.step_bytes(count, len(fingerprint.classes.names)) for count in (0, 1)
+        choice.step_bytes(count, fingerprint.classes.channels) for count in (0, 1)
     )
     fitting = (memory - without_windows) // (with_one - without_windows)
     return max(1, min(MOST_WINDOWS[dims], fitting, max(WANTED_WINDOWS, int(wanted))))
@@ -281,13 +283,18 @@ def _network(choice: NetworkChoice, base: BundleDefaults) -> dict[str, tuple[Any
 def _classes(classes: LabelClasses) -> dict[str, tuple[Any, str]]:
     label_map = {str(value): number for value, number in classes.label_map.items()}
     return {
-        "num_classes": (len(classes.names), ", ".join(classes.names)),
+        "num_classes": (
+            classes.channels,
+            ", ".join(classes.names[0 if not classes.regions else 1 :]),
+        ),
         "label_map": (label_map, "the labels as chosen"),
     }
 
 
 def _chosen_labels(classes: LabelClasses) -> tuple[str, ...]:
-    """Return the choice, as for `choose_classes`, that gives these classes in their order."""
+    """Return the choice, as for `choose_labels`, that gives these classes in their order."""
+    if classes.regions:
+        return chosen_texts(classes)
     values = sorted(classes.label_map, key=lambda value: (classes.label_map[value], value))
     names = {value: classes.names[classes.label_map[value]] for value in values}
     return tuple(f"{value}={names[value]}" for value in values if classes.label_map[value])

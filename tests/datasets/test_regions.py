@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from monai_attn.datasets.regions import Regions, layers, read_regions, region_volumes_ml
+from monai_attn.datasets.regions import (
+    Regions,
+    layers,
+    named_regions,
+    read_regions,
+    region_volumes_ml,
+)
+from scans import fails
 
 TUMOUR = Regions({1: (1, 2, 3), 3: (2, 3), 2: (2,)})  # organ, masses and tumour, as in KiTS
 
@@ -67,3 +74,17 @@ def test_the_volume_of_a_region_has_that_of_those_within_it():
 )
 def test_a_voxel_that_leaves_a_region_stays_in_the_one_around_it(value, label, becomes):
     assert TUMOUR.around(value, label) == becomes
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ({"a": [1, 2], "b": [1]}, "two have the same first value"),
+        ({"a": []}, "one has no value"),
+        ({"a": [2], "b": [1, 2]}, "would be hidden"),
+        ({"a": [0]}, "invalid value (got 0"),
+    ],
+)
+def test_regions_given_by_name_are_refused_if_a_label_map_cannot_show_them(named, said):
+    assert named_regions({"whole": [1, 2], "core": [2]}) == Regions({1: (1, 2), 2: (2,)})
+    fails(said, named_regions, named)

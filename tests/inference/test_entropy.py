@@ -3,7 +3,9 @@
 import pytest
 import torch
 
+from monai_attn.datasets.regions import Regions
 from monai_attn.inference.entropy import entropy, with_entropy
+from monai_attn.transforms.decoding import Decoding
 from monai_attn.transforms.restore import Slab
 
 BOX = (slice(0, 3), slice(0, 4), slice(0, 2))
@@ -21,6 +23,15 @@ def test_by_hand():
     logits = torch.tensor([0.9, 0.1]).log().reshape(2, 1, 1)
     bits = -(0.9 * torch.tensor(0.9).log2() + 0.1 * torch.tensor(0.1).log2())
     torch.testing.assert_close(entropy(logits)[0, 0, 0], bits)
+
+
+def test_of_regions_it_is_that_of_the_most_doubtful_one():
+    decoding = Decoding(Regions({1: (1, 2), 2: (2,)}))
+    logits = torch.tensor([[200.0, 200.0, 1.0], [-200.0, 0.0, 1.0]]).reshape(2, 1, 1, 3)
+    one = torch.tensor([0.0, 1.0]).sigmoid()[1]
+    bits = -(one * one.log2() + (1 - one) * (1 - one).log2())
+    found = entropy(logits, decoding=decoding)[0, 0, 0]
+    torch.testing.assert_close(found, torch.stack([torch.tensor(0.0), torch.tensor(1.0), bits]))
 
 
 def test_a_temperature_divides_the_logits():

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from grids import AFFINES
+from monai_attn.datasets.regions import Regions
 from monai_attn.inference.label_measures import Pieces, content_box, count_pieces, measure_labels
 from monai_attn.io.grid import voxel_ml
 
@@ -27,6 +28,17 @@ def test_volume_and_extent_are_in_the_patients_millimetres():
     assert found.extent_mm == pytest.approx((6, 12, 16))
     assert found.pieces == Pieces(1, 1)
     assert found.faces == ()
+
+
+def test_a_region_is_measured_with_all_that_is_within_it():
+    labels = INNER.copy()
+    labels[3] *= 2  # a core that cuts the rest of the whole in two
+    regions = Regions({1: (1, 2), 2: (2,)})
+    whole, core = measure_labels(labels, RAS, regions=regions).values()
+    assert (whole.volume_ml, whole.pieces) == (pytest.approx(48 * 24 / 1000), Pieces(1, 1))
+    assert (core.volume_ml, core.pieces) == (pytest.approx(16 * 24 / 1000), Pieces(1, 1))
+    assert count_pieces(labels, regions) == {1: Pieces(1, 1), 2: Pieces(1, 1)}
+    assert count_pieces(labels)[1] == Pieces(2, 2)
 
 
 @pytest.mark.parametrize("affine", AFFINES.values(), ids=AFFINES.keys())

@@ -8,6 +8,7 @@ import pytest
 import torch
 from monai.metrics import compute_dice
 
+from monai_attn.datasets.regions import Regions
 from monai_attn.io.errors import ScanWarning
 from monai_attn.metrics import evaluation
 from monai_attn.metrics.evaluation import evaluate_files
@@ -460,3 +461,38 @@ def test_a_reference_in_another_order_of_axes_is_reordered_and_said(tmp_path):
     with pytest.warns(ScanWarning, match=r"r\.nii\.gz: stored with other axes than"):
         (score,) = evaluate_files(prediction, reference)
     assert (score.dice, score.surface_distance_mm) == (1, 0)
+
+
+# --- regions
+
+
+def test_a_region_is_scored_with_all_that_is_within_it(tmp_path):
+    predicted, expected = block(0, 4), block(0, 4)
+    predicted[0:2], expected[1:3] = 2, 2
+    expected[5] = 3
+    prediction, reference = (
+        save(tmp_path / "a.nii.gz", predicted),
+        save(tmp_path / "b.nii.gz", expected),
+    )
+    regions = Regions({1: (1, 2), 2: (2,)})
+    scores = evaluate_files(prediction, reference, regions=regions, ignore=3)
+    assert [(score.label, score.dice) for score in scores] == [(1, 1.0), (2, 0.5)]
+    assert scores[0].reference_ml == pytest.approx(0.8)
+    (score,) = evaluate_files(prediction, reference, regions=regions, labels=[2])
+    assert score.dice == 0.5
+    fails(
+        "labels: 3 is the label of no region (expected 1, 2)",
+        evaluate_files,
+        prediction,
+        reference,
+        regions=regions,
+        labels=[3],
+    )
+    fails(
+        "ignore (=2) is also class 2",
+        evaluate_files,
+        prediction,
+        reference,
+        regions=regions,
+        ignore=2,
+    )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from monai_attn.datasets.label_classes import choose_classes
+from monai_attn.datasets.region_choice import choose_labels
 from monai_attn.planning.fingerprint import SAMPLE, CaseFacts, Structure, case_facts, fingerprint
 from scans import AFFINES, fails
 
@@ -118,3 +119,13 @@ def test_a_class_that_no_case_has_is_left_out_and_one_is_needed():
     assert list(found.volumes_ml) == ["pancreas"]
     absent = classes("3=liver", "4=spleen", found=(3, 4))
     fails("1 cases: no label is liver or spleen ", fingerprint, facts, absent)
+
+
+def test_a_region_has_the_volume_and_the_box_of_all_that_is_within_it():
+    facts = case_facts(IMAGE, LABELS, np.eye(4))
+    nested = choose_labels(["2,7=whole", "7=core"], {2, 7}, {})
+    found = fingerprint([facts], nested)
+    volumes = {name: ml for name, (ml,) in found.volumes_ml.items()}
+    assert volumes == pytest.approx({"whole": 0.026, "core": 0.006})
+    assert found.extents_mm == {"whole": ((5, 5, 4),), "core": ((3, 2, 1),)}
+    assert found.hu == fingerprint([facts], classes("2=a", "7=b")).hu, "each voxel counts once"

@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from monai_attn.datasets.references import read_reference
+from monai_attn.datasets.regions import Regions
 from monai_attn.io.scan import read_grid
 from monai_attn.training.voxel_sampler import VoxelSampler
+from monai_attn.transforms.decoding import Decoding
 from monai_attn.transforms.restore import Slab
 
 SHAPE = (6, 5, 4)
@@ -37,12 +39,11 @@ def slabs(logits, seen=None):
         yield Slab(box, logits[:, part], (), here)
 
 
-def drawn(case, logits, size, seen=None, network_grid=same_grid, seed=0, ignore=None):
-    reference = read_reference(
-        case["label"], read_grid(case["image"]), {0: 0, 1: 1, 2: 0}, ignore=ignore
-    )
+def drawn(case, logits, size, seen=None, network_grid=same_grid, seed=0, ignore=None, regions=None):
+    classes = regions.targets() if regions else {0: 0, 1: 1, 2: 0}
+    reference = read_reference(case["label"], read_grid(case["image"]), classes, ignore=ignore)
     draw = VoxelSampler(
-        SimpleNamespace(network_grid=network_grid),
+        SimpleNamespace(network_grid=network_grid, decoding=Decoding(regions)),
         read_grid(case["image"]),
         reference,
         size,
@@ -68,6 +69,20 @@ def test_where_there_is_room_each_seen_voxel_comes_once_with_its_label(case):
     assert draw.voxels == len(sample.labels) == int(seen.sum())
     assert (sample.weights == 1).all()
     assert is_labelled(sample, logits, REFERENCE == 1)
+
+
+def test_each_region_of_a_voxel_is_a_choice_of_two_with_the_regions_probability(case):
+    logits = torch.randn(2, *SHAPE) * 6
+    regions = Regions({1: (1, 2), 2: (2,)})
+    draw = drawn(case, logits, 1000, regions=regions)
+    sample = draw.sample
+    assert draw.voxels == 120
+    assert len(sample.labels) == 240
+    assert not sample.logits[:, 0].any()
+    chances = torch.from_numpy(sample.logits).softmax(1)[:, 1]
+    torch.testing.assert_close(chances.sort()[0], logits.sigmoid().ravel().sort()[0])
+    assert sample.labels.sum() == (REFERENCE > 0).sum() + (REFERENCE == 2).sum()
+    assert draw.truth_ml == pytest.approx({1: 80.0, 2: 40.0})
 
 
 def test_ignored_voxels_are_not_drawn_and_have_no_volume(case):
