@@ -174,10 +174,10 @@ def training(
     """Return the steps of `validation`, then `num_samples` augmented random windows of `roi_size` voxels.
 
     With two entries in `roi_size` a window is a part of one axial slice, (C, X, Y) for a 2D network.
-    `foreground_share` of the windows are centred on the foreground, on each class or region equally
-    often; none is centred on an ignored voxel. There are no flips unless `mirror_axes` names the axes of a window: left
-    and right are not alike in an abdomen. The random part starts with the cropping, so a caching data set
-    keeps the steps before it. `augmentation` is "scans", as strong as the variation of scans, or
+    `foreground_share` of the windows are centred on the foreground, on each class or region equally often;
+    none is centred on an ignored voxel. There are no flips unless `mirror_axes` names the axes of a window:
+    left and right are not alike in an abdomen. The random part starts with the cropping, so a caching data
+    set keeps the steps before it. `augmentation` is "scans", as strong as the variation of scans, or
     "nnunet". With `domain_randomization` shape, contrast, sharpness and texture vary far more than in
     scans: for a network that must work on scans unlike those it was trained on.
 
