@@ -16,9 +16,9 @@ from typing import Any
 from monai_attn.datasets.datalist import Case, read_json
 from monai_attn.datasets.folders import by_name, holds_scans, label_maps_in, scans_in
 from monai_attn.io.errors import Faults
-from monai_attn.io.names import LABELS, case_name
+from monai_attn.io.names import REFERENCES, case_name
 
-LABEL = re.compile(r"_(seg|labels?)$")
+LABEL = re.compile(r"[_.](seg|labels?)$")  # 3D Slicer writes CASE.seg.nrrd
 CHANNEL = re.compile(r"_(\d{4})$")
 FIRST = "_0000"  # end of the first channel's name
 FOLDERS = (("imagesTr", "labelsTr"), ("images", "labels"))
@@ -156,10 +156,10 @@ def _check_nnunet(file: Path, content: dict[str, Any]) -> None:
             f"{file}: several channels (got {', '.join(map(str, channels.values()))}, expected one). "
             "Make a data set of one of them."
         )
-    if content["file_ending"] not in LABELS:
+    if content["file_ending"] not in REFERENCES:
         raise ValueError(
-            f"{file}: unsupported file_ending (got {content['file_ending']!r:.40}, expected .nii.gz or "
-            ".nii). Convert the files."
+            f"{file}: unsupported file_ending (got {content['file_ending']!r:.40}, expected one of "
+            f"{', '.join(REFERENCES)}). Convert the files."
         )
 
 

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from monai_attn.io.dicom.files import holds_dicom
-from monai_attn.io.names import LABELS, MAP, case_name, manifest_path, suffix
+from monai_attn.io.names import LABELS, MAP, REFERENCES, case_name, manifest_path, suffix
 
 
 def scans_in(folder: Path) -> list[Path]:
-    """List the NIfTI scans in a folder, and the folder itself and those in it that hold a DICOM series.
+    """List the files of scans in a folder, and the folder itself and those in it that hold a DICOM series.
 
     Raises:
         ValueError: if there is no scan.
@@ -24,8 +24,8 @@ def scans_in(folder: Path) -> list[Path]:
     if scans:
         return scans
     raise ValueError(
-        f"{folder}: no scan among {len(entries)} entries (expected .nii.gz or .nii files, or a DICOM "
-        "series). Give the folder that holds them."
+        f"{folder}: no scan among {len(entries)} entries (expected files in NIfTI, NRRD, MetaImage or "
+        "MGZ, or a DICOM series). Give the folder that holds them."
     )
 
 
@@ -41,11 +41,11 @@ def label_maps_in(folder: Path) -> list[Path]:
         ValueError: if the folder holds no label map.
     """
     entries = visible(folder)
-    files = [path for path in entries if suffix(path, LABELS) and not path.is_dir()]
+    files = [path for path in entries if suffix(path, REFERENCES) and not path.is_dir()]
     if not files:
         raise ValueError(
-            f"{folder}: no NIfTI file among {len(entries)} entries (expected .nii or .nii.gz files). "
-            "Give the folder that holds them."
+            f"{folder}: no label map among {len(entries)} entries (expected files in NIfTI, NRRD, MetaImage "
+            "or MGZ). Give the folder that holds them."
         )
     return files
 

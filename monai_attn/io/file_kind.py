@@ -45,8 +45,8 @@ CONTENTS = (
         "unpack it first",
     ),
     ((GZIP,), "compressed twice", "unpack it once"),
-    ((b"nrrd",), "an NRRD file", "convert it to NIfTI first"),
-    ((b"objecttype",), "a MetaImage file", "convert it to NIfTI first"),
+    ((b"nrrd",), "an NRRD file", "rename it to .nrrd"),
+    ((b"objecttype",), "a MetaImage file", "rename it to .mha"),
     ((b"\x89hdf",), "an HDF5 file", "convert it to NIfTI first"),
     ((b"\x93numpy",), "a NumPy array, without a grid", "convert it to NIfTI first"),
     ((b"\x89png", b"\xff\xd8\xff"), "a picture", "give the scan itself"),
@@ -63,13 +63,19 @@ def opened(path: Path) -> Iterator[BinaryIO]:
             says, or its stream ends early or is damaged.
     """
     require_regular(path)
-    packed = path.name.lower().endswith(".gz")
+    packed = path.name.lower().endswith((".gz", ".mgz"))
+    with readable(path), path.open("rb") as file:
+        head = file.read(256)
+        file.seek(0)
+        _require_packing(path, head, packed)
+        yield igzip.open(file) if packed else file
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn errors of a stream that ends early or is damaged into a `ValueError` that names the file."""
     try:
-        with path.open("rb") as file:
-            head = file.read(256)
-            file.seek(0)
-            _require_packing(path, head, packed)
-            yield igzip.open(file) if packed else file
+        yield
     except (OSError, EOFError, OverflowError, zlib.error, isal_zlib.error) as error:  # type: ignore[misc]
         raise ValueError(
             f"{path}: cannot be read to its end ({reason(error)}); copy it again"

@@ -7,8 +7,11 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-LABELS = (".nii.gz", ".nii")  # suffixes of a label map
-SCANS = (*LABELS, ".hdr", ".img")  # suffixes of a scan: one file, or a pair
+LABELS = (".nii.gz", ".nii")  # suffixes of a label map that is written
+OTHERS = (".nrrd", ".mha", ".mhd", ".mgz", ".mgh")  # of scans and label maps that are only read
+REFERENCES = (*LABELS, *OTHERS)  # suffixes of a label map that is read
+SCANS = (*LABELS, ".hdr", ".img", *OTHERS)  # suffixes of a scan: one file, or a pair
+ARCHIVE = ".zip"  # suffix of a scan that is packed with other files, and only given by its name
 LONGEST = 255  # bytes in a file name, on nearly every file system
 REPORT = "report.html"  # in a folder of label maps
 MAP = re.compile(r"_(attention_\d+|entropy|probabilities)$")  # a map next to a label map
@@ -26,14 +29,14 @@ def suffix(path: str | Path, known: tuple[str, ...] = SCANS) -> str:
 def case_name(path: str | Path) -> str:
     """Return the name of a scan or label map: the file's without the suffix, or the DICOM folder's."""
     path = Path(path)
-    end = suffix(path)
+    end = suffix(path, (*SCANS, ARCHIVE))
     if end:
         return path.name[: -len(end)]
     return path.resolve().name if path.name in ("", "..") else path.name
 
 
 def check_name(path: str | Path) -> None:
-    """Refuse a file whose name is not that of a NIfTI file.
+    """Refuse a file whose name is not that of a scan.
 
     Raises:
         ValueError: one line that names the file.
@@ -42,8 +45,11 @@ def check_name(path: str | Path) -> None:
         raise ValueError(
             f"{path}: a single DICOM file; give the folder that holds the whole series"
         )
-    if not suffix(path):
-        raise ValueError(f"{path}: a NIfTI file (.nii.gz or .nii) is expected; convert it first")
+    if not suffix(path, (*SCANS, ARCHIVE)):
+        raise ValueError(
+            f"{path}: a scan in NIfTI (.nii.gz or .nii), NRRD, MetaImage (.mha, .mhd) or MGZ is expected; "
+            "convert it first"
+        )
 
 
 def labels_name(path: str | Path) -> str:

@@ -1,4 +1,4 @@
-"""Scans on disk: a NIfTI file or a DICOM series, whose headers are read once.
+"""Scans on disk: a file or a DICOM series, whose headers are read once.
 
 Space: voxel (i, j, k) lies at `affine @ (i, j, k, 1)` millimetres in RAS+ patient space. A faulty scan is
 refused, a doubtful one gives a warning, and nothing is repaired silently.
@@ -20,7 +20,7 @@ from monai_attn.io.errors import OptionError, ScanWarning
 from monai_attn.io.file_kind import require_regular
 from monai_attn.io.files import sha256_of
 from monai_attn.io.grid import Grid, rounded_axes
-from monai_attn.io.names import check_name
+from monai_attn.io.names import ARCHIVE, OTHERS, check_name, suffix
 from monai_attn.io.nifti.header import NiftiHeader
 from monai_attn.io.nifti.voxels import nifti_files, nifti_header, read_voxels
 from monai_attn.io.volume import Volume
@@ -204,8 +204,8 @@ def open_scan(path: str | Path, *, volume: int | None = None, series: str | None
     """Open a scan: check its path, and read its headers and voxels when they are asked for.
 
     Args:
-        path: a NIfTI file (.nii, .nii.gz, or .hdr and .img), NIfTI-1 or NIfTI-2, or a folder with one
-            DICOM series.
+        path: a NIfTI file (.nii, .nii.gz, or .hdr and .img), NIfTI-1 or NIfTI-2, a file in NRRD, MetaImage
+            or MGZ, a folder with one DICOM series, or a ZIP archive of such a folder or file.
         volume: index of the volume in a file that holds several, from 0.
         series: the SeriesInstanceUID, if a DICOM folder holds several series.
 
@@ -218,8 +218,31 @@ def open_scan(path: str | Path, *, volume: int | None = None, series: str | None
         return DicomScan(path, series)
     check_name(path)
     require_regular(path)
-    _refuse(path, series, "series", "a NIfTI file")
-    return NiftiScan(path, volume)
+    if suffix(path, (ARCHIVE,)):
+        from monai_attn.io.formats.archive import ArchiveScan
+
+        return ArchiveScan(path, volume, series)
+    end = suffix(path, OTHERS).lower()
+    _refuse(path, series, "series", "one file, and no DICOM series" if end else "a NIfTI file")
+    if not end:
+        return NiftiScan(path, volume)
+    _refuse(path, volume, "volume", f"a file in {end}")
+    return _other_format(path, end)
+
+
+def _other_format(path: Path, end: str) -> Scan:
+    """Open a file in a format other than NIfTI; its reader is imported only then."""
+    if end == ".nrrd":
+        from monai_attn.io.formats.nrrd import NrrdScan
+
+        return NrrdScan(path)
+    if end in (".mha", ".mhd"):
+        from monai_attn.io.formats.metaimage import MetaImageScan
+
+        return MetaImageScan(path)
+    from monai_attn.io.formats.mgh import MghScan
+
+    return MghScan(path)
 
 
 def read_volume(

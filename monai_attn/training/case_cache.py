@@ -25,6 +25,7 @@ from monai.transforms import Compose, RandomizableTrait
 import monai_attn
 from monai_attn.io.files import atomic_write
 from monai_attn.io.nifti.voxels import nifti_files
+from monai_attn.io.scan import open_scan
 
 
 class CachedCases(Dataset):
@@ -94,13 +95,18 @@ class CachedCases(Dataset):
 def _identity(path: Path) -> list[tuple[str, int, int]]:
     """Return path, size and time of a scan's files: all in a DICOM folder, or both of a pair."""
     try:
-        inside = sorted(path.iterdir()) if path.is_dir() else nifti_files(path)
+        inside = sorted(path.iterdir()) if path.is_dir() else _files(path)
         stats = [(file, file.stat()) for file in dict.fromkeys((path, *inside))]
     except OSError as error:
         raise ValueError(
             f"{path}: {error.strerror} (expected a file). Copy the file there, or leave out the case."
         ) from error
     return [(str(file.absolute()), stat.st_size, stat.st_mtime_ns) for file, stat in stats]
+
+
+def _files(path: Path) -> tuple[Path, ...]:
+    """Return the files of a scan: two where the voxels lie beside the header."""
+    return open_scan(path).files if path.suffix.lower() == ".mhd" else nifti_files(path)
 
 
 def _recipe(steps: Sequence[Any]) -> str:

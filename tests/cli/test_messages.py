@@ -199,7 +199,8 @@ OTHERS = {
     ),
     "a folder without scans": (
         ("segment", "void", "-o", "out"),
-        "void: no scan among 0 entries (expected .nii.gz or .nii files, or a DICOM series). Give "
+        "void: no scan among 0 entries (expected files in NIfTI, NRRD, MetaImage or MGZ, or a DICOM "
+        "series). Give "
         "the folder that holds them.",
     ),
     "quiet and verbose": (

@@ -21,7 +21,7 @@ def test_a_file_stands_for_itself(tmp_path):
 
 
 def test_a_folder_stands_for_its_nifti_files_sorted(tmp_path):
-    touch(tmp_path, "b.nii", "a.nii.gz", "C.NII.GZ", "notes.txt", "a.mha", ".hidden.nii.gz")
+    touch(tmp_path, "b.nii", "a.nii.gz", "C.NII.GZ", "notes.txt", "a.mnc", ".hidden.nii.gz")
     touch(tmp_path, "folder.nii/e.txt", "labels/f.nii")
     assert find_images(tmp_path) == [str(tmp_path / n) for n in ("C.NII.GZ", "a.nii.gz", "b.nii")]
 
@@ -84,9 +84,9 @@ def test_a_data_set_stands_for_its_scans_to_segment(tmp_path, files, dataset, ex
 def test_a_path_to_nothing_or_to_no_scan_is_named(tmp_path):
     fails(f"{tmp_path}/a.nii: does not exist; check the path", find_images, tmp_path / "a.nii")
     fails(f"{tmp_path}/a.json: does not exist (expected", find_images, tmp_path / "a.json")
-    touch(tmp_path, "notes.txt", "a.mha")
-    fails(f"{tmp_path}: no scan among 2 entries (expected .nii.gz or .nii", find_images, tmp_path)
-    fails(f"{tmp_path}/a.mha: a NIfTI file (.nii.gz or", find_images, tmp_path / "a.mha")
+    touch(tmp_path, "notes.txt", "a.mnc")
+    fails(f"{tmp_path}: no scan among 2 entries (expected files in NIfTI", find_images, tmp_path)
+    fails(f"{tmp_path}/a.mnc: a scan in NIfTI (.nii.gz or", find_images, tmp_path / "a.mnc")
     fails("https:/there/a.nii: is a URL; download the file", find_images, "https://there/a.nii")
 
 

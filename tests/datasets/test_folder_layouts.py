@@ -65,7 +65,7 @@ FAULTS = {
     "no folder": (["images/a.nii"], ["labels: no such folder (expected images next to labels)"]),
     "empty folders": (
         ["imagesTr/notes.txt", "labelsTr/._a.nii"],
-        ["imagesTr: no scan among 1 entries ", "labelsTr: no NIfTI file among 0 entries "],
+        ["imagesTr: no scan among 1 entries ", "labelsTr: no label map among 0 entries "],
     ),
     "all at once": (
         ["images/a.nii", "images/b.nii", "images/b.nii.gz", "labels/b.nii", "labels/c.nii"],
@@ -110,7 +110,7 @@ REFUSED = {
     "another format": (
         {"file_ending": ".png"},
         ["a_0000.nii.gz"],
-        "/dataset.json: unsupported file_ending (got '.png', expected .nii.gz or .nii)",
+        "/dataset.json: unsupported file_ending (got '.png', expected one of .nii.gz, .nii, .nrrd, ",
     ),
 }
 

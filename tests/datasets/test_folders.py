@@ -51,8 +51,8 @@ def test_label_maps_are_files_of_nifti_and_not_hidden(tmp_path):
 
 def test_a_folder_without_what_is_wanted(tmp_path):
     touch(tmp_path, "notes.txt", "._a.nii.gz")
-    fails(f"{tmp_path}: no scan among 1 entries (expected .nii.gz or .nii", scans_in, tmp_path)
-    fails(f"{tmp_path}: no NIfTI file among 1 entries (expected .nii or", label_maps_in, tmp_path)
+    fails(f"{tmp_path}: no scan among 1 entries (expected files in NIfTI", scans_in, tmp_path)
+    fails(f"{tmp_path}: no label map among 1 entries (expected files in", label_maps_in, tmp_path)
     assert not holds_scans(tmp_path)
     assert not holds_scans(tmp_path / "nowhere")
     assert holds_scans(touch(tmp_path, "a.nii"))

@@ -56,7 +56,7 @@ BAD_PATHS = [
         "out",
         "{0}/labels/a.nii: a file, but {0}/out is a folder (expected two files or",
     ),
-    ("empty", "labels", "{0}/empty: no NIfTI file among 1 entries (expected .nii or .nii.gz"),
+    ("empty", "labels", "{0}/empty: no label map among 1 entries (expected files in NIfTI"),
     (
         "out",
         "labels",
@@ -65,15 +65,15 @@ BAD_PATHS = [
     ),
     ("labels", "twice", "{0}/twice/a.nii and {0}/twice/a.nii.gz: both are case a (expected one"),
     ("seg", "b", "{0}/seg/b.nii and {0}/seg/b_seg.nii: both are case b (expected one file"),
-    ("scan.mha", "labels/a.nii", "{0}/scan.mha: a NIfTI file (.nii.gz or .nii) is expected; "),
-    ("labels/a.nii", "scan.mha", "{0}/scan.mha: a NIfTI file (.nii.gz or .nii) is expected; "),
+    ("scan.mnc", "labels/a.nii", "{0}/scan.mnc: a scan in NIfTI (.nii.gz or .nii), NRRD"),
+    ("labels/a.nii", "scan.mnc", "{0}/scan.mnc: a scan in NIfTI (.nii.gz or .nii), NRRD"),
 ]
 
 
 @pytest.mark.parametrize(("prediction", "reference", "message"), BAD_PATHS)
 def test_paths_that_do_not_pair(tmp_path, prediction, reference, message):
     touch(tmp_path, "out/a_seg.nii", "out/b.nii", "labels/a.nii", "labels/c.nii", "labels/d.nii")
-    touch(tmp_path, "twice/a.nii", "twice/a.nii.gz", "empty/notes.txt", "scan.mha")
+    touch(tmp_path, "twice/a.nii", "twice/a.nii.gz", "empty/notes.txt", "scan.mnc")
     touch(tmp_path, "seg/b.nii", "seg/b_seg.nii", "b/b.nii")
     fails(message.format(tmp_path), pair_cases, tmp_path / prediction, tmp_path / reference)
 

@@ -37,9 +37,13 @@ def test_a_folder_is_called_what_it_is_called_wherever_one_stands(tmp_path, monk
     assert case_name("..") == tmp_path.parent.name
 
 
-@pytest.mark.parametrize("path", ["a", "a.gz", "a.nii.bz2", "nii", ".nii", ".nii.gz", "a.mha"])
-def test_a_name_without_nifti_suffix(path):
-    fails(f"{path}: a NIfTI file (.nii.gz or .nii) is expected; convert it", check_name, path)
+@pytest.mark.parametrize("path", ["a", "a.gz", "a.nii.bz2", "nii", ".nii", ".nii.gz", "a.mnc"])
+def test_a_name_that_is_not_of_a_scan(path):
+    fails(
+        f"{path}: a scan in NIfTI (.nii.gz or .nii), NRRD, MetaImage",
+        check_name,
+        path,
+    )
 
 
 def test_a_slice_of_a_series_is_not_the_series():

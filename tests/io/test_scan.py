@@ -116,6 +116,6 @@ def test_a_doubt_that_is_an_error_is_one_each_time(tmp_path):
 
 def test_what_is_no_scan_is_refused_before_it_is_read(tmp_path):
     fails("does not exist", open_scan, tmp_path / "a.nii")
-    fails("a NIfTI file", open_scan, tmp_path / "a.txt")
+    fails("a scan in NIfTI", open_scan, tmp_path / "a.txt")
     fails("which has no volume", open_scan, tmp_path, volume=1)
     fails("which has no series", open_scan, save(tmp_path / "b.nii"), series="1.2")

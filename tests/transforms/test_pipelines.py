@@ -144,9 +144,9 @@ def test_one_image_is_one_file(tmp_path):
 def test_what_is_no_scan_is_refused_and_not_given_to_another_reader(tmp_path):
     """MONAI has a reader for each of them, without checks."""
     np.save(tmp_path / "a.npy", scan_values())
-    (tmp_path / "a.mha").write_text("ObjectType = Image")
-    for name in ("a.npy", "a.mha"):
-        with pytest.raises(ValueError, match=rf"{name}: a NIfTI file \(.nii.gz or .nii\) is"):
+    (tmp_path / "a.mnc").write_text("CDF")
+    for name in ("a.npy", "a.mnc"):
+        with pytest.raises(ValueError, match=rf"{name}: a scan in NIfTI \(.nii.gz or .nii\), NRRD"):
             load("image")[0]({"image": tmp_path / name})
 
 

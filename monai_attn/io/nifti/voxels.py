@@ -67,21 +67,46 @@ def read_voxels(
         ValueError: one line that names the file.
     """
     _, file = nifti_files(path)
+    with opened(file) as stream:
+        packed = file.name.lower().endswith(".gz")
+        return read_stream(file, stream, header, volume=volume, fill=fill, packed=packed)
+
+
+def read_stream(
+    file: Path,
+    stream: BinaryIO,
+    header: NiftiHeader,
+    *,
+    volume: int = 0,
+    fill: float | None = None,
+    packed: bool,
+) -> tuple[NDArray[np.float32], int]:
+    """Read the voxels of one volume from a stream, as `read_voxels` does from a file.
+
+    Args:
+        file: named in errors; its size limits that of the stream.
+        stream: its bytes, unpacked.
+        header: its `offset` counts from where the stream is.
+        volume: as for `read_voxels`.
+        fill: as for `read_voxels`.
+        packed: whether the file is compressed.
+
+    Raises:
+        ValueError: one line that names the file.
+    """
     size = header.volume_bytes
     needed = header.offset + header.volumes * size
-    packed = file.name.lower().endswith(".gz")
-    with opened(file) as stream:
-        available = file.stat().st_size * (DEFLATE if packed else 1)
-        if available < needed:  # before memory is allocated for the size in the header
-            _require(file, _skip(stream, needed), needed)
-        done = _skip(stream, header.offset + volume * size)
-        data = np.empty(math.prod(header.grid.shape), np.float32)
-        read, holes = _decode(stream, header, data, fill)
-        done += read
-        _require(file, done, header.offset + (volume + 1) * size)
-        done += _skip(stream, needed - done)
-        _require(file, done, needed)
-        rest = _skip(stream, PADDING + 1)
+    available = file.stat().st_size * (DEFLATE if packed else 1)
+    if available < needed:  # before memory is allocated for the size in the header
+        _require(file, _skip(stream, needed), needed)
+    done = _skip(stream, header.offset + volume * size)
+    data = np.empty(math.prod(header.grid.shape), np.float32)
+    read, holes = _decode(stream, header, data, fill)
+    done += read
+    _require(file, done, header.offset + (volume + 1) * size)
+    done += _skip(stream, needed - done)
+    _require(file, done, needed)
+    rest = _skip(stream, PADDING + 1)
     if rest > PADDING:
         raise ValueError(
             f"{file}: more bytes than its header describes (expected {needed}); export it again"
