@@ -25,6 +25,7 @@ from monai_attn.bundle.bundle import Bundle
 from monai_attn.bundle.open import open_bundle
 from monai_attn.datasets.ignore import IGNORED
 from monai_attn.datasets.references import check_reference, read_reference
+from monai_attn.datasets.regions import Regions, region_volumes_ml
 from monai_attn.inference.segmenter import Segmenter
 from monai_attn.io.errors import ScanWarning
 from monai_attn.io.grid import voxel_ml
@@ -131,21 +132,25 @@ class Ablation:
         if plain.plan and plain.plan.fallback:
             warnings.warn(f"{scan}: full mode: {plain.plan.fallback}", ScanWarning, stacklevel=2)
         voxel, numbers = voxel_ml(plain.scan.affine), self.bundle.label_names
-        present = {n for n in numbers if expected is not None and (expected == n).any()}
-        before = None if expected is None else _dices(plain.labels, expected, numbers)
+        regions = self.bundle.decoding.regions
+        present = {n for n in numbers if expected is not None and _mask(expected, n, regions).any()}
+        before = None if expected is None else _dices(plain.labels, expected, numbers, regions)
         rows = []
         for gate, segmenter in self.opened.items():
             labels = segmenter(scan).labels
-            dices = _dices(labels, plain.labels, numbers)
-            after = None if expected is None else _dices(labels, expected, numbers)
+            dices = _dices(labels, plain.labels, numbers, regions)
+            after = None if expected is None else _dices(labels, expected, numbers, regions)
+            plain_ml, open_ml = (
+                region_volumes_ml(one, voxel, regions) for one in (plain.labels, labels)
+            )
             rows += [
                 OpenedLabel(
                     name or case_name(scan),
                     gate,
                     label,
                     dice=dices[label],
-                    plain_ml=int(np.count_nonzero(plain.labels == label)) * voxel,
-                    open_ml=int(np.count_nonzero(labels == label)) * voxel,
+                    plain_ml=plain_ml.get(label, 0.0),
+                    open_ml=open_ml.get(label, 0.0),
                     plain_reference_dice=before[label] if before and label in present else None,
                     open_reference_dice=after[label] if after and label in present else None,
                 )
@@ -236,14 +241,22 @@ def ablation_table(rows: Sequence[OpenedLabel], names: dict[int, str]) -> Table:
     return table
 
 
+def _mask(labels: NDArray[np.integer], label: int, regions: Regions | None) -> NDArray[np.bool_]:
+    return labels == label if regions is None else regions.mask(labels, label)
+
+
 def _dices(
-    labels: NDArray[np.integer], others: NDArray[np.integer], numbers: Iterable[int]
+    labels: NDArray[np.integer],
+    others: NDArray[np.integer],
+    numbers: Iterable[int],
+    regions: Regions | None = None,
 ) -> dict[int, float]:
     """Return the Dice of each label in two label maps, over the voxels that the second does not ignore."""
     dices = {}
     known = others != IGNORED
     for number in numbers:
-        one, other = (labels == number) & known, others == number
+        one = _mask(labels, number, regions) & known
+        other = _mask(others, number, regions)
         counts = [int(np.count_nonzero(mask)) for mask in (one & other, one, other)]
         dices[number] = dice_of(*counts)
     return dices

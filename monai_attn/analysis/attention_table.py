@@ -28,6 +28,7 @@ from monai_attn.io.scan import read_grid, read_volume
 from monai_attn.io.tables import write_table
 from monai_attn.io.volume import Volume
 from monai_attn.metrics.attention_numbers import NUMBERS, GateNumbers, gate_numbers
+from monai_attn.runs.manifest import read_manifest
 
 LEVELS = range(16)  # a scan that is halved that often is one voxel
 ELSEWHERE = "no label"
@@ -204,10 +205,11 @@ def _gates(case: str, target: Path, labels: Path) -> Iterator[GateInCase]:
     check_on_grid(reference, read_grid(target))
     values = labels_of(reordered(reference, read_grid(target)))
     del reference
+    regions = read_manifest(target)[0].regions if labels == target else None
     for level, path in maps.items():
         volume, stored = read_map(path)
         check_on_grid(volume.grid, read_grid(target))
-        yield GateInCase(case, level, gate_numbers(stored, values))
+        yield GateInCase(case, level, gate_numbers(stored, values, regions))
 
 
 def _ordered(numbers: GateNumbers) -> list[int]:

@@ -330,14 +330,12 @@ class Segmenter:
         plain: NDArray[np.integer],
     ) -> tuple[dict[int, float], ...]:
         """Return the volumes of each view, the plain one first; empty if there is no other view."""
-        all_labels: list[NDArray[np.integer] | None] = [plain] if self.views else []
-        for view in self.views:
-            all_labels.append(self._cleaned(self._outputs(data, plan, view(network))[0], data))
         ml, regions = voxel_ml(scan.affine), self.decoding.regions
-        return tuple(
-            {} if labels is None else region_volumes_ml(labels, ml, regions)
-            for labels in all_labels
-        )
+        found = [region_volumes_ml(plain, ml, regions)] if self.views else []
+        for view in self.views:
+            labels = self._cleaned(self._outputs(data, plan, view(network))[0], data)
+            found.append({} if labels is None else region_volumes_ml(labels, ml, regions))
+        return tuple(found)
 
 
 def _shown(slabs: Iterator[Slab], on_slab: OnSlab) -> Iterator[Slab]:

@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from monai_attn.datasets.regions import Regions
 from monai_attn.io.map_encoding import FRACTIONS
 
 DEAD, SATURATED = 0.01, 0.99  # alpha below or above these counts as dead or saturated
@@ -80,12 +81,15 @@ class GateNumbers:
 NUMBERS = ("mean", "seen", "dead", "saturated", "entropy", "inside", "outside")
 
 
-def gate_numbers(stored: NDArray[np.uint8], labels: NDArray[np.integer]) -> GateNumbers:
+def gate_numbers(
+    stored: NDArray[np.uint8], labels: NDArray[np.integer], regions: Regions | None = None
+) -> GateNumbers:
     """Compute the numbers of a stored attention map, compared with a label map.
 
     Args:
         stored: (X, Y, Z) bytes: 0 where the network did not run, else 1 to 255 for 0 to 1.
         labels: (X, Y, Z) whole numbers from 0 on.
+        regions: the regions, if labels overlap: then each label's share is that of its whole region.
 
     Raises:
         ValueError: if the shapes differ.
@@ -105,6 +109,8 @@ def gate_numbers(stored: NDArray[np.uint8], labels: NDArray[np.integer]) -> Gate
     alpha = FRACTIONS[1:]
     every = np.sum([*by_label.values()], axis=0)
     inside = every - by_label[0]
+    if regions is not None:
+        by_label = {0: by_label[0], **_of_regions(by_label, regions)}
     voxels, total = int(every.sum()), float(every @ alpha)
     return GateNumbers(
         mean=_part(total, voxels),
@@ -117,6 +123,17 @@ def gate_numbers(stored: NDArray[np.uint8], labels: NDArray[np.integer]) -> Gate
         shares={label: _part(counts @ alpha, total) for label, counts in by_label.items()},
         volume_shares={label: _part(counts.sum(), voxels) for label, counts in by_label.items()},
     )
+
+
+def _of_regions(
+    by_label: dict[int, NDArray[np.int64]], regions: Regions
+) -> dict[int, NDArray[np.int64]]:
+    """Return the histogram of each region that occurs."""
+    parts = {
+        label: [by_label[value] for value in values if value in by_label]
+        for label, values in regions.values.items()
+    }
+    return {label: np.sum(several, axis=0) for label, several in parts.items() if several}
 
 
 def _joint_histogram(

@@ -77,7 +77,12 @@ def find_references(
         try:
             # another organ under a label's number would be drawn and scored as that label
             scores += evaluate_pairs(
-                [pair], labels=labels, classes=classes, ignore=ignore, complete=True
+                [pair],
+                labels=labels,
+                classes=classes,
+                ignore=ignore,
+                complete=True,
+                regions=record.manifest.regions,
             )
             files[file] = paths[record.name]
         except ValueError as error:  # the other cases keep their references

@@ -23,6 +23,7 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from monai_attn.datasets.label_classes import in_classes
+from monai_attn.datasets.regions import Regions
 from monai_attn.io.errors import case_error, collect_warnings
 from monai_attn.io.files import sha256_of
 from monai_attn.io.grid import Grid, voxel_ml
@@ -207,12 +208,24 @@ def _view(
         levels=levels,
         labels=tuple(
             (label, record.manifest.named(label), label_colour(label), ml)
-            for label, ml in zip(labels.numbers, labels.ml, strict=True)
+            for label, ml in _volumes(labels, record.manifest.regions).items()
         ),
         overlays=tuple(overlays),
         volumes=volumes,
         notes=tuple(notes),
     )
+
+
+def _volumes(labels: _Labels, regions: Regions | None) -> dict[int, float]:
+    """Return the volume of each label that is shown, in ml; that of a region with all that is within it."""
+    own = dict(zip(labels.numbers, labels.ml, strict=True))
+    if regions is None:
+        return own
+    return own | {
+        label: sum(own.get(value, 0.0) for value in regions.values[label])
+        for label in own
+        if label in regions.values
+    }
 
 
 def _doubts(record: Record) -> Iterator[str]:

@@ -65,7 +65,15 @@ def _dicom_seg(
     if names:
         version = str(settings.get("monai_attn", "unknown"))
         path = dicom_seg_path(target)
-        yield write_dicom_seg(path, result.labels, result.scan, slices, names, version=version)
+        yield write_dicom_seg(
+            path,
+            result.labels,
+            result.scan,
+            slices,
+            names,
+            version=version,
+            values=result.regions.values if result.regions else None,
+        )
 
 
 def _maps(target: Path, result: Segmentation) -> Iterator[Path]:

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from monai_attn.datasets.regions import Regions, read_regions
 from monai_attn.io.files import atomic_write, sha256_of
 from monai_attn.io.names import MAP, case_name, dicom_seg_path, manifest_path
 from monai_attn.metrics.attention_numbers import gate_numbers
@@ -117,6 +118,14 @@ class Manifest:
     def label_names(self) -> dict[int, str]:
         """The name of each label."""
         return label_names(self.settings)
+
+    @cached_property
+    def regions(self) -> Regions | None:
+        """The regions, if labels overlap."""
+        try:
+            return read_regions(self.settings.get("regions"))
+        except ValueError:
+            return None
 
     @property
     def mode(self) -> str:
@@ -341,7 +350,7 @@ def find_earlier_result(
 def _attention(result: Segmentation) -> dict[str, Any]:
     """Summarise the attention of each gate, compared with the labels."""
     return {
-        str(level): gate_numbers(stored, result.labels).summary()
+        str(level): gate_numbers(stored, result.labels, result.regions).summary()
         for level, stored in result.attention.items()
     }
 

@@ -22,6 +22,7 @@ from monai_attn.analysis.ablation import (
 )
 from monai_attn.bundle.open import open_bundle
 from monai_attn.cli.app import app
+from monai_attn.datasets.regions import Regions
 from monai_attn.metrics.label_scores import score_labels
 from monai_attn.phantom import write_phantoms
 
@@ -126,6 +127,12 @@ def test_a_reference_has_the_values_that_the_bundle_was_trained_with(
     (same,) = ablation(scans[0], phantoms / "labelsTr" / scans[0].name)
     assert row == same
     assert row.plain_reference_dice > 0
+
+
+def test_a_region_is_compared_with_all_that_is_within_it():
+    labels, other = np.array([1, 2, 2, 0]), np.array([1, 1, 2, 0])
+    regions = Regions({1: (1, 2), 2: (2,)})
+    assert _dices(labels, other, [1, 2], regions) == {1: 1.0, 2: pytest.approx(2 / 3)}
 
 
 def test_where_a_reference_is_ignored_no_label_counts():

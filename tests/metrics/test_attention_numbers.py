@@ -5,6 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from monai_attn.datasets.regions import Regions
 from monai_attn.metrics.attention_numbers import gate_numbers
 
 
@@ -114,3 +115,14 @@ def test_memory_follows_a_layer_and_not_the_scan():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < values.size / 2
+
+
+def test_the_share_of_a_region_is_that_of_all_that_is_within_it():
+    stored = np.array([[[1, 255, 255, 128]]], np.uint8)
+    labels = np.array([[[0, 1, 2, 2]]])
+    plain = gate_numbers(stored, labels)
+    whole = gate_numbers(stored, labels, Regions({1: (1, 2), 2: (2,)}))
+    assert (whole.inside, whole.outside, whole.mean) == (plain.inside, plain.outside, plain.mean)
+    assert whole.shares[1] == pytest.approx(plain.shares[1] + plain.shares[2])
+    assert whole.shares[2] == plain.shares[2]
+    assert whole.volume_shares == {0: 0.25, 1: 0.75, 2: 0.5}

@@ -89,6 +89,7 @@ def write_dicom_seg(
     names: Mapping[int, str],
     *,
     version: str,
+    values: Mapping[int, Sequence[int]] | None = None,
 ) -> Path:
     """Write a label map as DICOM SEG, completely or not at all.
 
@@ -99,6 +100,7 @@ def write_dicom_seg(
         files: its files in the order of the grid's slices, `Scan.files`.
         names: the name of each label. Each label except 0 becomes a segment, even if it has no voxel.
         version: version of the program that made the labels.
+        values: the values in the label map that each label's segment has, if structures overlap.
 
     Raises:
         ValueError: if highdicom is not installed, or the labels, the names or the slices do not fit.
@@ -109,8 +111,9 @@ def write_dicom_seg(
     check_installed()
     between_slices = float(voxel_sizes(like.affine)[2])
     slices = [_header(path, file, between_slices) for file in files]
+    frames = _frames(labels, [*wanted]) if not values else _overlapping(labels, [*wanted], values)
     try:
-        segmentation = _segmentation(slices, _frames(labels, list(wanted)), wanted, like, version)
+        segmentation = _segmentation(slices, frames, wanted, like, version)
     except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path}: the slices cannot become a DICOM SEG ({reason(error)}); write NIfTI instead"
@@ -127,7 +130,10 @@ def _segmentation(
     like: Grid,
     version: str,
 ) -> Dataset:
-    """Return a segmentation of the slices, with frames (Z, Y, X) of segment numbers."""
+    """Return a segmentation of the slices.
+
+    Its frames are segment numbers (Z, Y, X); or (Z, Y, X, segments) with 1 inside, if segments overlap.
+    """
     import highdicom as hd
 
     between_columns, between_rows, between_slices = map(float, voxel_sizes(like.affine))
@@ -231,6 +237,15 @@ def _frames(labels: NDArray[np.integer], wanted: Sequence[int]) -> NDArray[np.in
     for number, label in enumerate(wanted, start=1):
         frames[labels.transpose() == label] = number
     return frames
+
+
+def _overlapping(
+    labels: NDArray[np.integer], wanted: Sequence[int], values: Mapping[int, Sequence[int]]
+) -> NDArray[np.uint8]:
+    """Return where (Z, Y, X, segments) the segment of each label is, in the order of the labels."""
+    turned = labels.transpose()
+    masks = [np.isin(turned, values.get(label, (label,))) for label in wanted]
+    return np.stack(masks, axis=-1).astype(np.uint8)
 
 
 def _concept(name: str) -> tuple[tuple[str, str], tuple[str, str]]:

@@ -181,3 +181,16 @@ def test_without_highdicom_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "highdicom", None)
     message = 'DICOM SEG needs highdicom; pip install "monai-attn[dicom]"'
     fails(message, write, path, LABELS, grid, files)
+
+
+def test_segments_of_structures_that_overlap_share_voxels(tmp_path):
+    grid, files = scan(tmp_path / "scan")
+    path = tmp_path / "seg.dcm"
+    names, values = {1: "organ", 4: "tumour"}, {1: (1, 4), 4: (4,)}
+    labels = np.where(LABELS == 7, 0, LABELS)
+    write_dicom_seg(path, labels, grid, files, names, version="1", values=values)
+    for number, label in ((1, 1), (2, 4)):
+        voxels = np.argwhere(np.isin(labels, values[label]))
+        np.testing.assert_allclose(
+            in_order(places(path, number)), in_order(apply_affine(grid.affine, voxels)), atol=1e-3
+        )
