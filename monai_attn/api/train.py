@@ -96,7 +96,8 @@ def train(
         resume: resume the training in `output`; `epochs` may differ, but not be below those that are done.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         options: the options of `monai-attn train`:
-            - fold: number of the fold for validation, from 0; folds: number of folds; group: a regular
+            - fold: number of the fold for validation, from 0, or "all" for a training of each fold in a
+              folder of its own; folds: number of folds; group: a regular
               expression whose first `(...)` finds the patient in a case's name; validation: fraction of the
               cases for validation, if there are no folds;
             - labels: values in the label files and their classes, such as `["1=pancreas"]`; ignore: the
@@ -109,7 +110,7 @@ def train(
               `{"batch_size": 4}`; cache: folder for preprocessed cases, which several trainings can share.
 
     Returns:
-        The scores of the validation cases, on the scans' own grids.
+        The scores of the validation cases, on the scans' own grids; of all cases with `fold="all"`.
 
     Raises:
         ValueError: if the training cannot begin; it names the file and the remedy.
@@ -120,6 +121,11 @@ def train(
     """
     run = Path(output)
     find_device(device)
+    if options.get("fold") == "all":
+        from monai_attn.api.cross_validation import train_folds
+
+        request = training_request(data, **{**options, "fold": None})
+        return train_folds(run, request, resume=resume, device=device).scores
     start_training(run, training_request(data, **options), resume=resume)
     train_run(run, resume=resume, device=device)
     scores, _ = finish_training(run, device)

@@ -15,6 +15,7 @@ from typing import Any
 from monai.bundle import ConfigParser
 
 from monai_attn.bundle.bundle import Bundle
+from monai_attn.bundle.folds import members_of
 from monai_attn.bundle.open import open_bundle
 from monai_attn.inference.inferer_windows import windows_of
 from monai_attn.inference.result_checks import Expected, Range
@@ -35,7 +36,8 @@ def open_bundles(
     """Open one bundle, or several as an ensemble, whose probabilities are averaged in each window.
 
     Args:
-        names_or_dirs: the bundles, each as for `open_bundle`; the first one's locator and cleaning are used.
+        names_or_dirs: the bundles, each as for `open_bundle`, or the folder of a cross-validation for the
+            bundles of all folds; the first one's locator and cleaning are used.
         device: as for `open_bundle`.
         mode: as for `open_bundle`; of several bundles that of the first.
         options: as for `open_bundle`.
@@ -44,6 +46,7 @@ def open_bundles(
         ValueError: as `open_bundle`; if none is given, one is given twice, or one differs from the first in
             its classes, its network's input or its windows: the line names the bundle and what differs.
     """
+    names_or_dirs = [member for name in names_or_dirs for member in members_of(name)]
     if not names_or_dirs:
         raise ValueError("bundle: none is given (expected one or more). Name a bundle.")
     first = open_bundle(names_or_dirs[0], device, mode=mode, **options)

@@ -18,9 +18,11 @@ def open_with_spinner(bundle: str | Sequence[str], device: str = "auto", **optio
     bundles = [bundle] if isinstance(bundle, str) else bundle
     with err.status(f"opening {', '.join(bundles)}"), without_collection():
         from monai_attn.api.model import load
+        from monai_attn.bundle.folds import members_of
 
         for one in bundles:
-            note_code(one)
+            for member in members_of(one):
+                note_code(str(member) if member != one else one)
         return load(bundles, device, **options)
 
 

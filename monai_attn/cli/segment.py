@@ -184,7 +184,7 @@ def segment(
 def _refuse_bundles(inputs: Sequence[Path]) -> None:
     """Refuse a bundle among the scans: it was meant for the option, which takes one bundle at a time."""
     for path in inputs:
-        if (path / "configs" / "inference.json").is_file():
+        if (path / "configs" / "inference.json").is_file() or (path / "folds.json").is_file():
             raise ValueError(
                 f"{path}: a bundle (expected scans). Name each bundle of an ensemble with a --bundle of "
                 "its own."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +21,12 @@ from monai_attn.cli.options import (
 )
 from monai_attn.cli.parallel_run import together
 
+if TYPE_CHECKING:
+    from monai_attn.training.request import Request
+
+
+ALL = "all"  # of the folds
+
 
 def train(
     data: DataArgument,
@@ -31,8 +37,13 @@ def train(
         ),
     ],
     fold: Annotated[
-        int | None,
-        typer.Option("--fold", metavar="K", help="Number of the fold for validation, from 0."),
+        str | None,
+        typer.Option(
+            "--fold",
+            metavar="K",
+            help="Number of the fold for validation, from 0; or all, for a training of each fold in a folder "
+            "of its own.",
+        ),
     ] = None,
     folds: Annotated[
         int | None,
@@ -130,6 +141,7 @@ def train(
     debug: DebugOption = False,
 ) -> None:
     """Train a bundle on labelled scans, and evaluate it; use torchrun for several GPUs."""
+    number = _fold_number(fold, validation)
     with together(patience=10) as queue:
         with err.status("importing torch"), without_collection():
             from monai_attn.api.train import (
@@ -153,7 +165,7 @@ def train(
             raise ValueError(f"--recipe {recipe}: {', '.join(RECIPES)} expected")
         request = training_request(
             data,
-            fold=fold,
+            fold=number,
             folds=folds,
             group=group,
             validation=validation,
@@ -169,6 +181,9 @@ def train(
             weights=start,
             bundle=bundle,
         )
+        if fold == ALL:
+            _train_all(output, request, resume=resume, device=device)
+            return
         with progress_of_stages() as on_case:
             notes = start_training(output, request, resume=resume, queue=queue, on_case=on_case)
         for topic, line in notes.items():
@@ -182,3 +197,44 @@ def train(
             if calibrated:
                 show(*calibrated)
             written("bundle", output)
+
+
+def _fold_number(fold: str | None, validation: float) -> int | None:
+    """Return the number of the fold; None for all, or without one.
+
+    Raises:
+        ValueError: if it is neither, or all folds are to be trained and a fraction validates.
+    """
+    if fold == ALL and validation != 0.2:
+        raise ValueError(
+            "--fold all: each fold validates once, so that no fraction of the cases does. Leave out "
+            "--validation, or --fold."
+        )
+    if fold is None or fold == ALL:
+        return None
+    if not fold.isdecimal():
+        raise ValueError(f"--fold {fold}: no fold (expected a number from 0, or all). Correct it.")
+    return int(fold)
+
+
+def _train_all(output: Path, request: Request, *, resume: bool, device: str) -> None:
+    """Train every fold, and print the pooled scores and how to segment with all of them."""
+    from monai_attn.api.cross_validation import segment_command, train_folds
+    from monai_attn.metrics.scores import score_table
+    from monai_attn.training.cleaning_choice import choice_table
+
+    found = train_folds(
+        output,
+        request,
+        resume=resume,
+        device=device,
+        stages=progress_of_stages,
+        on_note=complain,
+    )
+    if found.choices:
+        out.print(choice_table(found.choices, found.label_names))
+    out.print(score_table(found.scores))
+    for bundle in found.bundles:
+        written("bundle", bundle)
+    written("scores", output / "scores.json")
+    written("segment with all folds", segment_command(output))

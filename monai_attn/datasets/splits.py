@@ -72,6 +72,27 @@ def choose_split(
     return fold_cases(cases, folds=folds, fold=fold)
 
 
+def fold_numbers(
+    source: str | Path, *, folds: int | None = None, group: str | None = None
+) -> tuple[int, ...]:
+    """Return the numbers of all folds of a data set: those that it gives, or from 0 on.
+
+    Args:
+        source: as for `find_cases`.
+        folds: as for `choose_split`.
+        group: as for `choose_split`.
+
+    Raises:
+        ValueError: as `choose_split` for one of them.
+    """
+    cases = [] if given_split(source, group=group) else find_cases(source)
+    numbers: Sequence[int] = range(FOLDS if folds is None else folds)
+    if cases and complete(cases, "fold"):
+        numbers = sorted({int(case["fold"]) for case in cases})
+    choose_split(source, fold=next(iter(numbers), 0), folds=folds, group=group)
+    return tuple(numbers)
+
+
 def split_cases(cases: Sequence[Case], *, validation: float = 0.2, seed: int = 0) -> Split:
     """Hold out a random fraction of the cases for validation, or the first fold if a datalist has folds.
 

@@ -6,7 +6,8 @@ import copy
 import json
 import logging
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,18 @@ def prepare(
         *labels.checked.doubts,
         *unlearned(labels, split),
     )
+
+
+def check_folds(request: Request, folds: Iterable[int]) -> None:
+    """Check that every fold of a cross-validation has enough cases, before the first one is trained.
+
+    Raises:
+        ValueError: if one has not.
+    """
+    batch_size = read_configs(request)["train.json"]["batch_size"]
+    for fold in folds:
+        split = _choose_split(replace(request, fold=fold))
+        _check_sizes(split, batch_size, Path(request.data))
 
 
 def check_processes(run: Path) -> None:
