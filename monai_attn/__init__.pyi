@@ -1,7 +1,7 @@
 from .api.compare import compare
 from .api.evaluate import evaluate
 from .api.model import Model, load
-from .api.plan import plan
+from .api.plan import import_plan, plan
 from .api.report import report
 from .api.result import Result
 from .api.train import train
@@ -23,6 +23,7 @@ __all__ = [
     "__version__",
     "compare",
     "evaluate",
+    "import_plan",
     "load",
     "plan",
     "report",

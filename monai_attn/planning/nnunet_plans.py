@@ -111,7 +111,7 @@ class _Axes:
                 "Choose another bundle or configuration."
             )
         moved = file.content.get("transpose_forward", [0, 1, 2])
-        if not isinstance(moved, list) or sorted(map(str, moved)) != ["0", "1", "2"]:
+        if not isinstance(moved, list) or sorted(map(repr, moved)) != ["0", "1", "2"]:
             raise file.wrong("transpose_forward", moved, "an order of 0, 1 and 2")
         if dims == 2 and moved[0] != 0:
             raise ValueError(

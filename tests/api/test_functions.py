@@ -75,6 +75,12 @@ def test_a_plan_suits_the_data_and_is_written(tiny_bundle, phantoms, tmp_path):
     assert written["roi_size"] == list(plan.overrides["roi_size"])
 
 
+def test_a_recipe_that_is_unknown_is_refused(phantoms, tmp_path):
+    with pytest.raises(ValueError, match=r"recipe \(='adam'\) must be nnunet"):
+        monai_attn.train(phantoms, tmp_path / "run", recipe="adam")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_training_is_one_call(tiny_bundle, phantoms, tmp_path):
     scores = monai_attn.train(
         phantoms,

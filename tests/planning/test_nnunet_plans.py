@@ -201,6 +201,8 @@ def test_what_has_no_counterpart_is_said(imported, value, keys, line):
         (True, ("configurations", "3d_fullres", "batch_size"), "invalid batch_size"),
         (None, ("configurations", "3d_fullres", "architecture"), "invalid architecture"),
         ([0, 0, 1], ("transpose_forward",), "invalid transpose_forward"),
+        (["0", "1", "2"], ("transpose_forward",), "invalid transpose_forward"),
+        ([1, 1, float("inf")], ("configurations", "3d_fullres", "spacing"), "invalid spacing"),
         ({}, ("foreground_intensity_properties_per_channel",), "invalid foreground_intensity"),
         ([8], ("configurations", "3d_fullres", "architecture", "arch_kwargs", "strides"), "invalid strides"),
     ],
