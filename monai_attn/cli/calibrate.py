@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from monai_attn.cli.bundle_opening import note_code, without_collection
-from monai_attn.cli.console import err, out, progress_of, written
+from monai_attn.cli.console import err, note_layout, out, progress_of, written
 from monai_attn.cli.options import (
     DebugOption,
     DeviceOption,
@@ -65,6 +65,7 @@ def calibrate(
         from monai_attn.training.calibration import calibrate as run
 
         note_code(bundle)
+    note_layout(data)
     with progress_of("cases") as on_case:
         opened, calibration = run(
             bundle,

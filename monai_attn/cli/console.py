@@ -88,6 +88,15 @@ def progress_of(stage: str) -> Iterator[Callable[[int, int | None], None]]:
         yield partial(update, stage)
 
 
+def note_layout(data: str | Path | None) -> None:
+    """Say which layout of a data set was found, if it has one."""
+    from monai_attn.datasets.folder_layouts import layout_name
+
+    name = layout_name(data) if data is not None else ""
+    if name:
+        out.print(f"data: {shown(data)}: {name}", markup=False, highlight=False, soft_wrap=True)
+
+
 def written(kind: str, path: object) -> None:
     """Print the path of a file that was written, after its kind, in one line."""
     out.print(f"{kind}: {path}", highlight=False, markup=False, soft_wrap=True)

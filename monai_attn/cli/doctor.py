@@ -12,7 +12,7 @@ from rich.table import Table
 
 from monai_attn import DEFAULT_BUNDLE
 from monai_attn.cli.bundle_opening import note_code, open_with_spinner, without_collection
-from monai_attn.cli.console import err, out, shown, with_flag
+from monai_attn.cli.console import err, note_layout, out, shown, with_flag
 from monai_attn.cli.options import (
     BundleOption,
     DebugOption,
@@ -58,6 +58,7 @@ def doctor(
         findings = iter([check_bundle(named, device)])
     else:
         model = open_with_spinner(bundle, device, backend="eager", precision="float32")
+        note_layout(target)
         findings = check_data(
             target,
             model.bundle,

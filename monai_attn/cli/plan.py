@@ -14,7 +14,7 @@ from rich.table import Table
 
 from monai_attn import DEFAULT_BUNDLE
 from monai_attn.cli.bundle_opening import without_collection
-from monai_attn.cli.console import err, out, progress_of_stages, written
+from monai_attn.cli.console import err, note_layout, out, progress_of_stages, written
 from monai_attn.cli.options import (
     BundleOption,
     DebugOption,
@@ -92,6 +92,7 @@ def plan(
         from monai_attn.planning.rules import write_plan
         from monai_attn.planning.training_memory import training_memory
     budget, on_gpu = (parse_memory(memory), False) if memory else training_memory()
+    note_layout(data)
     with progress_of_stages() as on_case:
         chosen = choose(
             data, labels=label or (), ignore=ignore, memory=memory, bundle=bundle, on_case=on_case

@@ -10,7 +10,7 @@ import typer
 from monai_attn import DEFAULT_BUNDLE
 from monai_attn.cli.bundle_opening import without_collection
 from monai_attn.cli.calibrate import show
-from monai_attn.cli.console import complain, err, out, progress_of_stages, written
+from monai_attn.cli.console import complain, err, note_layout, out, progress_of_stages, written
 from monai_attn.cli.options import (
     DataArgument,
     DebugOption,
@@ -181,6 +181,8 @@ def train(
             weights=start,
             bundle=bundle,
         )
+        if queue.first and not resume:
+            note_layout(data)
         if fold == ALL:
             _train_all(output, request, resume=resume, device=device)
             return

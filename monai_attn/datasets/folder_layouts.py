@@ -1,7 +1,8 @@
-"""Data sets of two folders paired by name: `images` and `labels`, `imagesTr` and `labelsTr`, nnU-Net.
+"""Data sets of two folders paired by name, such as `images` and `labels`, or `imagesTr` and `labelsTr`.
 
 An image is `CASE` or, as nnU-Net names the first channel, `CASE_0000`; its label is `CASE`, `CASE_seg`,
-`CASE_label` or `CASE_labels`. nnU-Net (raw, version 2) has a `dataset.json` next to the two folders, which
+`CASE_label` or `CASE_labels`. In the folders `img` and `label` of BTCV the numbers make the pairs, as of
+`img0001` and `label0001`. nnU-Net (raw, version 2) has a `dataset.json` next to the two folders, which
 declares the labels and names no case.
 """
 
@@ -21,7 +22,13 @@ from monai_attn.io.names import REFERENCES, case_name
 LABEL = re.compile(r"[_.](seg|labels?)$")  # 3D Slicer writes CASE.seg.nrrd
 CHANNEL = re.compile(r"_(\d{4})$")
 FIRST = "_0000"  # end of the first channel's name
-FOLDERS = (("imagesTr", "labelsTr"), ("images", "labels"))
+NUMBERED = re.compile(r"(img|label)(?=\d+$)", re.IGNORECASE)  # BTCV's img0001 and label0001
+FOLDERS = {  # the folders of images and labels: the name of the layout
+    ("imagesTr", "labelsTr"): "folders imagesTr and labelsTr",
+    ("images", "labels"): "folders images and labels",
+    ("img", "label"): "BTCV, img and label",
+    ("averaged-training-images", "averaged-training-labels"): "BTCV, averaged training images",
+}
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,22 @@ def find_layout(source: Path) -> FolderLayout | None:
     return None
 
 
+def layout_name(source: str | Path) -> str:
+    """Return the name of a data set's layout for a message; an empty text if it has none.
+
+    Args:
+        source: as for `find_cases`.
+    """
+    path = Path(source)
+    layout = find_layout(path)
+    if layout:
+        folders = (layout.images.name, layout.labels.name)
+        return "nnU-Net raw" if layout.nnunet else FOLDERS[folders]
+    if path.name == "dataset.json" or (path / "dataset.json").is_file():
+        return "cases listed in dataset.json, as of the Decathlon"
+    return "datalist" if path.suffix == ".json" else ""
+
+
 def is_nnunet(content: Any) -> bool:
     """Check whether the content of a `dataset.json` is in nnU-Net's format."""
     return isinstance(content, dict) and "file_ending" in content
@@ -77,9 +100,9 @@ def layout_cases(layout: FolderLayout) -> list[Case]:
     images, labels = _files(layout)
     if layout.nnunet:
         _check_channels(images)
-    named = {LABEL.sub("", case_name(path)) for path in labels}
+    named = {LABEL.sub("", _numbered(path, layout.labels)) for path in labels}
     by_image, faults = by_name({path: _image_case(path, layout, named) for path in images})
-    by_label, more = by_name({path: _label_case(path, by_image) for path in labels})
+    by_label, more = by_name({path: _label_case(path, by_image, layout.labels) for path in labels})
     faults += more
     faults += [
         f"{by_image[name]}: has no label (expected {layout.labels / name}.nii.gz). Add it, or remove the "
@@ -140,12 +163,18 @@ def _files(layout: FolderLayout) -> tuple[list[Path], list[Path]]:
 
 def _image_case(path: Path, layout: FolderLayout, named: set[str]) -> str:
     """Return the case of an image: its name without `_0000`, unless a label has the full name."""
-    name = case_name(path)
+    name = _numbered(path, layout.images)
     return name if name in named and not layout.nnunet else name.removesuffix(FIRST)
 
 
-def _label_case(path: Path, images: dict[str, Path]) -> str:
+def _numbered(path: Path, folder: Path) -> str:
+    """Return a file's name, which is only a number in BTCV's folders: `img0001` and `label0001` are 0001."""
     name = case_name(path)
+    return NUMBERED.sub("", name) if folder.name in ("img", "label") else name
+
+
+def _label_case(path: Path, images: dict[str, Path], folder: Path) -> str:
+    name = _numbered(path, folder)
     return name if name in images else LABEL.sub("", name)
 
 

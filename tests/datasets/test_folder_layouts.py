@@ -22,6 +22,10 @@ NAMES = [
     ("imagesTr", "labelsTr", "a_0000.nii.gz", "a.nii.gz"),
     ("imagesTr", "labelsTr", "a_0000.nii.gz", "a_0000.nii.gz"),
     ("imagesTr", "labelsTr", "a_0000.nii.gz", "a_0000_seg.nii.gz"),
+    ("img", "label", "img0001.nii.gz", "label0001.nii.gz"),
+    ("averaged-training-images", "averaged-training-labels", "D1_avg.nii.gz", "D1_avg_seg.nii.gz"),
+    ("images", "labels", "FLARE22_Tr_0001_0000.nii.gz", "FLARE22_Tr_0001.nii.gz"),
+    ("images", "labels", "A.nrrd", "A.seg.nrrd"),
 ]
 
 
