@@ -12,8 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from monai_attn import DEFAULT_BUNDLE
-from monai_attn.cli.bundle_opening import open_with_spinner
 from monai_attn.cli.console import complain, out, progress_bars, shown, with_flag, written
+from monai_attn.cli.engines import check_engine, open_engine
+from monai_attn.cli.estimates import print_estimates
 from monai_attn.cli.options import (
     BackendOption,
     BundlesOption,
@@ -30,6 +31,7 @@ from monai_attn.cli.parallel_run import together
 from monai_attn.cli.report import make_report
 
 if TYPE_CHECKING:
+    from monai_attn.cli.engines import Engine
     from monai_attn.distributed.work_queue import WorkQueue
     from monai_attn.inference.segmenter import Segmenter
     from monai_attn.runs.batch import CaseResult
@@ -123,6 +125,24 @@ def segment(
         bool,
         typer.Option("--dry-run", help="Show windows, memory and time; write nothing."),
     ] = False,
+    engine: Annotated[
+        str | None,
+        typer.Option("--engine", help="Where to segment: dask for the workers of a Dask cluster."),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            "--scheduler",
+            metavar="ADDRESS",
+            help="Address of the Dask scheduler, or path of its scheduler file.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers", metavar="N", help="Number of Dask workers to start on this machine."
+        ),
+    ] = None,
     debug: DebugOption = False,
 ) -> None:
     """Segment CT scans: a label map on each scan's own grid, and the volumes in ml."""
@@ -131,6 +151,7 @@ def segment(
 
     bundles = bundle or [DEFAULT_BUNDLE]
     with together() as queue:
+        check_engine(engine, scheduler, workers, ranks=queue.ranks.size, dry_run=dry_run)
         _refuse_bundles(inputs)
         targets = find_targets(inputs, output)
         if dicom_seg:
@@ -143,40 +164,45 @@ def segment(
             from monai_attn.reporting.page import check_replaceable
 
             check_replaceable(page)
-        model = open_with_spinner(
-            bundles, device, memory=memory, mode=mode, backend=backend, precision=precision
-        )
-        segmenter = model.bundle.segmenter(
-            attention=attention,
-            uncertainty=uncertainty,
-            interval=interval,
-            probabilities=probabilities,
-            volume=volume,
-            series=series,
-        )
-        if dry_run:
-            if queue.first and _print_estimates(segmenter, list(targets), strict):
-                raise typer.Exit(1)
-            return
-        from monai_attn.api.extra_files import extra_files
+        options = {
+            "device": device,
+            "memory": memory,
+            "mode": mode,
+            "backend": backend,
+            "precision": precision,
+        }
+        outputs = {
+            "attention": attention,
+            "uncertainty": uncertainty,
+            "interval": interval,
+            "probabilities": probabilities,
+            "volume": volume,
+            "series": series,
+        }
+        with open_engine(engine, scheduler, workers, bundles, options, outputs) as opened:
+            if dry_run:
+                if queue.first and print_estimates(opened.segmenter, list(targets), strict):
+                    raise typer.Exit(1)
+                return
+            from monai_attn.api.extra_files import extra_files
 
-        failed = _segment(
-            segmenter,
-            targets,
-            folder,
-            queue,
-            resume=resume,
-            strict=strict,
-            dicom_seg=dicom_seg,
-            extras=extra_files(preview=preview, statistics=statistics),
-        )
+            failed = _segment(
+                opened,
+                targets,
+                folder,
+                queue,
+                resume=resume,
+                strict=strict,
+                dicom_seg=dicom_seg,
+                extras=extra_files(preview=preview, statistics=statistics),
+            )
         if (
             report and targets and queue.first and (folder or not failed)
         ):  # a single scan that failed leaves nothing to report
             make_report(page.parent)
-        for one in model.bundle.members or (model.bundle,):
-            written("bundle", one.root)
-        out.print(model.notice, style="yellow")
+        for root in opened.roots:
+            written("bundle", root)
+        out.print(opened.notice, style="yellow")
         if failed:
             raise typer.Exit(1)
 
@@ -192,7 +218,7 @@ def _refuse_bundles(inputs: Sequence[Path]) -> None:
 
 
 def _segment(
-    segmenter: Segmenter,
+    opened: Engine,
     targets: dict[Path, Path],
     folder: Path | None,
     queue: WorkQueue,
@@ -203,9 +229,11 @@ def _segment(
     extras: Sequence[ExtraFile],
 ) -> int:
     """Segment the scans, print their table, and return how many failed."""
+    from monai_attn.runs.batch import segment_files
     from monai_attn.runs.run import segment_targets
     from monai_attn.runs.summary import CSV
 
+    segmenter = opened.segmenter
     results: dict[Path, CaseResult] = {}
     with progress_bars() as progress:
         cases = progress.add_task("cases", total=len(targets))
@@ -224,6 +252,7 @@ def _segment(
             extras=extras,
             queue=queue,
             on_window=on_window,
+            segment=opened.segment or segment_files,
         ):
             progress.advance(cases)
             results[result.scan] = result
@@ -302,49 +331,3 @@ def _volume(result: CaseResult, label: int) -> str:
         return volume
     low, high = result.intervals_ml[label]
     return f"{volume} ({low:.1f} to {high:.1f})"
-
-
-def _print_estimates(segmenter: Segmenter, scans: list[Path], strict: bool) -> int:
-    """Print a table for each scan of the windows, memory and time; return how many scans failed."""
-    from monai_attn.io.errors import case_error, collect_warnings, remedy_of
-
-    failed = 0
-    for scan in scans:
-        try:
-            with collect_warnings(strict) as warnings:
-                table = _estimate_table(segmenter, scan)
-        except Exception as error:  # as in a run: the others are shown
-            failed += 1
-            complain("error", with_flag(case_error(scan, error), remedy_of(error)))
-            continue
-        for warning in warnings:
-            complain("warning", warning)
-        out.print(shown(scan), markup=False, highlight=False, soft_wrap=True)
-        out.print(table)
-    return failed
-
-
-def _estimate_table(segmenter: Segmenter, scan: Path) -> Table:
-    from monai_attn.inference.memory import format_memory
-
-    estimate, settings = segmenter.estimate(scan), segmenter.settings
-    plan = estimate.plan
-    skipped = ", ".join(f"{count} {why}" for why, count in plan.skipped.items())
-    table = Table(show_header=False)
-    if segmenter.members > 1:
-        table.add_row("networks", f"{segmenter.members} on each window")
-    table.add_row("network's grid", " x ".join(str(n) for n in plan.grid))
-    table.add_row("mode", f"{plan.mode} ({plan.fallback})" if plan.fallback else plan.mode)
-    table.add_row("windows", f"{len(plan.windows)} of {plan.total}, {plan.batch} at once")
-    table.add_row("skipped", skipped or "none")
-    if segmenter.views:
-        table.add_row("views", str(1 + len(segmenter.views)))
-    table.add_row("slabs", str(plan.slabs))
-    table.add_row("memory", format_memory(estimate.memory))
-    if segmenter.device.type == "cuda":
-        table.add_row("memory of the GPU", format_memory(plan.device_bytes))
-    table.add_row("backend", ", ".join(settings[key] for key in ("backend", "precision", "device")))
-    table.add_row(
-        "time of the windows", f"{estimate.seconds:.1f} s, estimated from one that was timed"
-    )
-    return table

@@ -133,13 +133,7 @@ def segment_files(
     if dicom_seg:
         check_installed()
     run = _Run(segmenter, on_window, resume, strict, dicom_seg, tuple(extras))
-    scans = {real_path(scan) for scan in targets}
-    for target in targets.values():
-        for path in _map_paths(segmenter, target):
-            if real_path(path) in scans:
-                raise ValueError(
-                    f"{path}: is a scan, and a map of {target} would replace it; choose another output"
-                )
+    check_maps(segmenter, targets)
     for scan, target in take(list(targets.items())):
         start, warnings = time.perf_counter(), []
         try:
@@ -154,6 +148,21 @@ def segment_files(
                 scan, target, error=why, warnings=tuple(warnings), remedy=remedy_of(error)
             )
         yield replace(result, seconds=time.perf_counter() - start)
+
+
+def check_maps(segmenter: Segmenter, targets: Mapping[Path, Path]) -> None:
+    """Check that no map of a case would replace a scan.
+
+    Raises:
+        ValueError: if one would.
+    """
+    scans = {real_path(scan) for scan in targets}
+    for target in targets.values():
+        for path in _map_paths(segmenter, target):
+            if real_path(path) in scans:
+                raise ValueError(
+                    f"{path}: is a scan, and a map of {target} would replace it; choose another output"
+                )
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from hashlib import sha256
 from pathlib import Path
@@ -33,6 +33,7 @@ def segment_targets(
     extras: Sequence[ExtraFile] = (),
     queue: WorkQueue | None = None,
     on_window: OnWindow | None = None,
+    segment: Callable[..., Iterator[CaseResult]] = segment_files,
 ) -> Iterator[CaseResult]:
     """Segment scans, and yield each result as soon as it is complete: on the first process those of all.
 
@@ -46,6 +47,7 @@ def segment_targets(
         extras: as for `segment_files`.
         queue: the work queue that several processes share.
         on_window: as for `Segmenter`.
+        segment: segments the scans, with the arguments of `segment_files`.
 
     Raises:
         ValueError: if a folder cannot be written to, or a file that is no summary would be replaced.
@@ -63,7 +65,7 @@ def segment_targets(
     if folder and queue.first:
         summary = Summary(folder, targets, label_names(settings), settings, resume=resume)
     with summary or nullcontext():
-        results = segment_files(
+        results = segment(
             segmenter,
             targets,
             on_window,
