@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from monai_attn.bundle.bundle import Bundle
 from monai_attn.bundle.find import find_device
 from monai_attn.distributed.work_queue import WorkQueue
 from monai_attn.io.errors import warn_of
+from monai_attn.io.folder_lock import folder_lock
 from monai_attn.metrics.scores import CaseScore
 from monai_attn.training.calibration import Calibration, calibrate
 from monai_attn.training.overrides import read_plan
@@ -156,7 +158,8 @@ def start_training(
         on_case("checking", done, total)
 
     if queue.first and resume:
-        notes = resume_run(run, request)
+        with folder_lock(run, patience=10) if run.is_dir() else nullcontext():
+            notes = resume_run(run, request)
         check_processes(run)
     elif queue.first:
         warn_of(prepare(run, request, on_reading))

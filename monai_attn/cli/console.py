@@ -18,6 +18,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from monai_attn.distributed.process_info import read_process_info
+from monai_attn.runs.progress_lines import ProgressLines
+
 out, err = Console(), Console(stderr=True)
 messages = logging.getLogger("monai_attn.messages")
 messages.propagate = (
@@ -57,14 +60,17 @@ def set_verbosity(*, quiet: bool, verbose: bool, log_file: Path | None) -> None:
 
 
 def progress_bars() -> Progress:
-    """Return progress bars on stderr that vanish at the end."""
+    """Return progress bars on stderr that vanish at the end; without a terminal, lines from time to time."""
+    hidden = quiet or read_process_info().rank > 0
+    if not err.is_terminal and not hidden:
+        return ProgressLines(err)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    return Progress(*columns, console=err, transient=True, disable=quiet or not err.is_terminal)
+    return Progress(*columns, console=err, transient=True, disable=hidden)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Progress of a training on stderr: a bar on a terminal, and a line for each epoch."""
+"""Progress of a training on stderr: a bar or, without a terminal, lines; and a line for each epoch."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from monai.engines import Trainer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from monai_attn.runs.progress_lines import ProgressLines
 from monai_attn.training.history import Epoch, History
 
 
@@ -31,8 +32,10 @@ class ProgressBar:
             MofNCompleteColumn(),
             TimeRemainingColumn(elapsed_when_finished=True),
         )
-        self._bar = Progress(
-            *columns, console=self.console, transient=True, disable=not self.console.is_terminal
+        self._bar = (
+            Progress(*columns, console=self.console, transient=True)
+            if self.console.is_terminal
+            else ProgressLines(self.console)
         )
 
     def attach(self, engine: Trainer) -> None:

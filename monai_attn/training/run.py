@@ -7,6 +7,7 @@ import json
 import logging
 import shutil
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from monai_attn.datasets.regions import Regions, read_regions
 from monai_attn.datasets.splits import Split, choose_split, names_in_split, read_split
 from monai_attn.distributed.process_info import read_process_info
 from monai_attn.io.errors import causes_of, collect_warnings, reason
+from monai_attn.io.folder_lock import folder_lock
 from monai_attn.networks.gates import hard_gates
 from monai_attn.runs.output_paths import output_paths
 from monai_attn.training.checked_labels import check_labels, unlearned
@@ -147,8 +149,16 @@ def train_run(run: Path, *, resume: bool = False, device: str = "auto") -> None:
         device: "auto" for a GPU if there is one, else "cpu" or "cuda".
 
     Raises:
-        ValueError: if a checkpoint does not fit, memory does not suffice, or the loss is not finite.
+        ValueError: if a checkpoint does not fit, memory does not suffice, the loss is not finite, or another
+            process trains in the folder.
     """
+    # workers of a process that was killed hold its lock for some seconds
+    first = read_process_info().rank == 0
+    with folder_lock(run, patience=10) if first else nullcontext():
+        _train(run, resume, device)
+
+
+def _train(run: Path, resume: bool, device: str) -> None:
     configs = [run / "configs" / "train.json"]
     several = read_process_info().size > 1
     if several:
