@@ -88,7 +88,7 @@ def _measure(
     data: Path, chosen: list[str], ignore: int | None, base: BundleDefaults, on_case: OnReading
 ) -> Fingerprint:
     """Measure the cases, after the checks that a training with them begins with."""
-    cases, declared = find_cases(data), declared_labels(data)
+    cases, declared = find_cases(data, chosen), declared_labels(data)
     ignore = find_ignore(ignore, data)
     regions = None if chosen else declared_regions(data)
     classes = regions or base.classes

@@ -6,12 +6,13 @@ two have one name, after the part of the path that differs (`scan_names`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from monai_attn.datasets.datalist import Case, check_listed, read_datalist
 from monai_attn.datasets.folder_layouts import find_layout, layout_cases, layout_images
 from monai_attn.datasets.folders import by_name, holds_scans
+from monai_attn.datasets.masks import has_masks, mask_cases
 from monai_attn.datasets.scan_names import scan_names
 from monai_attn.datasets.trees import scans_below
 from monai_attn.io.errors import Faults
@@ -72,7 +73,9 @@ def find_named(sources: Iterable[str | Path]) -> tuple[list[Path], dict[Path, st
     return scans, joined if unique else scan_names(scans)
 
 
-def find_cases(source: str | Path, *, named_once: bool = False) -> list[Case]:
+def find_cases(
+    source: str | Path, labels: Sequence[str] = (), *, named_once: bool = False
+) -> list[Case]:
     """Find the labelled cases of a data set: `{"image": ..., "label": ...}` for each.
 
     A case has its `group` or `patient` and its `fold` too, where a datalist gives them.
@@ -80,7 +83,8 @@ def find_cases(source: str | Path, *, named_once: bool = False) -> list[Case]:
     Args:
         source: a Decathlon folder or a JSON datalist, read at its section `training`, or else at the first
             section that names a case; an nnU-Net raw folder (version 2); or a folder with `images` and
-            `labels`, or `imagesTr` and `labelsTr`, see `layouts`.
+            `labels`, or `imagesTr` and `labelsTr`, see `layouts`; or TotalSegmentator's data set.
+        labels: the choice of classes; only a data set with a mask for each structure needs it.
         named_once: refuse two images whose paths differ only in the suffix, for use where label maps are
             written.
 
@@ -94,7 +98,12 @@ def find_cases(source: str | Path, *, named_once: bool = False) -> list[Case]:
     """
     path = Path(source)
     layout = find_layout(path)
-    cases = layout_cases(layout) if layout else _listed_cases(path)
+    if layout:
+        cases = layout_cases(layout)
+    elif has_masks(path) and not (path / "dataset.json").is_file():
+        cases = mask_cases(path, labels)
+    else:
+        cases = _listed_cases(path)
     if named_once:
         _named_once([Path(case["image"]) for case in cases])
     return cases

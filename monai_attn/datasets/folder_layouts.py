@@ -16,6 +16,7 @@ from typing import Any
 
 from monai_attn.datasets.datalist import Case, read_json
 from monai_attn.datasets.folders import by_name, holds_scans, label_maps_in, scans_in
+from monai_attn.datasets.masks import has_masks
 from monai_attn.io.errors import Faults
 from monai_attn.io.names import REFERENCES, case_name
 
@@ -81,6 +82,8 @@ def layout_name(source: str | Path) -> str:
         return "nnU-Net raw" if layout.nnunet else FOLDERS[folders]
     if path.name == "dataset.json" or (path / "dataset.json").is_file():
         return "cases listed in dataset.json, as of the Decathlon"
+    if has_masks(path):
+        return "TotalSegmentator, a mask for each structure"
     return "datalist" if path.suffix == ".json" else ""
 
 

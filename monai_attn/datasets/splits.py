@@ -35,6 +35,7 @@ def choose_split(
     fold: int | None = None,
     folds: int | None = None,
     group: str | None = None,
+    labels: Sequence[str] = (),
 ) -> Split:
     """Choose the split of a data set: its own, a fold, or a random one with a fixed seed.
 
@@ -44,6 +45,7 @@ def choose_split(
         fold: the fold that validates; without it, the first of the folds that a datalist gives.
         folds: number of folds; by default as many as the datalist gives, or else 5.
         group: a regular expression that finds the patient in a case's name.
+        labels: as for `find_cases`.
 
     Raises:
         ValueError: if the arguments do not fit the data set or each other.
@@ -57,7 +59,7 @@ def choose_split(
                 "fold and the number of folds, or its section validation."
             )
         return given
-    cases = find_cases(source)
+    cases = find_cases(source, labels)
     if group is not None:
         cases = group_by_name(cases, group)
     if fold is None and not complete(cases, "fold"):
@@ -73,7 +75,11 @@ def choose_split(
 
 
 def fold_numbers(
-    source: str | Path, *, folds: int | None = None, group: str | None = None
+    source: str | Path,
+    *,
+    folds: int | None = None,
+    group: str | None = None,
+    labels: Sequence[str] = (),
 ) -> tuple[int, ...]:
     """Return the numbers of all folds of a data set: those that it gives, or from 0 on.
 
@@ -81,15 +87,16 @@ def fold_numbers(
         source: as for `find_cases`.
         folds: as for `choose_split`.
         group: as for `choose_split`.
+        labels: as for `find_cases`.
 
     Raises:
         ValueError: as `choose_split` for one of them.
     """
-    cases = [] if given_split(source, group=group) else find_cases(source)
+    cases = [] if given_split(source, group=group) else find_cases(source, labels)
     numbers: Sequence[int] = range(FOLDS if folds is None else folds)
     if cases and complete(cases, "fold"):
         numbers = sorted({int(case["fold"]) for case in cases})
-    choose_split(source, fold=next(iter(numbers), 0), folds=folds, group=group)
+    choose_split(source, fold=next(iter(numbers), 0), folds=folds, group=group, labels=labels)
     return tuple(numbers)
 
 

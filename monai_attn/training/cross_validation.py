@@ -47,7 +47,9 @@ class CrossValidation:
                 f"processes). Train each fold with torchrun into {fold_folder(run, 0).name} and so on, and "
                 "then resume all of them without it."
             )
-        self.folds = fold_numbers(request.data, folds=request.folds, group=request.group)
+        self.folds = fold_numbers(
+            request.data, folds=request.folds, group=request.group, labels=request.labels
+        )
         self.complete: dict[str, int] = {}
         if resume:
             self._read()

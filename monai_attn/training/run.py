@@ -206,6 +206,7 @@ def _choose_split(request: Request) -> Split:
         fold=request.fold,
         folds=request.folds,
         group=request.group,
+        labels=request.labels,
     )
 
 
