@@ -86,8 +86,10 @@ def open_engine(
         yield Engine(model.bundle.segmenter(**outputs), None, roots, model.notice)
         return
     from monai_attn.bundle.find import find_bundle, is_shipped
+    from monai_attn.bundle.folds import members_of
     from monai_attn.distributed.dask_cluster import dask_client
 
+    bundles = [str(member) for bundle in bundles for member in members_of(bundle)]
     for bundle in bundles:
         note_code(bundle)
     roots = [find_bundle(bundle) for bundle in bundles]
