@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from monai_attn.cli.bundle_opening import note_code, without_collection
-from monai_attn.cli.console import err, note_layout, out, progress_of, written
+from monai_attn.cli.console import complain, err, note_layout, out, progress_of, written
 from monai_attn.cli.options import (
     DebugOption,
     DeviceOption,
@@ -100,7 +100,11 @@ def show(opened: Bundle, found: Calibration) -> None:
     cases = len(found.measured.cases)
     out.print(f"{cases} cases, {found.measured.voxels} voxels", highlight=False)
     if at_edge(temperature):
-        out.print("the temperature lies at the edge of its range: look at the labels")
+        complain(
+            "check",
+            f"{opened.root}: the temperature {temperature:g} is the end of its range, so the probabilities "
+            "say nothing; look at the labels, and train longer",
+        )
     if not found.measured.views_ml:
         return
     if found.measured.partly:

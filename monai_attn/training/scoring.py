@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from monai_attn.bundle.open import open_bundle
 from monai_attn.datasets.splits import names_in_split, read_split
+from monai_attn.io.errors import warn_of
 from monai_attn.io.names import case_name
 from monai_attn.metrics.evaluation import evaluate_pairs
 from monai_attn.metrics.scores import CaseScore, summarize, write_summary
@@ -14,6 +15,8 @@ from monai_attn.runs.batch import segment_files
 from monai_attn.runs.output_paths import output_paths
 from monai_attn.training.run_description import record_scores
 from monai_attn.training.run_folder import SPLIT
+
+NOTHING = 5e-4  # mean Dice that is shown as 0.000
 
 
 def score_run(
@@ -28,6 +31,8 @@ def score_run(
 
     Returns:
         The scores, on the scans' own grids.
+
+    A label that was not found at all causes a `ScanWarning`.
 
     Raises:
         ValueError: if a case cannot be segmented.
@@ -60,4 +65,24 @@ def score_run(
     means = summarize(scores)["mean"]
     dices = {f"mean_dice_of_{name}": means[str(n)]["dice"] for n, name in numbers.items()}
     record_scores(run, {name: dice for name, dice in dices.items() if dice is not None})
+    warn_of(missed_labels(run, means, numbers))
     return scores
+
+
+def missed_labels(
+    run: Path, means: Mapping[str, Mapping[str, float | None]], names: Mapping[int, str]
+) -> Iterator[str]:
+    """Yield a line for each label that was found in no validation case: its bundle is of no use yet.
+
+    Args:
+        run: the folder of the training.
+        means: the means of `summarize`, by label.
+        names: label to name.
+    """
+    for label, name in names.items():
+        dice, cases = means[str(label)]["dice"], means[str(label)]["n"]
+        if dice is not None and dice < NOTHING:
+            yield (
+                f"{run}: {name} was not found in the validation cases (mean Dice {dice:.4f} of {cases}). Do "
+                "not use this bundle: train it longer, or check labels and windows."
+            )

@@ -319,3 +319,5 @@ def test_the_command_shows_before_and_after(tiny_bundle, phantoms, tmp_path):
     assert f"{said['ece']['before']:.5f}" in result.output
     assert f"{said['ece_doubtful']['after']:.5f}" in result.output
     assert f"4 cases, {said['voxels']} voxels" in result.output
+    # the network of a test knows nothing, and its temperature is the largest
+    assert f"check: {root}: the temperature 9.9999 is the end of its range" in result.output

@@ -1,0 +1,20 @@
+"""The scores of a training on its validation cases."""
+
+from pathlib import Path
+
+from monai_attn.training.scoring import missed_labels
+
+
+def test_a_label_that_was_found_nowhere_is_named():
+    means = {
+        "1": {"dice": 0.0, "n": 3},
+        "2": {"dice": 0.00049, "n": 2},
+        "3": {"dice": 0.1, "n": 3},
+        "4": {"dice": None, "n": 0},
+    }
+    names = {1: "pancreas", 2: "cyst", 3: "spleen", 4: "stent"}
+    lines = list(missed_labels(Path("run"), means, names))
+    assert lines[0].startswith(
+        "run: pancreas was not found in the validation cases (mean Dice 0.0000 of 3). Do not use"
+    )
+    assert [line.split(" was")[0] for line in lines] == ["run: pancreas", "run: cyst"]
