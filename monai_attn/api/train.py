@@ -21,6 +21,7 @@ from monai_attn.training.request import Request
 from monai_attn.training.resume import describe_weights, resume_run
 from monai_attn.training.run import check_processes, drop_cache, prepare, train_run
 from monai_attn.training.scoring import score_run
+from monai_attn.training.tracking import check_tracking
 
 GATES = {"soft": "soft", "none": None}
 OVERLAYS = ("hard", "reinforce")  # gates that need more settings than their name
@@ -86,6 +87,7 @@ def train(
     *,
     resume: bool = False,
     device: str = "auto",
+    tracking: str | None = None,
     **options: Any,
 ) -> list[CaseScore]:
     """Train a bundle on labelled scans, and evaluate and calibrate it on the validation cases.
@@ -97,6 +99,7 @@ def train(
         output: folder for the training.
         resume: resume the training in `output`; `epochs` may differ, but not be below those that are done.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        tracking: `mlflow` to track the training with MLflow; nothing by default.
         options: the options of `monai-attn train`:
             - fold: number of the fold for validation, from 0, or "all" for a training of each fold in a
               folder of its own; folds: number of folds; group: a regular
@@ -123,13 +126,18 @@ def train(
     """
     run = Path(output)
     find_device(device)
+    check_tracking(tracking)
     if options.get("fold") == "all":
+        if tracking:
+            raise ValueError(
+                f"tracking (={tracking}): one training only. Leave it out, or train each fold by its number."
+            )
         from monai_attn.api.cross_validation import train_folds
 
         request = training_request(data, **{**options, "fold": None})
         return train_folds(run, request, resume=resume, device=device).scores
     start_training(run, training_request(data, **options), resume=resume)
-    train_run(run, resume=resume, device=device)
+    train_run(run, resume=resume, device=device, tracking=tracking)
     scores, _ = finish_training(run, device)
     return scores
 

@@ -138,6 +138,14 @@ def train(
         ),
     ] = None,
     device: DeviceOption = "auto",
+    tracking: Annotated[
+        str | None,
+        typer.Option(
+            "--tracking",
+            metavar="TRACKER",
+            help="Track parameters, losses and metrics with this tracker: mlflow.",
+        ),
+    ] = None,
     debug: DebugOption = False,
 ) -> None:
     """Train a bundle on labelled scans, and evaluate it; use torchrun for several GPUs."""
@@ -157,8 +165,14 @@ def train(
             from monai_attn.training.overrides import parse_settings
             from monai_attn.training.resume import UNUSED_WEIGHTS
             from monai_attn.training.run import train_run
+            from monai_attn.training.tracking import check_tracking
 
         find_device(device)
+        check_tracking(tracking)
+        if tracking and fold == ALL:
+            raise ValueError(
+                f"--tracking {tracking}: tracks one training. Leave it out, or train each fold by its number."
+            )
         if gate is not None and gate not in (*GATES, *OVERLAYS):
             raise ValueError(f"--gate {gate}: {', '.join((*GATES, *OVERLAYS))} expected")
         if recipe is not None and recipe not in RECIPES:
@@ -191,7 +205,7 @@ def train(
         for topic, line in notes.items():
             hint = f" with --from {request.bundle}" if line.endswith(UNUSED_WEIGHTS) else ""
             complain(topic, line + hint)
-        train_run(output, resume=resume, device=device)
+        train_run(output, resume=resume, device=device, tracking=tracking)
         if queue.first:
             with progress_of_stages() as on_case:
                 scores, calibrated = finish_training(output, device, on_case)

@@ -38,6 +38,7 @@ from monai_attn.training.pretrained import (
 from monai_attn.training.region_configs import check_settings
 from monai_attn.training.request import Request
 from monai_attn.training.run_folder import SPLIT, check_empty, create_run, read_configs
+from monai_attn.training.tracking import check_tracking, tracking_settings
 from monai_attn.transforms.cleaning import CleanLabelsd
 
 CACHE = "cache"
@@ -140,13 +141,16 @@ def check_processes(run: Path) -> None:
     _check_sizes(read_split(run / SPLIT), train["batch_size"], run)
 
 
-def train_run(run: Path, *, resume: bool = False, device: str = "auto") -> None:
+def train_run(
+    run: Path, *, resume: bool = False, device: str = "auto", tracking: str | None = None
+) -> None:
     """Run the training that `prepare` made; call it in every process, if there are several.
 
     Args:
         run: the training's folder.
         resume: resume from its last checkpoint.
         device: "auto" for a GPU if there is one, else "cpu" or "cuda".
+        tracking: `mlflow` to track parameters, losses and metrics, or None.
 
     Raises:
         ValueError: if a checkpoint does not fit, memory does not suffice, the loss is not finite, or another
@@ -155,10 +159,10 @@ def train_run(run: Path, *, resume: bool = False, device: str = "auto") -> None:
     # workers of a process that was killed hold its lock for some seconds
     first = read_process_info().rank == 0
     with folder_lock(run, patience=10) if first else nullcontext():
-        _train(run, resume, device)
+        _train(run, resume, device, tracking)
 
 
-def _train(run: Path, resume: bool, device: str) -> None:
+def _train(run: Path, resume: bool, device: str, tracking: str | None) -> None:
     configs = [run / "configs" / "train.json"]
     several = read_process_info().size > 1
     if several:
@@ -166,6 +170,9 @@ def _train(run: Path, resume: bool, device: str) -> None:
     options: dict[str, Any] = {}
     if device != "auto" and not (several and device.startswith("cuda")):  # each has its own GPU
         options = {"device": f"$torch.device('{device}')"}
+    if tracking:
+        check_tracking(tracking)
+        options["tracking"] = tracking_settings(run)
     # they would complain of a missing logging file, and report errors twice
     logging.getLogger("monai.bundle.workflows").setLevel(logging.ERROR)
     logging.getLogger("ignite").setLevel(logging.CRITICAL)
