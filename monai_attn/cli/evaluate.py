@@ -73,8 +73,24 @@ def evaluate(
         for line in _warnings(scores, classes):
             complain("warning", line)
     out.print(score_table(scores) if scores else "no case has a label above 0, on either side")
+    if regions is not None:
+        out.print(f"labels: {_named(regions)}", highlight=False)
     for path in output or []:
         written("scores", write_summary(scores, path))
+
+
+def _named(regions: dict[str, list[int]] | str) -> str:
+    """Return the name of the region that each label of the table stands for."""
+    from monai_attn.datasets.region_choice import declared_regions
+
+    if isinstance(regions, str):
+        classes = declared_regions(regions)
+        names = (
+            {label: name for label, name in classes.numbered.items() if label} if classes else {}
+        )
+    else:
+        names = {values[0]: name for name, values in regions.items()}
+    return ", ".join(f"{label} is {name}" for label, name in sorted(names.items()))
 
 
 def _warnings(scores: list[CaseScore], classes: dict[int, int] | None) -> Iterator[str]:

@@ -283,12 +283,15 @@ def _network(choice: NetworkChoice, base: BundleDefaults) -> dict[str, tuple[Any
 def _classes(classes: LabelClasses) -> dict[str, tuple[Any, str]]:
     label_map = {str(value): number for value, number in classes.label_map.items()}
     return {
-        "num_classes": (
-            classes.channels,
-            ", ".join(classes.names[0 if not classes.regions else 1 :]),
-        ),
+        "num_classes": (classes.channels, _listed(classes)),
         "label_map": (label_map, "the labels as chosen"),
     }
+
+
+def _listed(classes: LabelClasses) -> str:
+    if classes.regions is None:
+        return ", ".join(classes.names)
+    return f"{', '.join(classes.names[1:])}: structures that overlap, with a sigmoid each"
 
 
 def _chosen_labels(classes: LabelClasses) -> tuple[str, ...]:
