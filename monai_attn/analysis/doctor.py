@@ -21,8 +21,9 @@ from monai_attn.bundle.bundle import Bundle
 from monai_attn.bundle.find import find_bundle, is_shipped
 from monai_attn.bundle.open import open_bundle
 from monai_attn.datasets.cases import find_cases, find_images
-from monai_attn.datasets.checked_cases import check_values, count_labels
-from monai_attn.datasets.datalist import Case, read_datalist
+from monai_attn.datasets.channels import Channel, name_channels
+from monai_attn.datasets.checked_cases import check_values, count_labels, read_image
+from monai_attn.datasets.datalist import Case, first_file, read_datalist
 from monai_attn.datasets.declared_names import check_names
 from monai_attn.datasets.folder_layouts import find_layout
 from monai_attn.datasets.ignore import check_ignore, find_ignore
@@ -135,13 +136,13 @@ def check_data(
     Raises:
         ValueError: if there is no scan, or the ignore value is malformed.
     """
-    cases = _cases(Path(source))
+    cases = _cases(Path(source), bundle.channels)
     segmenter = bundle.segmenter(volume=volume, series=series)
     if not any("label" in case for case in cases):
         for case in cases:
             yield _check_case(case, segmenter, None)
         return
-    rules = _LabelRules.of(source, bundle, labels, ignore)
+    rules = _LabelRules.of(source, bundle, labels, ignore, cases)
     values: set[int] = set()
     complete = True
     for case in cases:
@@ -160,21 +161,30 @@ class _LabelRules:
         allowed: accepted values; empty for any.
         ignore: value of voxels that count nowhere, if there is one.
         regions: the regions that the data set declares, if no classes are chosen.
+        channels: the channels of the images, if they are others than those of the bundle.
     """
 
     declared: Mapping[int, str]
     allowed: Collection[int]
     ignore: int | None
     regions: LabelClasses | None = None
+    channels: tuple[Channel, ...] | None = None
 
     @classmethod
     def of(
-        cls, source: str | Path, bundle: Bundle, labels: Sequence[str], ignore: int | None
+        cls,
+        source: str | Path,
+        bundle: Bundle,
+        labels: Sequence[str],
+        ignore: int | None,
+        cases: Sequence[Case],
     ) -> _LabelRules:
         declared, found = declared_labels(source), find_ignore(ignore, source)
         regions = None if labels else declared_regions(source)
         own = regions.label_map if regions else bundle.classes
-        return cls(declared, declared if labels else own, found, regions)
+        allowed = declared if labels else own
+        channels = _other_channels(source, bundle, cases)
+        return cls(declared, allowed, found, regions, channels)
 
 
 def _check_data_set(
@@ -219,24 +229,28 @@ def _check_data_set(
                 yield Finding(str(source), "the data set as a whole", tuple(doubts))
 
 
-def _cases(source: Path) -> list[Case]:
+def _cases(source: Path, channels: Sequence[Channel] = ()) -> list[Case]:
     layout = find_layout(source)
     if layout and layout.labels.is_dir():
         return find_cases(source)
     if source.suffix == ".json" or (source / "dataset.json").is_file():
         return [case for cases in read_datalist(source).values() for case in cases]
-    return [{"image": image} for image in find_images(source)]
+    return [{"image": image} for image in find_images(source, channels or None)]
 
 
 def _check_case(
     case: Case, segmenter: Segmenter, rules: _LabelRules | None, values: set[int] | None = None
 ) -> Finding:
     """Check a scan and, by the rules, its label map; add the values of the map to `values`."""
-    subject = Path(case["image"])
+    image = first_file(case)
+    subject = Path(image)
     doubts: list[str] = []
     try:
         with collect_warnings() as doubts:
-            grid = segmenter.check(subject)
+            if rules and rules.channels is not None:
+                grid, *_ = read_image(case, rules.channels)
+            else:
+                grid = segmenter.check(case["image"])
             facts = _facts(grid)
             if "label" in case and rules:
                 subject = Path(case["label"])
@@ -252,7 +266,18 @@ def _check_case(
             refused=case_error(subject, error),
             remedy=remedy_of(error),
         )
-    return Finding(case["image"], facts, tuple(doubts))
+    return Finding(image, facts, tuple(doubts))
+
+
+def _other_channels(
+    source: str | Path, bundle: Bundle, cases: Sequence[Case]
+) -> tuple[Channel, ...] | None:
+    """Return the channels with which a training would replace the bundle's; None if it would keep those."""
+    try:
+        channels, _ = name_channels(source, cases, (), bundle.channels)
+    except ValueError:  # each file is checked in its turn
+        return None
+    return None if channels == bundle.channels else channels
 
 
 def _facts(grid: Grid) -> str:

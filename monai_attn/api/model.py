@@ -18,6 +18,7 @@ from monai_attn.inference.watched_network import OnWindow
 from monai_attn.io.errors import case_error, collect_warnings
 from monai_attn.io.images import as_volume
 from monai_attn.io.names import REPORT
+from monai_attn.io.volume import Volume
 from monai_attn.runs.batch import CaseResult
 from monai_attn.runs.output_paths import find_targets, summary_folder
 from monai_attn.runs.run import segment_targets
@@ -110,7 +111,8 @@ class Model:
         Args:
             scan: a CT in Hounsfield units: a NIfTI file, a folder with a DICOM series, or an image in memory,
                 as a nibabel, SimpleITK or ITK image, a `MetaTensor`, a `Volume`, or a pair of array (X, Y, Z)
-                and affine (4, 4) to RAS+ mm.
+                and affine (4, 4) to RAS+ mm. For a bundle of several channels a list with one of these for
+                each, in the bundle's order, or a file with four dimensions.
             name: name of a scan in memory, for messages and file names.
             attention: also compute the attention of each gate.
             uncertainty: also compute the entropy of the probabilities.
@@ -141,10 +143,10 @@ class Model:
             series=series,
         )
         with collect_warnings(strict) as warnings:
-            image = None if isinstance(scan, (str, Path)) else as_volume(scan, name)
-            path = Path(scan) if image is None else image.path
+            image = _source(scan, name)
+            path = _path(image)
             try:
-                opened = segmenter.open(image or path)
+                opened = segmenter.open(image)
                 digest = opened.sha256
                 segmentation = segmenter(opened, on_window)
             except Exception as error:  # a scan, or a bundle's code, can raise anything
@@ -152,8 +154,9 @@ class Model:
         plan = segmentation.plan
         if plan and plan.fallback:
             warnings.append(f"{path}: full mode: {plan.fallback}")
+        first = image[0] if isinstance(image, list) else image
         return Result(
-            image or path,
+            Path(first) if isinstance(first, str) else first,
             segmentation,
             segmenter.settings,
             tuple(warnings),
@@ -206,7 +209,8 @@ class Model:
         """
         several = [scans] if isinstance(scans, (str, Path)) else [*scans]
         output = Path(output)
-        targets = find_targets(several, output)
+        names = [channel.name for channel in self.bundle.channels]
+        targets = find_targets(several, output, names)
         folder = summary_folder(targets, output)
         page = (folder or output.parent) / REPORT
         if report:  # its libraries are imported only then
@@ -230,14 +234,14 @@ class Model:
             extras=extra_files(preview=preview, statistics=statistics),
             on_window=on_window,
         ):
-            results[result.scan] = result
+            results[result.target] = result
             if on_case:
                 on_case(result)
         if report and any(not result.error for result in results.values()):
             from monai_attn.api.report import report as write_report_page
 
             write_report_page(page.parent)
-        return [results[scan] for scan in targets]
+        return [results[target] for target in targets.values()]
 
     def estimate(self, scan: Any, *, interval: bool = False) -> ResourceEstimate:
         """Estimate the windows, memory and time that segmenting a scan would take.
@@ -253,4 +257,18 @@ class Model:
             ValueError: as for `segment`, and if the bundle's inferer does not plan its windows.
         """
         segmenter = self.bundle.segmenter(interval=interval)
-        return segmenter.estimate(scan if isinstance(scan, (str, Path)) else as_volume(scan))
+        return segmenter.estimate(_source(scan))
+
+
+def _source(scan: Any, name: str = "") -> Path | Volume | list[Path | Volume]:
+    """Return a scan, or each channel of a list, as a path or a volume."""
+    if isinstance(scan, list):
+        return [
+            one for channel in scan for one in [_source(channel, name)] if not isinstance(one, list)
+        ]
+    return Path(scan) if isinstance(scan, (str, Path)) else as_volume(scan, name)
+
+
+def _path(source: Path | Volume | list[Path | Volume]) -> Path:
+    first = source[0] if isinstance(source, list) else source
+    return first if isinstance(first, Path) else first.path

@@ -8,6 +8,7 @@ from pathlib import Path
 from monai_attn import DEFAULT_BUNDLE
 from monai_attn.bundle.find import find_bundle
 from monai_attn.datasets.cases import find_cases
+from monai_attn.datasets.channels import name_channels, read_channels, scale_channels
 from monai_attn.datasets.checked_cases import check_cases
 from monai_attn.datasets.declared_names import check_names
 from monai_attn.datasets.ignore import check_ignore, find_ignore
@@ -34,6 +35,7 @@ def plan(
     *,
     labels: Sequence[str] = (),
     ignore: int | None = None,
+    channels: Sequence[str] = (),
     memory: str | int | None = None,
     bundle: str | Path = DEFAULT_BUNDLE,
     on_case: OnReading = lambda stage, done, total: None,
@@ -45,6 +47,9 @@ def plan(
         labels: values in the label files and their classes, such as `"1=pancreas"`; by default those of the
             bundle.
         ignore: value in the label files that marks unlabelled voxels, which are left out, if there is one.
+        channels: the channels of the images in their order, such as `["CT", "PET"]`, each with its scaling if
+            it is not to follow from the name, such as `"T2=percentiles"`; by default as the data set names
+            them.
         memory: memory that a training step may use, such as `"8GiB"`, or in bytes; by default 0.8 of the free
             memory of the GPU, or of the machine if there is no GPU.
         bundle: the bundle to train.
@@ -60,7 +65,7 @@ def plan(
     base = read_bundle_defaults(find_bundle(bundle))
     given = parse_memory(memory) if isinstance(memory, str) else memory
     budget, on_gpu = training_memory() if given is None else (given, False)
-    measured = _measure(Path(data), list(labels), ignore, base, on_case)
+    measured = _measure(Path(data), list(labels), list(channels), ignore, base, on_case)
     return make_plan(measured, budget, base, on_cpu=given is None and not on_gpu)
 
 
@@ -85,7 +90,12 @@ def import_plan(
 
 
 def _measure(
-    data: Path, chosen: list[str], ignore: int | None, base: BundleDefaults, on_case: OnReading
+    data: Path,
+    chosen: list[str],
+    channel_texts: list[str],
+    ignore: int | None,
+    base: BundleDefaults,
+    on_case: OnReading,
 ) -> Fingerprint:
     """Measure the cases, after the checks that a training with them begins with."""
     cases, declared = find_cases(data, chosen), declared_labels(data)
@@ -96,6 +106,9 @@ def _measure(
         check_ignore(ignore, classes.label_map)
     if not chosen and not regions:
         warn_of(check_names(data, declared, classes))
+    given = read_channels(channel_texts or None)
+    channels, doubts = name_channels(data, cases, given, base.channels)
+    warn_of(doubts)
     done = 0
 
     def on_checked(_: object) -> None:
@@ -108,6 +121,7 @@ def _measure(
         allowed=declared if chosen else classes.label_map,
         declared=declared,
         ignore=ignore,
+        channels=channels,
         on_case=on_checked,
     )
     if chosen:
@@ -120,4 +134,5 @@ def _measure(
         facts.append(fact)
         on_case("measuring", len(facts), len(cases))
     warn_of(checked.doubts)
-    return fingerprint(facts, classes, ignore)
+    scaled = scale_channels(channels, [case.filled for case in checked.cases])
+    return fingerprint(facts, classes, ignore, scaled)

@@ -9,7 +9,9 @@ from typing import Any
 
 from monai_attn import DEFAULT_BUNDLE
 from monai_attn.bundle.bundle import Bundle
+from monai_attn.bundle.channels import bundle_channels
 from monai_attn.bundle.find import find_device
+from monai_attn.datasets.channels import read_channels
 from monai_attn.distributed.work_queue import WorkQueue
 from monai_attn.io.errors import warn_of
 from monai_attn.io.folder_lock import folder_lock
@@ -43,6 +45,7 @@ def training_request(
     epochs: int | None = None,
     seed: int | None = None,
     plan: str | Path | None = None,
+    channels: Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
     cache: str | Path | None = None,
     weights: str | Path | None = None,
@@ -62,6 +65,8 @@ def training_request(
     values |= {"cache_dir": str(Path(cache).absolute())} if cache else {}
     given = {"epochs": epochs, "seed": seed, "ignore": ignore}
     values |= {name: value for name, value in given.items() if value is not None}
+    if channels:
+        values |= {"channels": [channel.content() for channel in read_channels(list(channels))]}
     values |= settings or {}
     start = None if weights is None else str(weights)
     if bundle is None:  # only the name decides: in a training that is resumed the file may be gone
@@ -107,6 +112,8 @@ def train(
               cases for validation, if there are no folds;
             - labels: values in the label files and their classes, such as `["1=pancreas"]`; ignore: the
               value that marks unlabelled voxels, which are left out;
+            - channels: the channels of the images in their order, such as `["CT", "T2=percentiles"]`, if the
+              data set does not name them or their scaling is not to follow from the names;
             - bundle: bundle to train, by name or folder; weights: bundle, run or file whose weights the
               training starts from (`--from`); gate: `soft`, `hard`, `reinforce` or `none`; recipe:
               `nnunet` for nnU-Net's optimiser, schedule, sampling and augmentation, with mirrored windows;
@@ -172,6 +179,8 @@ def start_training(
     elif queue.first:
         warn_of(prepare(run, request, on_reading))
         notes = {"weights": describe_weights(run)}
+        if channels := bundle_channels(run):
+            notes["channels"] = ", ".join(map(str, channels))
     queue.agree({"the training's folder": str(run.absolute())})
     return notes
 

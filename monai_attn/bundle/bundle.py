@@ -16,11 +16,13 @@ from monai.inferers import Inferer
 from monai.transforms import Compose
 
 import monai_attn
+from monai_attn.datasets.channels import CT, Channel
 from monai_attn.datasets.ignore import check_ignore
 from monai_attn.datasets.label_classes import mapped_labels
 from monai_attn.inference.backends import load_backend
 from monai_attn.inference.inferer_windows import windows_of
 from monai_attn.inference.result_checks import Expected
+from monai_attn.inference.scan_opening import channels_of
 from monai_attn.inference.segmenter import Segmenter
 from monai_attn.inference.views import further_views
 from monai_attn.io.digests import file_sha256
@@ -107,7 +109,8 @@ class Bundle:
             "bundle": {"name": self.name, "version": self.metadata.get("version", "")},
             "intended_use": self.notice,
             "labels": {str(number): name for number, name in self.label_names.items()},
-            "intensity_range": self.intensity_range,
+            "intensity_range": self._window,
+            **({"channels": [one.content() for one in self.channels]} if self.channels else {}),
             "bundle_sha256": self.sha256,
             "weights_sha256": self.weights_sha256,
             **({"members": [_record(one) for one in self.members]} if self.members else {}),
@@ -183,6 +186,20 @@ class Bundle:
         files = {file for pattern in patterns for file in self.root.glob(pattern)}
         lines = [f"{file.relative_to(self.root)} {file_sha256(file)}\n" for file in sorted(files)]
         return _digest(lines)
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """The channels of a scan; none for a single CT that `intensity_range` scales."""
+        channels = channels_of(self.preprocessing)
+        return () if channels == (CT,) else channels
+
+    @property
+    def _window(self) -> Any:
+        """The lowest and the highest HU that the network distinguishes in the channel that pictures show."""
+        if not self.channels:
+            return self.intensity_range
+        first = self.channels[0].scaling
+        return list(first) if isinstance(first, tuple) else None
 
     @property
     def label_names(self) -> dict[int, str]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 import monai_attn
+
+if TYPE_CHECKING:
+    import torch
 
 PACKAGE = Path(monai_attn.__file__).parent
 SHIPPED = (PACKAGE / "_bundles", PACKAGE.parent / "bundles")  # installed; in a checkout
@@ -46,6 +48,8 @@ def find_device(name: str) -> torch.device:
     Raises:
         ValueError: if the device is unknown or not available.
     """
+    import torch  # late: a bundle is found without it
+
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:

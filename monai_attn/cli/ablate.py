@@ -51,12 +51,15 @@ def ablate(
     """Measure what each gate contributes: hold it open (attention 1), and compare the labels."""
     from monai_attn.datasets.cases import find_named
     from monai_attn.datasets.pairs import references_of
+    from monai_attn.io.channels import files_of
     from monai_attn.io.tables import check_table_path
 
     for path in output or []:
         check_table_path(path)
     classes = labels_by_value(mapped)
-    scans, names = find_named(inputs)
+    found, by_image = find_named(inputs)
+    scans = [files_of(image)[0] for image in found]
+    names = {files_of(image)[0]: name for image, name in by_image.items()}
     references = references_of(scans, reference, names) if reference else {}
     with err.status(f"opening {bundle}"), without_collection():
         from monai_attn.analysis.ablation import ablation_table, open_ablation, write_ablation

@@ -85,6 +85,15 @@ LabelOption = Annotated[
         "1,2=whole, for a structure that overlaps others. All other values become background.",
     ),
 ]
+ChannelOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--channel",
+        metavar="NAME[=SCALING]",
+        help="Name of a channel of the images, in their order (repeatable), such as CT or T1=zscore; by "
+        "default as the data set names them.",
+    ),
+]
 IgnoreOption = Annotated[
     int | None,
     typer.Option(

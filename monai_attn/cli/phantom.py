@@ -23,11 +23,21 @@ def phantom(
     all_organs: Annotated[
         bool, typer.Option(help="Label every organ, not only the pancreas.")
     ] = False,
+    modality: Annotated[
+        str, typer.Option("--modality", help="CT, or MR for two sequences, T1 and T2, in one file.")
+    ] = "CT",
     debug: DebugOption = False,
 ) -> None:
-    """Write synthetic abdominal CT scans with labels, in the layout of the Medical Segmentation Decathlon."""
+    """Write synthetic abdominal scans with labels, in the layout of the Medical Segmentation Decathlon."""
     from monai_attn.phantom import write_phantoms
 
     with progress_of("phantoms") as on_case:
-        dataset = write_phantoms(output, count, seed=seed, all_organs=all_organs, on_case=on_case)
+        dataset = write_phantoms(
+            output,
+            count,
+            seed=seed,
+            all_organs=all_organs,
+            modality=modality.upper(),
+            on_case=on_case,
+        )
     written("data set", dataset)

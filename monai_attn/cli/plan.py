@@ -17,6 +17,7 @@ from monai_attn.cli.bundle_opening import without_collection
 from monai_attn.cli.console import err, note_layout, out, progress_of_stages, written
 from monai_attn.cli.options import (
     BundleOption,
+    ChannelOption,
     DebugOption,
     IgnoreOption,
     LabelOption,
@@ -61,6 +62,7 @@ def plan(
     ] = None,
     label: LabelOption = None,
     ignore: IgnoreOption = None,
+    channel: ChannelOption = None,
     memory: Annotated[
         str | None,
         typer.Option(
@@ -95,7 +97,13 @@ def plan(
     note_layout(data)
     with progress_of_stages() as on_case:
         chosen = choose(
-            data, labels=label or (), ignore=ignore, memory=memory, bundle=bundle, on_case=on_case
+            data,
+            labels=label or (),
+            ignore=ignore,
+            channels=channel or (),
+            memory=memory,
+            bundle=bundle,
+            on_case=on_case,
         )
     _show(chosen.fingerprint, chosen)
     whose = "allowed" if memory else f"free on {'the GPU' if on_gpu else 'this machine'}"
@@ -120,7 +128,13 @@ def _show(found: Fingerprint, made: TrainingPlan) -> None:
         rows[f"{name} (ml{known}{absent})"] = said["volume_ml"]
     for title, spread in rows.items():
         data.add_row(escape(title), *[_sizes(spread[word]) for word in WORDS])
-    data.add_row("HU inside (99 %)", *[f"{found.hu[p]:.0f}" for p in (0.5, 50.0, 99.5)])
+    inside = [found.hu] if not found.channels else found.values
+    names = [channel.name for channel in found.channels] or ["HU"]
+    for name, values in zip(names, inside, strict=True):
+        row = [
+            f"{values[p]:.4g}" if found.channels else f"{values[p]:.0f}" for p in (0.5, 50.0, 99.5)
+        ]
+        data.add_row(escape(f"{name} inside (99 %)"), *row)
     out.print(data)
     _show_values(made)
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from monai_attn.cli.engines import Engine
     from monai_attn.distributed.work_queue import WorkQueue
     from monai_attn.inference.segmenter import Segmenter
+    from monai_attn.io.channels import Image
     from monai_attn.runs.batch import CaseResult
     from monai_attn.runs.extra_files import ExtraFile
 
@@ -146,6 +147,7 @@ def segment(
     debug: DebugOption = False,
 ) -> None:
     """Segment CT scans: a label map on each scan's own grid, and the volumes in ml."""
+    from monai_attn.bundle.channels import channel_names
     from monai_attn.io.names import REPORT
     from monai_attn.runs.output_paths import find_targets, summary_folder
 
@@ -153,7 +155,7 @@ def segment(
     with together() as queue:
         check_engine(engine, scheduler, workers, ranks=queue.ranks.size, dry_run=dry_run)
         _refuse_bundles(inputs)
-        targets = find_targets(inputs, output)
+        targets = find_targets(inputs, output, channel_names(bundles[0]))
         if dicom_seg:
             from monai_attn.io.dicom.segmentation import check_installed
 
@@ -219,7 +221,7 @@ def _refuse_bundles(inputs: Sequence[Path]) -> None:
 
 def _segment(
     opened: Engine,
-    targets: dict[Path, Path],
+    targets: dict[Image, Path],
     folder: Path | None,
     queue: WorkQueue,
     *,
@@ -234,7 +236,7 @@ def _segment(
     from monai_attn.runs.summary import CSV
 
     segmenter = opened.segmenter
-    results: dict[Path, CaseResult] = {}
+    results: dict[Path, CaseResult] = {}  # by the label map
     with progress_bars() as progress:
         cases = progress.add_task("cases", total=len(targets))
         windows = progress.add_task("windows", total=None)
@@ -255,9 +257,9 @@ def _segment(
             segment=opened.segment or segment_files,
         ):
             progress.advance(cases)
-            results[result.scan] = result
+            results[result.target] = result
             _print_messages(result)
-    ordered = [results[scan] for scan in targets if scan in results]
+    ordered = [results[target] for target in targets.values() if target in results]
     counts = Counter(result.status for result in ordered)
     names = _label_names(segmenter)
     if len(ordered) > counts["failed"]:

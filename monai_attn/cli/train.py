@@ -12,6 +12,7 @@ from monai_attn.cli.bundle_opening import without_collection
 from monai_attn.cli.calibrate import show
 from monai_attn.cli.console import complain, err, note_layout, out, progress_of_stages, written
 from monai_attn.cli.options import (
+    ChannelOption,
     DataArgument,
     DebugOption,
     DeviceOption,
@@ -68,6 +69,7 @@ def train(
     ] = 0.2,
     label: LabelOption = None,
     ignore: IgnoreOption = None,
+    channel: ChannelOption = None,
     gate: Annotated[
         str | None,
         typer.Option(
@@ -185,6 +187,7 @@ def train(
             validation=validation,
             labels=label or (),
             ignore=ignore,
+            channels=channel or (),
             gate=gate,
             recipe=recipe,
             epochs=epochs,

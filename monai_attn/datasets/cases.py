@@ -8,19 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
+from monai_attn.datasets.channel_files import join_channels
+from monai_attn.datasets.channels import read_channels
 from monai_attn.datasets.datalist import Case, check_listed, read_datalist
 from monai_attn.datasets.folder_layouts import find_layout, layout_cases, layout_images
 from monai_attn.datasets.folders import by_name, holds_scans
 from monai_attn.datasets.masks import has_masks, mask_cases
 from monai_attn.datasets.scan_names import scan_names
 from monai_attn.datasets.trees import scans_below
+from monai_attn.io.channels import Image, as_image, files_of
 from monai_attn.io.errors import Faults
 from monai_attn.io.file_kind import require_regular
 from monai_attn.io.names import case_name, check_name
 
 
-def find_images(source: str | Path) -> list[str]:
+def find_images(source: str | Path, channels: Sequence[Any] | None = None) -> list[str | list[str]]:
     """Find the scans to segment.
 
     Args:
@@ -28,21 +32,29 @@ def find_images(source: str | Path) -> list[str]:
             `find_cases` takes it, or a JSON datalist. A datalist with several sections is read
             at the first of test, testing, validation and training that names a case; a data set with
             folders at `imagesTs` where it holds scans, else at `imagesTr` or `images`.
+        channels: the channels of the network, as `read_channels` takes them. If there are several, files that
+            are named after their channel are joined, see `join_channels`.
 
     Returns:
-        Paths in the order of the datalist, or sorted.
+        Paths in the order of the datalist, or sorted; for a case whose channels are files of their own a list
+        of paths.
 
     Raises:
         ValueError: as `named_images`.
     """
-    return [str(scan) for scan in named_images(source)]
+    names = [channel.name for channel in read_channels(channels)]
+    return [
+        [str(file) for file in image] if isinstance(image, tuple) else str(image)
+        for image in named_images(source, names)
+    ]
 
 
-def named_images(source: str | Path) -> dict[Path, str]:
+def named_images(source: str | Path, channels: Sequence[str] = ()) -> dict[Image, str]:
     """Find the scans to segment, and the name of each case.
 
     Args:
         source: as for `find_images`.
+        channels: the names of the network's channels.
 
     Returns:
         The name of each scan, in the order of the datalist, or sorted.
@@ -53,20 +65,38 @@ def named_images(source: str | Path) -> dict[Path, str]:
     """
     path = Path(source)
     if path.is_dir() or path.suffix == ".json":
-        return _named_once(*_images_of(path))
+        images, root = _images_of(path)
+        if len(channels) > 1:
+            images = join_channels(images, channels)
+        return _named_once(images, root)
     if not path.exists():
         require_regular(path)
     check_name(path)
     return {path: case_name(path)}
 
 
-def find_named(sources: Iterable[str | Path]) -> tuple[list[Path], dict[Path, str]]:
+def find_named(
+    sources: Iterable[str | Path], channels: Sequence[str] = ()
+) -> tuple[list[Image], dict[Image, str]]:
     """Find the scans of several sources, each as for `find_images`, in their order; and the name of each.
+
+    Args:
+        sources: the sources. Files that are named one by one are joined too, if there are several channels.
+        channels: the names of the network's channels.
 
     Raises:
         ValueError: as `named_images`.
     """
-    found = [named_images(source) for source in sources]
+    folders: list[Path] = []
+    files: list[Path] = []
+    for source in map(Path, sources):
+        (folders if source.is_dir() or source.suffix == ".json" else files).append(source)
+    if len(channels) > 1:
+        given = [image for file in files for image in named_images(file)]
+        loose = {image: case_name(files_of(image)[0]) for image in join_channels(given, channels)}
+        found = [loose, *(named_images(folder, channels) for folder in folders)]
+    else:
+        found = [named_images(source) for source in sources]
     scans = [scan for names in found for scan in names]
     joined = {scan: name for names in found for scan, name in names.items()}
     unique = len(set(joined.values())) == len(joined)
@@ -105,11 +135,11 @@ def find_cases(
     else:
         cases = _listed_cases(path)
     if named_once:
-        _named_once([Path(case["image"]) for case in cases])
+        _named_once([as_image(case["image"]) for case in cases])
     return cases
 
 
-def _images_of(path: Path) -> tuple[list[Path], Path | None]:
+def _images_of(path: Path) -> tuple[list[Image], Path | None]:
     """Return the images of a folder or a datalist, and the folder if they lie in a tree."""
     listed = path.suffix == ".json" or (path / "dataset.json").is_file()
     if listed or not holds_scans(path):
@@ -117,8 +147,8 @@ def _images_of(path: Path) -> tuple[list[Path], Path | None]:
         if layout:
             return layout_images(layout), None
     if listed:
-        return [Path(case["image"]) for case in next(iter(read_datalist(path).values()))], None
-    return scans_below(path), path
+        return [as_image(case["image"]) for case in next(iter(read_datalist(path).values()))], None
+    return [*scans_below(path)], path
 
 
 def _listed_cases(path: Path) -> list[Case]:
@@ -133,10 +163,10 @@ def _listed_cases(path: Path) -> list[Case]:
     return cases
 
 
-def _named_once(images: list[Path], root: Path | None = None) -> dict[Path, str]:
+def _named_once(images: list[Image], root: Path | None = None) -> dict[Image, str]:
     """Return the name of each image; refuse two of one name."""
     names = scan_names(images, root)
-    _, faults = by_name(names)
+    _, faults = by_name({files_of(image)[0]: name for image, name in names.items()})
     if faults:
         raise Faults(*faults)
     return names

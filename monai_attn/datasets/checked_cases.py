@@ -13,17 +13,20 @@ from pathlib import Path
 
 import numpy as np
 from nibabel.affines import voxel_sizes
+from numpy.typing import NDArray
 
-from monai_attn.datasets.datalist import Case
+from monai_attn.datasets.channels import Channel
+from monai_attn.datasets.datalist import Case, first_file
 from monai_attn.datasets.ignore import no_known_voxel
 from monai_attn.datasets.references import check_on_grid
 from monai_attn.io.affine import shear_warning
+from monai_attn.io.channels import files_of, open_image
 from monai_attn.io.errors import Faults, OptionError, ScanWarning, case_error, collect_warnings
 from monai_attn.io.grid import Grid
-from monai_attn.io.hounsfield import intensity_warnings
+from monai_attn.io.hounsfield import extent_warnings, value_warnings
 from monai_attn.io.labels import labels_of
 from monai_attn.io.names import real_path
-from monai_attn.io.scan import read_volume
+from monai_attn.io.scan import AIR, read_volume
 
 READERS = 2  # cases read at a time; each takes memory for a scan and a few copies of its label map
 
@@ -33,12 +36,13 @@ class CheckedCase:
     """A case that was read, with the results of its check.
 
     Attributes:
-        case: paths of its `image` and `label`.
+        case: paths of its `image`, one for each channel if it has several, and its `label`.
         shape: (X, Y, Z) voxels.
         spacing: mm along these axes.
         voxels: value in the label map to number of voxels, by ascending value, without the ignore value.
         digest: SHA-256 of the image's voxels, equal for two copies of one scan.
         ignored: number of voxels that hold the ignore value.
+        filled: part of the image within the box of the voxels that are not 0, if it is not only CT in HU.
     """
 
     case: Case
@@ -47,6 +51,7 @@ class CheckedCase:
     voxels: dict[int, int]
     digest: str
     ignored: int = 0
+    filled: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -73,14 +78,16 @@ def check_cases(
     allowed: Collection[int] | None = None,
     declared: Mapping[int, str] | None = None,
     ignore: int | None = None,
+    channels: Sequence[Channel] = (),
     on_case: Callable[[Case], None] | None = None,
 ) -> CheckedCases:
     """Read every image and label map to its end, and check that they can train.
 
     Faults are files that cannot be read, a label map off its image's grid or with values that are no
     labels, one image in two cases, only empty label maps, and a label map in which every voxel is
-    ignored. Doubts are images that do not look like CT in HU, an empty label map, images with the same
-    voxels, and an ignore value that no label map holds.
+    ignored; for images of several channels a channel off the grid of the first. Doubts are images that do
+    not look like CT in HU, unless the name of their channel says that they are none, an empty label map,
+    images with the same voxels, and an ignore value that no label map holds.
 
     Args:
         cases: `{"image": ..., "label": ...}` each.
@@ -88,6 +95,7 @@ def check_cases(
             if empty, any.
         declared: value to declared name, for the remedy that a message names.
         ignore: value of voxels that count nowhere, if there is one; it is always allowed.
+        channels: the channels of the images; by default each is CT.
         on_case: called after each case, in order.
 
     Raises:
@@ -105,7 +113,9 @@ def check_cases(
         with collect_warnings() as scan_warnings:
             for case, (checked, case_faults) in zip(
                 cases,
-                pool.map(lambda case: _check_case(case, allowed, declared or {}, ignore), cases),
+                pool.map(
+                    lambda case: _check_case(case, allowed, declared or {}, ignore, channels), cases
+                ),
                 strict=True,
             ):
                 results += [checked] if checked else []
@@ -164,12 +174,16 @@ def count_labels(
 
 
 def _check_case(
-    case: Case, allowed: Collection[int] | None, declared: Mapping[int, str], ignore: int | None
+    case: Case,
+    allowed: Collection[int] | None,
+    declared: Mapping[int, str],
+    ignore: int | None,
+    channels: Sequence[Channel],
 ) -> tuple[CheckedCase | None, list[str | OptionError]]:
     """Read and check a case; return it, or a line for each fault of its files. Warn about doubts."""
-    image, label = Path(case["image"]), Path(case["label"])
+    image, label = Path(first_file(case)), Path(case["label"])
     try:
-        grid, digest = _read_image(image)
+        grid, digest, filled = read_image(case, channels)
     except Exception as error:  # whatever is wrong with it, check the other files
         return None, [case_error(image, error), *_label_faults(label)]
     try:
@@ -180,19 +194,37 @@ def _check_case(
     except Exception as error:
         return None, [case_error(label, error)]
     spacing = tuple(voxel_sizes(grid.affine).tolist())
-    return CheckedCase(case, grid.shape, spacing, voxels, digest, ignored), []
+    return CheckedCase(case, grid.shape, spacing, voxels, digest, ignored, filled), []
 
 
-def _read_image(path: Path) -> tuple[Grid, str]:
-    """Read an image; return its grid and the digest of its voxels, and warn about doubts."""
-    volume = read_volume(path)
-    for doubt in filter(
-        None, [*intensity_warnings(volume.data, volume.affine), shear_warning(volume.affine)]
-    ):
-        warnings.warn(f"{path}: {doubt}", ScanWarning, stacklevel=2)
-    digest = sha256(str(volume.shape).encode())
-    digest.update(np.ascontiguousarray(volume.data.T).data)  # x first, as in a file: no copy
-    return volume.grid, digest.hexdigest()
+def read_image(case: Case, channels: Sequence[Channel]) -> tuple[Grid, str, float]:
+    """Read the channels of an image one after the other, and warn about doubts.
+
+    Returns:
+        The grid, the digest of the voxels, and the part within the box of the voxels that are not 0.
+    """
+    scan, filled, digest = open_image(case["image"]), 0.0, sha256()
+    digest.update(str(scan.grid.shape).encode())
+    for number, channel in enumerate(scan.channels):
+        hu = number >= len(channels) or channels[number].may_be_hu
+        volume = channel.read(fill=AIR if hu else 0.0)
+        for doubt in value_warnings(volume.data, volume.affine, hu=hu):
+            warnings.warn(f"{channel.path}: {doubt}", ScanWarning, stacklevel=2)
+        digest.update(np.ascontiguousarray(volume.data.T).data)  # x first, as in a file: no copy
+        filled = max(filled, 1.0 if hu else filled_share(volume.data))
+    affine = scan.grid.affine
+    for doubt in filter(None, [*extent_warnings(scan.grid.shape, affine), shear_warning(affine)]):
+        warnings.warn(f"{scan.path}: {doubt}", ScanWarning, stacklevel=2)
+    return scan.grid, digest.hexdigest(), filled
+
+
+def filled_share(image: NDArray[np.float32]) -> float:
+    """Return the part of an image (X, Y, Z) within the box of its voxels that are not 0."""
+    share, inside = 1.0, image != 0
+    for axis in range(image.ndim):
+        present = np.flatnonzero(inside.any(axis=tuple(n for n in range(image.ndim) if n != axis)))
+        share *= (present[-1] - present[0] + 1) / image.shape[axis] if present.size else 0.0
+    return float(share)
 
 
 def _label_faults(path: Path) -> list[str]:
@@ -247,7 +279,9 @@ def check_values(
 
 def _shared_images(cases: Sequence[Case]) -> list[str]:
     """Return a line for each image that several cases share, with links resolved."""
-    times = Counter(real_path(Path(case["image"])) for case in cases)
+    times = Counter(
+        real_path(file) for case in cases for file in dict.fromkeys(files_of(case["image"]))
+    )
     return [
         f"{image}: the image of {count} cases (expected 1). Leave out the other cases."
         for image, count in times.items()
@@ -260,7 +294,7 @@ def _copies(cases: Sequence[CheckedCase]) -> list[str]:
     first: dict[str, str] = {}
     copies = []
     for checked in cases:
-        image = checked.case["image"]
+        image = first_file(checked.case)
         original = first.setdefault(checked.digest, image)
         if original != image:
             copies.append(f"{image}: has the same voxels as {original}. Leave one of them out.")

@@ -1,8 +1,8 @@
 """Lists of cases as JSON: the Medical Segmentation Decathlon's `dataset.json`, and MONAI's datalists.
 
-In addition to `image` and `label`, an entry may name the patient (`group` or `patient`) and the fold in
-which the case validates (`fold`, as in MONAI's Auto3DSeg). Other keys are ignored, unless they look like a
-misspelt one of these.
+The `image` is a path, or a list of paths, one for each channel. In addition to `image` and `label`, an entry
+may name the patient (`group` or `patient`) and the fold in which the case validates (`fold`, as in MONAI's
+Auto3DSeg). Other keys are ignored, unless they look like a misspelt one of these.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from monai_attn.io.channels import files_of
 from monai_attn.io.errors import Faults
 from monai_attn.io.names import real_path
 
@@ -22,7 +23,7 @@ FILES = ("image", "label")  # keys of a case that are paths
 GROUPS = ("group", "patient")  # keys that name the patient; a case has one of them at most
 SPLIT_KEYS = (*GROUPS, "fold")  # keys that only a split needs
 KNOWN_KEYS = {"group": "group", "patient": "patient", "subject": "patient", "fold": "fold"}
-Case = dict[str, str]
+Case = dict[str, Any]  # image is a path, or a list of paths, one for each channel
 
 
 def read_json(file: Path) -> Any:
@@ -78,6 +79,11 @@ def read_datalist(path: Path) -> dict[str, list[Case]]:
     return {name: [_case(entry, file) for entry in entries] for name, entries in sections.items()}
 
 
+def first_file(case: Mapping[str, Any], key: str = "image") -> str:
+    """Return the image of a case, or that of its first channel, after which the case is named."""
+    return str(files_of(case[key])[0])
+
+
 def check_listed(cases: Sequence[Case], source: Path) -> None:
     """Check that each listed case has an image and a label of its own, and that the files exist.
 
@@ -89,7 +95,7 @@ def check_listed(cases: Sequence[Case], source: Path) -> None:
         Faults: a line for each label or file that is missing, and each file that two cases share.
     """
     faults = [
-        f"{source}: case {case['image']} has no label (expected one for each case). Add it, or leave "
+        f"{source}: case {first_file(case)} has no label (expected one for each case). Add it, or leave "
         "out the case."
         for case in cases
         if "label" not in case
@@ -97,8 +103,10 @@ def check_listed(cases: Sequence[Case], source: Path) -> None:
     faults += [
         f"{file}: does not exist, but {source} names it. Copy the file there, or correct the datalist."
         for case in cases
-        for key, file in case.items()
-        if key in FILES and not (Path(file).is_file() or (key == "image" and Path(file).is_dir()))
+        for key in case
+        if key in FILES
+        for file in files_of(case[key])
+        if not (file.is_file() or (key == "image" and file.is_dir()))
     ]
     for key, other in (("image", "label"), ("label", "image")):
         faults += _named_twice(cases, key, other, source)
@@ -110,7 +118,9 @@ def _named_twice(cases: Sequence[Case], key: str, other: str, source: Path) -> l
     counterparts: dict[Path, list[str]] = {}
     for case in cases:
         if key in case:
-            counterparts.setdefault(real_path(Path(case[key])), []).append(case.get(other, "none"))
+            theirs = first_file(case, other) if other in case else "none"
+            for file in files_of(case[key]):
+                counterparts.setdefault(real_path(file), []).append(theirs)
     return [
         f"{file}: the {key} of {len(others)} cases in {source} (expected 1), with the {other}s "
         f"{', '.join(others)}. Correct the datalist."
@@ -123,12 +133,15 @@ def _case(entry: Any, file: Path) -> Case:
     """Parse an entry of a datalist: a path, or an object with `image` and perhaps other keys."""
     fields = {"image": entry} if isinstance(entry, str) else entry
     image = fields.get("image") if isinstance(fields, dict) else None
-    if not (isinstance(image, str) and image) or "\0" in image:
+    given: list[Any] = image if isinstance(image, list) and image else [image]
+    images = [one for one in given if isinstance(one, str) and one and "\0" not in one]
+    if len(images) != len(given):
         raise ValueError(
             f"{file}: an entry names no image (got {entry!r:.80}, expected a path, or an object with "
             "image and perhaps label). Correct the file."
         )
-    case = {"image": str(file.parent / image)}
+    paths = [str(file.parent / one) for one in images]
+    case: Case = {"image": paths[0] if len(paths) == 1 else paths}
     label = fields.get("label")
     if isinstance(label, str):
         case["label"] = str(file.parent / label)
@@ -137,7 +150,7 @@ def _case(entry: Any, file: Path) -> Case:
 
 def _split_keys(fields: Mapping[str, Any], file: Path) -> Case:
     """Return the group and the fold of an entry, as far as it has them, checked."""
-    where = f"{file}: the entry of {fields['image']}"
+    where = f"{file}: the entry of {first_file(fields)}"
     for key in fields:
         meant = None if key in (*FILES, *SPLIT_KEYS) else _known_key(key)
         others = GROUPS if meant in GROUPS else ("fold",)

@@ -1,9 +1,9 @@
 """Data sets of two folders paired by name, such as `images` and `labels`, or `imagesTr` and `labelsTr`.
 
-An image is `CASE` or, as nnU-Net names the first channel, `CASE_0000`; its label is `CASE`, `CASE_seg`,
-`CASE_label` or `CASE_labels`. In the folders `img` and `label` of BTCV the numbers make the pairs, as of
-`img0001` and `label0001`. nnU-Net (raw, version 2) has a `dataset.json` next to the two folders, which
-declares the labels and names no case.
+An image is `CASE` or, as nnU-Net names its channels, `CASE_0000`, `CASE_0001` and so on; its label is `CASE`,
+`CASE_seg`, `CASE_label` or `CASE_labels`. In the folders `img` and `label` of BTCV the numbers make the
+pairs, as of `img0001` and `label0001`. nnU-Net (raw, version 2) has a `dataset.json` next to the two folders,
+which declares channels and labels and names no case.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from monai_attn.datasets.channel_files import channel_faults, channel_of, join_channels
+from monai_attn.datasets.channels import declared_channels
 from monai_attn.datasets.datalist import Case, read_json
 from monai_attn.datasets.folders import by_name, holds_scans, label_maps_in, scans_in
 from monai_attn.datasets.masks import has_masks
+from monai_attn.io.channels import Image, as_image, files_of
 from monai_attn.io.errors import Faults
 from monai_attn.io.names import REFERENCES, case_name
 
 LABEL = re.compile(r"[_.](seg|labels?)$")  # 3D Slicer writes CASE.seg.nrrd
-CHANNEL = re.compile(r"_(\d{4})$")
 FIRST = "_0000"  # end of the first channel's name
 NUMBERED = re.compile(r"(img|label)(?=\d+$)", re.IGNORECASE)  # BTCV's img0001 and label0001
 FOLDERS = {  # the folders of images and labels: the name of the layout
@@ -40,18 +42,20 @@ class FolderLayout:
         images: the folder of the scans.
         labels: the folder of their label maps.
         nnunet: whether each image's name ends in the number of its channel.
+        channels: the names of the channels, if they are declared.
     """
 
     images: Path
     labels: Path
     nnunet: bool = False
+    channels: tuple[str, ...] = ()
 
 
 def find_layout(source: Path) -> FolderLayout | None:
     """Find the layout of a folder, or of the folder of a `dataset.json`; None if it has no such layout.
 
     Raises:
-        ValueError: if a `dataset.json` is no JSON, or is nnU-Net's with unsupported channels or files.
+        ValueError: if a `dataset.json` is no JSON, or is nnU-Net's with unsupported files.
     """
     folder = source.parent if source.name == "dataset.json" else source
     file = folder / "dataset.json"
@@ -60,7 +64,8 @@ def find_layout(source: Path) -> FolderLayout | None:
         if not is_nnunet(content):
             return None
         _check_nnunet(file, content)
-        return FolderLayout(folder / "imagesTr", folder / "labelsTr", nnunet=True)
+        channels = declared_channels(file)
+        return FolderLayout(folder / "imagesTr", folder / "labelsTr", True, channels)
     if not source.is_dir():
         return None
     for images, labels in FOLDERS:
@@ -96,20 +101,20 @@ def layout_cases(layout: FolderLayout) -> list[Case]:
     """Pair the images and labels of a layout, sorted by case name.
 
     Raises:
-        ValueError: one line that names the files, if an image has several channels.
-        Faults: a line for each image without a label, label without an image, second file of a case, and
-            folder that is missing or empty.
+        ValueError: one line that names the files, if an image has a channel that is not declared.
+        Faults: a line for each image without a label, label without an image, second file of a case,
+            channel that a case lacks, and folder that is missing or empty.
     """
     images, labels = _files(layout)
     if layout.nnunet:
-        _check_channels(images)
+        _check_channels(images, layout.channels)
     named = {LABEL.sub("", _numbered(path, layout.labels)) for path in labels}
-    by_image, faults = by_name({path: _image_case(path, layout, named) for path in images})
+    by_image, faults = _by_case(images, layout, named)
     by_label, more = by_name({path: _label_case(path, by_image, layout.labels) for path in labels})
     faults += more
     faults += [
-        f"{by_image[name]}: has no label (expected {layout.labels / name}.nii.gz). Add it, or remove the "
-        "image."
+        f"{files_of(by_image[name])[0]}: has no label (expected {layout.labels / name}.nii.gz). Add it, or "
+        "remove the image."
         for name in sorted(by_image.keys() - by_label.keys())
     ]
     faults += [
@@ -119,14 +124,15 @@ def layout_cases(layout: FolderLayout) -> list[Case]:
     ]
     if faults:
         raise Faults(*faults)
-    return [{"image": str(by_image[n]), "label": str(by_label[n])} for n in sorted(by_image)]
+    return [{"image": _text(by_image[n]), "label": str(by_label[n])} for n in sorted(by_image)]
 
 
-def layout_images(layout: FolderLayout) -> list[Path]:
+def layout_images(layout: FolderLayout) -> list[Image]:
     """List the scans to segment: those in `imagesTs` if it holds any, else those in the images' folder.
 
     Raises:
-        ValueError: if there is no scan, or one has several channels.
+        ValueError: if there is no scan, or one has a channel that is not declared.
+        Faults: a line for each channel that a case lacks.
     """
     test = layout.images.with_name("imagesTs")
     if not layout.images.is_dir() and not holds_scans(test):
@@ -136,8 +142,10 @@ def layout_images(layout: FolderLayout) -> list[Path]:
         )
     images = scans_in(test if holds_scans(test) else layout.images)
     if layout.nnunet:
-        _check_channels(images)
-    return images
+        _check_channels(images, layout.channels)
+    if len(layout.channels) > 1:
+        return join_channels(images, layout.channels, whole=False)
+    return [*images]
 
 
 def _files(layout: FolderLayout) -> tuple[list[Path], list[Path]]:
@@ -164,10 +172,41 @@ def _files(layout: FolderLayout) -> tuple[list[Path], list[Path]]:
     return files[0], files[1]
 
 
-def _image_case(path: Path, layout: FolderLayout, named: set[str]) -> str:
-    """Return the case of an image: its name without `_0000`, unless a label has the full name."""
-    name = _numbered(path, layout.images)
-    return name if name in named and not layout.nnunet else name.removesuffix(FIRST)
+def _by_case(
+    images: list[Path], layout: FolderLayout, named: set[str]
+) -> tuple[dict[str, Image], list[str]]:
+    """Map cases to their images, and return a line for each second file and each missing channel."""
+    places = {path: _image_case(path, layout, named) for path in images}
+    names = {
+        path: case + f"_{number:04d}" * (number > 0) for path, (case, number) in places.items()
+    }
+    single, faults = by_name(names)
+    cases: dict[str, dict[int, Path]] = {}
+    for path in single.values():
+        case, number = places[path]
+        cases.setdefault(case, {})[number] = path
+    most = 1 + max((number for _, number in places.values()), default=0)
+    channels = layout.channels or tuple(f"channel {number}" for number in range(most))
+    for case, files in cases.items():
+        faults += channel_faults(case, files, channels) if max(most, len(channels)) > 1 else []
+    joined = {case: as_image([files[n] for n in sorted(files)]) for case, files in cases.items()}
+    return joined, faults
+
+
+def _image_case(path: Path, layout: FolderLayout, named: set[str]) -> tuple[str, int]:
+    """Return the case and the channel of an image: `_0001` is a channel where a label has the name before.
+
+    A label with the full name shows that the number belongs to the name.
+    """
+    name, found = _numbered(path, layout.images), channel_of(path)
+    if found is None or (name in named and not layout.nnunet):
+        return name, 0
+    is_channel = layout.nnunet or found[1] == 0 or found[0] in named
+    return found if is_channel else (name, 0)
+
+
+def _text(image: Image) -> str | list[str]:
+    return [str(file) for file in image] if isinstance(image, tuple) else str(image)
 
 
 def _numbered(path: Path, folder: Path) -> str:
@@ -176,18 +215,12 @@ def _numbered(path: Path, folder: Path) -> str:
     return NUMBERED.sub("", name) if folder.name in ("img", "label") else name
 
 
-def _label_case(path: Path, images: dict[str, Path], folder: Path) -> str:
+def _label_case(path: Path, images: dict[str, Image], folder: Path) -> str:
     name = _numbered(path, folder)
     return name if name in images else LABEL.sub("", name)
 
 
 def _check_nnunet(file: Path, content: dict[str, Any]) -> None:
-    channels = content.get("channel_names")
-    if isinstance(channels, dict) and len(channels) > 1:
-        raise ValueError(
-            f"{file}: several channels (got {', '.join(map(str, channels.values()))}, expected one). "
-            "Make a data set of one of them."
-        )
     if content["file_ending"] not in REFERENCES:
         raise ValueError(
             f"{file}: unsupported file_ending (got {content['file_ending']!r:.40}, expected one of "
@@ -195,14 +228,17 @@ def _check_nnunet(file: Path, content: dict[str, Any]) -> None:
         )
 
 
-def _check_channels(images: list[Path]) -> None:
-    """Refuse images with other channels than the first, or without a channel in their names."""
-    wrong = [path for path in images if not case_name(path).endswith(FIRST)]
+def _check_channels(images: list[Path], channels: tuple[str, ...]) -> None:
+    """Refuse images with channels that are not declared, or without a channel in their names."""
+    last = max(1, len(channels)) - 1
+    numbers = {path: found[1] if (found := channel_of(path)) else None for path in images}
+    wrong = [path for path, number in numbers.items() if number is None or number > last]
     if not wrong:
         return
-    channel = CHANNEL.search(case_name(wrong[0]))
-    fault = f"channel {channel[1]} in its name" if channel else "no channel in its name"
+    number = numbers[wrong[0]]
+    fault = "no channel in its name" if number is None else f"channel {number:04d} in its name"
+    expected = f"CASE{FIRST}" + (f" to CASE_{last:04d}" if last else "")
     raise ValueError(
-        f"{wrong[0]}: {fault} (expected CASE{FIRST}, which {len(wrong)} of {len(images)} images are not). "
-        "Make a data set of one channel, or rename the files."
+        f"{wrong[0]}: {fault} (expected {expected}, which {len(wrong)} of {len(images)} images are not). "
+        "Declare all channels in channel_names, or rename the files."
     )

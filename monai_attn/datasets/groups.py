@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from monai_attn.datasets.datalist import GROUPS, Case
+from monai_attn.datasets.datalist import GROUPS, Case, first_file
 from monai_attn.datasets.folder_layouts import FIRST
 from monai_attn.datasets.scan_names import scan_names
 from monai_attn.datasets.visits import find_visits
@@ -46,7 +46,7 @@ def group_by_name(cases: Sequence[Case], pattern: str) -> list[Case]:
     for case in cases:
         if any(key in case for key in GROUPS):
             raise ValueError(
-                f"{case['image']}: has a group in its datalist, and the group pattern gives another "
+                f"{first_file(case)}: has a group in its datalist, and the group pattern gives another "
                 "(expected one of them). Leave out the pattern."
             )
     names = case_names(cases)
@@ -54,8 +54,9 @@ def group_by_name(cases: Sequence[Case], pattern: str) -> list[Case]:
     if not all(groups):
         place = groups.index("")
         raise ValueError(
-            f"{cases[place]['image']}: group pattern {pattern} finds no patient in the name {names[place]} "
-            f"({groups.count('')} of {len(cases)} cases; expected one in each name). Correct it."
+            f"{first_file(cases[place])}: group pattern {pattern} finds no patient in the name "
+            f"{names[place]} ({groups.count('')} of {len(cases)} cases; expected one in each name). "
+            "Correct it."
         )
     return [{**case, "group": group} for case, group in zip(cases, groups, strict=True)]
 
@@ -75,12 +76,12 @@ def groups_of(cases: Sequence[Case]) -> list[str] | None:
     for key in GROUPS:
         if complete(cases, key):
             return [case[key] for case in cases]
-    folders = {place for place, case in enumerate(cases) if Path(case["image"]).is_dir()}
+    folders = {place for place, case in enumerate(cases) if Path(first_file(case)).is_dir()}
     if not folders:
         return None
     from monai_attn.io.dicom.patient import patient_digest
 
-    digests = {place: patient_digest(Path(cases[place]["image"])) for place in folders}
+    digests = {place: patient_digest(Path(first_file(cases[place]))) for place in folders}
     if not any(digests.values()):
         return None
     return [digests.get(place) or f"case {place}" for place in range(len(cases))]
@@ -105,7 +106,7 @@ def complete(cases: Sequence[Case], key: str) -> bool:
     Raises:
         ValueError: if only some cases have the key.
     """
-    without = [case["image"] for case in cases if key not in case]
+    without = [first_file(case) for case in cases if key not in case]
     if without and len(without) < len(cases):
         raise ValueError(
             f"{without[0]}: has no {key} in its datalist, but others do ({len(without)} of "
@@ -134,7 +135,7 @@ def check_sides(cases: Sequence[Case], sides: Sequence[str]) -> None:
             members = [f"{names[place]} ({sides[place]})" for place in places]
             more = f" and {len(members) - SHOWN} more" if len(members) > SHOWN else ""
             faults.append(
-                f"{cases[places[0]]['image']}: cases of one patient on both sides of the split: "
+                f"{first_file(cases[places[0]])}: cases of one patient on both sides of the split: "
                 f"{', '.join(members[:SHOWN])}{more} (expected one side for each patient). Correct the "
                 "datalist, or choose another group pattern."
             )
@@ -159,7 +160,7 @@ def warn_of_visits(cases: Sequence[Case], sides: Sequence[str] | None = None) ->
     )
     for one, other in pairs:
         warnings.warn(
-            f"{cases[one]['image']}: {names[one]} and {names[other]} look like scans of one patient. If "
+            f"{first_file(cases[one])}: {names[one]} and {names[other]} look like scans of one patient. If "
             "one trains and one validates, the score is too high. Keep them together with the group "
             f"pattern '{_suggestion(names, visits)}', whose (...) names the patient.",
             ScanWarning,
@@ -170,8 +171,8 @@ def warn_of_visits(cases: Sequence[Case], sides: Sequence[str] | None = None) ->
 
 def case_names(cases: Sequence[Case]) -> list[str]:
     """Return the names of cases, without the number of nnU-Net's first channel if all have it."""
-    by_image = scan_names([Path(case["image"]) for case in cases])
-    names = [by_image[Path(case["image"])] for case in cases]
+    by_image = scan_names([Path(first_file(case)) for case in cases])
+    names = [by_image[Path(first_file(case))] for case in cases]
     if all(name.endswith(FIRST) for name in names):
         return [name.removesuffix(FIRST) or name for name in names]
     return names

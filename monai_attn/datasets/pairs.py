@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 from monai_attn.datasets.folder_layouts import FIRST
 from monai_attn.datasets.folders import by_name, label_maps_in
@@ -68,7 +69,7 @@ def references_of(
     Raises:
         ValueError: if the path does not exist, two label maps are of one case, or a scan has none.
     """
-    names = names or scan_names(scans)
+    names = names or cast("dict[Path, str]", scan_names(scans))  # paths in, paths out
     references = references_among([names[scan] for scan in scans], reference)
     unpaired = [str(scan) for scan in scans if names[scan] not in references]
     if unpaired:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from monai_attn.datasets.ignore import check_ignore, mark_ignored
 from monai_attn.datasets.label_classes import in_classes
+from monai_attn.io.channels import open_image
 from monai_attn.io.errors import ScanWarning
 from monai_attn.io.grid import Grid
 from monai_attn.io.labels import labels_of
@@ -38,13 +39,17 @@ def check_on_grid(labels: Grid, of: Grid) -> None:
         warnings.warn(doubt, ScanWarning, stacklevel=2)
 
 
-def check_reference(reference: str | Path, scan: str | Path) -> None:
+def check_reference(reference: str | Path, scan: object) -> None:
     """Check that a reference lies on the grid of its scan, from the headers only.
+
+    Args:
+        reference: a label map.
+        scan: the scan, or the scan of each channel.
 
     Raises:
         ValueError: as `check_on_grid`, or if a file cannot be read.
     """
-    check_on_grid(read_grid(reference), read_grid(scan))
+    check_on_grid(read_grid(reference), open_image(scan).grid)
 
 
 def read_reference(

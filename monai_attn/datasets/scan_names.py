@@ -13,16 +13,17 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 
+from monai_attn.io.channels import Image, files_of
 from monai_attn.io.names import case_name, labels_name
 
 Parts = tuple[str, ...]  # of a path: the folders, then the scan's own name without the suffix
 
 
-def scan_names(scans: Sequence[Path], root: Path | None = None) -> dict[Path, str]:
+def scan_names(scans: Sequence[Image], root: Path | None = None) -> dict[Image, str]:
     """Name each scan.
 
     Args:
-        scans: the scans.
+        scans: the scans; one whose channels are files of their own is named after the first.
         root: the folder in which they were found at any depth, if there is one. A scan is then named after
             its path from there. Without it, a scan is named after its file, unless two files have one name.
 
@@ -33,10 +34,10 @@ def scan_names(scans: Sequence[Path], root: Path | None = None) -> dict[Path, st
         >>> [*scan_names([Path("s1/ct.nii.gz"), Path("s2/ct.nii.gz")]).values()]
         ['s1', 's2']
     """
-    own = {scan: case_name(scan) for scan in scans}
+    own = {scan: case_name(files_of(scan)[0]) for scan in scans}
     if root is None and len(set(own.values())) == len(own):
         return own
-    parts = {scan: _parts(scan, root) for scan in own}
+    parts = {scan: _parts(files_of(scan)[0], root) for scan in own}
     if root is None and len(set(parts.values())) == 1:
         return own
     short = _differing(parts)
@@ -76,7 +77,7 @@ def _absolute(path: Path) -> Path:
     return Path(os.path.abspath(path))  # noqa: PTH100 - Path.resolve would follow links
 
 
-def _differing(parts: Mapping[Path, Parts]) -> dict[Path, Parts]:
+def _differing(parts: Mapping[Image, Parts]) -> dict[Image, Parts]:
     """Leave out what all paths share: at the beginning, at the end, and between if all are equally deep."""
     rows = [*dict.fromkeys(parts.values())]
     if len(rows) == 1:

@@ -11,14 +11,22 @@ import json
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from monai_attn.datasets.cases import find_cases
-from monai_attn.datasets.datalist import SPLIT_KEYS, Case, check_listed, read_datalist
+from monai_attn.datasets.datalist import (
+    SPLIT_KEYS,
+    Case,
+    check_listed,
+    first_file,
+    read_datalist,
+)
 from monai_attn.datasets.folder_layouts import find_layout
 from monai_attn.datasets.groups import check_sides, complete, group_by_name, patients_of
 from monai_attn.datasets.scan_names import scan_names
+from monai_attn.io.channels import Image, as_image, files_of
 from monai_attn.io.errors import Faults, ScanWarning
 from monai_attn.io.files import atomic_write
 from monai_attn.io.names import real_path
@@ -127,7 +135,7 @@ def split_cases(cases: Sequence[Case], *, validation: float = 0.2, seed: int = 0
     patients = _patients(cases, seed)
     if len(patients) < 2:
         raise ValueError(
-            f"{cases[0]['image']}: all {len(cases)} cases are of one patient (expected two patients or "
+            f"{first_file(cases[0])}: all {len(cases)} cases are of one patient (expected two patients or "
             "more: one part trains, one validates). Add patients, or choose another group pattern."
         )
     wanted = min(len(cases) - 1, max(1, round(validation * len(cases))))
@@ -197,14 +205,17 @@ def write_split(path: str | Path, split: Split) -> Path:
     """
     path = Path(path)
     content = {
-        part: [
-            {key: str(Path(file).absolute()) for key, file in case.items()} for case in split[part]
-        ]
+        part: [{key: _absolute(files) for key, files in case.items()} for case in split[part]]
         for part in PARTS
     }
     with atomic_write(path) as file:
         file.write((json.dumps(content, indent=2) + "\n").encode())
     return path
+
+
+def _absolute(files: Any) -> str | list[str]:
+    paths = [str(file.absolute()) for file in files_of(files)]
+    return paths if isinstance(files, (list, tuple)) else paths[0]
 
 
 def read_split(path: str | Path) -> Split:
@@ -223,9 +234,9 @@ def read_split(path: str | Path) -> Split:
     return _without_split_keys(split)
 
 
-def names_in_split(split: Split) -> dict[Path, str]:
+def names_in_split(split: Split) -> dict[Image, str]:
     """Return the name of each image: unique among the cases of all parts, so that folds agree on it."""
-    return scan_names([Path(case["image"]) for part in PARTS for case in split[part]])
+    return scan_names([as_image(case["image"]) for part in PARTS for case in split[part]])
 
 
 def given_split(source: str | Path, *, group: str | None = None) -> Split | None:
@@ -279,7 +290,7 @@ def _first_fold(cases: Sequence[Case]) -> int:
     """Return the first of the folds that a datalist gives, and warn that it validates."""
     folds = sorted({int(case["fold"]) for case in cases})
     warnings.warn(
-        f"{cases[0]['image']}: its datalist gives the folds {', '.join(map(str, folds))}, and none was "
+        f"{first_file(cases[0])}: its datalist gives the folds {', '.join(map(str, folds))}, and none was "
         f"chosen. Fold {folds[0]} validates.",
         ScanWarning,
         stacklevel=3,
@@ -292,7 +303,7 @@ def _listed_fold(cases: list[Case], folds: int | None, fold: int) -> Split:
     numbers = [int(case["fold"]) for case in cases]
     known = sorted(set(numbers))
     listed = ", ".join(map(str, known))
-    fault = f"{cases[0]['image']}: its datalist gives {len(known)} folds ({listed})"
+    fault = f"{first_file(cases[0])}: its datalist gives {len(known)} folds ({listed})"
     if folds is not None and folds != len(known):
         raise ValueError(f"{fault}, not {folds}. Leave out the number of folds, or correct it.")
     if len(known) < 2:
@@ -304,7 +315,7 @@ def _listed_fold(cases: list[Case], folds: int | None, fold: int) -> Split:
 
 
 def _ordered(cases: Sequence[Case]) -> list[Case]:
-    return sorted(cases, key=lambda case: (case["image"], case.get("label", "")))
+    return sorted(cases, key=lambda case: (first_file(case), case.get("label", "")))
 
 
 def _patients(cases: Sequence[Case], seed: int) -> list[list[int]]:
@@ -335,7 +346,8 @@ def _without_split_keys(split: Split) -> Split:
 def _check_apart(split: Split, source: Path) -> None:
     """Refuse a case that trains and validates: its score would be too good."""
     training, validation = (
-        {real_path(Path(case["image"])) for case in split[part]} for part in PARTS
+        {real_path(file) for case in split[part] for file in files_of(case["image"])}
+        for part in PARTS
     )
     both = sorted(training & validation)
     if both:

@@ -26,6 +26,7 @@ class ScanMemory:
         memory: bytes that the whole process may hold; None for the memory of the machine, shared equally
             between the processes that torchrun started on it.
         stitched: number of channels that are stitched.
+        inputs: number of channels of the scan.
         kept: bytes kept for each voxel of the scan: labels, the labels of a view, and maps.
     """
 
@@ -33,6 +34,7 @@ class ScanMemory:
     memory: int | None
     stitched: int
     kept: int
+    inputs: int = 1
 
     def allowed(self) -> int:
         """Return the bytes that the process may hold."""
@@ -52,11 +54,14 @@ class ScanMemory:
             locator_bytes: bytes that the locator takes.
         """
         if self.device.type == "cuda":  # first the scan and its pinned copy, then the results
-            return max(8, self.kept) * math.prod(scan.shape)
+            return max(8 * self.inputs, self.kept) * math.prod(scan.shape)
         straight = parallel_axes(np.linalg.inv(affine) @ scan.affine, scan.shape) is not None
         whole = 0 if straight else plan.channels
-        need = memory_need(scan.shape, plan.grid, plan, volumes=self.kept, whole=whole).peak
-        return max(need, 4 * math.prod(plan.grid) + locator_bytes) if locator_bytes else need
+        need = memory_need(
+            scan.shape, plan.grid, plan, volumes=self.kept, whole=whole, inputs=self.inputs
+        ).peak
+        image = 4 * self.inputs * math.prod(plan.grid)
+        return max(need, image + locator_bytes) if locator_bytes else need
 
     def check(self, scan: Grid, need: int) -> None:
         """Refuse a scan that would not fit into memory, from what it would need.

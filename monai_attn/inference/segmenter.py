@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from monai.transforms import Compose, LoadImaged, SaveImaged
 from numpy.typing import NDArray
 from torch import Tensor
 
+from monai_attn.datasets.channels import Channel
 from monai_attn.datasets.regions import region_volumes_ml
 from monai_attn.inference.entropy import with_entropy
 from monai_attn.inference.finite_logits import check_finite, finite_slabs
@@ -25,25 +25,24 @@ from monai_attn.inference.label_measures import content_box, count_pieces, measu
 from monai_attn.inference.memory import used_memory
 from monai_attn.inference.result_checks import Expected, failed_checks
 from monai_attn.inference.scan_memory import ScanMemory
+from monai_attn.inference.scan_opening import Source, channels_of, open_source
 from monai_attn.inference.segmentation import ResourceEstimate, Segmentation, StageClock
 from monai_attn.inference.views import View
 from monai_attn.inference.watched_network import OnWindow, WatchedNetwork
 from monai_attn.inference.window_plan import WindowPlan
 from monai_attn.inference.window_time import time_window
 from monai_attn.io.grid import Grid, same_grid, voxel_ml
-from monai_attn.io.scan import Scan, VolumeScan, open_scan
-from monai_attn.io.volume import Volume
+from monai_attn.io.scan import Scan
 from monai_attn.metrics.calibration import Confidence
 from monai_attn.transforms.components import Box
 from monai_attn.transforms.decoding import Decoding
 from monai_attn.transforms.grids import LabelsOnScanGridd, ResampleRASd, decoding_of, ras_grid
-from monai_attn.transforms.monai_io import as_tensor
+from monai_attn.transforms.monai_io import as_tensor, read_channel_volumes
 from monai_attn.transforms.pipelines import without
 from monai_attn.transforms.restore import Slab
 from monai_attn.transforms.restore_probabilities import KeptProbabilities
 
 OnSlab = Callable[[Slab], None]
-Source = str | Path | Scan | Volume
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,8 @@ class Segmenter:
         """Segment one scan.
 
         Args:
-            source: a NIfTI file, a folder with a DICOM series, a scan that `open` opened, or a volume.
+            source: a NIfTI file, a folder with a DICOM series, a scan that `open` opened, or a volume; for a
+                network of several channels one for each, or one file with four dimensions.
             on_window: called before the first window and after each.
             on_slab: called with each slab of logits on the network's grid.
 
@@ -173,13 +173,14 @@ class Segmenter:
         """Open a scan, with the segmenter's volume or series; an open one is returned as it is.
 
         Raises:
-            ValueError: as `open_scan`.
+            ValueError: as `open_scan`; or if it has not the channels of the network.
         """
-        if isinstance(source, Scan):
-            return source
-        if isinstance(source, Volume):
-            return VolumeScan(source)
-        return open_scan(source, volume=self.volume, series=self.series)
+        return open_source(source, self.input_channels, volume=self.volume, series=self.series)
+
+    @cached_property
+    def input_channels(self) -> tuple[Channel, ...]:
+        """The channels that a scan must have."""
+        return channels_of(self.preprocessing)
 
     def check(self, source: Source) -> Grid:
         """Run all steps before the network: they raise an error, or warn about doubts, as in a call.
@@ -233,6 +234,7 @@ class Segmenter:
             # the probabilities of a whole slab are held while they are resampled
             stitched=self.channels * (1 + self.probabilities) + maps,
             kept=1 + bool(self.views) + maps + 2 * kept,
+            inputs=len(self.input_channels),
         )
 
     def _prepare(self, scan: Scan, clock: StageClock) -> tuple[Grid, dict[str, Any], Box]:
@@ -245,16 +247,17 @@ class Segmenter:
             plan = replace(plan, members=self.members)
             self.budget.check(scan.grid, self.need(scan.grid, plan))
         with clock("read"):
-            volume = scan.read()
-            content = content_box(volume.data)
+            volumes = read_channel_volumes(scan, self.input_channels)
+            content = content_box(volumes[0].data)
         with clock("prepare"):
             prepare = without(self.preprocessing, LoadImaged)
-            image = as_tensor(volume)
+            image = as_tensor(*volumes)
+            del volumes  # of several channels the image is a copy
             if self.device.type == "cuda":  # then resampling and scaling run on the GPU
                 image = image.pin_memory().to(self.device, non_blocking=True)
             data = prepare({"image": image})
             data["image"] = data["image"].to(self.device)
-        return volume.grid, data, content
+        return scan.grid, data, content
 
     def _plan(self, grid: Grid, image: Tensor) -> WindowPlan | None:
         """Plan the windows of an image (C, *spatial), in batches that fit into memory."""

@@ -109,7 +109,13 @@ class MemoryNeed:
 
 
 def memory_need(
-    scan: Sequence[int], grid: Sequence[int], plan: WindowPlan, *, volumes: int = 1, whole: int = 0
+    scan: Sequence[int],
+    grid: Sequence[int],
+    plan: WindowPlan,
+    *,
+    volumes: int = 1,
+    whole: int = 0,
+    inputs: int = 1,
 ) -> MemoryNeed:
     """Estimate the memory of a run on the CPU.
 
@@ -119,9 +125,14 @@ def memory_need(
         plan: the windows and the slabs.
         volumes: bytes kept for each voxel of the scan: one for the labels, one for each map.
         whole: floats kept for each voxel of the network's grid, if the scan is sheared.
+        inputs: number of channels of the scan.
     """
-    voxels, image = 4 * math.prod(scan), 4 * math.prod(grid)  # float32
-    padded = 4 * math.prod(max(n, r) for n, r in zip(grid, plan.roi_size, strict=True))
+    voxels, image = 4 * inputs * math.prod(scan), 4 * inputs * math.prod(grid)  # float32
+    padded = 4 * inputs * math.prod(max(n, r) for n, r in zip(grid, plan.roi_size, strict=True))
     running = plan.stitch_bytes + plan.window_bytes + (padded if padded > image else 0)
-    kept = volumes * math.prod(scan) + whole * image
-    return MemoryNeed(read=voxels, prepare=voxels + image, windows=image + kept + running)
+    kept = volumes * math.prod(scan) + whole * 4 * math.prod(grid)
+    return MemoryNeed(
+        read=voxels if inputs == 1 else 2 * voxels,
+        prepare=voxels + image,
+        windows=image + kept + running,
+    )

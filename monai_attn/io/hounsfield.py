@@ -21,6 +21,8 @@ SAMPLES = 300_000  # voxels: enough to know a share of 0.5 % to within a few per
 THIN_MM, THIN_VOXELS = 40, 8  # a pancreas is 100 mm wide or more; thinner volumes cut every organ
 LONG_MM = 3000  # no scanner's table is longer
 WIDE_MM = 80  # larger than any region of the body without fat and soft tissue
+NOTHING = "no voxel has a finite value; export it again"
+CONSTANT = "every voxel is {:g}: no image; export it again"
 AXES = {"R": "left-right", "A": "front-back", "S": "head-foot"}
 
 
@@ -36,12 +38,30 @@ def intensity_warnings(data: NDArray[np.float32], affine: NDArray[np.float64]) -
     >>> intensity_warnings(np.zeros((100, 100, 100), np.float32), np.eye(4))
     ['every voxel is 0: no image; export it again']
     """
-    extent = voxel_sizes(affine) * data.shape
-    sample = _Sample(_rows(data), wide=bool((extent >= WIDE_MM).all()))
-    if not sample.values.size:
-        return ["no voxel has a finite value; export it again"]
-    doubt = next((phrase for rule in RULES if (phrase := rule(sample))), None)
-    return ([doubt] if doubt else []) + _extents(data.shape, affine)
+    doubts = value_warnings(data, affine)
+    return doubts if doubts == [NOTHING] else doubts + extent_warnings(data.shape, affine)
+
+
+def value_warnings(
+    data: NDArray[np.float32], affine: NDArray[np.float64], *, hu: bool = True
+) -> list[str]:
+    """List doubts about the values of one channel (X, Y, Z), without those about its extent.
+
+    Args:
+        data: (X, Y, Z) voxels.
+        affine: (4, 4), voxel to RAS+ mm.
+        hu: whether they should be HU. Other values have no known range, and only one value throughout is
+            doubtful.
+    """
+    if hu:
+        extent = voxel_sizes(affine) * data.shape
+        sample = _Sample(_rows(data), wide=bool((extent >= WIDE_MM).all()))
+        if not sample.values.size:
+            return [NOTHING]
+        doubt = next((phrase for rule in RULES if (phrase := rule(sample))), None)
+        return [doubt] if doubt else []
+    value = float(data.flat[0])
+    return [CONSTANT.format(value)] if bool((data == value).all()) else []
 
 
 @dataclass(frozen=True)
@@ -115,7 +135,7 @@ def _filled(sample: _Sample) -> str | None:
     value = float(np.median(sample.values))
     share = sample.share_of(value)
     if share == 1:
-        return f"every voxel is {value:g}: no image; export it again"
+        return CONSTANT.format(value)
     if share < 0.95:
         return None
     return f"{share:.1%} of the voxels are {value:g}: mostly outside the field of view? crop it"
@@ -239,7 +259,7 @@ RULES: tuple[Callable[[_Sample], str | None], ...] = (
 )
 
 
-def _extents(shape: tuple[int, ...], affine: NDArray[np.float64]) -> list[str]:
+def extent_warnings(shape: tuple[int, ...], affine: NDArray[np.float64]) -> list[str]:
     """List axes along which the volume is too short to show whole organs, or longer than any patient."""
     codes = aff2axcodes(affine, tuple((name, name) for name in AXES))
     short, long = [], []

@@ -68,6 +68,11 @@ class Scan(ABC):
             ValueError: as for `grid`.
         """
 
+    @property
+    def channels(self) -> tuple[Scan, ...]:
+        """The scans of its channels: itself, unless it has several."""
+        return (self,)
+
     @cached_property
     def sha256(self) -> str:
         """SHA-256 of the files, one after the other, as hexadecimal digits."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from .anatomy import ORGANS
 from .scanner import abdominal_phantom, check_arguments
+from .sequences import SEQUENCES, mr_sequences
 
 
 def write_phantoms(
@@ -23,6 +24,7 @@ def write_phantoms(
     *,
     seed: int = 0,
     all_organs: bool = False,
+    modality: str = "CT",
     shape: Sequence[int] | None = None,
     spacing: Sequence[float] | None = None,
     on_case: Callable[[int, int], None] | None = None,
@@ -34,6 +36,7 @@ def write_phantoms(
         count: number of cases; case i has the seed `seed + i` and is named by it.
         seed: seed of the first case.
         all_organs: label every organ of `ORGANS`; otherwise only the pancreas, as 1.
+        modality: "CT", or "MR" for the two sequences of `mr_sequences`, as volumes of one file.
         shape: three voxel counts; drawn for each case where None.
         spacing: voxel size in mm; as for `abdominal_phantom` where None.
         on_case: called with (cases done, count) after each case.
@@ -42,8 +45,10 @@ def write_phantoms(
         The path of dataset.json.
 
     Raises:
-        ValueError: for a count below 1, and where `abdominal_phantom` does.
+        ValueError: for a count below 1, another modality, and where `abdominal_phantom` does.
     """
+    if modality not in ("CT", "MR"):
+        raise ValueError(f"modality (={modality!r}) must be CT or MR: choose one of them")
     if count < 1:
         raise ValueError(f"count (={count}) must be 1 or more: ask for at least one phantom")
     check_arguments(seed, shape, spacing, None)
@@ -57,19 +62,21 @@ def write_phantoms(
             "image": f"./imagesTr/phantom_{seed + i:04d}.nii.gz",
             "label": f"./labelsTr/phantom_{seed + i:04d}.nii.gz",
         }
-        _write(folder / entry["image"], phantom.image, phantom.affine)
+        image = phantom.image if modality == "CT" else mr_sequences(phantom.image, phantom.seed)
+        _write(folder / entry["image"], image, phantom.affine)
         _write(folder / entry["label"], phantom.labels, phantom.affine)
         training.append(entry)
         if on_case:
             on_case(i + 1, count)
+    channels = ("CT",) if modality == "CT" else SEQUENCES
     names = ORGANS if all_organs else {"background": 0, "pancreas": 1}
     dataset = {
-        "name": "Synthetic abdominal CT phantoms",
-        "description": "Synthetic CT drawn from seeds by monai_attn.phantom; no patient data",
+        "name": f"Synthetic abdominal {modality} phantoms",
+        "description": f"Synthetic {modality} drawn from seeds by monai_attn.phantom; no patient data",
         "reference": "monai-attn",
         "licence": "CC0-1.0",
-        "tensorImageSize": "3D",
-        "modality": {"0": "CT"},
+        "tensorImageSize": "3D" if modality == "CT" else "4D",
+        "modality": {str(number): name for number, name in enumerate(channels)},
         "labels": {str(label): name for name, label in names.items()},
         "numTraining": count,
         "numTest": 0,

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from monai_attn.datasets.datalist import Case
 from monai_attn.datasets.label_classes import LabelClasses
+from monai_attn.io.channels import open_image
 from monai_attn.io.errors import collect_warnings
 from monai_attn.io.labels import labels_of
 from monai_attn.io.reorder import reordered
@@ -21,7 +24,7 @@ def read_cases(
     Args:
         cases: cases without faults by `check_cases`. It has reported doubts about them, which are not
             reported again.
-        classes: the classes to segment; the HU of other labels are not sampled.
+        classes: the classes to segment; the values of other labels are not sampled.
         ignore: value of voxels that are not measured, if there is one.
 
     Raises:
@@ -30,8 +33,10 @@ def read_cases(
     values = [value for value, number in classes.label_map.items() if number]
     for seed, case in enumerate(cases):
         with collect_warnings():
-            image, label = read_volume(case["image"]), read_volume(case["label"], fill=None)
-        labels = labels_of(reordered(label, image))
+            scan, label = open_image(case["image"]), read_volume(case["label"], fill=None)
+            volumes = [channel.read() for channel in scan.channels]
+        image = np.stack([volume.data for volume in volumes]) if volumes[1:] else volumes[0].data
+        labels = labels_of(reordered(label, volumes[0]))
         if ignore is not None:
             labels[labels == ignore] = 0
-        yield case_facts(image.data, labels, image.affine, values=values, seed=seed)
+        yield case_facts(image, labels, volumes[0].affine, values=values, seed=seed)

@@ -14,6 +14,7 @@ import numpy as np
 from nibabel.affines import voxel_sizes
 from numpy.typing import NDArray
 
+from monai_attn.datasets.channels import Channel
 from monai_attn.datasets.label_classes import LabelClasses
 from monai_attn.io.grid import voxel_ml
 
@@ -29,7 +30,7 @@ class Structure:
         ml: its volume in millilitres.
         low: (3,) first voxel of its box along each axis.
         high: (3,) last voxel of its box plus one.
-        hu: (N,) HU of some of its voxels.
+        hu: (N,) HU of some of its voxels; of an image of several channels (C, N) their values.
     """
 
     ml: float
@@ -60,12 +61,14 @@ class Fingerprint:
     Attributes:
         sizes: (3,) voxels of each case.
         spacings: (3,) mm of each case.
-        hu: HU inside the foreground, by percentile.
+        hu: HU inside the foreground, by percentile; of several channels the values of the first.
         volumes_ml: by name of each class that occurs, one volume for each case that has it.
         extents_mm: likewise, (3,) edges of the box around it.
         classes: the classes to segment.
         ignore: value of voxels in the label files that were not measured, if there is one: then HU, volumes
             and extents are those of the known voxels.
+        channels: the channels, each with its scaling; none for a CT that the bundle's window scales.
+        values: values inside the foreground of each of these channels, by percentile.
     """
 
     sizes: tuple[tuple[int, ...], ...]
@@ -75,6 +78,8 @@ class Fingerprint:
     extents_mm: Mapping[str, tuple[tuple[float, ...], ...]]
     classes: LabelClasses
     ignore: int | None = None
+    channels: tuple[Channel, ...] = ()
+    values: tuple[Mapping[float, float], ...] = ()
 
     @property
     def cases(self) -> int:
@@ -97,7 +102,7 @@ class Fingerprint:
             "cases": self.cases,
             "size_voxels": _spread(self.sizes),
             "spacing_mm": _spread(self.spacings),
-            "hu_percentiles": {f"{p:g}": round(value, 1) for p, value in self.hu.items()},
+            **self._percentiles(),
             "classes": {
                 name: {
                     "cases": len(volumes),
@@ -107,6 +112,12 @@ class Fingerprint:
                 for name, volumes in self.volumes_ml.items()
             },
         }
+
+    def _percentiles(self) -> dict[str, Any]:
+        if not self.channels:
+            return {"hu_percentiles": _rounded(self.hu)}
+        pairs = zip(self.channels, self.values, strict=True)
+        return {"percentiles": [{"channel": one.name, **_rounded(of)} for one, of in pairs]}
 
 
 def case_facts(
@@ -120,7 +131,7 @@ def case_facts(
     """Measure one case.
 
     Args:
-        image: (X, Y, Z) HU.
+        image: (X, Y, Z) HU, or (C, X, Y, Z) values of several channels.
         labels: (X, Y, Z) integers on the same grid, 0 the background.
         affine: (4, 4), voxel to RAS+ mm.
         values: labels whose HU are sampled; all above 0 by default. The others are measured too.
@@ -147,7 +158,7 @@ def case_facts(
             ml=len(voxels) * voxel_ml(affine),
             low=tuple(int(places[axis].min()) for axis in order),
             high=tuple(int(places[axis].max()) + 1 for axis in order),
-            hu=image.ravel()[some],
+            hu=image.reshape(*image.shape[:-3], -1)[..., some],
         )
     return CaseFacts(
         size=tuple(int(labels.shape[axis]) for axis in order),
@@ -157,7 +168,10 @@ def case_facts(
 
 
 def fingerprint(
-    cases: Sequence[CaseFacts], classes: LabelClasses, ignore: int | None = None
+    cases: Sequence[CaseFacts],
+    classes: LabelClasses,
+    ignore: int | None = None,
+    channels: tuple[Channel, ...] = (),
 ) -> Fingerprint:
     """Summarise the facts of all cases.
 
@@ -165,6 +179,7 @@ def fingerprint(
         cases: at least one.
         classes: the classes to segment.
         ignore: value of voxels that the facts leave out, if there is one.
+        channels: the channels; none for a CT that the bundle's window scales.
 
     Raises:
         ValueError: if no case has any of the classes.
@@ -184,7 +199,9 @@ def fingerprint(
             volumes.setdefault(name, []).append(sum(part.ml for part in parts))
             extents.setdefault(name, []).append(tuple(edges.tolist()))
             samples += [
-                case.structures[value].hu for value in case.structures if value in values - sampled
+                np.atleast_2d(case.structures[value].hu)
+                for value in case.structures
+                if value in values - sampled
             ]
         sampled |= values  # several regions may hold a value
     if not samples:
@@ -192,16 +209,23 @@ def fingerprint(
             f"{len(cases)} cases: no label is {' or '.join(classes.names[1:])} (expected one or more). "
             "Choose other labels."
         )
-    hu = np.percentile(np.concatenate(samples), PERCENTILES)
+    found = np.percentile(np.concatenate(samples, axis=1), PERCENTILES, axis=1).T
+    inside = tuple(dict(zip(PERCENTILES, row.tolist(), strict=True)) for row in found)
     return Fingerprint(
         sizes=tuple(case.size for case in cases),
         spacings=tuple(case.spacing for case in cases),
-        hu=dict(zip(PERCENTILES, hu.tolist(), strict=True)),
+        hu=inside[0],
         volumes_ml={name: tuple(values) for name, values in volumes.items()},
         extents_mm={name: tuple(boxes) for name, boxes in extents.items()},
         classes=classes,
         ignore=ignore,
+        channels=channels,
+        values=inside if channels else (),
     )
+
+
+def _rounded(percentiles: Mapping[float, float]) -> dict[str, float]:
+    return {f"{p:g}": round(value, 1) for p, value in percentiles.items()}
 
 
 def _spread(values: Sequence[Any]) -> dict[str, Any]:

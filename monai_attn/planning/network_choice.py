@@ -30,7 +30,12 @@ FINER = 0.97  # ratio of a window's size to that of the one tried before
 # together (64 to 96 voxels an edge, 2 and 4 windows), 22 for each class; a weight is kept in float32 with
 # its gradient and two moments of AdamW, and in bfloat16.
 FEATURE_BYTES, CLASS_BYTES, WEIGHT_BYTES = 34, 22, 18
-CACHE_BYTES = 5  # on disk, for each voxel of a case: the image as float32, the label as a byte
+CHANNEL_BYTES = (
+    12  # of each further input channel for each voxel: float32, its copies on the way there
+)
+FLOAT_BYTES = (
+    4  # on disk, for each voxel of a case and channel: the image is float32, the label a byte
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ class NetworkChoice:
         grid: (3,) voxels of the median scan.
         roi_size: (dims,) voxels of a window.
         strides: from each level to the next, (dims,) each.
+        in_channels: channels of the network's input.
         coarsened: whether the grid is coarser than the scans, so that a window holds enough.
     """
 
@@ -50,6 +56,7 @@ class NetworkChoice:
     roi_size: tuple[int, ...]
     strides: tuple[tuple[int, ...], ...]
     coarsened: bool = False
+    in_channels: int = 1
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -67,7 +74,9 @@ class NetworkChoice:
         """Approximate number of weights: those of the convolutions, without the gates' few per cent."""
         kernel = 3 ** len(self.roi_size)
         channels = self.channels
-        down = sum(a * b + b * b for a, b in zip((1, *channels), channels, strict=False))
+        down = sum(
+            a * b + b * b for a, b in zip((self.in_channels, *channels), channels, strict=False)
+        )
         up = sum(3 * a * a for a in channels[:-1])
         return kernel * (down + up)
 
@@ -75,20 +84,24 @@ class NetworkChoice:
         """Estimate the memory of one training step in bytes."""
         voxels = windows * math.prod(self.roi_size)
         per_voxel = FEATURE_BYTES * self.features + CLASS_BYTES * classes
+        per_voxel += CHANNEL_BYTES * (self.in_channels - 1)
         return int(voxels * per_voxel) + WEIGHT_BYTES * self.weights
 
     def cache_bytes(self, cases: int) -> int:
         """Estimate the disk space of preprocessed cases in bytes."""
-        return CACHE_BYTES * cases * math.prod(self.grid)
+        return (FLOAT_BYTES * self.in_channels + 1) * cases * math.prod(self.grid)
 
 
-def choose_network(fingerprint: Fingerprint, voxels: int, dims: int = 3) -> NetworkChoice:
+def choose_network(
+    fingerprint: Fingerprint, voxels: int, dims: int = 3, in_channels: int = 1
+) -> NetworkChoice:
     """Choose the grid, the window of at most `voxels` voxels and the network for a data set.
 
     Args:
         fingerprint: fingerprint of the data set.
         voxels: the largest number of voxels of a window.
         dims: 3, or 2 for windows in axial slices.
+        in_channels: channels of the network's input.
 
     Raises:
         ValueError: if the scans are too small for a network of two levels.
@@ -117,6 +130,7 @@ def choose_network(fingerprint: Fingerprint, voxels: int, dims: int = 3) -> Netw
         roi_size=roi_size,
         strides=strides,
         coarsened=bool((spacing > target).any()),
+        in_channels=in_channels,
     )
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from monai_attn.datasets.channels import Channel, read_channels
 from monai_attn.datasets.label_classes import LabelClasses, mapped_labels
 from monai_attn.datasets.region_choice import chosen_texts
 from monai_attn.datasets.regions import read_regions
@@ -46,12 +47,16 @@ class BundleDefaults:
         spatial_dims: dimensions of the network, 2 or 3.
         num_samples: windows of a case.
         deep_supervision: number of coarser levels with a head of their own.
+        channels: its channels; none for one CT.
+        slice_channels: slices that a 2D network sees.
     """
 
     classes: LabelClasses
     spatial_dims: int = 3
     num_samples: int = 2
     deep_supervision: int = 2
+    channels: tuple[Channel, ...] = ()
+    slice_channels: int = 1
 
 
 @dataclass(frozen=True)
@@ -123,6 +128,8 @@ def read_bundle_defaults(bundle: Path) -> BundleDefaults:
         spatial_dims=network["spatial_dims"],
         num_samples=int(train.get("num_samples", BundleDefaults.num_samples)),
         deep_supervision=int(network.get("deep_supervision", 0)),
+        channels=read_channels(train.get("channels")),
+        slice_channels=int(train.get("slice_channels", 1)),
     )
 
 
@@ -142,10 +149,11 @@ def make_plan(
             small for a network.
     """
     dims, classes = base.spatial_dims, fingerprint.classes.channels
-    choice = _largest(fingerprint, memory, dims, MOST_VOXELS[dims])
+    inputs = max(1, len(fingerprint.channels)) * base.slice_channels
+    choice = _largest(fingerprint, memory, dims, MOST_VOXELS[dims], inputs)
     slow = on_cpu and math.prod(choice.roi_size) > CPU_VOXELS
     if slow:
-        choice = _largest(fingerprint, memory, dims, CPU_VOXELS)
+        choice = _largest(fingerprint, memory, dims, CPU_VOXELS, inputs)
     windows = _windows(choice, fingerprint, memory)
     samples = min(base.num_samples, windows)
     batch = max(
@@ -154,7 +162,7 @@ def make_plan(
     step = choice.step_bytes(batch * samples, classes)
     values = {
         **_grid(choice, fingerprint, slow),
-        "intensity_range": _intensity_range(fingerprint),
+        **_intensities(fingerprint, inputs),
         **_network(choice, base),
         "batch_size": (batch, f"cases in a step, which takes {format_memory(step)}"),
         "num_samples": (samples, "windows of each case"),
@@ -186,9 +194,11 @@ def write_plan(plan: TrainingPlan | ImportedPlan, path: str | Path) -> Path:
     return Path(path)
 
 
-def _largest(fingerprint: Fingerprint, memory: int, dims: int, voxels: int) -> NetworkChoice:
+def _largest(
+    fingerprint: Fingerprint, memory: int, dims: int, voxels: int, inputs: int
+) -> NetworkChoice:
     """Return the choice with the largest window, up to `voxels` voxels, whose step fits the memory."""
-    for choice, windows in _candidates(fingerprint, dims, voxels):
+    for choice, windows in _candidates(fingerprint, dims, voxels, inputs):
         need = choice.step_bytes(windows, fingerprint.classes.channels)
         if need <= memory:
             return choice
@@ -200,13 +210,13 @@ def _largest(fingerprint: Fingerprint, memory: int, dims: int, voxels: int) -> N
 
 
 def _candidates(
-    fingerprint: Fingerprint, dims: int, voxels: int
+    fingerprint: Fingerprint, dims: int, voxels: int, inputs: int
 ) -> Iterator[tuple[NetworkChoice, int]]:
     """Yield choices with ever smaller windows, and how many must fit: two, or one of the smallest."""
     while voxels > LEAST_VOXELS[dims]:
-        yield choose_network(fingerprint, voxels, dims), WANTED_WINDOWS
+        yield choose_network(fingerprint, voxels, dims, inputs), WANTED_WINDOWS
         voxels = int(voxels * FINER)
-    yield choose_network(fingerprint, LEAST_VOXELS[dims], dims), 1
+    yield choose_network(fingerprint, LEAST_VOXELS[dims], dims, inputs), 1
 
 
 def _windows(choice: NetworkChoice, fingerprint: Fingerprint, memory: int) -> int:
@@ -239,9 +249,28 @@ def _grid(
     return {"spacing": (list(spacing), spacing_reason), "roi_size": (list(roi), size_reason)}
 
 
-def _intensity_range(fingerprint: Fingerprint) -> tuple[list[float], str]:
+def _intensities(fingerprint: Fingerprint, inputs: int) -> dict[str, tuple[Any, str]]:
+    """Return the window of a CT; or the channels, and how many of them the network takes."""
+    if not fingerprint.channels:
+        return {"intensity_range": _intensity_range(fingerprint.hu)}
+    channels, reasons = [], []
+    for channel, values in zip(fingerprint.channels, fingerprint.values, strict=True):
+        if channel.scaling is None:
+            window, why = _intensity_range(values)
+            channels.append(replace(channel, scaling=(window[0], window[1])))
+            reasons.append(f"{channel.name}: {why}")
+        else:
+            channels.append(channel)
+            reasons.append(str(channel))
+    return {
+        "channels": ([channel.content() for channel in channels], "; ".join(reasons)),
+        "network_def#in_channels": (inputs, "each channel, in each slice that the network sees"),
+    }
+
+
+def _intensity_range(hu: Mapping[float, float]) -> tuple[list[float], str]:
     """Return the 0.5th to 99.5th percentile of the foreground's HU, widened by half on either side."""
-    low, high = fingerprint.hu[0.5], fingerprint.hu[99.5]
+    low, high = hu[0.5], hu[99.5]
     margin = max(CONTEXT * (high - low), (NARROWEST - (high - low)) / 2)
     window = [
         max(LOWEST, math.floor((low - margin) / ROUND) * ROUND),

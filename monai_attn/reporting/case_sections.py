@@ -12,6 +12,7 @@ from monai_attn.metrics.scores import CaseScore
 from monai_attn.reporting.case_tables import case_tables
 from monai_attn.reporting.references import References
 from monai_attn.reporting.run_table import said_interval, without_scan
+from monai_attn.reporting.shown_scan import unit_of
 from monai_attn.reporting.viewer import LIMIT, CaseView, view_case
 from monai_attn.runs.records import Record
 
@@ -85,11 +86,11 @@ def _viewed(view: CaseView | None, record: Record) -> Dict:
             {"name": name, "colour": colour, "ml": f"{ml:.1f} ml"}
             for _, name, colour, ml in view.labels
         ],
-        "shown": " ".join(_shown(view)),
+        "shown": " ".join(_shown(view, unit_of(record))),
     }
 
 
-def _shown(view: CaseView) -> Iterator[str]:
+def _shown(view: CaseView, unit: str) -> Iterator[str]:
     """Yield sentences on how the case is shown: voxel size, grey values and oblique planes."""
     if max(view.factors) == 1:
         yield f"Shown at the scan's own {_sizes(view.spacing)} mm."
@@ -103,8 +104,8 @@ def _shown(view: CaseView) -> Iterator[str]:
     if view.levels:
         fine, coarse = view.steps
         yield (
-            f"Grey values are kept in 256 steps: {fine:.1f} HU in the middle of the bundle's window, up to "
-            f"{coarse:.0f} HU far from it."
+            f"Grey values are kept in 256 steps: {fine:.1f}{unit} in the middle of the bundle's window, up "
+            f"to {coarse:.0f}{unit} far from it."
         )
     if view.tilt >= 1:
         yield f"The planes are along the scan's own axes, up to {view.tilt:.0f}\u00b0 oblique."

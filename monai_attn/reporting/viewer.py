@@ -30,8 +30,7 @@ from monai_attn.io.grid import Grid, voxel_ml
 from monai_attn.io.labels import labels_of
 from monai_attn.io.map_encoding import is_stored_so
 from monai_attn.io.names import entropy_path
-from monai_attn.io.reorder import axis_order
-from monai_attn.io.scan import open_scan, read_volume
+from monai_attn.io.scan import read_volume
 from monai_attn.reporting.packing import (
     Bytes,
     choose_factors,
@@ -43,12 +42,16 @@ from monai_attn.reporting.packing import (
     to_bytes,
 )
 from monai_attn.reporting.planes import Marked, label_colour, ras_affine, tilt, to_ras
-from monai_attn.runs.json_values import number
+from monai_attn.reporting.shown_scan import (
+    SOFT_TISSUE,
+    display_window,
+    read_scan,
+    require_grid,
+)
 from monai_attn.runs.records import Record
 
 LIMIT = 14_800_000  # characters of one case: with its numbers less than 15 MB
 MOST_VOXELS = 16_000_000  # shown of one volume: a browser holds half a dozen of them
-SOFT_TISSUE = (-160.0, 240.0)  # HU, where the bundle names no range
 MOST_LABELS = 255  # the numbers of a byte, without 0
 LIBRARIES = (EOFError, TypeError, zlib.error, ImageFileError, HeaderDataError)
 UNREADABLE = (OSError, ValueError, *LIBRARIES)
@@ -144,7 +147,7 @@ def view_case(
     if reference:
         with _noted(notes, reference, "the reference is not shown"):
             found = _read_labels(reference, classes, ignore)
-            _require_grid(found.grid, labels.grid)
+            require_grid(found.grid, labels.grid)
             expected = found.bytes
     shown = labels.bytes if labels.numbers or expected is None else expected
     whole = Marked(shown > 0, ras_affine(labels.grid.affine, labels.grid.shape))
@@ -177,13 +180,14 @@ def _view(
     known: Sequence[str],
 ) -> CaseView:
     """Return the case at one size; the notes that are `known` before come first."""
-    grid, window = labels.grid, _window(record)
+    grid, window = labels.grid, SOFT_TISSUE
     notes = [*known]
     levels: tuple[float, ...] = ()
     shown = shrink_labels(labels.bytes, factors)
     volumes, overlays = {"labels": encode(shown)}, []
     with _noted(notes, record.scan or record.labels, "labels alone are shown"):
-        image = _read_scan(record, grid)
+        image = read_scan(record, grid)
+        window = display_window(record, image)
         levels = levels_of(image, window)
         volumes["image"] = encode(to_bytes(shrink(image, factors), levels))
         del image
@@ -275,26 +279,6 @@ def _read_labels(
     return _Labels(volume.grid, coded, numbers, [counts[label] * ml for label in numbers])
 
 
-def _read_scan(record: Record, grid: Grid) -> NDArray[np.float32]:
-    """Read the scan in closest RAS order, if it is the one that was segmented."""
-    scan, settings = record.scan, record.manifest.settings
-    if scan is None:
-        raise ValueError(
-            f"{record.labels}: no record of the scan that it was made from; segment the scan again"
-        )
-    if not scan.exists():
-        raise ValueError(f"{scan}: the scan is no longer there; put it back, and report again")
-    volume, series = settings.get("volume"), settings.get("series")
-    digest = record.manifest.scan_sha256
-    opened = open_scan(scan, volume=volume, series=series)
-    if digest and opened.sha256 != digest:
-        raise ValueError(f"{scan}: the scan was changed since the run; segment it again")
-    with collect_warnings():  # its doubts are in the manifest
-        image = opened.read()
-    _require_grid(image, grid)
-    return to_ras(image.data, image.affine)
-
-
 def _maps(record: Record) -> Iterator[tuple[Overlay, Path]]:
     """Yield the maps that the run wrote next to the label map, and their paths."""
     entropy = entropy_path(record.labels)
@@ -321,25 +305,8 @@ def _read_map(path: Path, grid: Grid, digest: str) -> Bytes:
         raise ValueError(
             f"{path}: not stored like a map of a run (expected fractions as bytes); segment the scan again"
         )
-    _require_grid(Grid(shape, image.affine, 1, path), grid)
+    require_grid(Grid(shape, image.affine, 1, path), grid)
     return to_ras(stored.reshape(shape), image.affine)
-
-
-def _require_grid(found: Grid, grid: Grid) -> None:
-    if axis_order(found, grid) is None:  # all are shown in RAS order
-        raise ValueError(
-            f"{found.path}: lies on another grid than {grid.path}; segment the scan again"
-        )
-
-
-def _window(record: Record) -> tuple[float, float]:
-    """Return the HU range that the bundle's network sees, or one for soft tissue."""
-    ends = record.manifest.settings.get("intensity_range")
-    if isinstance(ends, list) and len(ends) == 2:
-        low, high = map(number, ends)
-        if low is not None and high is not None and low < high:
-            return low, high
-    return SOFT_TISSUE
 
 
 def _ranges(whole: Marked, factors: tuple[int, int, int]) -> tuple[tuple[float, float], ...]:

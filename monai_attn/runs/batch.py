@@ -15,6 +15,7 @@ from monai_attn.inference.result_checks import check_words
 from monai_attn.inference.segmentation import Segmentation
 from monai_attn.inference.segmenter import Segmenter
 from monai_attn.inference.watched_network import OnWindow
+from monai_attn.io.channels import Image, channel_files, files_of
 from monai_attn.io.dicom.segmentation import check_installed
 from monai_attn.io.dicom.segmentation import check_replaceable as check_dicom_seg
 from monai_attn.io.errors import OptionError, case_error, collect_warnings, remedy_of
@@ -31,7 +32,7 @@ from monai_attn.runs.json_values import label_names
 from monai_attn.runs.manifest import check_replaceable as check_manifest
 from monai_attn.runs.manifest import find_earlier_result
 
-Case = tuple[Path, Path]  # a scan, and the path of its label map
+Case = tuple[Image, Path]  # a scan, and the path of its label map
 log = logging.getLogger(__name__)
 
 
@@ -40,7 +41,7 @@ class CaseResult:
     """The result of segmenting one scan.
 
     Attributes:
-        scan: the file, or the DICOM folder.
+        scan: the file, or the DICOM folder; of several channels the first.
         target: its label map. It exists, with its manifest, which is written last, unless `error` is set.
         volumes_ml: the volume of each label found in it, in ml.
         fallback: reason why a run in focus mode became a full run, or empty.
@@ -101,7 +102,7 @@ class CaseResult:
 
 def segment_files(
     segmenter: Segmenter,
-    targets: Mapping[Path, Path],
+    targets: Mapping[Image, Path],
     on_window: OnWindow | None = None,
     *,
     resume: bool = False,
@@ -118,7 +119,7 @@ def segment_files(
 
     Args:
         segmenter: the segmenter that labels a scan.
-        targets: the scans, and the path of the label map of each.
+        targets: the scans, or the files of a scan's channels, and the path of the label map of each.
         on_window: as for `Segmenter`.
         resume: keep an intact label map that was made of the same scan with the same settings.
         strict: treat warnings about a scan as errors. Failed checks of labels are not errors.
@@ -134,11 +135,12 @@ def segment_files(
         check_installed()
     run = _Run(segmenter, on_window, resume, strict, dicom_seg, tuple(extras))
     check_maps(segmenter, targets)
-    for scan, target in take(list(targets.items())):
+    for image, target in take(list(targets.items())):
+        scan = files_of(image)[0]
         start, warnings = time.perf_counter(), []
         try:
             with collect_warnings(strict) as warnings:
-                result = run(scan, target, warnings)
+                result = run(image, target, warnings)
         except Exception as error:  # a scan or a bundle's code can raise anything
             log.debug("%s", scan, exc_info=True)
             why = case_error(scan, error)
@@ -150,13 +152,13 @@ def segment_files(
         yield replace(result, seconds=time.perf_counter() - start)
 
 
-def check_maps(segmenter: Segmenter, targets: Mapping[Path, Path]) -> None:
+def check_maps(segmenter: Segmenter, targets: Mapping[Image, Path]) -> None:
     """Check that no map of a case would replace a scan.
 
     Raises:
         ValueError: if one would.
     """
-    scans = {real_path(scan) for scan in targets}
+    scans = {real_path(file) for image in targets for file in files_of(image)}
     for target in targets.values():
         for path in _map_paths(segmenter, target):
             if real_path(path) in scans:
@@ -180,10 +182,11 @@ class _Run:
     def settings(self) -> dict[str, Any]:
         return {**self.segmenter.settings, "dicom_seg": self.dicom_seg}
 
-    def __call__(self, scan: Path, target: Path, warnings: list[str]) -> CaseResult:
+    def __call__(self, image: Image, target: Path, warnings: list[str]) -> CaseResult:
         """Segment a scan and write its files, or keep a label map that is up to date."""
+        scan = files_of(image)[0]
         self._check(scan, target)
-        opened = self.segmenter.open(scan)
+        opened = self.segmenter.open(image)
         digest = opened.sha256  # before the work: a file that changes meanwhile shows
         earlier = find_earlier_result(target, self.settings, digest) if self.resume else None
         if earlier and not (self.strict and earlier.warnings):  # else refused as in a first run
@@ -220,6 +223,7 @@ class _Run:
             check=check,
             dicom_seg=names if self.dicom_seg else None,
             slices=opened.files,
+            channels=channel_files(opened),
         )
         return case_result(opened.path, target, result, warnings, check)
 

@@ -25,6 +25,7 @@ def write_case(
     check: str = "",
     dicom_seg: Mapping[int, str] | None = None,
     slices: Sequence[Path] = (),
+    channels: Mapping[str, str] | None = None,
 ) -> None:
     """Write a label map and the files next to it, whole or not at all.
 
@@ -37,6 +38,7 @@ def write_case(
         check: the failed checks of the labels, in one line.
         dicom_seg: the names of the labels, to write them as DICOM SEG too.
         slices: the DICOM files of the scan, to which the DICOM SEG refers.
+        channels: the file of each channel by its name, unless the scan is one CT.
     """
     start = time.perf_counter()
     # locked: otherwise this manifest could vouch for files of another run
@@ -52,6 +54,7 @@ def write_case(
             files=files,
             warnings=warnings,
             check=check,
+            channels=channels,
         )
 
 

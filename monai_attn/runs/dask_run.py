@@ -13,6 +13,7 @@ from monai.transforms import Compose
 
 from monai_attn.distributed.dask_cluster import run_on_workers
 from monai_attn.inference.segmenter import Segmenter
+from monai_attn.io.channels import Image, as_image, files_of
 from monai_attn.io.errors import remedy_of
 from monai_attn.runs.batch import Case, CaseResult, check_maps, segment_files
 from monai_attn.runs.extra_files import ExtraFile
@@ -51,7 +52,7 @@ class DaskRun:
     def __call__(
         self,
         segmenter: Segmenter,
-        targets: Mapping[Path, Path],
+        targets: Mapping[Image, Path],
         on_window: object = None,
         *,
         resume: bool = False,
@@ -82,13 +83,17 @@ class DaskRun:
             "dicom_seg": dicom_seg,
             "extras": tuple(extras),
         }
-        cases = [(scan.absolute(), target.absolute()) for scan, target in targets.items()]
+        cases = [
+            (as_image([file.absolute() for file in files_of(image)]), target.absolute())
+            for image, target in targets.items()
+        ]
         given = dict(zip(cases, targets.items(), strict=True))
         found = run_on_workers(
             self.client, _segmented, cases, self.opening, _identity(segmenter), options
         )
         for case, result in found:
-            scan, target = given[case]
+            image, target = given[case]
+            scan = files_of(image)[0]
             if isinstance(result, Exception):
                 yield CaseResult(scan, target, error=f"{scan}: {result}", remedy=remedy_of(result))
             else:

@@ -63,6 +63,7 @@ def write_manifest(
     files: Iterable[Path],
     warnings: Iterable[str] = (),
     check: str = "",
+    channels: Mapping[str, str] | None = None,
 ) -> Path:
     """Write the manifest of a label map, completely or not at all.
 
@@ -74,10 +75,12 @@ def write_manifest(
         files: the label map and the files written next to it.
         warnings: the doubts about the scan.
         check: the failed checks of the labels, in one line.
+        channels: the file of each channel by its name, unless the scan is one CT.
     """
     content = {
         "scan": scan_name(result.scan.path),
         "scan_sha256": scan_sha256,
+        **({"channels": dict(channels)} if channels else {}),
         "files_sha256": {file.name: sha256_of(file) for file in files},
         "settings": dict(settings),
         **(_windows(result.plan) if result.plan else {}),
@@ -113,6 +116,11 @@ class Manifest:
     def settings(self) -> Json:
         """Settings of the bundle, the backend and the options."""
         return dict_of(self.content.get("settings"))
+
+    @cached_property
+    def channels(self) -> Json:
+        """The file of each channel by its name; empty for a single channel."""
+        return dict_of(self.content.get("channels"))
 
     @cached_property
     def label_names(self) -> dict[int, str]:

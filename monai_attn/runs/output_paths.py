@@ -7,16 +7,17 @@ from pathlib import Path
 
 from monai_attn.datasets.cases import find_named
 from monai_attn.datasets.scan_names import scan_names
+from monai_attn.io.channels import Image, files_of
 from monai_attn.io.names import LABELS, real_path, suffix
 
 
 def output_paths(
-    scans: Sequence[Path], output: Path, names: Mapping[Path, str] | None = None
-) -> dict[Path, Path]:
+    scans: Sequence[Image], output: Path, names: Mapping[Image, str] | None = None
+) -> dict[Image, Path]:
     """Return the output path of each scan's labels, without creating anything.
 
     Args:
-        scans: the scans to segment.
+        scans: the scans to segment; a tuple of paths is one scan, with a file for each channel.
         output: a folder, in which the labels of a case are NAME_seg.nii.gz; or, for one scan, the
             path of its labels, which ends in .nii.gz or .nii.
         names: the name of each case; by default as `scan_names` chooses it.
@@ -51,37 +52,43 @@ def output_paths(
     return targets
 
 
-def find_targets(inputs: Sequence[str | Path], output: Path) -> dict[Path, Path]:
+def find_targets(
+    inputs: Sequence[str | Path], output: Path, channels: Sequence[str] = ()
+) -> dict[Image, Path]:
     """List the scans of all inputs, and the path of the label map of each.
 
     Args:
         inputs: NIfTI scans, DICOM folders, folder trees of either, or datalists.
         output: as for `output_paths`.
+        channels: the names of the network's channels; if there are several, the files of each case are
+            joined, see `join_channels`.
 
     Raises:
         ValueError: as `find_named` and `output_paths`.
     """
-    scans, names = find_named(inputs)
+    scans, names = find_named(inputs, channels)
     return output_paths(scans, output, names)
 
 
-def summary_folder(targets: Mapping[Path, Path], output: Path) -> Path | None:
+def summary_folder(targets: Mapping[Image, Path], output: Path) -> Path | None:
     """Return the folder whose summary lists the targets; None if the output is one label map."""
     return output if targets and output not in targets.values() else None
 
 
-def _check_outputs(scans: Sequence[Path], targets: dict[Path, Path]) -> None:
+def _check_outputs(scans: Sequence[Image], targets: dict[Image, Path]) -> None:
     scan_at: dict[Path, Path] = {}
-    for scan in scans:
+    files = [file for scan in scans for file in files_of(scan)]
+    for scan in files:
         if real_path(scan) in scan_at:
             raise ValueError(
                 f"{scan}: listed twice, also as {scan_at[real_path(scan)]}; "
                 "each scan once expected: leave one out"
             )
         scan_at[real_path(scan)] = scan
-    taken = {_identity(scan) for scan in scans} - {None}
+    taken = {_identity(file) for file in files} - {None}
     scan_to: dict[Path, Path] = {}
-    for scan, target in targets.items():
+    for image, target in targets.items():
+        scan = files_of(image)[0]
         if target in scan_to:
             raise ValueError(
                 f"{scan_to[target]} and {scan}: the labels of both would be {target}; "

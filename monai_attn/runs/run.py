@@ -10,6 +10,7 @@ from pathlib import Path
 from monai_attn.distributed.work_queue import WorkQueue
 from monai_attn.inference.segmenter import Segmenter
 from monai_attn.inference.watched_network import OnWindow
+from monai_attn.io.channels import Image
 from monai_attn.io.files import make_writable
 from monai_attn.runs.batch import CaseResult, segment_files
 from monai_attn.runs.extra_files import ExtraFile
@@ -24,7 +25,7 @@ from monai_attn.runs.summary import Summary
 
 def segment_targets(
     segmenter: Segmenter,
-    targets: Mapping[Path, Path],
+    targets: Mapping[Image, Path],
     folder: Path | None,
     *,
     resume: bool = False,
@@ -39,7 +40,7 @@ def segment_targets(
 
     Args:
         segmenter: the segmenter that labels a scan.
-        targets: the scans, and the path of the label map of each.
+        targets: the scans, or the files of a scan's channels, and the path of the label map of each.
         folder: folder whose `summary.json` and `summary.csv` list the cases, if there is one.
         resume: as for `segment_files`.
         strict: as for `segment_files`.

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from monai_attn.datasets.scan_names import name_of_result
+from monai_attn.io.channels import Image, files_of
 from monai_attn.io.files import atomic_write
 from monai_attn.io.folder_lock import folder_lock
 from monai_attn.runs.json_values import DAMAGED, Json
@@ -50,7 +51,7 @@ class Summary:
     def __init__(
         self,
         folder: Path,
-        targets: Mapping[Path, Path],
+        targets: Mapping[Image, Path],
         names: Mapping[int, str],
         settings: Mapping[str, Any],
         *,
@@ -58,7 +59,10 @@ class Summary:
     ) -> None:
         _check_replaceable(folder)
         self.folder, self.names, self.settings = folder, dict(names), dict(settings)
-        self.rows = {target.name: _row(scan, target, "not run") for scan, target in targets.items()}
+        self.rows = {
+            target.name: _row(files_of(image)[0], target, "not run")
+            for image, target in targets.items()
+        }
         if resume:
             earlier = _others(folder / JSON)
             made = [name for name in self.rows if earlier.get(name, {}).get("status") in MADE]

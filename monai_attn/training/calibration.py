@@ -13,15 +13,15 @@ from monai_attn.bundle.bundle import Bundle
 from monai_attn.bundle.find import is_shipped
 from monai_attn.bundle.open import open_bundle
 from monai_attn.datasets.cases import find_cases
-from monai_attn.datasets.datalist import Case
+from monai_attn.datasets.datalist import Case, first_file
 from monai_attn.datasets.ignore import find_ignore
 from monai_attn.datasets.references import check_reference, read_reference
 from monai_attn.datasets.scan_names import scan_names
 from monai_attn.datasets.splits import read_split
 from monai_attn.inference.views import GREY, further_views
+from monai_attn.io.channels import as_image, open_image
 from monai_attn.io.errors import Faults, ScanWarning
 from monai_attn.io.files import make_writable
-from monai_attn.io.scan import read_grid
 from monai_attn.metrics.calibration import (
     Confidence,
     VoxelSample,
@@ -179,24 +179,24 @@ def measure(
     dims = len(opened.metadata["network_data_format"]["inputs"]["image"]["spatial_shape"])
     plain = opened.segmenter()
     segmenter = replace(plain, views=further_views(range(dims)) if intervals else ())
-    by_image = scan_names([Path(case["image"]) for case in cases])
+    by_image = scan_names([as_image(case["image"]) for case in cases])
     numbers = plain.channels * (2 if plain.decoding.regions else 1)  # see `VoxelSampler.sample`
     share = max(2, LOGITS // (numbers * max(1, len(cases))))
     samples, truths, views, partly, modes, voxels = [], [], [], [], set(), 0
     for done, case in enumerate(cases, 1):
-        grid = read_grid(case["image"])
+        grid = open_image(case["image"]).grid
         reference = read_reference(case["label"], grid, opened.classes, classes, ignore)
         draw = VoxelSampler(segmenter, grid, reference, share // 2, SEED + done)
         result = segmenter(case["image"], on_slab=draw)
         if result.plan and result.plan.fallback:
             warnings.warn(
-                f"{case['image']}: full mode: {result.plan.fallback}", ScanWarning, stacklevel=2
+                f"{first_file(case)}: full mode: {result.plan.fallback}", ScanWarning, stacklevel=2
             )
         modes.add(result.plan.mode if result.plan else "full")
         samples.append(draw.sample)
         voxels += draw.voxels
         truths.append(draw.truth_ml)
-        partly += [] if draw.whole else [by_image[Path(case["image"])]]
+        partly += [] if draw.whole else [by_image[as_image(case["image"])]]
         views.append(result.views_ml)
         on_case(done, len(cases))
     whole = VoxelSample(
@@ -204,7 +204,7 @@ def measure(
         np.concatenate([one.labels for one in samples]),
         np.concatenate([one.weights for one in samples]),
     )
-    names = tuple(by_image[Path(case["image"])] for case in cases)
+    names = tuple(by_image[as_image(case["image"])] for case in cases)
     views_ml = tuple(views) if intervals else ()
     return Measurements(
         names, whole, voxels, tuple(truths), views_ml, tuple(sorted(modes)), tuple(partly)

@@ -23,6 +23,7 @@ from monai.data import Dataset
 from monai.transforms import Compose, RandomizableTrait
 
 import monai_attn
+from monai_attn.io.channels import files_of
 from monai_attn.io.files import atomic_write
 from monai_attn.io.nifti.voxels import nifti_files
 from monai_attn.io.scan import open_scan
@@ -49,7 +50,7 @@ class CachedCases(Dataset):
 
     def __init__(
         self,
-        data: Sequence[Mapping[str, str]],
+        data: Sequence[Mapping[str, Any]],
         transform: Compose,
         cache_dir: str | Path,
         seed: int = 0,
@@ -69,7 +70,8 @@ class CachedCases(Dataset):
 
     def entry(self, index: int) -> Path:
         """Return the file that holds, or will hold, a case before the first random transform."""
-        files = [_identity(Path(self.data[index][key])) for key in ("image", "label")]
+        case = self.data[index]
+        files = [_identity(file) for key in ("image", "label") for file in files_of(case[key])]
         key = sha256(json.dumps([self._recipe, files]).encode()).hexdigest()[:24]
         return self.cache_dir / f"{key}.pt"
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from monai_attn.datasets.channels import Channel
 from monai_attn.datasets.checked_cases import CheckedCases, check_cases
 from monai_attn.datasets.datalist import Case
 from monai_attn.datasets.declared_names import check_names
@@ -54,6 +55,7 @@ def check_labels(
     configs: Mapping[str, Config],
     split: Split,
     on_reading: Callable[[Case | None], None],
+    channels: Sequence[Channel] = (),
 ) -> CheckedLabels:
     """Read and check all cases, and find the classes and the ignore value of their label maps."""
     train = configs["train.json"]
@@ -78,6 +80,7 @@ def check_labels(
         allowed=declared if request.labels else known,
         declared=declared,
         ignore=ignore,
+        channels=channels,
         on_case=on_reading,
     )
     if regions:
@@ -96,8 +99,9 @@ def unlearned(labels: CheckedLabels, split: Split) -> list[str]:
     for part, label_of_class in holders.items():
         for case in labels.checked.cases:
             if case.case in split[part]:
-                found = set().union(*(labels.of_value(value) for value in case.voxels))
-                label_of_class |= dict.fromkeys(found, case.case["label"])
+                found: set[int] = set()
+                found.update(*(labels.of_value(value) for value in case.voxels))
+                label_of_class |= dict.fromkeys(found, str(case.case["label"]))
     return [
         f"{label}: has class {number}, which no training case has. It cannot be learned."
         for number, label in holders["validation"].items()

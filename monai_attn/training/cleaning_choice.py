@@ -20,6 +20,7 @@ from rich.table import Table
 
 from monai_attn.bundle.bundle import Bundle
 from monai_attn.bundle.open import open_bundle
+from monai_attn.datasets.datalist import first_file
 from monai_attn.datasets.ignore import IGNORED
 from monai_attn.datasets.references import read_reference
 from monai_attn.datasets.splits import read_split
@@ -112,7 +113,7 @@ def try_cleaning(
             result.labels,
             reference,
             opened.label_names,
-            case=case_name(case["image"]),
+            case=case_name(first_file(case)),
             keep_pieces_from=pieces_from,
         )
         on_case(done, len(cases))

@@ -20,10 +20,12 @@ from monai_attn.datasets.datalist import Case
 from monai_attn.datasets.regions import Regions, read_regions
 from monai_attn.datasets.splits import Split, choose_split, names_in_split, read_split
 from monai_attn.distributed.process_info import read_process_info
+from monai_attn.io.channels import as_image
 from monai_attn.io.errors import causes_of, collect_warnings, reason
 from monai_attn.io.folder_lock import folder_lock
 from monai_attn.networks.gates import hard_gates
 from monai_attn.runs.output_paths import output_paths
+from monai_attn.training.channel_configs import choose_channels, scaled
 from monai_attn.training.checked_labels import check_labels, unlearned
 from monai_attn.training.expected_labels import expected_labels, measure_cases
 from monai_attn.training.overrides import Config
@@ -78,12 +80,15 @@ def prepare(
     _check_cleaning(configs["inference.json"])
     network = _check_network(train)
     initial = _open_initial_weights(request, train)
-    if initial:
-        _fit(initial, network, request, read_regions(train.get("regions")))
     with collect_warnings() as split_warnings:
         split = _choose_split(request)
+    channels, channel_doubts = choose_channels(request, configs, split)
+    if channels:
+        network = _check_network(train)
+    if initial:
+        _fit(initial, network, request, read_regions(train.get("regions")))
     # finds two cases of one name before hours are spent
-    validation = [Path(case["image"]) for case in split["validation"]]
+    validation = [as_image(case["image"]) for case in split["validation"]]
     output_paths(validation, run / "eval", names_in_split(split))
     readings = sum(len(cases) for cases in split.values()) + len(split["training"])
 
@@ -91,7 +96,7 @@ def prepare(
         if on_case:
             on_case(readings, case)
 
-    labels = check_labels(request, configs, split, on_reading)
+    labels = check_labels(request, configs, split, on_reading, channels)
     if labels.classes:
         network = _check_network({**train, "num_classes": labels.classes.channels})
     _check_sizes(split, train["batch_size"], Path(request.data))
@@ -110,9 +115,11 @@ def prepare(
         weights=(initial, _fit(initial, network, request, labels.regions)) if initial else None,
         ignore=labels.ignore,
         expected=expected_labels(measures, labels.numbers),
+        channels=scaled(channels, labels.checked, train),
     )
     return (
         *split_warnings,
+        *channel_doubts,
         *labels.doubts,
         *labels.checked.doubts,
         *unlearned(labels, split),
@@ -266,7 +273,7 @@ def _check_values(train: Mapping[str, Any]) -> None:
         if train[name] < least:
             raise ValueError(f"{name} (={train[name]}) must be {least} or more")
     for name, length in (("spacing", 3), ("intensity_range", 2)):
-        if len(train[name]) != length:
+        if train[name] is not None and len(train[name]) != length:
             raise ValueError(f"{name} (={train[name]}) must be {length} numbers")
 
 

@@ -23,10 +23,12 @@ from monai.bundle import ConfigParser
 from monai.bundle.utils import merge_kv
 
 from monai_attn.bundle.find import find_bundle
+from monai_attn.datasets.channels import Channel
 from monai_attn.datasets.label_classes import LabelClasses
 from monai_attn.datasets.splits import Split, write_split
 from monai_attn.inference.result_checks import Expected
 from monai_attn.io.files import atomic_write, make_writable, sha256_of
+from monai_attn.training.channel_configs import describe_channels, set_channels
 from monai_attn.training.config_files import read_config, write_config, write_text
 from monai_attn.training.overrides import Config, override
 from monai_attn.training.pretrained import InitialWeights, WeightFit
@@ -51,6 +53,7 @@ def create_run(
     weights: tuple[InitialWeights, WeightFit] | None = None,
     ignore: int | None = None,
     expected: Mapping[int, Expected] | None = None,
+    channels: Sequence[Channel] = (),
 ) -> None:
     """Create the folder of a new training. `run.json` is written last: a folder that has it is complete.
 
@@ -62,6 +65,7 @@ def create_run(
         weights: weights that it starts from, and how far they fit its network; copied into the folder.
         ignore: value of voxels in the label files that count nowhere; None for that of the bundle.
         expected: expectations of the labels it will write, by class; none by default.
+        channels: the channels of the images, each with its scaling; none for a single CT.
 
     Raises:
         ValueError: if the folder holds anything or cannot be written to, or a setting fits no config.
@@ -75,6 +79,7 @@ def create_run(
         set_regions(configs, classes.regions, request.bundle)
     if ignore is not None:
         override([train], {"ignore": ignore})
+    set_channels(configs, channels, request.settings)
     train["dataset_dir"] = request.data
     train["split"] = {
         "_target_": "monai_attn.datasets.read_split",
@@ -90,6 +95,7 @@ def create_run(
             train["initial_network"]["anew"] = list(weights[1].anew)
     initial = weights[0] if weights else None
     describe_run(configs["metadata.json"], request, split, train, classes, initial)
+    describe_channels(configs["metadata.json"], channels, train.get("slice_channels", 1))
     template = find_bundle(request.bundle)
     make_writable(run)
     (run / "configs").mkdir(exist_ok=True)

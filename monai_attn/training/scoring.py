@@ -7,6 +7,7 @@ from pathlib import Path
 
 from monai_attn.bundle.open import open_bundle
 from monai_attn.datasets.splits import names_in_split, read_split
+from monai_attn.io.channels import as_image
 from monai_attn.io.errors import warn_of
 from monai_attn.io.names import case_name
 from monai_attn.metrics.evaluation import evaluate_pairs
@@ -41,7 +42,7 @@ def score_run(
     cases = split["validation"]
     by_scan = names_in_split(split)
     opened = open_bundle(run, device)
-    targets = output_paths([Path(case["image"]) for case in cases], run / "eval", by_scan)
+    targets = output_paths([as_image(case["image"]) for case in cases], run / "eval", by_scan)
     results = segment_files(opened.segmenter(), targets, resume=True)
     for done, result in enumerate(results, 1):
         if result.error:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from monai import transforms as T
+from monai.config import KeysCollection
 from monai.data.meta_tensor import MetaTensor
 
+from monai_attn.datasets.channels import CT, read_channels
 from monai_attn.datasets.ignore import IGNORED, check_ignore, no_known_voxel
 from monai_attn.datasets.label_classes import mapped_labels
 from monai_attn.datasets.regions import read_regions
 from monai_attn.io.affine import shear_warning
 from monai_attn.io.errors import ScanWarning
 from monai_attn.io.grid import Grid
-from monai_attn.io.hounsfield import intensity_warnings
+from monai_attn.io.hounsfield import NOTHING, extent_warnings, value_warnings
 from monai_attn.io.labels import labels_of
 from monai_attn.io.reorder import axis_order, reordered
 from monai_attn.io.volume import Volume
@@ -29,15 +31,26 @@ class CheckScand(T.MapTransform):
 
     Args:
         keys: scans in the state in which they were read.
+        channels: the channels, as `read_channels` takes them; by default one CT.
     """
 
+    def __init__(self, keys: KeysCollection, channels: Sequence[Any] | None = None) -> None:
+        super().__init__(keys)
+        self.channels = read_channels(channels)
+
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Check each key's scan (1, X, Y, Z) and return it unchanged; each doubt is a `ScanWarning`."""
+        """Check each key's scan (C, X, Y, Z) and return it unchanged; each doubt is a `ScanWarning`."""
         for key in self.key_iterator(dict(data)):
             scan, affine = data[key], np.asarray(data[key].affine, dtype=np.float64)
             name = scan.meta.get("filename_or_obj", key)
-            doubts = [*intensity_warnings(scan[0].cpu().numpy(), affine), shear_warning(affine)]
-            for doubt in filter(None, doubts):
+            doubts = []
+            for volume, channel in zip(scan, self.channels or (CT,), strict=True):
+                of = f"channel {channel.name}: " if len(scan) > 1 else ""
+                found = value_warnings(volume.cpu().numpy(), affine, hu=channel.is_hu)
+                doubts += [of + doubt for doubt in found]
+            if NOTHING not in doubts:
+                doubts += extent_warnings(scan.shape[1:], affine)
+            for doubt in filter(None, [*doubts, shear_warning(affine)]):
                 warnings.warn(f"{name}: {doubt}", ScanWarning, stacklevel=2)
         return dict(data)
 

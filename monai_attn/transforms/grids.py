@@ -121,8 +121,8 @@ class NeighbourSlicesd(T.MapTransform):
     The first and the last slice are repeated beyond the ends of the volume.
 
     Args:
-        keys: volumes (1, X, Y, Z).
-        slices: number of channels afterwards; it is odd, and the middle channel is the slice itself.
+        keys: volumes (C, X, Y, Z).
+        slices: number of slices that the network sees; it is odd, and the middle one is the slice itself.
 
     Raises:
         ValueError: if `slices` is not a positive odd number.
@@ -135,7 +135,7 @@ class NeighbourSlicesd(T.MapTransform):
         self.slices = slices
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Stack each key's slices: (1, X, Y, Z) becomes (slices, X, Y, Z)."""
+        """Stack each key's slices: (C, X, Y, Z) becomes (slices * C, X, Y, Z), all channels of one first."""
         out = dict(data)
         for key in self.key_iterator(out):
             volume, last = out[key], out[key].shape[-1] - 1

@@ -13,46 +13,57 @@ from monai.data.image_reader import ImageReader
 from monai.data.image_writer import ImageWriter
 from monai.data.meta_tensor import MetaTensor
 
+from monai_attn.datasets.channels import CT, Channel, read_channels
+from monai_attn.io.channels import files_of, open_channels
 from monai_attn.io.grid import Grid, same_grid
-from monai_attn.io.scan import read_volume
+from monai_attn.io.scan import AIR, Scan
 from monai_attn.io.volume import Volume
 from monai_attn.io.writer import write_labels, write_map
 
 
 class VolumeReader(ImageReader):
-    """MONAI's reader interface over `read_volume`: its checks, and nibabel's affine without repairs.
+    """MONAI's reader interface over `open_channels`: its checks, and nibabel's affine without repairs.
 
     MONAI's own NIfTI reader prefers an invalid qform to a sound sform and makes a singular affine
     plausible.
+
+    Args:
+        channels: the channels of an image, as `read_channels` takes them; by default one CT.
     """
+
+    def __init__(self, channels: Sequence[Any] | None = None) -> None:
+        super().__init__()
+        self.channels = read_channels(channels) or (CT,)
 
     def verify_suffix(self, filename: Sequence[PathLike] | PathLike) -> bool:
         """Accept any file: an invalid one is then refused here, and not passed to an unchecked reader."""
         return True
 
-    def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> Volume:
-        """Read one file.
+    def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> Volume | list[Volume]:
+        """Read the file of each channel, or one file with all of them.
 
         Raises:
-            ValueError: as `read_volume`, or if there are several files.
+            ValueError: as `open_channels` and `Scan.read`.
         """
-        names = [data] if isinstance(data, (str, Path)) else list(data)
-        if len(names) != 1:
-            raise ValueError(f"{names}: {len(names)} files for one image (expected one scan)")
-        return read_volume(str(names[0]))
+        names = [channel.name for channel in self.channels]
+        volumes = read_channel_volumes(open_channels(files_of(data), names), self.channels)
+        return volumes[0] if len(volumes) == 1 else volumes
 
-    def get_data(self, img: Volume) -> tuple[np.ndarray, dict[str, Any]]:
-        """Return the voxels (X, Y, Z) and the metadata that MONAI's spatial transforms need."""
+    def get_data(self, img: Volume | Sequence[Volume]) -> tuple[np.ndarray, dict[str, Any]]:
+        """Return the voxels (X, Y, Z), or (C, X, Y, Z), and the metadata that MONAI's transforms need."""
+        volumes = [img] if isinstance(img, Volume) else img
+        data = volumes[0].data if len(volumes) == 1 else np.stack([one.data for one in volumes])
+        img = volumes[0]
         meta = {
             "affine": img.affine.copy(),
             "original_affine": img.affine.copy(),
             "spatial_shape": np.array(img.data.shape),
             "space": "RAS",
-            "original_channel_dim": "no_channel",
+            "original_channel_dim": "no_channel" if len(volumes) == 1 else 0,
             "form_code": img.form_code,
             "trailing": img.trailing,
         }
-        return img.data, meta if img.qform is None else {**meta, "qform": img.qform.copy()}
+        return data, meta if img.qform is None else {**meta, "qform": img.qform.copy()}
 
 
 class LabelWriter(ImageWriter):
@@ -107,7 +118,19 @@ class MapWriter(LabelWriter):
         write_map(Path(filename), stored, self.scan)
 
 
-def as_tensor(volume: Volume) -> MetaTensor:
-    """Convert a volume to the tensor (X, Y, Z) with metadata that `LoadImaged` makes of its file."""
-    data, meta = VolumeReader().get_data(volume)
-    return MetaTensor(torch.from_numpy(data), meta={**meta, "filename_or_obj": str(volume.path)})
+def read_channel_volumes(scan: Scan, channels: Sequence[Channel]) -> list[Volume]:
+    """Read the volume of each channel; a voxel without a finite value becomes air, or 0 if it is not HU."""
+    return [
+        part.read(fill=AIR if channel.is_hu else 0.0, stacklevel=2)
+        for part, channel in zip(scan.channels, channels, strict=True)
+    ]
+
+
+def as_tensor(*volumes: Volume) -> MetaTensor:
+    """Convert a volume to the tensor (X, Y, Z) with metadata that `LoadImaged` makes of its file.
+
+    Several volumes are channels on one grid, (C, X, Y, Z).
+    """
+    data, meta = VolumeReader().get_data(volumes)
+    path = str(volumes[0].path)
+    return MetaTensor(torch.from_numpy(data), meta={**meta, "filename_or_obj": path})

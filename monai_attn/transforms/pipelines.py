@@ -25,7 +25,9 @@ from monai_attn.transforms.decoding import Decoding
 from monai_attn.transforms.grids import LabelsOnScanGridd, NeighbourSlicesd, ResampleRASd
 from monai_attn.transforms.monai_io import LabelWriter, MapWriter, VolumeReader
 from monai_attn.transforms.region_masks import RegionsToIndicesd
+from monai_attn.transforms.scaling import ScaleChannelsd, ScaleInPlaced
 
+Channels = Sequence[Any] | None  # as `read_channels` takes them; None for one CT
 CENTRES = (
     20_000  # voxels of each class on which a window may be centred; all would be many megabytes
 )
@@ -35,27 +37,6 @@ AUGMENTATIONS = ("scans", "nnunet")
 def without(steps: T.Compose, kind: type) -> T.Compose:
     """Return the steps that are not of a class, such as MONAI's `LoadImaged` or `SaveImaged`."""
     return T.Compose([step for step in steps.transforms if not isinstance(step, kind)])
-
-
-class ScaleInPlaced(T.MapTransform):
-    """A `ScaleIntensityRanged` to 0..1, clipped, without copies: MONAI's holds three.
-
-    Args:
-        keys: float volumes that nothing else uses.
-        low: intensity that becomes 0; lower ones too.
-        high: intensity that becomes 1; higher ones too.
-    """
-
-    def __init__(self, keys: KeysCollection, low: float, high: float) -> None:
-        super().__init__(keys)
-        self.low = low
-        self.high = high
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Scale the keys' volumes."""
-        for key in self.key_iterator(dict(data)):
-            data[key].sub_(self.low).div_(self.high - self.low).clamp_(0, 1)
-        return dict(data)
 
 
 @contextmanager
@@ -70,11 +51,11 @@ def _quiet() -> Iterator[None]:
         logging.disable(level)
 
 
-def load(keys: KeysCollection) -> list[T.Transform]:
-    """Read each key's file into a float32 volume (1, X, Y, Z)."""
+def load(keys: KeysCollection, channels: Channels = None) -> list[T.Transform]:
+    """Read each key's file, or a file for each channel, into a float32 volume (C, X, Y, Z)."""
     with _quiet():  # MONAI makes all of its readers, and some complain about a missing package
         reader = T.LoadImaged(keys, image_only=True)
-    reader.register(VolumeReader())
+    reader.register(VolumeReader(channels))
     return [reader, T.EnsureChannelFirstd(keys)]
 
 
@@ -83,66 +64,79 @@ def load_case(
     label_map: Mapping[str, int] | None,
     ignore: int | None,
     regions: Any = None,
+    channels: Channels = None,
 ) -> list[T.Transform]:
     """Read `image` and `label`, check that they belong together, and map label values to classes."""
-    return [*load(("image", "label")), CheckLabeld(num_classes, label_map, ignore, regions)]
+    several = [*load("image", channels), *load("label")]
+    read = several if channels else load(("image", "label"))
+    return [*read, CheckLabeld(num_classes, label_map, ignore, regions)]
 
 
 def to_network_grid(
     keys: Sequence[str],
     spacing: Sequence[float],
-    intensity_range: Sequence[float],
+    intensity_range: Sequence[float] | None,
     slice_channels: int = 1,
+    channels: Channels = None,
 ) -> list[T.Transform]:
-    """Bring `image`, and `label` if it is a key, to RAS order and `spacing`; scale HU to 0..1.
+    """Bring `image`, and `label` if it is a key, to RAS order and `spacing`; scale intensities.
 
-    With `slice_channels` above 1 the neighbours of each axial slice become channels of `image`.
+    Without `channels` the image is a CT, and the HU of `intensity_range` become 0..1. With `slice_channels`
+    above 1 the neighbours of each axial slice become channels of `image`.
     """
     modes, types = ("bilinear", "nearest"), (torch.float32, torch.uint8)
-    low, high = intensity_range
     return [
         ResampleRASd(keys, spacing, mode=modes[: len(keys)]),
-        ScaleInPlaced("image", low, high),
+        ScaleChannelsd("image", channels)
+        if channels
+        else ScaleInPlaced("image", *(intensity_range or ())),
         T.EnsureTyped(keys, dtype=types[: len(keys)]),
         *([NeighbourSlicesd("image", slice_channels)] if slice_channels > 1 else []),
     ]
 
 
 def preprocessing(
-    spacing: Sequence[float], intensity_range: Sequence[float], slice_channels: int = 1
+    spacing: Sequence[float],
+    intensity_range: Sequence[float] | None,
+    slice_channels: int = 1,
+    channels: Channels = None,
 ) -> T.Compose:
     """Return the steps from `image`, a path, to the input: RAS, `spacing` in mm, `intensity_range` to 0..1.
 
-    The range is in HU. An image that is doubtful as a CT in HU causes a warning.
+    The range is in HU. An image that is doubtful as a CT in HU causes a warning. With `channels`, see
+    `read_channels`, `image` has these channels instead of one CT: it is a list of paths, or a path to a file
+    with four dimensions, and each channel is scaled as it says.
     """
-    read = [*load("image"), CheckScand("image")]
-    grid = to_network_grid(("image",), spacing, intensity_range, slice_channels)
+    read = [*load("image", channels), CheckScand("image", channels)]
+    grid = to_network_grid(("image",), spacing, intensity_range, slice_channels, channels)
     return T.Compose([*read, *grid])
 
 
 def evaluation(
     spacing: Sequence[float],
-    intensity_range: Sequence[float],
+    intensity_range: Sequence[float] | None,
     num_classes: int = 2,
     label_map: Mapping[str, int] | None = None,
     slice_channels: int = 1,
     ignore: int | None = None,
     regions: Any = None,
+    channels: Channels = None,
 ) -> T.Compose:
     """Return the steps of `preprocessing` that also load `label` and leave it on the scan's own grid."""
-    case = load_case(num_classes, label_map, ignore, regions)
-    grid = to_network_grid(("image",), spacing, intensity_range, slice_channels)
+    case = load_case(num_classes, label_map, ignore, regions, channels)
+    grid = to_network_grid(("image",), spacing, intensity_range, slice_channels, channels)
     return T.Compose([*case, *grid])
 
 
 def validation(
     spacing: Sequence[float],
-    intensity_range: Sequence[float],
+    intensity_range: Sequence[float] | None,
     num_classes: int = 2,
     label_map: Mapping[str, int] | None = None,
     slice_channels: int = 1,
     ignore: int | None = None,
     regions: Any = None,
+    channels: Channels = None,
 ) -> T.Compose:
     """Return the steps of `preprocessing` for `image` and `label`, both as plain tensors.
 
@@ -151,14 +145,14 @@ def validation(
     voxel keeps the value in its file, which several regions may hold.
     """
     keys = ("image", "label")
-    case = load_case(num_classes, label_map, ignore, regions)
-    grid = to_network_grid(keys, spacing, intensity_range, slice_channels)
+    case = load_case(num_classes, label_map, ignore, regions, channels)
+    grid = to_network_grid(keys, spacing, intensity_range, slice_channels, channels)
     return T.Compose([*case, *grid, T.EnsureTyped(keys, track_meta=False)])
 
 
 def training(
     spacing: Sequence[float],
-    intensity_range: Sequence[float],
+    intensity_range: Sequence[float] | None,
     roi_size: Sequence[int],
     num_samples: int = 2,
     num_classes: int = 2,
@@ -170,6 +164,7 @@ def training(
     foreground_share: float = 0.5,
     mirror_axes: Sequence[int] = (),
     regions: Any = None,
+    channels: Channels = None,
 ) -> T.Compose:
     """Return the steps of `validation`, then `num_samples` augmented random windows of `roi_size` voxels.
 
@@ -197,8 +192,8 @@ def training(
     is_slice = len(roi_size) == 2
     size = (*roi_size, 1) if is_slice else roi_size
     steady = [
-        *load_case(num_classes, label_map, ignore, found),
-        *to_network_grid(keys, spacing, intensity_range, slice_channels),
+        *load_case(num_classes, label_map, ignore, found, channels),
+        *to_network_grid(keys, spacing, intensity_range, slice_channels, channels),
         *([] if ignore is None else [CheckKnownd("label")]),
         T.EnsureTyped(keys, track_meta=False),
         T.ClassesToIndicesd("label", num_classes=num_classes, max_samples_per_class=CENTRES)

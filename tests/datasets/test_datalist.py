@@ -22,8 +22,8 @@ BAD_DATALISTS = {
         "an entry names no image (got {'label': 'a.nii'}, expected ",
     ),
     "image not a path": (
-        [{"image": ["a.nii"]}],
-        "an entry names no image (got {'image': ['a.nii']}",
+        [{"image": ["a.nii", 3]}],
+        "an entry names no image (got {'image': ['a.nii', 3]}",
     ),
     "empty path": ([""], "an entry names no image (got ''"),
     "null": ([None], "an entry names no image (got None"),

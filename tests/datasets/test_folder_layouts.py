@@ -99,7 +99,7 @@ REFUSED = {
     "channels declared": (
         {"channel_names": {"0": "CT", "1": "PET"}},
         ["a_0000.nii.gz"],
-        "/dataset.json: several channels (got CT, PET, expected one)",
+        "/imagesTr/a_0001.nii.gz: does not exist, so that case a lacks channel 1, PET",
     ),
     "channels found": (
         {},

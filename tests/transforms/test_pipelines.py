@@ -136,7 +136,9 @@ def test_monai_reads_the_invalid_qform_and_this_reader_the_sform(tmp_path):
 
 def test_one_image_is_one_file(tmp_path):
     path = save(tmp_path / "a.nii", scan_values())
-    with pytest.raises(ValueError, match="2 files for one image"):
+    with pytest.raises(
+        ValueError, match=r"wrong number of channels \(got 2: a.nii, a.nii, expected 1: CT"
+    ):
         VolumeReader().read([path, path])
     assert VolumeReader().read([path]).path == tmp_path / "a.nii"
 
