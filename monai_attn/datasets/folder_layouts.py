@@ -17,13 +17,14 @@ from typing import Any
 from monai_attn.datasets.channel_files import channel_faults, channel_of, join_channels
 from monai_attn.datasets.channels import declared_channels
 from monai_attn.datasets.datalist import Case, read_json
-from monai_attn.datasets.folders import by_name, holds_scans, label_maps_in, scans_in
+from monai_attn.datasets.folders import by_name, holds_scans, label_maps_in, scans_in, visible
 from monai_attn.datasets.masks import has_masks
 from monai_attn.io.channels import Image, as_image, files_of
 from monai_attn.io.errors import Faults
 from monai_attn.io.names import REFERENCES, case_name
 
 LABEL = re.compile(r"[_.](seg|labels?)$")  # 3D Slicer writes CASE.seg.nrrd
+FLARE22 = "FLARE22"
 FIRST = "_0000"  # end of the first channel's name
 NUMBERED = re.compile(r"(img|label)(?=\d+$)", re.IGNORECASE)  # BTCV's img0001 and label0001
 FOLDERS = {  # the folders of images and labels: the name of the layout
@@ -84,12 +85,27 @@ def layout_name(source: str | Path) -> str:
     layout = find_layout(path)
     if layout:
         folders = (layout.images.name, layout.labels.name)
-        return "nnU-Net raw" if layout.nnunet else FOLDERS[folders]
-    if path.name == "dataset.json" or (path / "dataset.json").is_file():
-        return "cases listed in dataset.json, as of the Decathlon"
+        name = "nnU-Net raw" if layout.nnunet else FOLDERS[folders]
+        return f"{FLARE22}, {name}" if _is_flare(layout.images) else name
+    file = path if path.suffix == ".json" else path / "dataset.json"
+    if file.name == "dataset.json" and file.is_file():
+        return _listed_name(file)
     if has_masks(path):
         return "TotalSegmentator, a mask for each structure"
     return "datalist" if path.suffix == ".json" else ""
+
+
+def _listed_name(file: Path) -> str:
+    """Return the name of a `dataset.json` with cases: the data set's own if it is a known one."""
+    content = read_json(file)
+    name = str(content.get("name", "")) if isinstance(content, dict) else ""
+    known = "AMOS22, " if re.match("amos", name, re.IGNORECASE) else ""
+    return f"{known}cases listed in dataset.json" + ("" if known else ", as of the Decathlon")
+
+
+def _is_flare(images: Path) -> bool:
+    """Check whether a folder holds scans named as those of FLARE22, such as `FLARE22_Tr_0001_0000.nii.gz`."""
+    return images.is_dir() and any(path.name.startswith(f"{FLARE22}_") for path in visible(images))
 
 
 def is_nnunet(content: Any) -> bool:

@@ -52,7 +52,7 @@ DATA_SETS = {
         + [f"{f}/amos_0008.nii.gz" for f in ("imagesVa", "labelsVa")],
         AMOS,
         [(f"imagesTr/amos_000{n}.nii.gz", f"labelsTr/amos_000{n}.nii.gz") for n in (1, 4)],
-        "cases listed in dataset.json, as of the Decathlon",
+        "AMOS22, cases listed in dataset.json",
     ),
     "BTCV": (
         [
@@ -83,7 +83,7 @@ DATA_SETS = {
         ["images/FLARE22_Tr_0001_0000.nii.gz", "labels/FLARE22_Tr_0001.nii.gz"],
         None,
         [("images/FLARE22_Tr_0001_0000.nii.gz", "labels/FLARE22_Tr_0001.nii.gz")],
-        "folders images and labels",
+        "FLARE22, folders images and labels",
     ),
     "nnU-Net": (
         ["imagesTr/a_0000.nii.gz", "labelsTr/a.nii.gz"],
