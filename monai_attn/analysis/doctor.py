@@ -28,6 +28,7 @@ from monai_attn.datasets.declared_names import check_names
 from monai_attn.datasets.folder_layouts import find_layout
 from monai_attn.datasets.ignore import check_ignore, find_ignore
 from monai_attn.datasets.label_classes import BACKGROUND, LabelClasses, declared_labels
+from monai_attn.datasets.masks import mask_choices, uses_masks
 from monai_attn.datasets.region_choice import check_present, choose_labels, declared_regions
 from monai_attn.datasets.splits import choose_split
 from monai_attn.inference.backends import installed_backends
@@ -136,7 +137,8 @@ def check_data(
     Raises:
         ValueError: if there is no scan, or the ignore value is malformed.
     """
-    cases = _cases(Path(source), bundle.channels)
+    labels = mask_choices(source, labels)
+    cases = _cases(Path(source), labels, bundle.channels)
     segmenter = bundle.segmenter(volume=volume, series=series)
     if not any("label" in case for case in cases):
         for case in cases:
@@ -212,7 +214,7 @@ def _check_data_set(
 
     def split() -> tuple[str, ...]:
         if values is not None:
-            choose_split(source)
+            choose_split(source, labels=labels)
         return ()
 
     for check in (classes, split):
@@ -229,10 +231,10 @@ def _check_data_set(
                 yield Finding(str(source), "the data set as a whole", tuple(doubts))
 
 
-def _cases(source: Path, channels: Sequence[Channel] = ()) -> list[Case]:
+def _cases(source: Path, labels: Sequence[str], channels: Sequence[Channel] = ()) -> list[Case]:
     layout = find_layout(source)
-    if layout and layout.labels.is_dir():
-        return find_cases(source)
+    if (layout and layout.labels.is_dir()) or (labels and uses_masks(source)):
+        return find_cases(source, labels)
     if source.suffix == ".json" or (source / "dataset.json").is_file():
         return [case for cases in read_datalist(source).values() for case in cases]
     return [{"image": image} for image in find_images(source, channels or None)]

@@ -13,6 +13,7 @@ from monai_attn.datasets.checked_cases import check_cases
 from monai_attn.datasets.declared_names import check_names
 from monai_attn.datasets.ignore import check_ignore, find_ignore
 from monai_attn.datasets.label_classes import declared_labels
+from monai_attn.datasets.masks import mask_choices
 from monai_attn.datasets.region_choice import check_present, choose_labels, declared_regions
 from monai_attn.inference.memory import parse_memory
 from monai_attn.io.errors import warn_of
@@ -98,6 +99,7 @@ def _measure(
     on_case: OnReading,
 ) -> Fingerprint:
     """Measure the cases, after the checks that a training with them begins with."""
+    chosen = mask_choices(data, chosen)
     cases, declared = find_cases(data, chosen), declared_labels(data)
     ignore = find_ignore(ignore, data)
     regions = None if chosen else declared_regions(data)

@@ -12,6 +12,7 @@ from monai_attn.bundle.bundle import Bundle
 from monai_attn.bundle.channels import bundle_channels
 from monai_attn.bundle.find import find_device
 from monai_attn.datasets.channels import read_channels
+from monai_attn.datasets.masks import mask_choices
 from monai_attn.distributed.work_queue import WorkQueue
 from monai_attn.io.errors import warn_of
 from monai_attn.io.folder_lock import folder_lock
@@ -74,7 +75,7 @@ def training_request(
     return Request(
         bundle=str(bundle),
         data=str(Path(data).absolute()),
-        labels=tuple(labels or planned),
+        labels=tuple(mask_choices(data, labels or planned)),
         fold=fold,
         folds=folds,
         validation=validation,

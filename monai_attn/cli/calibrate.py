@@ -14,6 +14,7 @@ from monai_attn.cli.options import (
     DebugOption,
     DeviceOption,
     IgnoreOption,
+    LabelOption,
     MapOption,
     labels_by_value,
     path_of,
@@ -42,6 +43,7 @@ def calibrate(
             "training.",
         ),
     ] = None,
+    label: LabelOption = None,
     mapped: MapOption = None,
     ignore: IgnoreOption = None,
     interval: Annotated[
@@ -70,6 +72,7 @@ def calibrate(
         opened, calibration = run(
             bundle,
             data,
+            labels=label or (),
             classes=classes,
             ignore=ignore,
             device=device,

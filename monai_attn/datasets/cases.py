@@ -15,7 +15,7 @@ from monai_attn.datasets.channels import read_channels
 from monai_attn.datasets.datalist import Case, check_listed, read_datalist
 from monai_attn.datasets.folder_layouts import find_layout, layout_cases, layout_images
 from monai_attn.datasets.folders import by_name, holds_scans
-from monai_attn.datasets.masks import has_masks, mask_cases
+from monai_attn.datasets.masks import mask_cases, uses_masks
 from monai_attn.datasets.scan_names import scan_names
 from monai_attn.datasets.trees import scans_below
 from monai_attn.io.channels import Image, as_image, files_of
@@ -130,7 +130,7 @@ def find_cases(
     layout = find_layout(path)
     if layout:
         cases = layout_cases(layout)
-    elif has_masks(path) and not (path / "dataset.json").is_file():
+    elif uses_masks(path):
         cases = mask_cases(path, labels)
     else:
         cases = _listed_cases(path)

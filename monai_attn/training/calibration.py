@@ -15,6 +15,7 @@ from monai_attn.bundle.open import open_bundle
 from monai_attn.datasets.cases import find_cases
 from monai_attn.datasets.datalist import Case, first_file
 from monai_attn.datasets.ignore import find_ignore
+from monai_attn.datasets.masks import structure_of, uses_masks
 from monai_attn.datasets.references import check_reference, read_reference
 from monai_attn.datasets.scan_names import scan_names
 from monai_attn.datasets.splits import read_split
@@ -101,6 +102,7 @@ def calibrate(
     bundle: str | Path,
     data: str | Path | None = None,
     *,
+    labels: Sequence[str] = (),
     classes: Mapping[int, int] | None = None,
     ignore: int | None = None,
     device: str = "auto",
@@ -116,6 +118,8 @@ def calibrate(
     Args:
         bundle: as for `open_bundle`.
         data: as for `find_cases`; by default the validation cases of the bundle's own training.
+        labels: the structure whose masks are the label maps, such as `["1=pancreas"]`, if `data` has a mask
+            for each. It stands for the bundle's label of that name, unless `classes` says another.
         classes: the label of each value in the label files, where they are not those that the bundle was
             trained with; a value that is not named is background.
         ignore: the value in the label files of voxels that count nowhere. By default the one that `data`
@@ -127,8 +131,8 @@ def calibrate(
 
     Raises:
         ValueError: if a shipped bundle is named and not found by its path, its configs cannot be written,
-            there are no cases, none holds a label, one holds a value that stands for no label, or one
-            cannot be segmented.
+            there are no cases, none holds a label, one holds a value that stands for no label, one
+            cannot be segmented, or a structure is chosen that the bundle or `data` does not have.
     """
     if is_shipped(bundle) and not check:
         raise ValueError(
@@ -140,7 +144,9 @@ def calibrate(
         opened.check_confidence()
     else:
         make_writable(opened.root / "configs")
-    cases = _cases(opened.root, data)
+    cases = _cases(opened.root, data, labels)
+    if labels and not classes:
+        classes = _mask_classes(opened, data, labels)
     if data is not None:
         ignore = find_ignore(ignore, data)
     if ignore is None and not classes:
@@ -259,9 +265,26 @@ def _harmless(axis: int, label: int, measured: Measurements) -> bool:
     return bool(errors[:, -1].mean() <= HARMLESS * errors[:, 0].mean())
 
 
-def _cases(root: Path, data: str | Path | None) -> list[Case]:
+def _mask_classes(opened: Bundle, data: str | Path | None, labels: Sequence[str]) -> dict[int, int]:
+    """Return the bundle's label of a mask's value 1: that with the name of the chosen structure."""
+    name = structure_of(labels)
+    numbers = {given: number for number, given in opened.label_names.items()}
+    if name not in numbers:
+        raise ValueError(
+            f"{data}: {name} is no label of the bundle (expected one of {', '.join(numbers)}). Choose one, "
+            "or map the value 1 to a label."
+        )
+    return {1: numbers[name]}
+
+
+def _cases(root: Path, data: str | Path | None, labels: Sequence[str]) -> list[Case]:
+    if labels and (data is None or not uses_masks(Path(data))):
+        raise ValueError(
+            f"{data or root}: has no mask for each structure, so that none can be chosen (got "
+            f"{', '.join(labels)}). Leave the choice out, or map the values of the label files."
+        )
     if data is not None:
-        cases = find_cases(data)
+        cases = find_cases(data, labels)
     elif (root / SPLIT).is_file():
         cases = read_split(root / SPLIT)["validation"]
     else:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from monai_attn.bundle.open import open_bundle
-from monai_attn.datasets.splits import names_in_split, read_split
+from monai_attn.datasets.splits import Split, names_in_split, read_split
 from monai_attn.io.channels import as_image
 from monai_attn.io.errors import warn_of
 from monai_attn.io.names import case_name
@@ -40,19 +40,16 @@ def score_run(
     """
     split = read_split(run / SPLIT)
     cases = split["validation"]
-    by_scan = names_in_split(split)
     opened = open_bundle(run, device)
-    targets = output_paths([as_image(case["image"]) for case in cases], run / "eval", by_scan)
+    images = [as_image(case["image"]) for case in cases]
+    targets = output_paths(images, run / "eval", names_in_split(split))
     results = segment_files(opened.segmenter(), targets, resume=True)
     for done, result in enumerate(results, 1):
         if result.error:
             raise ValueError(result.error)
         on_case(done, len(cases))
     labels = [Path(case["label"]) for case in cases]
-    names = [case_name(label) for label in labels]
-    if len(set(names)) < len(names):  # label maps of one name in several folders
-        names = [by_scan[scan] for scan in targets]
-    pairs = [*zip(names, targets.values(), labels, strict=True)]
+    pairs = [*zip(score_names(split), targets.values(), labels, strict=True)]
     numbers = opened.label_names
     scores = evaluate_pairs(
         pairs,
@@ -68,6 +65,21 @@ def score_run(
     record_scores(run, {name: dice for name, dice in dices.items() if dice is not None})
     warn_of(missed_labels(run, means, numbers))
     return scores
+
+
+def score_names(split: Split) -> list[str]:
+    """Return the names of the validation cases in the scores: their label maps', or those of their scans.
+
+    Where label maps of several cases have one name, such as `segmentations/pancreas.nii.gz`, they name no
+    case, even if only one of them validates.
+    """
+    every = [case_name(case["label"]) for part in split.values() for case in part]
+    by_scan = names_in_split(split)
+    unique = len(set(every)) == len(every)
+    return [
+        case_name(case["label"]) if unique else by_scan[as_image(case["image"])]
+        for case in split["validation"]
+    ]
 
 
 def missed_labels(

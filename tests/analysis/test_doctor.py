@@ -228,3 +228,16 @@ def test_a_value_without_a_class_is_refused_and_its_declared_name_is_the_remedy(
     assert {finding.remedy for finding in found} == {"label=pancreas"}
     chosen = list(check_data(data, opened, labels=["pancreas"]))
     assert {finding.verdict for finding in chosen} == {"sound"}
+
+
+def test_a_structure_with_masks_is_checked_as_a_label_map(phantoms, opened, tmp_path):
+    for number, image in enumerate(sorted((phantoms / "imagesTr").iterdir())[:2], 1):
+        masks = tmp_path / f"s000{number}" / "segmentations"
+        masks.mkdir(parents=True)
+        shutil.copy(image, masks.parent / "ct.nii.gz")
+        shutil.copy(phantoms / "labelsTr" / image.name, masks / "pancreas.nii.gz")
+    for choice in ("pancreas", "1=pancreas"):
+        found = list(check_data(tmp_path, opened, labels=[choice]))
+        assert [one.verdict for one in found] == ["sound", "sound"]
+        assert all(one.facts.endswith("; labels 1") for one in found)
+    assert not any("labels" in one.facts for one in check_data(tmp_path, opened))

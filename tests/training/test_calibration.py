@@ -321,3 +321,18 @@ def test_the_command_shows_before_and_after(tiny_bundle, phantoms, tmp_path):
     assert f"4 cases, {said['voxels']} voxels" in result.output
     # the network of a test knows nothing, and its temperature is the largest
     assert f"check: {root}: the temperature 9.9999 is the end of its range" in result.output
+
+
+def test_a_structure_with_masks_is_the_label_of_its_name(tiny_bundle, phantoms, tmp_path):
+    case = find_cases(phantoms)[0]
+    (tmp_path / "s0001" / "segmentations").mkdir(parents=True)
+    shutil.copy(case["image"], tmp_path / "s0001" / "ct.nii.gz")
+    for name in ("pancreas", "spleen"):
+        shutil.copy(case["label"], tmp_path / "s0001" / "segmentations" / f"{name}.nii.gz")
+    options = {"check": True, "device": "cpu"}
+    _, found = calibrate(tiny_bundle, tmp_path, labels=["pancreas"], **options)
+    assert found.measured.truths_ml[0][1] > 0
+    message = f"{tmp_path}: spleen is no label of the bundle"
+    fails(message, calibrate, tiny_bundle, tmp_path, labels=["1=spleen"], **options)
+    message = f"{phantoms}: has no mask for each structure"
+    fails(message, calibrate, tiny_bundle, phantoms, labels=["pancreas"], **options)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from monai_attn.training.scoring import missed_labels
+from monai_attn.training.scoring import missed_labels, score_names
 
 
 def test_a_label_that_was_found_nowhere_is_named():
@@ -18,3 +18,13 @@ def test_a_label_that_was_found_nowhere_is_named():
         "run: pancreas was not found in the validation cases (mean Dice 0.0000 of 3). Do not use"
     )
     assert [line.split(" was")[0] for line in lines] == ["run: pancreas", "run: cyst"]
+
+
+def test_a_case_is_not_named_after_a_file_that_each_case_has():
+    def split(*names):
+        cases = [{"image": f"ts/{n}/ct.nii", "label": label} for n, label in names]
+        return {"training": cases[1:], "validation": cases[:1]}
+
+    masks = [(n, f"ts/{n}/segmentations/pancreas.nii") for n in ("s0001", "s0002")]
+    assert score_names(split(*masks)) == ["s0001"]
+    assert score_names(split(*[(n, f"labels/{n}_seg.nii") for n in ("a", "b")])) == ["a_seg"]
