@@ -29,6 +29,7 @@ from monai_attn.datasets.folder_layouts import find_layout
 from monai_attn.datasets.ignore import check_ignore, find_ignore
 from monai_attn.datasets.label_classes import BACKGROUND, LabelClasses, declared_labels
 from monai_attn.datasets.masks import mask_choices, uses_masks
+from monai_attn.datasets.pancreas_ct import has_pancreas_ct
 from monai_attn.datasets.region_choice import check_present, choose_labels, declared_regions
 from monai_attn.datasets.splits import choose_split
 from monai_attn.inference.backends import installed_backends
@@ -233,9 +234,11 @@ def _check_data_set(
 
 def _cases(source: Path, labels: Sequence[str], channels: Sequence[Channel] = ()) -> list[Case]:
     layout = find_layout(source)
-    if (layout and layout.labels.is_dir()) or (labels and uses_masks(source)):
+    listed = source.suffix == ".json" or (source / "dataset.json").is_file()
+    masks = bool(labels) and uses_masks(source)
+    if (layout and layout.labels.is_dir()) or masks or (not listed and has_pancreas_ct(source)):
         return find_cases(source, labels)
-    if source.suffix == ".json" or (source / "dataset.json").is_file():
+    if listed:
         return [case for cases in read_datalist(source).values() for case in cases]
     return [{"image": image} for image in find_images(source, channels or None)]
 

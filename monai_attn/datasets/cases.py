@@ -16,6 +16,7 @@ from monai_attn.datasets.datalist import Case, check_listed, read_datalist
 from monai_attn.datasets.folder_layouts import find_layout, layout_cases, layout_images
 from monai_attn.datasets.folders import by_name, holds_scans
 from monai_attn.datasets.masks import mask_cases, uses_masks
+from monai_attn.datasets.pancreas_ct import has_pancreas_ct, pancreas_ct_cases, pancreas_ct_scans
 from monai_attn.datasets.scan_names import scan_names
 from monai_attn.datasets.trees import scans_below
 from monai_attn.io.channels import Image, as_image, files_of
@@ -113,7 +114,8 @@ def find_cases(
     Args:
         source: a Decathlon folder or a JSON datalist, read at its section `training`, or else at the first
             section that names a case; an nnU-Net raw folder (version 2); or a folder with `images` and
-            `labels`, or `imagesTr` and `labelsTr`, see `layouts`; or TotalSegmentator's data set.
+            `labels`, or `imagesTr` and `labelsTr`, see `layouts`; or TotalSegmentator's data set; or NIH's
+            Pancreas-CT as it is downloaded.
         labels: the choice of classes; only a data set with a mask for each structure needs it.
         named_once: refuse two images whose paths differ only in the suffix, for use where label maps are
             written.
@@ -130,6 +132,8 @@ def find_cases(
     layout = find_layout(path)
     if layout:
         cases = layout_cases(layout)
+    elif has_pancreas_ct(path):
+        cases = pancreas_ct_cases(path)
     elif uses_masks(path):
         cases = mask_cases(path, labels)
     else:
@@ -148,6 +152,8 @@ def _images_of(path: Path) -> tuple[list[Image], Path | None]:
             return layout_images(layout), None
     if listed:
         return [as_image(case["image"]) for case in next(iter(read_datalist(path).values()))], None
+    if has_pancreas_ct(path):
+        return [*pancreas_ct_scans(path)], path
     return [*scans_below(path)], path
 
 

@@ -19,6 +19,7 @@ from monai_attn.datasets.channels import declared_channels
 from monai_attn.datasets.datalist import Case, read_json
 from monai_attn.datasets.folders import by_name, holds_scans, label_maps_in, scans_in, visible
 from monai_attn.datasets.masks import has_masks
+from monai_attn.datasets.pancreas_ct import has_pancreas_ct
 from monai_attn.io.channels import Image, as_image, files_of
 from monai_attn.io.errors import Faults
 from monai_attn.io.names import REFERENCES, case_name
@@ -67,7 +68,7 @@ def find_layout(source: Path) -> FolderLayout | None:
         _check_nnunet(file, content)
         channels = declared_channels(file)
         return FolderLayout(folder / "imagesTr", folder / "labelsTr", True, channels)
-    if not source.is_dir():
+    if not source.is_dir() or has_pancreas_ct(source):  # which may have a folder labels
         return None
     for images, labels in FOLDERS:
         if (folder / images).is_dir() or (folder / labels).is_dir():
@@ -90,6 +91,8 @@ def layout_name(source: str | Path) -> str:
     file = path if path.suffix == ".json" else path / "dataset.json"
     if file.name == "dataset.json" and file.is_file():
         return _listed_name(file)
+    if has_pancreas_ct(path):
+        return "NIH Pancreas-CT, DICOM series and label maps"
     if has_masks(path):
         return "TotalSegmentator, a mask for each structure"
     return "datalist" if path.suffix == ".json" else ""

@@ -230,9 +230,19 @@ def open_scan(path: str | Path, *, volume: int | None = None, series: str | None
     end = suffix(path, OTHERS).lower()
     _refuse(path, series, "series", "one file, and no DICOM series" if end else "a NIfTI file")
     if not end:
-        return NiftiScan(path, volume)
+        return _labels_without_position(path, volume) or NiftiScan(path, volume)
     _refuse(path, volume, "volume", f"a file in {end}")
     return _other_format(path, end)
+
+
+def _labels_without_position(path: Path, volume: int | None) -> Scan | None:
+    """Open a label map of Pancreas-CT next to its patient's DICOM series; None for any other file."""
+    if not path.name.lower().startswith("label"):
+        return None
+    from monai_attn.io.formats.pancreas_ct import PancreasCtLabels, patient_of
+
+    patient = patient_of(path)
+    return PancreasCtLabels(path, volume, patient) if patient else None
 
 
 def _other_format(path: Path, end: str) -> Scan:
