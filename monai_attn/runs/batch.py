@@ -29,8 +29,8 @@ from monai_attn.io.scan import Scan
 from monai_attn.runs.case_files import write_case
 from monai_attn.runs.extra_files import ExtraFile, WrittenCase, write_extra_files
 from monai_attn.runs.json_values import label_names
-from monai_attn.runs.manifest import check_replaceable as check_manifest
 from monai_attn.runs.manifest import find_earlier_result
+from monai_attn.runs.replaceable import check_replaceable
 
 Case = tuple[Image, Path]  # a scan, and the path of its label map
 log = logging.getLogger(__name__)
@@ -235,7 +235,7 @@ class _Run:
             entropy=self.segmenter.uncertainty,
             probabilities=self.segmenter.probabilities,
         )
-        check_manifest(target)
+        check_replaceable(target, scan)
         for extra in self.extras:
             extra.check_replaceable(target)
         if self.dicom_seg:

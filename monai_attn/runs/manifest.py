@@ -307,23 +307,6 @@ def _beside(target: Path) -> list[Path]:
         return []  # the manifest is missing or damaged
 
 
-def check_replaceable(target: Path) -> None:
-    """Check that the path of a label map's manifest is free, or holds an older manifest.
-
-    Raises:
-        ValueError: if there is another file, which would be overwritten.
-    """
-    path = manifest_path(target)
-    try:
-        if "scan" in json.loads(path.read_text(encoding="utf-8")):
-            return
-    except FileNotFoundError:
-        return
-    except DAMAGED:
-        pass
-    raise ValueError(f"{path}: not a manifest, so it is not replaced. Move it away.")
-
-
 def find_earlier_result(
     target: Path, settings: Mapping[str, Any], scan_sha256: str
 ) -> EarlierResult | None:

@@ -17,11 +17,11 @@ from monai_attn.metrics.attention_numbers import gate_numbers
 from monai_attn.metrics.calibration import Confidence
 from monai_attn.runs.manifest import (
     EarlierResult,
-    check_replaceable,
     find_earlier_result,
     manifest_started,
     write_manifest,
 )
+from monai_attn.runs.replaceable import check_replaceable
 
 SCAN = Grid((4, 4, 4), np.diag([10.0, 10, 10, 1]), 1, Path("/scans/a.nii.gz"))
 SETTINGS = {"backend": "eager", "weights_sha256": "ab", "series": None}
@@ -216,7 +216,7 @@ def test_until_a_label_map_is_whole_its_manifest_vouches_for_nothing(tmp_path):
     target = written(tmp_path)
     with manifest_started(target, Path("/scans/a.nii.gz")):
         assert find_earlier_result(target, SETTINGS, "cd") is None
-        check_replaceable(target)
+        check_replaceable(target, Path("/scans/a.nii.gz"))
         assert find_images_but(tmp_path) == []  # a run that is killed here leaves no new scan
 
 
@@ -265,15 +265,3 @@ def test_an_error_before_there_are_labels_leaves_no_manifest(tmp_path):
     with pytest.raises(ValueError, match="disk full"):
         fail()
     assert manifest_path(target).exists(), "or they would pass for a scan"
-
-
-def test_a_file_that_is_no_manifest_is_not_lost(tmp_path):
-    target = written(tmp_path)
-    check_replaceable(target)
-    check_replaceable(tmp_path / "new.nii")
-    for content in ("[]", "{}", "", "1", '{"training": []}'):
-        manifest_path(target).write_text(content)
-        with pytest.raises(
-            ValueError, match=r"manifest.json: not a manifest, so it is not replaced"
-        ):
-            check_replaceable(target)

@@ -1,0 +1,58 @@
+"""A result never replaces a file of a user, nor the result of another scan."""
+
+import json
+
+import pytest
+
+from monai_attn.io.names import manifest_path
+from monai_attn.runs.replaceable import check_replaceable
+from scans import fails, touch
+
+
+def result(folder, made_from, **changes):
+    """An earlier result of a scan."""
+    touch(folder, "out/ct_seg.nii.gz")
+    target = folder / "out" / "ct_seg.nii.gz"
+    content = {"scan": str(made_from), "files_sha256": {target.name: "ab"}, **changes}
+    manifest_path(target).write_text(json.dumps(content))
+    return target
+
+
+@pytest.fixture
+def scans(tmp_path):
+    """Two scans of one name."""
+    touch(tmp_path, "one/ct.nii.gz", "two/ct.nii.gz")
+    return tmp_path / "one" / "ct.nii.gz", tmp_path / "two" / "ct.nii.gz"
+
+
+def test_a_result_of_the_same_scan_is_replaced(tmp_path, scans):
+    (tmp_path / "link").symlink_to(tmp_path / "one")
+    check_replaceable(result(tmp_path, scans[0]), scans[0])
+    check_replaceable(result(tmp_path, scans[0]), tmp_path / "link" / "ct.nii.gz")
+
+
+def test_a_result_of_another_scan_is_not(tmp_path, scans):
+    target = result(tmp_path, scans[0])
+    fails(f"{target}: holds the labels of {scans[0]}, which", check_replaceable, target, scans[1])
+
+
+# a result without labels, of a scan in memory, of a scan that was moved since
+FREE = {
+    "begun": {"files_sha256": {}},
+    "in memory": {"scan": ""},
+    "moved": {"scan": "/gone/ct.nii.gz"},
+}
+
+
+@pytest.mark.parametrize("changes", FREE.values(), ids=FREE.keys())
+def test_what_is_nobodys_is_replaced(tmp_path, scans, changes):
+    check_replaceable(result(tmp_path, scans[0], **changes), scans[1])
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", "", "1", '{"training": []}'])
+def test_a_file_that_is_no_manifest_is_not_lost(tmp_path, scans, content):
+    target = result(tmp_path, scans[0])
+    manifest_path(target).write_text(content)
+    fails(
+        "manifest.json: not a manifest, so it is not replaced", check_replaceable, target, scans[0]
+    )
