@@ -6,16 +6,17 @@ import json
 from pathlib import Path
 
 from monai_attn.bundle.find import find_bundle
+from monai_attn.bundle.folds import members_of
 from monai_attn.datasets.channels import Channel, read_channels
 
 
 def bundle_channels(name_or_dir: str | Path) -> tuple[Channel, ...]:
-    """Read the channels of a bundle; none for one that takes a single CT.
+    """Read the channels of a bundle, or of the folds of a cross-validation; none for a single CT.
 
     Raises:
         ValueError: if there is no bundle, or its `channels` are malformed.
     """
-    file = find_bundle(name_or_dir) / "configs" / "inference.json"
+    file = find_bundle(members_of(name_or_dir)[0]) / "configs" / "inference.json"
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
