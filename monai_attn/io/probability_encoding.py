@@ -26,7 +26,7 @@ class StoredProbabilities:
 
     Example:
         >>> stored = StoredProbabilities(np.full((1, 1, 1, 1), 13107, np.uint16), of_classes=True)
-        >>> stored.fractions().ravel().round(3).tolist()
+        >>> [round(fraction, 3) for fraction in stored.fractions().ravel().tolist()]
         [0.8, 0.2]
     """
 

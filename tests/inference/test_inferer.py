@@ -319,7 +319,7 @@ FAULTS = {
     "overlap of 1": ({"overlap": 1.0}, r"overlap \(=1.0\) must be at least 0 and below 1"),
     "overlap below 0": ({"overlap": (0, -0.1, 0)}, r"overlap \(=\(0, -0.1, 0\)\) must be at"),
     "no batch": ({"sw_batch_size": 0}, r"sw_batch_size \(=0\) must be at least 1"),
-    "budget": ({"budget": "many"}, r"memory \(='many'\) must be an amount above 0 such as 4GiB"),
+    "budget": ({"budget": "many"}, r"memory \(='many'\) must be an amount above 0 with its unit"),
 }
 
 
