@@ -73,7 +73,7 @@ def dask_client(scheduler: str | None = None, workers: int | None = None) -> Ite
         LocalCluster(
             n_workers=count,
             threads_per_worker=1,
-            dashboard_address=None,
+            dashboard_address=":0",  # any free port: two runs on one machine do not meet
             silence_logs=logging.CRITICAL,  # workers that died are in the results
             env={"OMP_NUM_THREADS": str(threads)},
         ) as cluster,

@@ -20,7 +20,7 @@ from bundle_runs import SLICE_BUNDLE
 from monai_attn.bundle.open import open_bundle
 from monai_attn.cli.app import app
 from monai_attn.datasets.cases import find_cases
-from monai_attn.datasets.splits import read_split
+from monai_attn.datasets.splits import names_in_split, read_split
 from monai_attn.distributed.process_info import ProcessInfo
 from monai_attn.io.errors import Faults
 from monai_attn.training.request import Request
@@ -564,7 +564,7 @@ def test_what_cannot_be_asked_for_is_said(data, tiny_bundle, tmp_path, more, sai
     assert not (tmp_path / "run").exists()
 
 
-def test_two_validation_cases_of_one_name_are_met_before_training(data, tiny_bundle, tmp_path):
+def test_cases_of_one_name_are_named_after_their_folders(data, tiny_bundle, tmp_path):
     for number, case in enumerate(find_cases(data)):
         folder = tmp_path / "named" / str(number)
         folder.mkdir(parents=True)
@@ -573,9 +573,9 @@ def test_two_validation_cases_of_one_name_are_met_before_training(data, tiny_bun
     cases = [{key: f"{n}/{key}.nii.gz" for key in ("image", "label")} for n in range(4)]
     listed = tmp_path / "named" / "list.json"
     listed.write_text(json.dumps({"training": cases[:2], "validation": cases[2:]}))
-    with pytest.raises(ValueError, match=r"image_seg\.nii\.gz; one name for each scan expected"):
-        prepare(tmp_path / "run", asked(listed, tiny_bundle))
-    assert not (tmp_path / "run").exists()
+    prepare(tmp_path / "run", asked(listed, tiny_bundle))
+    names = names_in_split(read_split(tmp_path / "run" / "split.json"))
+    assert sorted(names.values()) == ["0", "1", "2", "3"]
 
 
 def test_several_processes_need_cases_for_each(data, tiny_bundle, tmp_path, monkeypatch):
