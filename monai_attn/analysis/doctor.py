@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -24,13 +24,11 @@ from monai_attn.datasets.cases import find_cases, find_images
 from monai_attn.datasets.channels import Channel, name_channels
 from monai_attn.datasets.checked_cases import check_values, count_labels, read_image
 from monai_attn.datasets.datalist import Case, first_file, read_datalist
-from monai_attn.datasets.declared_names import check_names
 from monai_attn.datasets.folder_layouts import find_layout
-from monai_attn.datasets.ignore import check_ignore, find_ignore
-from monai_attn.datasets.label_classes import BACKGROUND, LabelClasses, declared_labels
+from monai_attn.datasets.label_classes import BACKGROUND, LabelClasses
+from monai_attn.datasets.label_rules import LabelRules, read_label_rules
 from monai_attn.datasets.masks import mask_choices, uses_masks
 from monai_attn.datasets.pancreas_ct import has_pancreas_ct
-from monai_attn.datasets.region_choice import check_present, choose_labels, declared_regions
 from monai_attn.datasets.splits import choose_split
 from monai_attn.inference.backends import installed_backends
 from monai_attn.inference.backends.eager import has_bfloat16
@@ -145,77 +143,31 @@ def check_data(
         for case in cases:
             yield _check_case(case, segmenter, None)
         return
-    rules = _LabelRules.of(source, bundle, labels, ignore, cases)
+    names = (BACKGROUND, *bundle.label_names.values())
+    own = LabelClasses(names, bundle.classes, bundle.decoding.regions)
+    rules = read_label_rules(source, own, labels, ignore)
+    channels = _other_channels(source, bundle, cases)
     values: set[int] = set()
     complete = True
     for case in cases:
-        finding = _check_case(case, segmenter, rules, values)
+        finding = _check_case(case, segmenter, rules, channels, values)
         complete &= not finding.refused
         yield finding
-    yield from _check_data_set(Path(source), bundle, rules, values if complete else None, labels)
+    yield from _check_data_set(Path(source), rules, values if complete else None)
 
 
-@dataclass(frozen=True)
-class _LabelRules:
-    """Label values that a training accepts.
-
-    Attributes:
-        declared: value to name, as the data set declares them.
-        allowed: accepted values; empty for any.
-        ignore: value of voxels that count nowhere, if there is one.
-        regions: the regions that the data set declares, if no classes are chosen.
-        channels: the channels of the images, if they are others than those of the bundle.
-    """
-
-    declared: Mapping[int, str]
-    allowed: Collection[int]
-    ignore: int | None
-    regions: LabelClasses | None = None
-    channels: tuple[Channel, ...] | None = None
-
-    @classmethod
-    def of(
-        cls,
-        source: str | Path,
-        bundle: Bundle,
-        labels: Sequence[str],
-        ignore: int | None,
-        cases: Sequence[Case],
-    ) -> _LabelRules:
-        declared, found = declared_labels(source), find_ignore(ignore, source)
-        regions = None if labels else declared_regions(source)
-        own = regions.label_map if regions else bundle.classes
-        allowed = declared if labels else own
-        channels = _other_channels(source, bundle, cases)
-        return cls(declared, allowed, found, regions, channels)
-
-
-def _check_data_set(
-    source: Path, bundle: Bundle, rules: _LabelRules, values: set[int] | None, labels: Sequence[str]
-) -> Iterator[Finding]:
+def _check_data_set(source: Path, rules: LabelRules, values: set[int] | None) -> Iterator[Finding]:
     """Check what a training checks beyond single files: names, ignore value, classes and the split.
 
     The last two are only known when every file was read: `values` in all label maps, or None.
     """
 
     def classes() -> tuple[str, ...]:
-        if labels and values is None:  # a choice is checked against the values
-            return ()
-        if labels:
-            chosen = choose_labels(labels, values or (), rules.declared, rules.ignore)
-            check_ignore(rules.ignore, chosen.label_map)
-            return ()
-        if rules.regions:
-            found = () if values is None else check_present(rules.regions, values, source)
-            return tuple(found)
-        check_ignore(rules.ignore, bundle.classes)
-        names = (BACKGROUND, *bundle.label_names.values())
-        own = LabelClasses(names, bundle.classes, bundle.decoding.regions)
-        return check_names(source, rules.declared, own)
+        return (*rules.check(), *(() if values is None else rules.choose(values)[1]))
 
     def split() -> tuple[str, ...]:
         if values is not None:
-            choose_split(source, labels=labels)
+            choose_split(source, labels=rules.chosen)
         return ()
 
     for check in (classes, split):
@@ -244,16 +196,23 @@ def _cases(source: Path, labels: Sequence[str], channels: Sequence[Channel] = ()
 
 
 def _check_case(
-    case: Case, segmenter: Segmenter, rules: _LabelRules | None, values: set[int] | None = None
+    case: Case,
+    segmenter: Segmenter,
+    rules: LabelRules | None,
+    channels: Sequence[Channel] | None = None,
+    values: set[int] | None = None,
 ) -> Finding:
-    """Check a scan and, by the rules, its label map; add the values of the map to `values`."""
+    """Check a scan and, by the rules, its label map; add the values of the map to `values`.
+
+    The images have `channels` if they are others than those of the bundle.
+    """
     image = first_file(case)
     subject = Path(image)
     doubts: list[str] = []
     try:
         with collect_warnings() as doubts:
-            if rules and rules.channels is not None:
-                grid, *_ = read_image(case, rules.channels)
+            if channels is not None:
+                grid, *_ = read_image(case, channels)
             else:
                 grid = segmenter.check(case["image"])
             facts = _facts(grid)

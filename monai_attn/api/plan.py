@@ -10,11 +10,8 @@ from monai_attn.bundle.find import find_bundle
 from monai_attn.datasets.cases import find_cases
 from monai_attn.datasets.channels import name_channels, read_channels, scale_channels
 from monai_attn.datasets.checked_cases import check_cases
-from monai_attn.datasets.declared_names import check_names
-from monai_attn.datasets.ignore import check_ignore, find_ignore
-from monai_attn.datasets.label_classes import declared_labels
+from monai_attn.datasets.label_rules import read_label_rules
 from monai_attn.datasets.masks import mask_choices
-from monai_attn.datasets.region_choice import check_present, choose_labels, declared_regions
 from monai_attn.inference.memory import parse_memory
 from monai_attn.io.errors import warn_of
 from monai_attn.planning.case_reader import read_cases
@@ -100,17 +97,12 @@ def _measure(
 ) -> Fingerprint:
     """Measure the cases, after the checks that a training with them begins with."""
     chosen = mask_choices(data, chosen)
-    cases, declared = find_cases(data, chosen), declared_labels(data)
-    ignore = find_ignore(ignore, data)
-    regions = None if chosen else declared_regions(data)
-    classes = regions or base.classes
-    if not chosen:
-        check_ignore(ignore, classes.label_map)
-    if not chosen and not regions:
-        warn_of(check_names(data, declared, classes))
+    cases = find_cases(data, chosen)
+    rules = read_label_rules(data, base.classes, chosen, ignore)
+    warn_of(rules.check())
     given = read_channels(channel_texts or None)
-    channels, doubts = name_channels(data, cases, given, base.channels)
-    warn_of(doubts)
+    channels, channel_doubts = name_channels(data, cases, given, base.channels)
+    warn_of(channel_doubts)
     done = 0
 
     def on_checked(_: object) -> None:
@@ -120,21 +112,18 @@ def _measure(
 
     checked = check_cases(
         cases,
-        allowed=declared if chosen else classes.label_map,
-        declared=declared,
-        ignore=ignore,
+        allowed=rules.allowed,
+        declared=rules.declared,
+        ignore=rules.ignore,
         channels=channels,
         on_case=on_checked,
     )
-    if chosen:
-        classes = choose_labels(chosen, checked.label_values, declared, ignore)
-        check_ignore(ignore, classes.label_map)
-    if regions:
-        warn_of(check_present(regions, checked.label_values, data))
+    classes, doubts = rules.choose(checked.label_values)
+    warn_of(doubts)
     facts = []
-    for fact in read_cases(cases, classes, ignore):
+    for fact in read_cases(cases, classes, rules.ignore):
         facts.append(fact)
         on_case("measuring", len(facts), len(cases))
     warn_of(checked.doubts)
     scaled = scale_channels(channels, [case.filled for case in checked.cases])
-    return fingerprint(facts, classes, ignore, scaled)
+    return fingerprint(facts, classes, rules.ignore, scaled)

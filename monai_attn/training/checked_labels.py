@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from monai_attn.datasets.channels import Channel
 from monai_attn.datasets.checked_cases import CheckedCases, check_cases
 from monai_attn.datasets.datalist import Case
-from monai_attn.datasets.declared_names import check_names
-from monai_attn.datasets.ignore import check_ignore, find_ignore
-from monai_attn.datasets.label_classes import LabelClasses, declared_labels, mapped_labels
-from monai_attn.datasets.region_choice import check_present, choose_labels, declared_regions
+from monai_attn.datasets.label_classes import LabelClasses, mapped_labels
+from monai_attn.datasets.label_rules import read_label_rules
 from monai_attn.datasets.regions import Regions, read_regions
 from monai_attn.datasets.splits import Split
 from monai_attn.training.overrides import Config
@@ -59,38 +57,36 @@ def check_labels(
 ) -> CheckedLabels:
     """Read and check all cases, and find the classes and the ignore value of their label maps."""
     train = configs["train.json"]
-    declared = declared_labels(request.data)
-    ignore = find_ignore(train.get("ignore"), request.data)
-    regions = None if request.labels else declared_regions(request.data)
-    own = read_regions(train.get("regions"))
-    known = mapped_labels(train["num_classes"], train["label_map"], own)
-    if regions:
-        known = regions.label_map
-    doubts: tuple[str, ...] = ()
-    if not request.labels:
-        check_ignore(ignore, known)
-    if not request.labels and not regions:
-        names = configs["metadata.json"]["network_data_format"]["outputs"]["pred"]["channel_def"]
-        numbers = range(train["num_classes"]) if own is None else (0, *own.labels)
-        bundle_names = tuple(names.get(str(number), "") for number in numbers)
-        doubts = check_names(request.data, declared, LabelClasses(bundle_names, known, own))
+    rules = read_label_rules(request.data, _own(configs), request.labels, train.get("ignore"))
+    doubts = rules.check()
     on_reading(None)
     checked = check_cases(
         [*split["training"], *split["validation"]],
-        allowed=declared if request.labels else known,
-        declared=declared,
-        ignore=ignore,
+        allowed=rules.allowed,
+        declared=rules.declared,
+        ignore=rules.ignore,
         channels=channels,
         on_case=on_reading,
     )
-    if regions:
-        doubts = tuple(check_present(regions, checked.label_values, request.data))
-        return CheckedLabels(checked, regions, known, ignore, doubts, regions.regions)
-    if not request.labels:
-        return CheckedLabels(checked, None, known, ignore, doubts, own)
-    classes = choose_labels(request.labels, checked.label_values, declared, ignore)
-    check_ignore(ignore, classes.label_map)
-    return CheckedLabels(checked, classes, classes.label_map, ignore, regions=classes.regions)
+    classes, more = rules.choose(checked.label_values)
+    return CheckedLabels(
+        checked,
+        None if classes is rules.own else classes,
+        classes.label_map,
+        rules.ignore,
+        (*doubts, *more),
+        classes.regions,
+    )
+
+
+def _own(configs: Mapping[str, Config]) -> LabelClasses:
+    """Return the classes of the bundle; one that its metadata does not name has an empty name."""
+    train = configs["train.json"]
+    regions = read_regions(train.get("regions"))
+    names = configs["metadata.json"]["network_data_format"]["outputs"]["pred"]["channel_def"]
+    numbers = range(train["num_classes"]) if regions is None else (0, *regions.labels)
+    label_map = mapped_labels(train["num_classes"], train["label_map"], regions)
+    return LabelClasses(tuple(names.get(str(n), "") for n in numbers), label_map, regions)
 
 
 def unlearned(labels: CheckedLabels, split: Split) -> list[str]:
