@@ -39,6 +39,7 @@ from monai_attn.transforms.decoding import Decoding
 from monai_attn.transforms.grids import LabelsOnScanGridd, ResampleRASd, decoding_of, ras_grid
 from monai_attn.transforms.monai_io import as_tensor, read_channel_volumes
 from monai_attn.transforms.pipelines import without
+from monai_attn.transforms.plain_tensor import plain_tensor
 from monai_attn.transforms.restore import Slab
 from monai_attn.transforms.restore_probabilities import KeptProbabilities
 
@@ -262,7 +263,7 @@ class Segmenter:
     def _plan(self, grid: Grid, image: Tensor) -> WindowPlan | None:
         """Plan the windows of an image (C, *spatial), in batches that fit into memory."""
         budget = self.budget
-        plan = self.windows.plan(_plain(image)[None], budget.stitched)
+        plan = self.windows.plan(plain_tensor(image)[None], budget.stitched)
         return plan and budget.fit(replace(plan, members=self.members), grid)
 
     @property
@@ -292,7 +293,7 @@ class Segmenter:
         image = data["image"]
         steps, _ = self._steps
         if plan is not None and len(steps) == 1 and isinstance(steps[0], LabelsOnScanGridd):
-            slabs = finite_slabs(self.inferer.slabs(_plain(image), network, plan))
+            slabs = finite_slabs(self.inferer.slabs(plain_tensor(image), network, plan))
             if on_slab:
                 slabs = _shown(slabs, on_slab)
             maps: tuple[NDArray[np.uint8], ...] = ()
@@ -345,7 +346,3 @@ def _shown(slabs: Iterator[Slab], on_slab: OnSlab) -> Iterator[Slab]:
     for slab in slabs:
         on_slab(slab)
         yield slab
-
-
-def _plain(image: Tensor) -> Tensor:
-    return image.as_tensor() if isinstance(image, MetaTensor) else image

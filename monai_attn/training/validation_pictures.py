@@ -22,6 +22,7 @@ from monai_attn.io.names import case_name
 from monai_attn.reporting.slice_pictures import slice_picture
 from monai_attn.training.checkpoints import unwrapped
 from monai_attn.training.history import History
+from monai_attn.transforms.plain_tensor import plain_tensor
 
 SLICES = 3  # the axis, of (C, X, Y, Z), along which slices follow each other
 
@@ -94,7 +95,7 @@ class ValidationPictures:
         if not getattr(self.network, "gated_levels", ()):
             return None
         has_slices = image.ndim > SLICES
-        plain = torch.as_tensor(_plain(image), device=validator.state.device)
+        plain = torch.as_tensor(plain_tensor(image), device=validator.state.device)
         start = 0
         if has_slices:
             start = min(
@@ -121,13 +122,9 @@ class _FinestAttention(nn.Module):
         return F.interpolate(maps[0].float(), size=x.shape[2:], mode="nearest-exact")
 
 
-def _plain(values: Tensor) -> Tensor:
-    return values.as_tensor() if hasattr(values, "as_tensor") else values
-
-
 def _with_slices(values: Tensor) -> Tensor:
     """Return (C, X, Y, Z) for values (C, X, Y) or (C, X, Y, Z)."""
-    plain = _plain(values)
+    plain = plain_tensor(values)
     return plain if plain.ndim > SLICES else plain[..., None]
 
 

@@ -15,12 +15,12 @@ from monai.data.meta_tensor import MetaTensor
 from monai.data.utils import compute_shape_offset, zoom_affine
 from monai.utils import TraceKeys, ensure_tuple_rep
 from numpy.typing import NDArray
-from torch import Tensor
 
 from monai_attn.datasets.regions import read_regions
 from monai_attn.io.affine import spaced
 from monai_attn.io.nifti.header import MOST_VOXELS
 from monai_attn.transforms.decoding import Decoding
+from monai_attn.transforms.plain_tensor import plain_tensor
 from monai_attn.transforms.resample import resample_onto
 from monai_attn.transforms.restore import Keep, Slab, labels_and_maps_on_grid, labels_on_grid
 from monai_attn.transforms.restore_probabilities import KeptProbabilities
@@ -141,7 +141,7 @@ class NeighbourSlicesd(T.MapTransform):
             volume, last = out[key], out[key].shape[-1] - 1
             centre, reach = torch.arange(last + 1, device=volume.device), self.slices // 2
             steps = [(centre + step).clamp(0, last) for step in range(-reach, reach + 1)]
-            stacked = torch.cat([_plain(volume)[..., index] for index in steps])
+            stacked = torch.cat([plain_tensor(volume)[..., index] for index in steps])
             out[key] = (
                 MetaTensor(stacked).copy_meta_from(volume)
                 if isinstance(volume, MetaTensor)
@@ -159,10 +159,6 @@ def _onto(
     out = MetaTensor(moved).copy_meta_from(volume)
     out.affine = torch.as_tensor(affine)
     return out
-
-
-def _plain(volume: Tensor) -> Tensor:
-    return volume.as_tensor() if isinstance(volume, MetaTensor) else volume
 
 
 class LabelsOnScanGridd(T.MapTransform):
@@ -197,7 +193,7 @@ class LabelsOnScanGridd(T.MapTransform):
         meta = {**image.meta, "affine": image.meta["original_affine"]}
         for key in self.key_iterator(out):
             outputs = out[key] if isinstance(out[key], (list, tuple)) else [out[key]]
-            logits, *others = [_plain(output) for output in outputs]
+            logits, *others = [plain_tensor(output) for output in outputs]
             box = tuple(slice(0, n) for n in logits.shape[1:])
             slabs = [Slab(box, logits, tuple(others))]
             if self.map_keys:

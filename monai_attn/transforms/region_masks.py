@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 from monai import transforms as T
-from monai.data.meta_tensor import MetaTensor
 from monai.handlers import from_engine
 from monai.transforms.utils import map_classes_to_indices
 from torch import Tensor
 
 from monai_attn.datasets.ignore import IGNORED
 from monai_attn.datasets.regions import Regions, read_regions
+from monai_attn.transforms.plain_tensor import plain_tensor
 
 
 def region_masks(labels: Tensor, regions: Regions, dim: int = 0) -> Tensor:
@@ -68,11 +68,7 @@ def metric_outputs(regions: Any = None) -> Callable[[Any], Any]:
         return take
 
     def masks(output: Any) -> tuple[list[Tensor], ...]:
-        plain = ([_plain(one) for one in side] for side in take(output))
+        plain = ([plain_tensor(one) for one in side] for side in take(output))
         return tuple([region_masks(one, found) for one in side] for side in plain)
 
     return masks
-
-
-def _plain(volume: Tensor) -> Tensor:
-    return volume.as_tensor() if isinstance(volume, MetaTensor) else volume
