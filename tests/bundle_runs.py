@@ -1,5 +1,6 @@
 """A bundle opened by its configs, or run in a process of its own, for tests."""
 
+import json
 import os
 import subprocess
 import sys
@@ -37,3 +38,16 @@ def opened(root, *names):
     parser.read_meta(root / "configs" / "metadata.json")
     parser["bundle_root"] = str(root)
     return parser
+
+
+def edit_config(root, config, values):
+    """Change values of a bundle's config, by their ids."""
+    path = root / "configs" / f"{config}.json"
+    content = json.loads(path.read_text())
+    for key, value in values.items():
+        *parents, last = key.split("#")
+        section = content
+        for parent in parents:
+            section = section[parent]
+        section[last] = value
+    path.write_text(json.dumps(content))

@@ -1,6 +1,5 @@
 """What several test modules stand on: a small data set, a small trained bundle, real scans where they are."""
 
-import json
 import shutil
 import signal
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bundle_runs import SLICE_BUNDLE, opened
+from bundle_runs import SLICE_BUNDLE, edit_config, opened
 from monai_attn import DEFAULT_BUNDLE
 from monai_attn.bundle.find import find_bundle
 from monai_attn.phantom import write_phantoms
@@ -89,15 +88,7 @@ def copy_tiny(name, root, **changes):
     shutil.copytree(find_bundle(name), root, ignore=ignore)
     (root / "models").mkdir(exist_ok=True)
     for config, values in changes.items():
-        path = root / "configs" / f"{config}.json"
-        content = json.loads(path.read_text())
-        for key, value in values.items():
-            *parents, last = key.split("#")
-            section = content
-            for parent in parents:
-                section = section[parent]
-            section[last] = value
-        path.write_text(json.dumps(content))
+        edit_config(root, config, values)
 
 
 def save_weights(root, **parts):

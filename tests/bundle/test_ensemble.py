@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import monai_attn
-from bundle_runs import SLICE_BUNDLE
+from bundle_runs import SLICE_BUNDLE, edit_config
 from command_line import run
 from conftest import balance
 from monai_attn.bundle.ensemble import open_bundles
@@ -37,15 +37,7 @@ def copy(bundle, root, seed):
 
 
 def edit(root, config, **values):
-    path = root / "configs" / f"{config}.json"
-    content = json.loads(path.read_text())
-    for name, value in values.items():
-        *parents, last = name.split("__")
-        section = content
-        for parent in parents:
-            section = section[parent]
-        section[last] = value
-    path.write_text(json.dumps(content))
+    edit_config(root, config, {name.replace("__", "#"): value for name, value in values.items()})
 
 
 @pytest.fixture
