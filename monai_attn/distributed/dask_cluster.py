@@ -66,20 +66,38 @@ def dask_client(scheduler: str | None = None, workers: int | None = None) -> Ite
             ) from error
         return
     count = workers or 1
-    threads = max(1, (os.cpu_count() or 1) // count)
-    # an item more than a worker can run would be suspected too when the worker dies
+    # Without these, Dask gives one thread to each worker's torch, which heeds the smaller of the two.
+    threads = str(max(1, (os.cpu_count() or 1) // count))
+    variables = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+    settings = {
+        # an item more than a worker can run would be suspected too when the worker dies
+        "distributed.scheduler.worker-saturation": 1.0,
+        "distributed.nanny.pre-spawn-environ": variables,
+    }
     with (
-        dask.config.set({"distributed.scheduler.worker-saturation": 1.0}),
+        _restored_environment(),
+        dask.config.set(settings),
         LocalCluster(
             n_workers=count,
             threads_per_worker=1,
             dashboard_address=":0",  # any free port: two runs on one machine do not meet
             silence_logs=logging.CRITICAL,  # workers that died are in the results
-            env={"OMP_NUM_THREADS": str(threads)},
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         yield client
+
+
+@contextmanager
+def _restored_environment() -> Iterator[None]:
+    """Give this process its environment back: Dask sets in it what its workers are to inherit."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def run_on_workers(

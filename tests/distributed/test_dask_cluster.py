@@ -3,6 +3,7 @@
 import os
 
 import pytest
+import torch
 
 pytest.importorskip("distributed")
 from monai_attn.distributed import dask_cluster
@@ -55,3 +56,19 @@ def test_an_item_that_ends_its_workers_does_not_lose_the_others(monkeypatch):
     assert [found[item] for item in (2, 4, 6, 8)] == [1, 2, 3, 4]
     assert isinstance(found["deadly"], WorkerDied)
     assert isinstance(found["text"], TypeError)
+
+
+@DASK
+@pytest.mark.slow
+def test_workers_share_the_cores_and_leave_the_environment_as_it_was(monkeypatch):
+    def count_threads(item):
+        return torch.get_num_threads()
+
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    before = dict(os.environ)
+    with dask_client(workers=2) as client:
+        threads = [threads for _, threads in run_on_workers(client, count_threads, [0, 1])]
+    assert threads == [2, 2]
+    assert dict(os.environ) == before
