@@ -5,7 +5,7 @@ INSTALLED := .venv/.installed
 READY := .venv/.ready
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test test-all lint docs docs-serve bench clean
+.PHONY: demo test test-all lint docs docs-serve bench clients clean
 
 demo: $(INSTALLED)
 	$(BIN)/monai-attn demo --output demo
@@ -32,6 +32,10 @@ docs-serve: $(READY)
 bench: $(READY)
 	$(BIN)/python -m tests.benchmarks
 
+# the programs that use a bundle, each in an environment of its own
+clients: $(READY)
+	$(BIN)/python -m tests.clients
+
 # the package with its dependencies: enough for a demo
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -44,4 +48,4 @@ $(READY): $(INSTALLED)
 	touch $(READY)
 
 clean:
-	rm -rf .venv demo site
+	rm -rf .venv .clients demo site

@@ -1,0 +1,1 @@
+"""The programs that use a bundle, run for real: each in an environment of its own."""
