@@ -20,6 +20,7 @@ from monai_attn.cli.console import complain, error_lines, out, set_verbosity
 from monai_attn.cli.demo import demo
 from monai_attn.cli.doctor import doctor
 from monai_attn.cli.evaluate import evaluate
+from monai_attn.cli.merge_masks import merge_masks
 from monai_attn.cli.options import path_of
 from monai_attn.cli.phantom import phantom
 from monai_attn.cli.plan import plan
@@ -47,6 +48,7 @@ COMMANDS = (
     ablate,
     calibrate,
     doctor,
+    merge_masks,
     phantom,
     demo,
 )

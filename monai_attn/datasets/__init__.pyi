@@ -2,6 +2,7 @@ from .cases import find_cases, find_images
 from .checked_cases import check_cases
 from .datalist import read_datalist
 from .label_classes import LabelClasses, choose_classes
+from .merged_masks import merge_masks
 from .splits import choose_split, read_split, split_cases
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "choose_split",
     "find_cases",
     "find_images",
+    "merge_masks",
     "read_datalist",
     "read_split",
     "split_cases",

@@ -69,7 +69,8 @@ def mask_cases(source: Path, labels: Sequence[str]) -> list[Case]:
     if not name:
         raise ValueError(
             f"{source}: has a mask for each structure (got {len(labels)} choices of classes, expected one, "
-            "such as 1=pancreas). Choose one with --label 1=NAME, or merge several into one label map."
+            "such as 1=pancreas). Choose one with --label 1=NAME, or merge several with monai-attn "
+            "merge-masks."
         )
     cases, faults = [], []
     for folder in folders:
