@@ -30,6 +30,7 @@ from monai_attn.datasets.label_rules import LabelRules, read_label_rules
 from monai_attn.datasets.masks import mask_choices, uses_masks
 from monai_attn.datasets.pancreas_ct import has_pancreas_ct
 from monai_attn.datasets.splits import choose_split
+from monai_attn.datasets.trees import ALL
 from monai_attn.inference.backends import installed_backends
 from monai_attn.inference.backends.eager import has_bfloat16
 from monai_attn.inference.inferer_windows import windows_of
@@ -128,7 +129,7 @@ def check_data(
         labels: the choice of classes that a training would be given; by default the bundle's classes.
         ignore: value that marks ignored voxels in label maps; by default the one the data set declares.
         volume: as for `open_scan`.
-        series: as for `open_scan`.
+        series: as for `find_images`.
 
     Yields:
         A finding for each scan; then one for each fault or doubt of the data set as a whole.
@@ -137,8 +138,8 @@ def check_data(
         ValueError: if there is no scan, or the ignore value is malformed.
     """
     labels = mask_choices(source, labels)
-    cases = _cases(Path(source), labels, bundle.channels)
-    segmenter = bundle.segmenter(volume=volume, series=series)
+    cases = _cases(Path(source), labels, bundle.channels, series)
+    segmenter = bundle.segmenter(volume=volume, series=None if series == ALL else series)
     if not any("label" in case for case in cases):
         for case in cases:
             yield _check_case(case, segmenter, None)
@@ -184,7 +185,9 @@ def _check_data_set(source: Path, rules: LabelRules, values: set[int] | None) ->
                 yield Finding(str(source), "the data set as a whole", tuple(doubts))
 
 
-def _cases(source: Path, labels: Sequence[str], channels: Sequence[Channel] = ()) -> list[Case]:
+def _cases(
+    source: Path, labels: Sequence[str], channels: Sequence[Channel], series: str | None
+) -> list[Case]:
     layout = find_layout(source)
     listed = source.suffix == ".json" or (source / "dataset.json").is_file()
     masks = bool(labels) and uses_masks(source)
@@ -192,7 +195,7 @@ def _cases(source: Path, labels: Sequence[str], channels: Sequence[Channel] = ()
         return find_cases(source, labels)
     if listed:
         return [case for cases in read_datalist(source).values() for case in cases]
-    return [{"image": image} for image in find_images(source, channels or None)]
+    return [{"image": image} for image in find_images(source, channels or None, series)]
 
 
 def _check_case(

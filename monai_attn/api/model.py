@@ -11,6 +11,7 @@ from monai_attn.api.extra_files import extra_files
 from monai_attn.api.result import Result
 from monai_attn.bundle.bundle import Bundle
 from monai_attn.bundle.ensemble import open_bundles
+from monai_attn.datasets.trees import ALL
 from monai_attn.inference.memory import parse_memory
 from monai_attn.inference.result_checks import check_words
 from monai_attn.inference.segmentation import ResourceEstimate
@@ -179,6 +180,8 @@ class Model:
         report: bool = False,
         preview: bool = False,
         statistics: bool = False,
+        series: str | None = None,
+        name: str | None = None,
         on_case: Callable[[CaseResult], None] | None = None,
         on_window: OnWindow | None = None,
     ) -> list[CaseResult]:
@@ -198,6 +201,10 @@ class Model:
             report: also write `report.html`, a page to check the results by.
             preview: also write a picture of each case, `NAME_preview.png`.
             statistics: also write the statistics of each label, `NAME_statistics.json`, and a table of them.
+            series: the DICOM series to take from folders: a SeriesInstanceUID, or "all" for every CT series;
+                by default one of each study, by the rule of `monai_attn.datasets.series_choice`.
+            name: pattern for the names of DICOM cases, such as `{patient}_{description}`; also `{pseudonym}`,
+                `{date}` and `{number}`. By default the names come from the paths.
             on_case: called with the result of each scan.
             on_window: as for `segment`.
 
@@ -210,7 +217,7 @@ class Model:
         several = [scans] if isinstance(scans, (str, Path)) else [*scans]
         output = Path(output)
         names = [channel.name for channel in self.bundle.channels]
-        targets = find_targets(several, output, names)
+        targets = find_targets(several, output, names, series=series, pattern=name)
         folder = summary_folder(targets, output)
         page = (folder or output.parent) / REPORT
         if report:  # its libraries are imported only then
@@ -222,6 +229,7 @@ class Model:
             uncertainty=uncertainty,
             interval=interval,
             probabilities=probabilities,
+            series=None if series == ALL else series,
         )
         results = {}
         for result in segment_targets(

@@ -138,7 +138,10 @@ VolumeOption = Annotated[
 SeriesOption = Annotated[
     str | None,
     typer.Option(
-        "--series", help="SeriesInstanceUID of the series in a DICOM folder.", metavar="UID"
+        "--series",
+        metavar="UID",
+        help="SeriesInstanceUID of the DICOM series, or all for every CT series; by default one of each "
+        "study.",
     ),
 ]
 

@@ -114,6 +114,15 @@ def segment(
     ] = False,
     volume: VolumeOption = None,
     series: SeriesOption = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--name",
+            metavar="PATTERN",
+            help="Names of DICOM cases, such as {patient}_{description}; also {pseudonym}, {date} and "
+            "{number}. By default from their paths.",
+        ),
+    ] = None,
     dicom_seg: Annotated[
         bool,
         typer.Option("--dicom-seg", help="Also write DICOM SEG files; for DICOM series only."),
@@ -148,6 +157,7 @@ def segment(
 ) -> None:
     """Segment CT scans: a label map on each scan's own grid, and the volumes in ml."""
     from monai_attn.bundle.channels import channel_names
+    from monai_attn.datasets.trees import ALL
     from monai_attn.io.names import REPORT
     from monai_attn.runs.output_paths import find_targets, summary_folder
 
@@ -155,7 +165,9 @@ def segment(
     with together() as queue:
         check_engine(engine, scheduler, workers, ranks=queue.ranks.size, dry_run=dry_run)
         _refuse_bundles(inputs)
-        targets = find_targets(inputs, output, channel_names(bundles[0]))
+        targets = find_targets(
+            inputs, output, channel_names(bundles[0]), series=series, pattern=name
+        )
         if dicom_seg:
             from monai_attn.io.dicom.segmentation import check_installed
 
@@ -179,7 +191,7 @@ def segment(
             "interval": interval,
             "probabilities": probabilities,
             "volume": volume,
-            "series": series,
+            "series": None if series == ALL else series,
         }
         with open_engine(engine, scheduler, workers, bundles, options, outputs) as opened:
             if dry_run:

@@ -7,6 +7,7 @@ two have one name, after the part of the path that differs (`scan_names`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,18 @@ from monai_attn.datasets.folders import by_name, holds_scans
 from monai_attn.datasets.masks import mask_cases, uses_masks
 from monai_attn.datasets.pancreas_ct import has_pancreas_ct, pancreas_ct_cases, pancreas_ct_scans
 from monai_attn.datasets.scan_names import scan_names
-from monai_attn.datasets.trees import scans_below
+from monai_attn.datasets.series_names import check_pattern, name_series
+from monai_attn.datasets.trees import FoundScan, scans_below
 from monai_attn.io.channels import Image, as_image, files_of
+from monai_attn.io.dicom.series_path import folder_of
 from monai_attn.io.errors import Faults
 from monai_attn.io.file_kind import require_regular
 from monai_attn.io.names import case_name, check_name
 
 
-def find_images(source: str | Path, channels: Sequence[Any] | None = None) -> list[str | list[str]]:
+def find_images(
+    source: str | Path, channels: Sequence[Any] | None = None, series: str | None = None
+) -> list[str | list[str]]:
     """Find the scans to segment.
 
     Args:
@@ -35,6 +40,7 @@ def find_images(source: str | Path, channels: Sequence[Any] | None = None) -> li
             folders at `imagesTs` where it holds scans, else at `imagesTr` or `images`.
         channels: the channels of the network, as `read_channels` takes them. If there are several, files that
             are named after their channel are joined, see `join_channels`.
+        series: the DICOM series to take from a folder tree, as for `scans_below`.
 
     Returns:
         Paths in the order of the datalist, or sorted; for a case whose channels are files of their own a list
@@ -46,44 +52,59 @@ def find_images(source: str | Path, channels: Sequence[Any] | None = None) -> li
     names = [channel.name for channel in read_channels(channels)]
     return [
         [str(file) for file in image] if isinstance(image, tuple) else str(image)
-        for image in named_images(source, names)
+        for image in named_images(source, names, series=series)
     ]
 
 
-def named_images(source: str | Path, channels: Sequence[str] = ()) -> dict[Image, str]:
+def named_images(
+    source: str | Path,
+    channels: Sequence[str] = (),
+    *,
+    series: str | None = None,
+    pattern: str | None = None,
+) -> dict[Image, str]:
     """Find the scans to segment, and the name of each case.
 
     Args:
         source: as for `find_images`.
         channels: the names of the network's channels.
+        series: the DICOM series to take from a folder tree, as for `scans_below`.
+        pattern: pattern for the names of DICOM series in a folder tree, as for `name_series`.
 
     Returns:
         The name of each scan, in the order of the datalist, or sorted.
 
     Raises:
         ValueError: if `source` does not exist, holds no scan, or holds two scans whose paths differ only in
-            the suffix: their label maps would be one file.
+            the suffix: their label maps would be one file; or as `scans_below` and `check_pattern`.
     """
     path = Path(source)
     if path.is_dir() or path.suffix == ".json":
-        images, root = _images_of(path)
+        images, root, found = _images_of(path, series)
         if len(channels) > 1:
             images = join_channels(images, channels)
-        return _named_once(images, root)
-    if not path.exists():
-        require_regular(path)
-    check_name(path)
+        return _named_once(images, root, found, pattern)
+    if folder_of(path)[1] is None:
+        if not path.exists():
+            require_regular(path)
+        check_name(path)
     return {path: case_name(path)}
 
 
 def find_named(
-    sources: Iterable[str | Path], channels: Sequence[str] = ()
+    sources: Iterable[str | Path],
+    channels: Sequence[str] = (),
+    *,
+    series: str | None = None,
+    pattern: str | None = None,
 ) -> tuple[list[Image], dict[Image, str]]:
     """Find the scans of several sources, each as for `find_images`, in their order; and the name of each.
 
     Args:
         sources: the sources. Files that are named one by one are joined too, if there are several channels.
         channels: the names of the network's channels.
+        series: as for `named_images`.
+        pattern: as for `named_images`.
 
     Raises:
         ValueError: as `named_images`.
@@ -92,12 +113,13 @@ def find_named(
     files: list[Path] = []
     for source in map(Path, sources):
         (folders if source.is_dir() or source.suffix == ".json" else files).append(source)
+    find = partial(named_images, series=series, pattern=pattern)
     if len(channels) > 1:
         given = [image for file in files for image in named_images(file)]
         loose = {image: case_name(files_of(image)[0]) for image in join_channels(given, channels)}
-        found = [loose, *(named_images(folder, channels) for folder in folders)]
+        found = [loose, *(find(folder, channels) for folder in folders)]
     else:
-        found = [named_images(source) for source in sources]
+        found = [find(source) for source in sources]
     scans = [scan for names in found for scan in names]
     joined = {scan: name for names in found for scan, name in names.items()}
     unique = len(set(joined.values())) == len(joined)
@@ -143,18 +165,20 @@ def find_cases(
     return cases
 
 
-def _images_of(path: Path) -> tuple[list[Image], Path | None]:
-    """Return the images of a folder or a datalist, and the folder if they lie in a tree."""
+def _images_of(path: Path, series: str | None) -> tuple[list[Image], Path | None, list[FoundScan]]:
+    """Return the images of a folder or a datalist; and of a tree also the folder, and the scans found."""
     listed = path.suffix == ".json" or (path / "dataset.json").is_file()
     if listed or not holds_scans(path):
         layout = find_layout(path)
         if layout:
-            return layout_images(layout), None
+            return layout_images(layout), None, []
     if listed:
-        return [as_image(case["image"]) for case in next(iter(read_datalist(path).values()))], None
+        cases = next(iter(read_datalist(path).values()))
+        return [as_image(case["image"]) for case in cases], None, []
     if has_pancreas_ct(path):
-        return [*pancreas_ct_scans(path)], path
-    return [*scans_below(path)], path
+        return [*pancreas_ct_scans(path)], path, []
+    found = scans_below(path, series)
+    return [scan.path for scan in found], path, found
 
 
 def _listed_cases(path: Path) -> list[Case]:
@@ -169,9 +193,20 @@ def _listed_cases(path: Path) -> list[Case]:
     return cases
 
 
-def _named_once(images: list[Image], root: Path | None = None) -> dict[Image, str]:
+def _named_once(
+    images: list[Image],
+    root: Path | None = None,
+    found: Sequence[FoundScan] = (),
+    pattern: str | None = None,
+) -> dict[Image, str]:
     """Return the name of each image; refuse two of one name."""
-    names = scan_names(images, root)
+    at = {scan.path: scan.place for scan in found}
+    places = {image: at.get(files_of(image)[0], files_of(image)[0]) for image in images}
+    by_place = scan_names([*places.values()], root)
+    names = {image: by_place[place] for image, place in places.items()}
+    if pattern is not None:
+        check_pattern(pattern)
+        names |= {scan.path: name_series(scan.series, pattern) for scan in found if scan.series}
     _, faults = by_name({files_of(image)[0]: name for image, name in names.items()})
     if faults:
         raise Faults(*faults)

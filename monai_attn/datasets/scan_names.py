@@ -14,6 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from monai_attn.io.channels import Image, files_of
+from monai_attn.io.dicom.series_path import folder_of
 from monai_attn.io.names import case_name, labels_name
 
 Parts = tuple[str, ...]  # of a path: the folders, then the scan's own name without the suffix
@@ -57,6 +58,8 @@ def name_of_result(scan: Path, target: Path) -> str:
         target: its label map, whose name may have been chosen at will.
     """
     name, own = labels_name(target).removesuffix("_seg"), case_name(scan)
+    if folder_of(scan)[1]:  # its own name is a UID
+        return name
     folders = scan.absolute().parts[1:-1]
     named_after_folder = any(f"_{folder}_" in f"_{name}_" for folder in folders)
     return name if named_after_folder else own

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from monai_attn.io.dicom.series_path import folder_of
 from monai_attn.io.errors import OptionError, ScanWarning
 from monai_attn.io.file_kind import require_regular
 from monai_attn.io.files import sha256_of
@@ -149,17 +150,25 @@ class NiftiScan(Scan):
 
 
 class DicomScan(Scan):
-    """One CT series in a folder of DICOM files."""
+    """One CT series in a folder of DICOM files.
+
+    Args:
+        path: the folder; or FOLDER/UID, the series with that SeriesInstanceUID in it.
+        series: the SeriesInstanceUID, if the folder is given and holds several.
+    """
 
     def __init__(self, path: Path, series: str | None) -> None:
         super().__init__(path)
-        self._series = series
+        self.folder, own = folder_of(path)
+        if own and series not in (None, own):
+            raise ValueError(f"{path}: not series {series}. Give the folder, or another series.")
+        self._series = own or series
 
     @cached_property
     def _stack(self) -> Stack:
         from monai_attn.io.dicom.series import stack_series  # SimpleITK: late, as most are NIfTI
 
-        return stack_series(self.path, self._series)
+        return stack_series(self.folder, self._series)
 
     @property
     def grid(self) -> Grid:
@@ -174,7 +183,7 @@ class DicomScan(Scan):
     def _read(self, fill: float | None) -> tuple[NDArray[np.float32], tuple[str, ...]]:
         from monai_attn.io.dicom.voxels import read_voxels
 
-        return read_voxels(self.path, self._stack), self._stack.doubts
+        return read_voxels(self.folder, self._stack), self._stack.doubts
 
 
 class VolumeScan(Scan):
@@ -218,7 +227,7 @@ def open_scan(path: str | Path, *, volume: int | None = None, series: str | None
         ValueError: one line that names the file, if it is missing or no scan, or has nothing to choose.
     """
     path = Path(path)
-    if path.is_dir():
+    if folder_of(path)[0].is_dir():
         _refuse(path, volume, "volume", "a DICOM series")
         return DicomScan(path, series)
     check_name(path)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from monai_attn.io.dicom.series_path import scan_exists
 from monai_attn.metrics.scores import CaseScore
 from monai_attn.reporting.case_tables import ABSENT
 from monai_attn.runs.records import Record, Run
@@ -72,7 +73,7 @@ def _absent(record: Record) -> str:
     """Return a remark if a file of the case is missing: the user reads it before opening the case."""
     if record.made and not record.labels.exists():
         return "the label map is no longer there"
-    if record.made and record.scan and not record.scan.exists():
+    if record.made and record.scan and not scan_exists(record.scan):
         return "the scan is no longer there"
     return ""
 

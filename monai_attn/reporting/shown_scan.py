@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_attn.io.channels import open_channels
+from monai_attn.io.dicom.series_path import scan_exists
 from monai_attn.io.errors import collect_warnings
 from monai_attn.io.grid import Grid
 from monai_attn.io.reorder import axis_order
@@ -33,7 +34,7 @@ def read_scan(record: Record, grid: Grid) -> NDArray[np.float32]:
         raise ValueError(
             f"{record.labels}: no record of the scan that it was made from; segment the scan again"
         )
-    if not scan.exists():
+    if not scan_exists(scan):
         raise ValueError(f"{scan}: the scan is no longer there; put it back, and report again")
     volume, series = settings.get("volume"), settings.get("series")
     digest = record.manifest.scan_sha256

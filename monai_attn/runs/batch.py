@@ -18,6 +18,7 @@ from monai_attn.inference.watched_network import OnWindow
 from monai_attn.io.channels import Image, channel_files, files_of
 from monai_attn.io.dicom.segmentation import check_installed
 from monai_attn.io.dicom.segmentation import check_replaceable as check_dicom_seg
+from monai_attn.io.dicom.series_path import folder_of
 from monai_attn.io.errors import OptionError, case_error, collect_warnings, remedy_of
 from monai_attn.io.names import (
     check_length,
@@ -240,7 +241,7 @@ class _Run:
             extra.check_replaceable(target)
         if self.dicom_seg:
             check_dicom_seg(dicom_seg_path(target))
-            if not scan.is_dir():
+            if not folder_of(scan)[0].is_dir():
                 raise OptionError(
                     f"{scan}: no DICOM series, to which a DICOM SEG could refer. Leave out ",
                     "dicom_seg",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from monai_attn.datasets.regions import Regions, read_regions
+from monai_attn.io.dicom.series_path import scan_exists
 from monai_attn.io.files import atomic_write, sha256_of
 from monai_attn.io.names import MAP, case_name, dicom_seg_path, manifest_path
 from monai_attn.metrics.attention_numbers import gate_numbers
@@ -268,7 +269,7 @@ def manifest_started(target: Path, scan: Path) -> Iterator[None]:
 
 def scan_name(path: Path) -> str:
     """Return the absolute path of a scan; empty for a scan that was in memory, and has no file."""
-    in_memory = not path.is_absolute() and not path.exists()  # then it is only a name
+    in_memory = not path.is_absolute() and not scan_exists(path)  # then it is only a name
     return "" if in_memory else str(path.absolute())
 
 

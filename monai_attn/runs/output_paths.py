@@ -53,7 +53,12 @@ def output_paths(
 
 
 def find_targets(
-    inputs: Sequence[str | Path], output: Path, channels: Sequence[str] = ()
+    inputs: Sequence[str | Path],
+    output: Path,
+    channels: Sequence[str] = (),
+    *,
+    series: str | None = None,
+    pattern: str | None = None,
 ) -> dict[Image, Path]:
     """List the scans of all inputs, and the path of the label map of each.
 
@@ -62,11 +67,15 @@ def find_targets(
         output: as for `output_paths`.
         channels: the names of the network's channels; if there are several, the files of each case are
             joined, see `join_channels`.
+        series: the DICOM series to take from folders: a SeriesInstanceUID, or "all" for every CT series; by
+            default one of each study, see `monai_attn.datasets.series_choice`.
+        pattern: pattern for the names of DICOM series, as for `name_series`; by default their paths, or
+            pseudonyms in a folder with several.
 
     Raises:
         ValueError: as `find_named` and `output_paths`.
     """
-    scans, names = find_named(inputs, channels)
+    scans, names = find_named(inputs, channels, series=series, pattern=pattern)
     return output_paths(scans, output, names)
 
 

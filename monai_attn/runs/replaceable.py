@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from monai_attn.io.dicom.series_path import scan_exists
 from monai_attn.io.names import manifest_path, real_path
 from monai_attn.runs.json_values import DAMAGED, dict_of
 
@@ -31,7 +32,7 @@ def check_replaceable(target: Path, scan: Path) -> None:
         raise ValueError(f"{path}: not a manifest, so it is not replaced. Move it away.")
     other = content["scan"]
     complete = target.is_file() and dict_of(content.get("files_sha256"))
-    if not complete or not isinstance(other, str) or not other or not Path(other).exists():
+    if not complete or not isinstance(other, str) or not other or not scan_exists(Path(other)):
         return
     if real_path(Path(other)) != real_path(scan):
         raise ValueError(

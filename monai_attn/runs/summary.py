@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from monai_attn.datasets.scan_names import name_of_result
 from monai_attn.io.channels import Image, files_of
+from monai_attn.io.dicom.series_path import scan_exists
 from monai_attn.io.files import atomic_write
 from monai_attn.io.folder_lock import folder_lock
 from monai_attn.runs.json_values import DAMAGED, Json
@@ -179,7 +180,7 @@ def _others(path: Path) -> dict[str, Row]:
             row["labels"]: {key: row[key] for key in empty}
             for row in rows
             if all(isinstance(row[key], type(empty[key])) for key in TYPED)
-            and (not row["scan"] or Path(row["scan"]).exists())
+            and (not row["scan"] or scan_exists(Path(row["scan"])))
         }
     except DAMAGED:
         return {}

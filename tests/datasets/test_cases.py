@@ -2,6 +2,7 @@
 
 import pytest
 
+from dicoms import series
 from monai_attn.datasets.cases import find_cases, find_images, find_named, named_images
 from scans import NNUNET, datalist, fails, faults, touch
 
@@ -154,3 +155,22 @@ def test_cases_that_cannot_train_are_named_at_once(tmp_path):
     assert [line.split(": ")[0] for line in lines] == [
         f"{tmp_path}/{name}" for name in ("dataset.json", "a.nii", "b.nii", "c.nii")
     ]
+
+
+def test_series_of_one_folder_are_named_by_pseudonyms(tmp_path):
+    for patient in ("P2", "P3"):
+        files = [f"{patient}_{slice_}" for slice_ in range(3)]
+        uids = {"StudyInstanceUID": f"1.{patient[1]}", "SeriesInstanceUID": f"1.{patient[1]}.1"}
+        uids |= {"SeriesNumber": 1, "SeriesDescription": "portal venous"}
+        series(tmp_path / "flat", names=files, PatientID=patient, **uids)
+    series(tmp_path / "own", PatientID="P4", SeriesDescription="native")
+    names = [*named_images(tmp_path).values()]
+    assert [name[:13] for name in names[:2]] == ["flat_patient-"] * 2
+    assert len({*names}) == 3
+    assert names[2] == "own"
+    chosen = named_images(tmp_path, pattern="{patient}_{description}")
+    assert [*chosen.values()] == ["P2_portal-venous", "P3_portal-venous", "P4_native"]
+    one = named_images(tmp_path / "flat", series="1.3.1")
+    assert one == {tmp_path / "flat" / "1.3.1": "flat"}
+    lines = faults(named_images, tmp_path, pattern="{number}_{date}")
+    assert "1_unknown" in lines[0]

@@ -4,11 +4,12 @@ import pytest
 
 from dicoms import series
 from monai_attn.datasets.trees import scans_below
+from monai_attn.io.errors import ScanWarning
 from scans import fails, touch
 
 
-def found(root):
-    return [str(path.relative_to(root)) for path in scans_below(root)]
+def found(root, series=None):
+    return [str(scan.path.relative_to(root)) for scan in scans_below(root, series)]
 
 
 # files of a tree, those that are scans
@@ -53,6 +54,50 @@ def test_dicom_series_lie_at_any_depth(tmp_path):
         (tmp_path / folder).mkdir(parents=True)
         series(tmp_path / folder)
     assert found(tmp_path) == ["PAT1", "PAT2/STUDY/SER3", "PAT2/STUDY/SER4"]
+
+
+def pacs(root):
+    """An export of two patients: a localizer, two phases, a report; and a study in one folder."""
+    one = {"PatientID": "P1", "StudyInstanceUID": "1.1"}
+    localizer = {"SeriesInstanceUID": "1.1.1", "ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}
+    (root / "P1" / "ST").mkdir(parents=True)
+    series(root / "P1" / "ST" / "S1", **one, **localizer)
+    for number in (2, 3):
+        uid = {"SeriesInstanceUID": f"1.1.{number}", "SeriesNumber": number}
+        series(root / "P1" / "ST" / f"S{number}", **one, **uid)
+    series(root / "P1" / "ST" / "S4", **one, SOPClassUID="1.2.840.10008.5.1.4.1.1.88.22")
+    for patient in ("P2", "P3"):
+        files = [f"{patient}_{slice_}" for slice_ in range(3)]
+        uids = {"StudyInstanceUID": f"1.{patient[1]}", "SeriesInstanceUID": f"1.{patient[1]}.1"}
+        series(root / "flat", names=files, PatientID=patient, SeriesNumber=1, **uids)
+    return root
+
+
+def test_one_series_of_each_study_is_listed(tmp_path):
+    with pytest.warns(ScanWarning, match=r"S3 \(series 3, .*chosen; left out: S1 .*localizer.*S2 "):
+        listed = found(pacs(tmp_path))
+    assert listed == ["P1/ST/S3", "flat/1.2.1", "flat/1.3.1"]
+
+
+def test_all_series_or_one_are_listed_on_demand(tmp_path):
+    pacs(tmp_path)
+    scans = ["P1/ST/S2", "P1/ST/S3", "flat/1.2.1", "flat/1.3.1"]
+    assert found(tmp_path, "all") == scans
+    assert found(tmp_path, "1.1.1") == ["P1/ST/S1"]
+    assert found(tmp_path, "1.3.1") == ["flat/1.3.1"]
+    fails(f"{tmp_path}: no series 1.9 (got 1.1.1, 1.1.2,", scans_below, tmp_path, "1.9")
+
+
+def test_a_folder_with_a_broken_file_is_listed_to_be_refused_by_name(tmp_path):
+    pacs(tmp_path)
+    (tmp_path / "flat" / "P2_1").write_bytes((tmp_path / "flat" / "P2_1").read_bytes()[:600])
+    assert found(tmp_path, "all") == ["P1/ST/S2", "P1/ST/S3", "flat"]
+
+
+def test_what_lies_alone_is_listed_whatever_it_is(tmp_path):
+    localizer = {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}
+    series(tmp_path / "a", **localizer)
+    assert found(tmp_path) == ["a"]
 
 
 @pytest.mark.parametrize("kind", ["88.22", "481.3", "66.4"])  # a report, structures, labels

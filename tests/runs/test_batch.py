@@ -225,7 +225,7 @@ def test_the_headers_of_a_series_are_read_once(patients, tiny_bundle, tmp_path, 
         read.extend(files)
         return read_headers(folder, files)
 
-    monkeypatch.setattr("monai_attn.io.dicom.series.read_headers", counted)
+    monkeypatch.setattr("monai_attn.io.dicom.headers.read_headers", counted)
     arguments = ("-o", tmp_path, "--bundle", tiny_bundle, "--dicom-seg", "--resume")
     assert run(monkeypatch, "segment", patients / "one", *arguments) == 0
     assert len(read) == 28

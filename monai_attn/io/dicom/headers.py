@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
-from monai_attn.io.dicom.files import CT_IMAGE, NATIVE, NO_IMAGE, DicomFile
+from monai_attn.io.dicom.files import CT_IMAGE, NATIVE, NO_IMAGE, DicomFile, list_files
 from monai_attn.io.dicom.gdcm import packed_size, unreadable
 from monai_attn.io.dicom.stderr_capture import captured_stderr
 from monai_attn.io.dicom.tags import read_tags
@@ -33,6 +35,15 @@ KEYWORDS = (
     "SpacingBetweenSlices",
     "RescaleSlope",
     "RescaleIntercept",
+    # what tells series apart
+    "ImageType",
+    "PatientID",
+    "StudyInstanceUID",
+    "SeriesDescription",
+    "SeriesNumber",
+    "AcquisitionDate",
+    "AcquisitionTime",
+    "ContrastBolusAgent",
 )
 
 
@@ -68,6 +79,32 @@ class Header:
         return plain(self.tags.get("Modality"), r"[A-Z]{2,8}")
 
 
+def series_headers(folder: Path) -> tuple[Header, ...]:
+    """Read the headers of all DICOM files in a folder; those of an unchanged folder are read once.
+
+    Raises:
+        ValueError: as `list_files`, or if a file cannot be read.
+    """
+    return _headers_of(folder, _state(folder))
+
+
+@lru_cache(
+    maxsize=4
+)  # a tree is indexed first, and a folder with several series is opened for each
+def _headers_of(folder: Path, _: object) -> tuple[Header, ...]:
+    return tuple(read_headers(folder, list_files(folder)))
+
+
+def _state(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """Return the name, size and time of each file in a folder; nothing if it cannot be read."""
+    try:
+        with os.scandir(folder) as entries:
+            found = [(entry.name, entry.stat()) for entry in entries]
+    except OSError:
+        return ()
+    return tuple(sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in found))
+
+
 def read_headers(folder: Path, files: Sequence[DicomFile]) -> list[Header]:
     """Read the headers of images, and only the modality of files that are no images."""
     with captured_stderr(any(file.syntax not in NATIVE for file in files)) as stderr:
@@ -80,7 +117,7 @@ def choose(folder: Path, headers: Sequence[Header], series: str | None) -> list[
     Raises:
         ValueError: one line that names the folder, if it holds no CT series, several, or not that series.
     """
-    slices = [header for header in headers if header.modality == "CT" and not _is_picture(header)]
+    slices = [header for header in headers if is_slice(header)]
     if not slices:
         others = sorted({_described(header) for header in headers} - {"DICOMDIR"})
         raise ValueError(
@@ -114,6 +151,16 @@ def _read_header(folder: Path, file: DicomFile, stderr: Callable[[], bytes]) -> 
     if "Modality" not in tags and file.kind.startswith(CT_IMAGE):
         tags["Modality"] = "CT"
     return Header(file, tags, voxel_bytes, size)
+
+
+def is_image(header: Header) -> bool:
+    """Check whether a file is an image in space, unlike a report, a structure or a screenshot."""
+    return not header.file.kind.startswith(tuple(NO_IMAGE)) and not _is_picture(header)
+
+
+def is_slice(header: Header) -> bool:
+    """Check whether a file is a slice of a CT."""
+    return header.modality == "CT" and not _is_picture(header)
 
 
 def _is_picture(header: Header) -> bool:

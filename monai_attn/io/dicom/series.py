@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from monai_attn.io.dicom.files import list_files
-from monai_attn.io.dicom.headers import choose, read_headers
+from monai_attn.io.dicom.headers import choose, series_headers
 from monai_attn.io.dicom.slices import check_alike, check_slice
 from monai_attn.io.dicom.stack import Stack, stack_slices
 
@@ -31,7 +30,7 @@ def stack_series(folder: Path, series: str | None = None) -> Stack:
     Raises:
         ValueError: one line that names the folder, the file if one is at fault, and the remedy.
     """
-    headers = choose(folder, read_headers(folder, list_files(folder)), series)
+    headers = choose(folder, series_headers(folder), series)
     slices = [check_slice(folder, header) for header in headers]
     check_alike(folder, slices)
     return stack_slices(folder, slices)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from monai_attn.io.dicom.files import NATIVE
 from monai_attn.io.dicom.headers import ENHANCED, Header
 from monai_attn.io.dicom.words import AGAIN, CONVERT, by, numbers_of, plain
 
@@ -84,6 +85,23 @@ def check_slice(folder: Path, header: Header) -> Slice:
             raise fault("has a RescaleSlope of 0, which scales every voxel to one value")
     position = numbers("ImagePositionPatient", 3)
     return Slice(header, size, (between_columns, between_rows), directions, position)
+
+
+def check_length(folder: Path, one: Slice) -> None:
+    """Refuse a slice with too few voxels, which GDCM would fill up with arbitrary memory.
+
+    GDCM itself detects a file that ends early, and compressed voxels that do; this one was written with too
+    few.
+    """
+    if one.header.file.syntax not in NATIVE:
+        return
+    bits = numbers_of(one.header.tags.get("BitsAllocated", "16"))[0]
+    needed = int(np.prod(one.size) * bits / 8)
+    if one.header.voxel_bytes < needed:
+        raise ValueError(
+            f"{folder}: {one.name} has too few voxels (got {one.header.voxel_bytes} bytes, expected"
+            f" {needed}); copy it again"
+        )
 
 
 def check_alike(folder: Path, slices: Sequence[Slice]) -> None:

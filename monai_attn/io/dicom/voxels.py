@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from monai_attn.io.dicom.files import NATIVE
 from monai_attn.io.dicom.gdcm import reader_of, unreadable
-from monai_attn.io.dicom.slices import Slice
+from monai_attn.io.dicom.slices import Slice, check_length
 from monai_attn.io.dicom.stack import Stack
 from monai_attn.io.dicom.stderr_capture import captured_stderr
-from monai_attn.io.dicom.words import by, numbers_of
+from monai_attn.io.dicom.words import by
 
 WORKERS = 4  # threads that decode slices
 CORRUPT = (b"Corrupt JPEG", b"Premature end of JPEG")  # libjpeg warns, but continues
@@ -52,8 +52,7 @@ def read_voxels(folder: Path, stack: Stack) -> NDArray[np.float32]:
 def _decode(folder: Path, one: Slice, plane: NDArray[np.float32]) -> None:
     """Fill (rows, columns) with the HU of one slice."""
     file = one.header.file
-    if file.syntax in NATIVE:
-        _check_length(folder, one)
+    check_length(folder, one)
     reader = reader_of(file)
     reader.SetOutputPixelType(sitk.sitkFloat32)
     try:
@@ -64,20 +63,6 @@ def _decode(folder: Path, one: Slice, plane: NDArray[np.float32]) -> None:
     if values.size != plane.size:
         raise unreadable(folder, file)
     plane[:] = values.reshape(plane.shape)
-
-
-def _check_length(folder: Path, one: Slice) -> None:
-    """Refuse a slice with too few voxels, which GDCM would fill up with arbitrary memory.
-
-    GDCM itself detects a file that ends early; this one was written with too few voxels.
-    """
-    bits = numbers_of(one.header.tags.get("BitsAllocated", "16"))[0]
-    needed = int(np.prod(one.size) * bits / 8)
-    if one.header.voxel_bytes < needed:
-        raise ValueError(
-            f"{folder}: {one.name} has too few voxels (got {one.header.voxel_bytes} bytes, expected"
-            f" {needed}); copy it again"
-        )
 
 
 def _name_corrupt(
