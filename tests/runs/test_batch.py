@@ -21,6 +21,7 @@ import pytest
 from command_line import names_in, run
 from dicoms import series
 from monai_attn.inference.segmentation import Segmentation
+from monai_attn.io.dicom import headers
 from monai_attn.io.dicom.headers import read_headers
 from monai_attn.io.errors import ScanWarning
 from monai_attn.io.scan import open_scan, read_volume
@@ -218,14 +219,15 @@ def test_a_dicom_series_is_segmented_as_its_nifti(patients, tiny_bundle, tmp_pat
 
 
 def test_the_headers_of_a_series_are_read_once(patients, tiny_bundle, tmp_path, monkeypatch):
-    """For the memory check, the checksum, the voxels and the DICOM SEG."""
+    """For the list of scans, the memory check, the checksum, the voxels and the DICOM SEG."""
+    headers._headers_of.cache_clear()  # of other tests
     read = []
 
     def counted(folder, files):
         read.extend(files)
         return read_headers(folder, files)
 
-    monkeypatch.setattr("monai_attn.io.dicom.headers.read_headers", counted)
+    monkeypatch.setattr(headers, "read_headers", counted)
     arguments = ("-o", tmp_path, "--bundle", tiny_bundle, "--dicom-seg", "--resume")
     assert run(monkeypatch, "segment", patients / "one", *arguments) == 0
     assert len(read) == 28
