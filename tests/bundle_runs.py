@@ -20,7 +20,12 @@ def bundle_run(*arguments, cwd, ranks=0):
     command = [sys.executable, "-m", *(torchrun if ranks else []), "monai.bundle", "run"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     return subprocess.run(
-        [*command, *map(str, arguments)], cwd=cwd, env=environment, capture_output=True, text=True
+        [*command, *map(str, arguments)],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,  # ranks could wait for each other
     )
 
 

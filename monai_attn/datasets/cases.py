@@ -49,6 +49,7 @@ def find_images(
     Raises:
         ValueError: as `named_images`.
     """
+    _require(source, "a scan, or a folder with scans")
     names = [channel.name for channel in read_channels(channels)]
     return [
         [str(file) for file in image] if isinstance(image, tuple) else str(image)
@@ -150,6 +151,7 @@ def find_cases(
         Faults: a line for each image without a label, label without an image, file that is missing, and
             image or label that two cases share.
     """
+    _require(source, "a folder with labelled cases, or a datalist in JSON")
     path = Path(source)
     layout = find_layout(path)
     if layout:
@@ -163,6 +165,16 @@ def find_cases(
     if named_once:
         _named_once([as_image(case["image"]) for case in cases])
     return cases
+
+
+def _require(source: str | Path, content: str) -> None:
+    """Refuse a folder, or another path without a suffix, that does not exist."""
+    path = Path(source)
+    if not path.suffix and not path.exists() and not path.is_symlink():
+        raise ValueError(
+            f"{path}: does not exist (expected {content}). Give the folder of your data; in a bundle's "
+            "config it is dataset_dir."
+        )
 
 
 def _images_of(path: Path, series: str | None) -> tuple[list[Image], Path | None, list[FoundScan]]:

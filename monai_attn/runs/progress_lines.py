@@ -32,17 +32,20 @@ class ProgressLines(Progress):
         super().__init__(console=console, disable=True)
         self.every = every
         self._stopped = Event()
-        self._thread = Thread(target=self._write, name="progress lines", daemon=True)
+        self._thread: Thread | None = None
 
     def start(self) -> None:
-        """Begin to write lines."""
+        """Begin to write lines, also after a stop."""
+        self._stopped.clear()
+        self._thread = Thread(target=self._write, name="progress lines", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """Write no further line."""
         self._stopped.set()
-        if self._thread.is_alive():
+        if self._thread:
             self._thread.join()
+            self._thread = None
 
     def line(self) -> str:
         """Return the line of the unfinished tasks; empty if there is none."""

@@ -9,8 +9,10 @@ from .gradient_limit import GradientLimit
 from .hard_attention_loss import HardAttentionLoss
 from .history import History
 from .masked_loss import MaskedDiceCELoss
+from .own_state import own_state
 from .pretrained import load_pretrained
 from .progress import ProgressBar
+from .rank_samplers import evaluation_sampler, validation_sampler
 from .region_loss import RegionDiceBCELoss
 from .run import prepare, train_run
 from .schedule import PolynomialDecay, WarmupCosine
@@ -39,8 +41,11 @@ __all__ = [
     "WeightAverage",
     "batch_share",
     "calibrate",
+    "evaluation_sampler",
     "load_pretrained",
+    "own_state",
     "prepare",
     "synchronized",
     "train_run",
+    "validation_sampler",
 ]

@@ -63,7 +63,9 @@ class ProgressBar:
         )
 
     def _end(self, _: Trainer) -> None:
+        """Stop and forget the task: federated learning runs a trainer once in each round."""
         self._bar.stop()
+        self._bar.remove_task(self._task)
 
     def _fail(self, _: Trainer, error: BaseException) -> None:
         self._bar.stop()

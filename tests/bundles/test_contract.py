@@ -9,7 +9,15 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from monai.bundle import ConfigWorkflow, ckpt_export, onnx_export, verify_net_in_out
+from ignite.engine import Events
+from monai.bundle import (
+    ConfigWorkflow,
+    ckpt_export,
+    create_workflow,
+    load,
+    onnx_export,
+    verify_net_in_out,
+)
 from monai.transforms import RandFlipd, SaveImaged
 
 from bundle_runs import SLICE_BUNDLE, assert_on_the_grid_of, bundle_run, opened
@@ -139,6 +147,50 @@ def test_a_workflow_has_every_property(tiny, phantoms, workflow, configs, tmp_pa
     assert isinstance(config.network_def, torch.nn.Module)
 
 
+@pytest.mark.parametrize("workflow", ["inference", "train"])
+def test_the_network_loads_before_there_is_any_data_from_any_folder(
+    tiny, workflow, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    network = load(tiny.name, bundle_dir=tiny.parent, workflow_type=workflow, device="cpu")
+    weights = torch.load(tiny / "models" / "model.pt", weights_only=True)
+    assert all(torch.equal(weights[name], part) for name, part in network.state_dict().items())
+
+
+@pytest.mark.parametrize("workflow", ["inference", "train"])
+def test_a_missing_data_folder_is_named_when_the_run_starts(tiny, workflow, tmp_path):
+    folder = tmp_path / "gone"
+    opened_workflow = create_workflow(
+        config_file=str(tiny / "configs" / f"{workflow}.json"),
+        workflow_type=workflow,
+        logging_file=False,
+        bundle_root=str(tiny),
+        dataset_dir=str(folder),
+    )
+    with pytest.raises(RuntimeError) as raised:
+        opened_workflow.run()
+    assert [line for line in causes(raised.value) if line.startswith(f"{folder}: does not exist")]
+
+
+def causes(error):
+    """The texts of an error and of those behind it; MONAI puts errors of its own in front."""
+    while error:
+        yield str(error)
+        error = error.__cause__
+
+
+def test_inference_loads_the_weights_as_its_run_starts(tiny, phantoms, tmp_path):
+    parser = opened(tiny, "inference")
+    parser["dataset_dir"], parser["output_dir"] = str(phantoms / "imagesTr"), str(tmp_path)
+    parser["device"] = torch.device("cpu")
+    torch.manual_seed(1)  # the weights in the file are of another seed
+    evaluator = parser.get_parsed_content("evaluator")
+    evaluator.fire_event(Events.STARTED)
+    weights = torch.load(tiny / "models" / "model.pt", weights_only=True)
+    state = parser.get_parsed_content("network").state_dict()
+    assert all(torch.equal(weights[name], part) for name, part in state.items())
+
+
 def test_a_federated_client_trains_and_evaluates(tiny, phantoms, tmp_path):
     """NVFlare's MonaiAlgo, which opens the configs before it knows where the bundle lies."""
     from monai.fl.client import MonaiAlgo
@@ -150,13 +202,17 @@ def test_a_federated_client_trains_and_evaluates(tiny, phantoms, tmp_path):
     config = root / "configs" / "train.json"
     settings = {"dataset_dir": str(phantoms), "output_dir": str(tmp_path), "val_interval": 1}
     config.write_text(json.dumps({**json.loads(config.read_text()), **settings}))
-    client = MonaiAlgo(bundle_root=str(root), local_epochs=1)
+    client = MonaiAlgo(bundle_root=str(root), local_epochs=1, send_weight_diff=False)
     client.initialize(extra={ExtraItems.CLIENT_NAME: "site"})
-    state = client.trainer.network.state_dict()
-    weights = ExchangeObject(weights={name: v.clone() for name, v in state.items()})
-    client.train(weights, extra={})
-    assert client.get_weights(extra={}).weights
-    assert "val_mean_dice" in client.evaluate(weights, extra={}).metrics
+    weights = client.get_weights(extra={}).weights
+    before = {name: value.clone() for name, value in weights.items()}
+    for _ in range(2):  # rounds
+        client.train(ExchangeObject(weights=weights), extra={})
+    assert all(torch.equal(before[name], value) for name, value in weights.items())
+    trained = client.get_weights(extra={})
+    assert trained.statistics["num_executed_iterations"] > 0
+    assert any(not torch.equal(before[name], part) for name, part in trained.weights.items())
+    assert "val_mean_dice" in client.evaluate(ExchangeObject(weights=weights), extra={}).metrics
     client.finalize()
 
 
@@ -517,14 +573,15 @@ def test_evaluation_scores_on_the_scans_own_grid(trained, phantoms, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_ranks_train_and_evaluate(tiny, phantoms, tmp_path):
+@pytest.mark.parametrize("validation", [0.5, 0.1], ids=["a case for each rank", "one case"])
+def test_two_ranks_train_and_evaluate(tiny, phantoms, tmp_path, validation):
     root = tmp_path / "bundle"
     shutil.copytree(tiny, root)
     (root / "models" / "model.pt").unlink()
     done = bundle_run(
         *("--config_file", "['configs/train.json','configs/multi_gpu_train.json']"),
         *("--dataset_dir", phantoms, "--epochs", 1, "--val_interval", 1, "--batch_size", 2),
-        *("--split#validation", 0.5),  # a case for each rank
+        *("--split#validation", validation),
         cwd=root,
         ranks=2,
     )
@@ -541,3 +598,22 @@ def test_two_ranks_train_and_evaluate(tiny, phantoms, tmp_path):
     assert len(list((tmp_path / "out").glob("*_seg.nii.gz"))) == 4
     rows = (tmp_path / "out" / "val_mean_dice_raw.csv").read_text().splitlines()
     assert len(rows) == 1 + 4
+
+
+@pytest.mark.slow
+def test_more_ranks_than_cases_cannot_evaluate(tiny, phantoms, tmp_path):
+    """They say so, and do not wait for each other."""
+    data = tmp_path / "data"
+    for folder in ("imagesTr", "labelsTr"):
+        (data / folder).mkdir(parents=True)
+        scan = sorted((phantoms / folder).iterdir())[0]
+        shutil.copy(scan, data / folder)
+    done = bundle_run(
+        "--config_file",
+        "['configs/train.json','configs/evaluate.json','configs/multi_gpu_evaluate.json']",
+        *("--dataset_dir", data, "--output_dir", tmp_path / "out"),
+        cwd=tiny,
+        ranks=2,
+    )
+    assert done.returncode
+    assert "cases (=1) must be as many as the 2 processes or more. Start 1 with" in done.stderr

@@ -47,3 +47,15 @@ def test_lines_come_while_nothing_advances_and_end_with_the_work():
     }
     time.sleep(0.05)
     assert text.getvalue() == written
+
+
+def test_lines_can_begin_again():
+    """A federated training runs once in each round."""
+    text, progress = lines(0.01)
+    for count in (1, 2):
+        with progress:
+            task = progress.add_task(f"round {count}", total=3)
+            while f"round {count}: 0 of 3" not in text.getvalue():
+                time.sleep(0.01)
+        progress.remove_task(task)
+    assert progress.line() == ""
