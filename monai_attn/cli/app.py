@@ -94,6 +94,21 @@ def _common(
     warnings.filterwarnings("ignore", category=DeprecationWarning)
 
 
+def _usage_lines(error: Exception) -> tuple[list[str], int] | None:
+    """Return the line for an error of the command line, and its exit code; None for another error.
+
+    Without arguments the "error" is the help, which is printed.
+    """
+    if not hasattr(error, "format_message"):
+        return None
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(error.format_message())
+        return [], 0
+    message = " ".join(error.format_message().split()).rstrip(".")
+    path = getattr(getattr(error, "ctx", None), "command_path", app.info.name)
+    return [f"{message}. Run {path} --help."], 2
+
+
 def _terminate(*_: object) -> None:
     sys.exit(TERMINATED)
 
@@ -105,9 +120,10 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        app()
+        # not standalone: typer would draw a box of four lines around an error of the command line
+        sys.exit(app(standalone_mode=False) or 0)
     except Exception as error:
-        lines, code = error_lines(error)
+        lines, code = _usage_lines(error) or error_lines(error)
         for line in lines:
             complain("error", line)
         sys.exit(code)
