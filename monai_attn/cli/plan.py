@@ -60,6 +60,13 @@ def plan(
         str | None,
         typer.Option(help="Configuration of --from; by default 3d_fullres, or 2d for a 2D bundle."),
     ] = None,
+    for_nnunet: Annotated[
+        bool,
+        typer.Option(
+            "--for-nnunet",
+            help="With --from and --output: write a plan with which nnU-Net trains this network itself.",
+        ),
+    ] = False,
     label: LabelOption = None,
     ignore: IgnoreOption = None,
     channel: ChannelOption = None,
@@ -74,13 +81,19 @@ def plan(
 ) -> None:
     """Choose the grid, window and network that suit labelled cases, and say why.
 
-    With --from the values come from a plan of nnU-Net, and no case is read.
+    With --from the values come from a plan of nnU-Net, and no case is read. With --for-nnunet the result
+    is a plan of nnU-Net again.
     """
     if output and output.suffix.lower() != ".json":
         raise ValueError(f"{output}: ends in {output.suffix!r}; a .json file expected: rename it")
+    measuring = {"DATA": data, "--label": label, "--ignore": ignore, "--memory": memory}
+    unneeded = [name for name, value in measuring.items() if value]
+    if for_nnunet:
+        unneeded += ["--configuration"] if configuration else []
+        _for_nnunet(source, output, unneeded)
+        return
     if source:
-        measuring = {"DATA": data, "--label": label, "--ignore": ignore, "--memory": memory}
-        _import(source, configuration, bundle, output, [k for k, v in measuring.items() if v])
+        _import(source, configuration, bundle, output, unneeded)
         return
     if data is None:
         raise ValueError("plan: no data set. Give DATA, or --from with a plan of nnU-Net.")
@@ -112,6 +125,19 @@ def plan(
     out.print(f"disk: {cache} for the cache of a training", highlight=False)
     if output:
         written("plan", write_plan(chosen, output))
+
+
+def _for_nnunet(source: Path | None, output: Path | None, unneeded: Sequence[str]) -> None:
+    """Write a plan of nnU-Net with this package's network in it."""
+    if unneeded:
+        raise ValueError(f"--for-nnunet: copies a plan as it is. Leave out {unneeded[0]}.")
+    if source is None or output is None:
+        raise ValueError(
+            "--for-nnunet: copies a plan of nnU-Net. Give --from with it and --output, the new file."
+        )
+    with err.status("importing torch"), without_collection():
+        from monai_attn.planning.nnunet_architecture import write_nnunet_plans
+    written("plan", write_nnunet_plans(source, output))
 
 
 def _show(found: Fingerprint, made: TrainingPlan) -> None:

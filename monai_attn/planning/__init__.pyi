@@ -1,4 +1,5 @@
 from .fingerprint import Fingerprint
+from .nnunet_architecture import write_nnunet_plans
 from .nnunet_plans import ImportedPlan, read_nnunet_plans
 from .rules import TrainingPlan, make_plan, write_plan
 
@@ -8,5 +9,6 @@ __all__ = [
     "TrainingPlan",
     "make_plan",
     "read_nnunet_plans",
+    "write_nnunet_plans",
     "write_plan",
 ]

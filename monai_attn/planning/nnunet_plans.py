@@ -19,6 +19,11 @@ from monai_attn.planning.nnunet_file import CONVOLUTIONS, PlansFile, is_number, 
 CONFIGURATIONS = {2: "2d", 3: "3d_fullres"}  # by dimensions of the network
 NORMS = {"InstanceNorm": "instance", "BatchNorm": "batch"}  # by the beginning of torch's name
 ACTIVATIONS = {"LeakyReLU": ["leakyrelu", {"negative_slope": 0.01}], "ReLU": "relu"}
+ALIKE = (
+    "PlainConvUNet",
+    "Generic_UNet",
+    "NnUNetAttentionUNet",
+)  # two plain convolutions in each block
 UNSUPERVISED = 2  # coarsest outputs that count nowhere in nnU-Net's loss
 CT = "CTNormalization"
 Values = dict[str, tuple[Any, str]]
@@ -207,7 +212,7 @@ def _network(file: PlansFile, part: Mapping[str, Any], axes: _Axes, left_out: li
         ),
     }
     kind = str(found.get("network_class_name", "PlainConvUNet")).rsplit(".", 1)[-1]
-    if kind not in ("PlainConvUNet", "Generic_UNet"):
+    if kind not in ALIKE:
         left_out.append(
             f"network_class_name: {kind} has other blocks; two plain convolutions stand in for each"
         )
