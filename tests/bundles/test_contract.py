@@ -236,24 +236,33 @@ def test_ckpt_export_makes_a_torchscript_of_the_same_network(tiny, tmp_path):
     assert_same_network(torch.jit.load(str(tmp_path / "model.ts")), tiny)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # the exporter's
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_onnx_export_makes_the_same_network(tiny, tmp_path):
+def test_onnx_export_makes_the_same_network_for_any_size(tiny, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
+    x = window(tiny)
+    free = {axis: f"axis_{axis}" for axis in range(x.ndim) if axis != 1}
     onnx_export(
         net_id="network_def",
         filepath=str(tmp_path / "model.onnx"),
         ckpt_file=str(tiny / "models" / "model.pt"),
         meta_file=str(tiny / "configs" / "metadata.json"),
         config_file=str(tiny / "configs" / "inference.json"),
-        input_shape=list(window(tiny).shape),
+        input_shape=[2, *x.shape[1:]],  # one window would be exported as the only batch size
         use_trace=True,
+        converter_kwargs={"input_names": ["image"], "dynamic_axes": {"image": free}},
     )
     session = onnxruntime.InferenceSession(
         str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"]
     )
-    name = session.get_inputs()[0].name
-    assert_same_network(lambda x: torch.from_numpy(session.run(None, {name: x.numpy()})[0]), tiny)
+
+    def exported(x):
+        return torch.from_numpy(session.run(None, {"image": x.numpy()})[0])
+
+    channels, dims = x.shape[1], x.ndim - 2
+    for batch, size in ((1, x.shape[2:]), (1, (48, 16, 32)[:dims]), (3, (35, 17, 22)[:dims])):
+        assert_same_network(exported, tiny, torch.rand(batch, channels, *size))
 
 
 def window(root):
@@ -261,10 +270,10 @@ def window(root):
     return torch.rand(1, parser.get("slice_channels", 1), *parser["roi_size"])
 
 
-def assert_same_network(exported, root):
+def assert_same_network(exported, root, x=None):
     net = opened(root, "inference").get_parsed_content("network_def").eval()
     net.load_state_dict(torch.load(root / "models" / "model.pt", weights_only=True))
-    x = window(root)
+    x = window(root) if x is None else x
     torch.testing.assert_close(exported(x), net(x), atol=1e-4, rtol=0)
 
 
