@@ -16,7 +16,9 @@ from nibabel.affines import voxel_sizes
 from numpy.typing import NDArray
 
 from monai_attn.io.dicom.files import is_segmentation
-from monai_attn.io.errors import reason
+from monai_attn.io.dicom.organ_codes import organ_codes
+from monai_attn.io.dicom.source import Source, quiet_libraries, read_source
+from monai_attn.io.errors import reason, warn_of
 from monai_attn.io.files import atomic_write
 from monai_attn.io.grid import Grid
 
@@ -26,37 +28,6 @@ if TYPE_CHECKING:
 
 MAKER = "monai-attn"
 SERIES_NUMBER = 1000  # above the numbers that scanners use
-SIDES = ("left", "right")
-STRUCTURE, TISSUE = ("91723000", "Anatomical Structure"), ("85756007", "Tissue")
-ORGANS = {  # SNOMED CT, as in DICOM's context groups
-    "adrenal gland": ("23451007", "Adrenal gland"),
-    "aorta": ("15825003", "Aorta"),
-    "bladder": ("89837001", "Bladder"),
-    "colon": ("71854001", "Colon"),
-    "duodenum": ("38848004", "Duodenum"),
-    "esophagus": ("32849002", "Esophagus"),
-    "gallbladder": ("28231008", "Gallbladder"),
-    "inferior vena cava": ("64131007", "Inferior vena cava"),
-    "kidney": ("64033007", "Kidney"),
-    "liver": ("10200004", "Liver"),
-    "pancreas": ("15776009", "Pancreas"),
-    "portal vein": ("32764006", "Portal vein"),
-    "prostate": ("41216001", "Prostate"),
-    "small intestine": ("30315005", "Small intestine"),
-    "spleen": ("78961009", "Spleen"),
-    "stomach": ("69695003", "Stomach"),
-}
-EXPECTED = (  # required in a slice, but may be empty; anonymised slices often lack them
-    "PatientID",
-    "PatientName",
-    "PatientBirthDate",
-    "PatientSex",
-    "AccessionNumber",
-    "StudyID",
-    "StudyDate",
-    "StudyTime",
-    "ReferringPhysicianName",
-)
 
 
 def check_installed() -> None:
@@ -107,24 +78,26 @@ def write_dicom_seg(
     """
     path = Path(path)
     wanted = {label: names[label] for label in sorted(names) if label}
-    _check(path, labels, like, files, wanted)
+    check_replaceable(path)
+    check_labels(path, labels, like, files, wanted)
     check_installed()
-    between_slices = float(voxel_sizes(like.affine)[2])
-    slices = [_header(path, file, between_slices) for file in files]
+    source = read_source(files, like)
     frames = _frames(labels, [*wanted]) if not values else _overlapping(labels, [*wanted], values)
-    try:
-        segmentation = _segmentation(slices, frames, wanted, like, version)
-    except (AttributeError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{path}: the slices cannot become a DICOM SEG ({reason(error)}); write NIfTI instead"
-        ) from error
-    with atomic_write(path) as file:
-        segmentation.save_as(file)
+    with quiet_libraries():
+        try:
+            segmentation = _segmentation(source, frames, wanted, like, version)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{path}: the slices cannot become a DICOM SEG ({reason(error)}); write NIfTI instead"
+            ) from error
+        with atomic_write(path) as file:
+            segmentation.save_as(file)
+    warn_of(source.doubts)
     return path
 
 
 def _segmentation(
-    slices: Sequence[Dataset],
+    source: Source,
     frames: NDArray[np.integer],
     names: Mapping[int, str],
     like: Grid,
@@ -137,8 +110,8 @@ def _segmentation(
     import highdicom as hd
 
     between_columns, between_rows, between_slices = map(float, voxel_sizes(like.affine))
-    return hd.seg.Segmentation(
-        source_images=slices,
+    segmentation = hd.seg.Segmentation(
+        source_images=source.slices,
         pixel_array=frames,
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=_segments(names, version),
@@ -157,6 +130,8 @@ def _segmentation(
         ),
         series_description=f"{MAKER} segmentation",
     )
+    source.describe_patient(segmentation)
+    return segmentation
 
 
 def _segments(names: Mapping[int, str], version: str) -> list[SegmentDescription]:
@@ -176,8 +151,8 @@ def _segments(names: Mapping[int, str], version: str) -> list[SegmentDescription
         hd.seg.SegmentDescription(
             segment_number=number,
             segment_label=name[:64],  # the longest that DICOM allows
-            segmented_property_category=code(_concept(name)[0]),
-            segmented_property_type=code(_concept(name)[1]),
+            segmented_property_category=code(organ_codes(name)[0]),
+            segmented_property_type=code(organ_codes(name)[1]),
             algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
             algorithm_identification=algorithm,
         )
@@ -185,17 +160,20 @@ def _segments(names: Mapping[int, str], version: str) -> list[SegmentDescription
     ]
 
 
-def _check(
+def check_labels(
     path: Path,
     labels: NDArray[np.integer],
     like: Grid,
     files: Sequence[Path],
     wanted: Mapping[int, str],
 ) -> None:
-    """Refuse labels that cannot become a segmentation of these slices."""
+    """Refuse labels that cannot become a DICOM file that refers to these slices.
+
+    Raises:
+        ValueError: one line that names the file that cannot be written.
+    """
     if path.suffix.lower() != ".dcm":
-        raise ValueError(f"{path}: the name of a DICOM SEG must end in .dcm; rename it")
-    check_replaceable(path)
+        raise ValueError(f"{path}: the name of a DICOM file must end in .dcm; rename it")
     if labels.shape != like.shape or len(files) != like.shape[2]:
         raise ValueError(
             f"{path}: labels do not fit the grid of {like.path} (got shape {labels.shape} and"
@@ -210,24 +188,6 @@ def _check(
     nameless = sorted(present - {0, *wanted})
     if nameless:
         raise ValueError(f"{path}: labels {nameless} have no name; give each label a name")
-
-
-def _header(path: Path, file: Path, thickness: float) -> Dataset:
-    """Read the header of a slice, and add empty values for missing fields that may be empty."""
-    import pydicom
-
-    try:
-        header = pydicom.dcmread(file, stop_before_pixels=True)
-    except (OSError, pydicom.errors.InvalidDicomError) as error:
-        raise ValueError(
-            f"{path}: the slice {file} can no longer be read; do not change the scan's folder meanwhile"
-        ) from error
-    for keyword in EXPECTED:
-        if keyword not in header:
-            setattr(header, keyword, None)
-    if not header.get("SliceThickness"):
-        header.SliceThickness = thickness
-    return header
 
 
 def _frames(labels: NDArray[np.integer], wanted: Sequence[int]) -> NDArray[np.integer]:
@@ -246,10 +206,3 @@ def _overlapping(
     turned = labels.transpose()
     masks = [np.isin(turned, values.get(label, (label,))) for label in wanted]
     return np.stack(masks, axis=-1).astype(np.uint8)
-
-
-def _concept(name: str) -> tuple[tuple[str, str], tuple[str, str]]:
-    """Return the SNOMED CT category and type of a label; the side of an organ is only in its name."""
-    words = name.lower().replace("_", " ").split()
-    organ = " ".join(word for word in words if word not in SIDES)
-    return (STRUCTURE, ORGANS[organ]) if organ in ORGANS else (TISSUE, TISSUE)

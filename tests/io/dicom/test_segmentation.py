@@ -158,7 +158,7 @@ def test_the_slices_must_be_those_of_the_grid(tmp_path):
     fails("(got shape (5, 4, 3) and 2 slices", write, path, LABELS, grid, files[1:])
     fails("is not a DICOM SEG and would be overwritten; move", write, files[0], LABELS, grid, files)
     fails(
-        f"{tmp_path}/a.nii: the name of a DICOM SEG must end in",
+        f"{tmp_path}/a.nii: the name of a DICOM file must end in",
         write,
         tmp_path / "a.nii",
         LABELS,
@@ -166,13 +166,22 @@ def test_the_slices_must_be_those_of_the_grid(tmp_path):
         files,
     )
     files[1].unlink()
-    fails(f"{path}: the slice {files[1]} can no longer be read", write, path, LABELS, grid, files)
+    fails(f"{files[1]}: can no longer be read (No such", write, path, LABELS, grid, files)
 
 
 def test_slices_that_are_not_one_series_make_one_line(tmp_path):
     grid, files = scan(tmp_path / "scan", change={1: {"StudyInstanceUID": "1.2.99"}})
     path = tmp_path / "seg.dcm"
-    fails(f"{path}: the slices cannot become a DICOM SEG (", write, path, LABELS, grid, files)
+    message = f"{files[1]}: another StudyInstanceUID than in 0.dcm (expected one for all). "
+    fails(message, write, path, LABELS, grid, files)
+    assert not path.exists()
+
+
+def test_an_error_of_highdicom_makes_one_line(tmp_path, monkeypatch):
+    path, (grid, files) = tmp_path / "seg.dcm", scan(tmp_path / "scan")
+    monkeypatch.setattr(hd.seg, "Segmentation", lambda **_: {}["x"])
+    message = f"{path}: the slices cannot become a DICOM SEG (KeyError: 'x'); write NIfTI instead"
+    fails(message, write, path, LABELS, grid, files)
     assert not path.exists()
 
 
