@@ -16,6 +16,7 @@ DEFLATED = "1.2.840.10008.1.2.1.99"
 NATIVE = (IMPLICIT, EXPLICIT, BIG, DEFLATED)  # syntaxes of voxels without a codec
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
+STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.481.3"
 DIRECTORY = "1.2.840.10008.1.3.10"
 NO_IMAGE = {  # modality by the beginning of the SOP class, for files that are no images and are not read
     "1.2.840.10008.5.1.4.1.1.481.2": "RTDOSE",
@@ -66,6 +67,11 @@ def is_dicom(path: Path) -> bool:
 def is_segmentation(path: Path) -> bool:
     """Check whether a file is a DICOM SEG, the format in which labels can be written."""
     return is_dicom(path) and _identify(path).kind == SEGMENTATION
+
+
+def is_structure_set(path: Path) -> bool:
+    """Check whether a file is an RTSTRUCT, the format in which labels can be written as contours."""
+    return is_dicom(path) and _identify(path).kind == STRUCTURE_SET
 
 
 def holds_dicom(folder: Path) -> bool:
