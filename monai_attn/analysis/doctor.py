@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -37,8 +38,11 @@ from monai_attn.inference.inferer_windows import windows_of
 from monai_attn.inference.memory import format_memory, free_memory
 from monai_attn.inference.segmenter import Segmenter
 from monai_attn.io.affine import spaced
+from monai_attn.io.dicom.series_path import folder_of
+from monai_attn.io.dicom.source import read_source
 from monai_attn.io.errors import Faults, case_error, collect_warnings, one_line, remedy_of
 from monai_attn.io.grid import Grid
+from monai_attn.io.scan import Scan
 
 LIBRARIES = ("torch", "monai", "nibabel", "numpy", "SimpleITK", "isal")
 EXPECTED = (  # files of a bundle that its clients expect
@@ -217,8 +221,11 @@ def _check_case(
             if channels is not None:
                 grid, *_ = read_image(case, channels)
             else:
-                grid = segmenter.check(case["image"])
+                scan = segmenter.open(case["image"])
+                grid = segmenter.check(scan)
             facts = _facts(grid)
+            if channels is None and "label" not in case and folder_of(subject)[0].is_dir():
+                facts += _dicom_output(scan, doubts)
             if "label" in case and rules:
                 subject = Path(case["label"])
                 voxels, ignored = count_labels(subject, grid, rules.ignore)
@@ -234,6 +241,18 @@ def _check_case(
             remedy=remedy_of(error),
         )
     return Finding(image, facts, tuple(doubts))
+
+
+def _dicom_output(scan: Scan, doubts: list[str]) -> str:
+    """Return the kinds of DICOM files that can refer to a series; add a doubt if none can."""
+    try:
+        doubts += read_source(scan.files, scan.grid).doubts
+    except ValueError as error:
+        doubts.append(f"{scan.path}: no DICOM SEG and no RTSTRUCT can refer to it ({error})")
+        return ""
+    if not find_spec("highdicom"):
+        return '; as DICOM: RTSTRUCT; SEG needs pip install "monai-attn[dicom]"'
+    return "; as DICOM: SEG, RTSTRUCT"
 
 
 def _other_channels(

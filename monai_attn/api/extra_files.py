@@ -5,12 +5,15 @@ from __future__ import annotations
 from monai_attn.runs.extra_files import ExtraFile
 
 
-def extra_files(*, preview: bool = False, statistics: bool = False) -> tuple[ExtraFile, ...]:
+def extra_files(
+    *, preview: bool = False, statistics: bool = False, rtstruct: bool = False
+) -> tuple[ExtraFile, ...]:
     """Return the kinds of extra files to make of each case.
 
     Args:
         preview: a picture of the case.
         statistics: the statistics of each label.
+        rtstruct: the contours of each label, for a DICOM series.
     """
     extras: list[ExtraFile] = []
     if statistics:
@@ -21,4 +24,8 @@ def extra_files(*, preview: bool = False, statistics: bool = False) -> tuple[Ext
         from monai_attn.reporting.preview import PREVIEW
 
         extras.append(PREVIEW)
+    if rtstruct:
+        from monai_attn.runs.dicom_files import RTSTRUCT
+
+        extras.append(RTSTRUCT)
     return tuple(extras)

@@ -177,6 +177,7 @@ class Model:
         resume: bool = False,
         strict: bool = False,
         dicom_seg: bool = False,
+        rtstruct: bool = False,
         report: bool = False,
         preview: bool = False,
         statistics: bool = False,
@@ -198,6 +199,7 @@ class Model:
             resume: keep label maps that are complete and up to date.
             strict: treat warnings about a scan as errors.
             dicom_seg: also write the labels as DICOM SEG; for DICOM series only.
+            rtstruct: also write the labels as contours, in a DICOM RTSTRUCT; for DICOM series only.
             report: also write `report.html`, a page to check the results by.
             preview: also write a picture of each case, `NAME_preview.png`.
             statistics: also write the statistics of each label, `NAME_statistics.json`, and a table of them.
@@ -239,7 +241,7 @@ class Model:
             resume=resume,
             strict=strict,
             dicom_seg=dicom_seg,
-            extras=extra_files(preview=preview, statistics=statistics),
+            extras=extra_files(preview=preview, statistics=statistics, rtstruct=rtstruct),
             on_window=on_window,
         ):
             results[result.target] = result

@@ -144,7 +144,7 @@ class Result:
         write_case(
             target,
             self.segmentation,
-            {**self.settings, "dicom_seg": False},
+            self.settings,
             scan_sha256=self.scan_sha256,
             warnings=self.warnings,
             check=self.check,

@@ -127,6 +127,13 @@ def segment(
         bool,
         typer.Option("--dicom-seg", help="Also write DICOM SEG files; for DICOM series only."),
     ] = False,
+    rtstruct: Annotated[
+        bool,
+        typer.Option(
+            "--rtstruct",
+            help="Also write DICOM RTSTRUCT files, with contours; for DICOM series only.",
+        ),
+    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Treat warnings as errors.")] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Keep label maps that are complete and up to date.")
@@ -208,7 +215,7 @@ def segment(
                 resume=resume,
                 strict=strict,
                 dicom_seg=dicom_seg,
-                extras=extra_files(preview=preview, statistics=statistics),
+                extras=extra_files(preview=preview, statistics=statistics, rtstruct=rtstruct),
             )
         if (
             report and targets and queue.first and (folder or not failed)
@@ -242,7 +249,7 @@ def _segment(
     dicom_seg: bool,
     extras: Sequence[ExtraFile],
 ) -> int:
-    """Segment the scans, print their table, and return how many failed."""
+    """Segment the scans, print their table, and return how many failed or lack a file."""
     from monai_attn.runs.batch import segment_files
     from monai_attn.runs.run import segment_targets
     from monai_attn.runs.summary import CSV
@@ -284,13 +291,15 @@ def _segment(
             for status, count in counts.items()
         )
         out.print(f"summary: {folder / CSV}: {said}", highlight=False, soft_wrap=True)
-    return counts["failed"]
+    return sum(bool(result.error or result.missing) for result in ordered)
 
 
 def _print_messages(result: CaseResult) -> None:
     """Print the warnings about a scan, and what to look at."""
     for warning in result.warnings:
         complain("warning", warning)
+    for missing in result.missing:
+        complain("error", missing)
     if result.fallback and not result.check:
         complain("warning", f"{result.scan}: full mode: {result.fallback}")
     if result.error:
@@ -326,13 +335,13 @@ def _basis(segmenter: Segmenter, names: Mapping[int, str]) -> str:
 
 def _table(results: Sequence[CaseResult], names: Mapping[int, str]) -> Table:
     table = Table("case", *[f"{name} (ml)" for name in names.values()])
-    if to_check := any(result.check for result in results):
+    if remarked := any(result.check or result.missing for result in results):
         table.add_column("status")
     table.add_column("labels", overflow="fold")  # a path that is cut short leads nowhere
     for result in results:
         if not result.error:
             volumes = [_volume(result, label) for label in names]
-            status = [result.status] if to_check else []
+            status = [result.status] if remarked else []
             table.add_row(
                 escape(shown(result.name)), *volumes, *status, escape(shown(result.target))
             )

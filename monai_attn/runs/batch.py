@@ -17,17 +17,11 @@ from monai_attn.inference.segmenter import Segmenter
 from monai_attn.inference.watched_network import OnWindow
 from monai_attn.io.channels import Image, channel_files, files_of
 from monai_attn.io.dicom.segmentation import check_installed
-from monai_attn.io.dicom.segmentation import check_replaceable as check_dicom_seg
-from monai_attn.io.dicom.series_path import folder_of
-from monai_attn.io.errors import OptionError, case_error, collect_warnings, remedy_of
-from monai_attn.io.names import (
-    check_length,
-    dicom_seg_path,
-    map_paths,
-    real_path,
-)
+from monai_attn.io.errors import case_error, collect_warnings, remedy_of
+from monai_attn.io.names import check_length, map_paths, real_path
 from monai_attn.io.scan import Scan
 from monai_attn.runs.case_files import write_case
+from monai_attn.runs.dicom_files import DICOM_SEG
 from monai_attn.runs.extra_files import ExtraFile, WrittenCase, write_extra_files
 from monai_attn.runs.json_values import label_names
 from monai_attn.runs.manifest import find_earlier_result
@@ -53,6 +47,7 @@ class CaseResult:
         intervals_ml: the lowest and the highest plausible volume of each label, if requested.
         check: the failed checks of its labels, in one line, or empty.
         remedy: the option in `error` that remedies it, such as `volume=N`, or empty.
+        missing: reason why a file that was asked for next to the label map is missing, one line each.
     """
 
     scan: Path
@@ -66,6 +61,7 @@ class CaseResult:
     intervals_ml: dict[int, tuple[float, float]] = field(default_factory=dict)
     check: str = ""
     remedy: str = ""
+    missing: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -74,10 +70,12 @@ class CaseResult:
 
     @property
     def status(self) -> str:
-        """The result in one word: failed, check, kept or segmented."""
+        """The result in one word: failed, check, incomplete, kept or segmented."""
         if self.error:
             return "failed"
-        return "check" if self.check else "kept" if self.kept else "segmented"
+        if self.check:
+            return "check"
+        return "incomplete" if self.missing else "kept" if self.kept else "segmented"
 
     def packed(self) -> str:
         """Return the result as JSON, for another rank."""
@@ -94,6 +92,7 @@ class CaseResult:
                 "target": Path(fields["target"]),
                 "volumes_ml": {int(label): ml for label, ml in fields["volumes_ml"].items()},
                 "warnings": tuple(fields["warnings"]),
+                "missing": tuple(fields["missing"]),
                 "intervals_ml": {
                     int(label): (low, high) for label, (low, high) in fields["intervals_ml"].items()
                 },
@@ -134,7 +133,8 @@ def segment_files(
     """
     if dicom_seg:
         check_installed()
-    run = _Run(segmenter, on_window, resume, strict, dicom_seg, tuple(extras))
+        extras = (DICOM_SEG, *extras)
+    run = _Run(segmenter, on_window, resume, strict, tuple(extras))
     check_maps(segmenter, targets)
     for image, target in take(list(targets.items())):
         scan = files_of(image)[0]
@@ -176,12 +176,11 @@ class _Run:
     on_window: OnWindow | None
     resume: bool
     strict: bool
-    dicom_seg: bool
     extras: tuple[ExtraFile, ...] = ()
 
     @property
-    def settings(self) -> dict[str, Any]:
-        return {**self.segmenter.settings, "dicom_seg": self.dicom_seg}
+    def settings(self) -> Mapping[str, Any]:
+        return self.segmenter.settings
 
     def __call__(self, image: Image, target: Path, warnings: list[str]) -> CaseResult:
         """Segment a scan and write its files, or keep a label map that is up to date."""
@@ -206,9 +205,9 @@ class _Run:
         if not self.extras:
             return result
         names = label_names(self.settings)
-        case = WrittenCase(opened, target, names, self.segmenter.levels)
-        faults = write_extra_files(case, self.extras)
-        return replace(result, warnings=(*result.warnings, *faults))
+        case = WrittenCase(opened, target, names, self.segmenter.levels, self.settings)
+        doubts, missing = write_extra_files(case, self.extras)
+        return replace(result, warnings=(*result.warnings, *doubts), missing=tuple(missing))
 
     def _segment(self, opened: Scan, target: Path, digest: str, warnings: list[str]) -> CaseResult:
         """Segment a scan and write its label map, its maps and its manifest."""
@@ -222,8 +221,6 @@ class _Run:
             scan_sha256=digest,
             warnings=warnings,
             check=check,
-            dicom_seg=names if self.dicom_seg else None,
-            slices=opened.files,
             channels=channel_files(opened),
         )
         return case_result(opened.path, target, result, warnings, check)
@@ -238,14 +235,8 @@ class _Run:
         )
         check_replaceable(target, scan)
         for extra in self.extras:
+            extra.check_scan(scan)
             extra.check_replaceable(target)
-        if self.dicom_seg:
-            check_dicom_seg(dicom_seg_path(target))
-            if not folder_of(scan)[0].is_dir():
-                raise OptionError(
-                    f"{scan}: no DICOM series, to which a DICOM SEG could refer. Leave out ",
-                    "dicom_seg",
-                )
 
 
 def _map_paths(segmenter: Segmenter, target: Path) -> list[Path]:

@@ -1,16 +1,15 @@
-"""The files of one segmented case: its label map, its maps, its DICOM SEG, and the manifest as the last."""
+"""The files of one segmented case: its label map, its maps, and the manifest as the last."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from monai_attn.inference.segmentation import Segmentation
-from monai_attn.io.dicom.segmentation import write_dicom_seg
 from monai_attn.io.folder_lock import folder_lock
-from monai_attn.io.names import attention_path, dicom_seg_path, entropy_path, probabilities_path
+from monai_attn.io.names import attention_path, entropy_path, probabilities_path
 from monai_attn.io.writer import write_labels, write_map, write_probabilities
 from monai_attn.runs.manifest import manifest_started, write_manifest
 
@@ -23,8 +22,6 @@ def write_case(
     scan_sha256: str,
     warnings: Iterable[str] = (),
     check: str = "",
-    dicom_seg: Mapping[int, str] | None = None,
-    slices: Sequence[Path] = (),
     channels: Mapping[str, str] | None = None,
 ) -> None:
     """Write a label map and the files next to it, whole or not at all.
@@ -36,14 +33,12 @@ def write_case(
         scan_sha256: SHA-256 of the scan.
         warnings: the warnings about the scan.
         check: the failed checks of the labels, in one line.
-        dicom_seg: the names of the labels, to write them as DICOM SEG too.
-        slices: the DICOM files of the scan, to which the DICOM SEG refers.
         channels: the file of each channel by its name, unless the scan is one CT.
     """
     start = time.perf_counter()
     # locked: otherwise this manifest could vouch for files of another run
     with folder_lock(target.parent), manifest_started(target, result.scan.path):
-        files = [*_dicom_seg(target, result, settings, dicom_seg, slices), *_maps(target, result)]
+        files = [*_maps(target, result)]
         files.append(write_labels(target, result.labels, like=result.scan))
         result.seconds["write"] = time.perf_counter() - start
         write_manifest(
@@ -55,27 +50,6 @@ def write_case(
             warnings=warnings,
             check=check,
             channels=channels,
-        )
-
-
-def _dicom_seg(
-    target: Path,
-    result: Segmentation,
-    settings: Mapping[str, Any],
-    names: Mapping[int, str] | None,
-    slices: Sequence[Path],
-) -> Iterator[Path]:
-    if names:
-        version = str(settings.get("monai_attn", "unknown"))
-        path = dicom_seg_path(target)
-        yield write_dicom_seg(
-            path,
-            result.labels,
-            result.scan,
-            slices,
-            names,
-            version=version,
-            values=result.regions.values if result.regions else None,
         )
 
 

@@ -1,4 +1,4 @@
-"""Extra files of a case, made from its scan and its label map: a preview, statistics.
+"""Extra files of a case, made from its scan and its label map: a preview, statistics, DICOM.
 
 They follow from the files of the case. So they are made for a label map that `resume` keeps too, and the
 manifest lists them apart from the files that the network made.
@@ -10,18 +10,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_attn.io.errors import case_error, collect_warnings
+from monai_attn.io.dicom.series_path import folder_of
+from monai_attn.io.errors import OptionError, case_error, collect_warnings
 from monai_attn.io.folder_lock import folder_lock
 from monai_attn.io.map_encoding import INTERCEPT, SLOPE
 from monai_attn.io.names import attention_path, labels_name
 from monai_attn.io.scan import Scan
 from monai_attn.io.volume import Volume
-from monai_attn.runs.manifest import add_extra_files, lists_extra_file
+from monai_attn.runs.manifest import add_extra_files, lists_extra_file, note_missing
 
 MARK_WITHIN = 512  # bytes from the beginning of a file
 
@@ -35,12 +37,14 @@ class WrittenCase:
         target: its label map.
         names: the name of each label.
         levels: the levels whose attention was written.
+        settings: settings of the bundle, the backend and the options.
     """
 
     scan: Scan
     target: Path
     names: Mapping[int, str] = field(default_factory=dict)
     levels: tuple[int, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def volume(self) -> Volume:
@@ -72,16 +76,31 @@ class ExtraFile:
         ending: end of its name: `NAME` and this lie next to `NAME_seg.nii.gz`.
         mark: bytes at the beginning of each such file, which tell it from a file of the user.
         write: writes the file of a case to a path.
+        option: option that asks for it, if it refers to a DICOM series. Then it is a result: a case without
+            it is incomplete. Any other file is only convenient, and without it there is a warning.
     """
 
     kind: str
     ending: str
     mark: bytes
     write: Callable[[WrittenCase, Path], object]
+    option: str = ""
 
     def path(self, target: Path) -> Path:
         """Return the path of the file next to a label map."""
         return target.with_name(labels_name(target).removesuffix("_seg") + self.ending)
+
+    def check_scan(self, scan: Path) -> None:
+        """Check that the file can refer to the scan.
+
+        Raises:
+            OptionError: if it needs a DICOM series, and the scan is none.
+        """
+        if self.option and not folder_of(scan)[0].is_dir():
+            raise OptionError(
+                f"{scan}: no DICOM series, to which a {self.kind} could refer. Leave out ",
+                self.option,
+            )
 
     def check_replaceable(self, target: Path) -> None:
         """Check that the path is free, or holds an older file of this kind.
@@ -99,22 +118,32 @@ class ExtraFile:
         raise ValueError(f"{path}: no {self.kind} of a run, so it is not replaced. Move it away.")
 
 
-def write_extra_files(case: WrittenCase, extras: Sequence[ExtraFile]) -> list[str]:
+def write_extra_files(
+    case: WrittenCase, extras: Sequence[ExtraFile]
+) -> tuple[list[str], list[str]]:
     """Write the extra files of a case that are missing or of other labels, and list them in its manifest.
 
     Returns:
-        A line for each file that could not be made: the label map is complete without it.
+        The doubts, among them a line for each convenient file that could not be made; and a line for each
+        result that could not.
     """
-    faults = []
+    doubts: list[str] = []
+    missing: list[str] = []
     for extra in extras:
         path = extra.path(case.target)
         if lists_extra_file(case.target, path):
             continue
         try:
-            extra.write(case, path)
+            with collect_warnings() as warned:
+                extra.write(case, path)
+            doubts += warned
             with folder_lock(case.target.parent):
                 add_extra_files(case.target, path)
         except Exception as error:  # a library of pictures or tables can raise anything
-            reason = case_error(path, error)
-            faults.append(f"{case.scan.path}: no {extra.kind} was written ({reason})")
-    return faults
+            named = case.scan.path if str(case.scan.path) in str(error) else path
+            reason = case_error(named, error)
+            lines = missing if extra.option else doubts
+            lines.append(f"{case.scan.path}: no {extra.kind} was written ({reason})")
+    with folder_lock(case.target.parent):
+        note_missing(case.target, missing)
+    return doubts, missing

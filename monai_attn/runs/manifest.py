@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from monai_attn.inference.window_plan import WindowPlan
 
 SUFFIX = ".manifest.json"
+MISSING = "missing_files"  # reasons why files are missing that were asked for
 EXTRA = "extra_files_sha256"  # files made from the label map, without which it is complete
 
 
@@ -224,6 +225,11 @@ class Manifest:
         return texts_of(self.content.get("warnings"))
 
     @property
+    def missing(self) -> tuple[str, ...]:
+        """Reasons why files are missing that were asked for next to the label map, one line each."""
+        return texts_of(self.content.get(MISSING))
+
+    @property
     def check(self) -> str:
         """The failed checks of the labels, in one line, or an empty text."""
         return text_of(self.content.get("check"))
@@ -280,6 +286,15 @@ def add_extra_files(target: Path, *files: Path) -> None:
     digests = {file.name: sha256_of(file) for file in files}
     content[EXTRA] = dict_of(content.get(EXTRA)) | digests
     _write(path, content)
+
+
+def note_missing(target: Path, lines: Iterable[str]) -> None:
+    """Note in a label map's manifest why files are missing that were asked for; nothing for none."""
+    path = manifest_path(target)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    lines = list(lines)
+    if lines != content.get(MISSING, []):
+        _write(path, {**content, MISSING: lines})
 
 
 def lists_extra_file(target: Path, file: Path) -> bool:

@@ -31,13 +31,14 @@ class Record:
 
     Attributes:
         name: name of the case.
-        status: `segmented`, `check`, `kept`, `failed` or `not run`.
+        status: `segmented`, `check`, `incomplete`, `kept`, `failed` or `not run`.
         labels: path of its label map, which exists if it was made.
         scan: the scan that was segmented, if it is known.
         volumes_ml: the volume of each label by its name.
         seconds: how long it took.
         warnings: doubts about the scan.
-        reason: why it failed, what is to be checked, why all windows ran, or that nothing was found.
+        reason: why it failed or is incomplete, what is to be checked, why all windows ran, or that
+            nothing was found.
         manifest: how the label map was made; empty without one.
         fault: the fault in the manifest, in one line.
     """
@@ -147,13 +148,13 @@ def _of_manifest(target: Path) -> Record:
     manifest, fault = read_manifest(target)
     return Record(
         name=name_of_result(manifest.scan or target, target),
-        status="check" if manifest.check else "segmented",
+        status="check" if manifest.check else "incomplete" if manifest.missing else "segmented",
         labels=target,
         scan=manifest.scan,
         volumes_ml=manifest.volumes_ml,
         seconds=sum(manifest.stages.values()) or None,
         warnings=manifest.warnings,
-        reason=manifest.check or manifest.fallback,
+        reason="; ".join(filter(None, [*manifest.missing, manifest.check or manifest.fallback])),
         manifest=manifest,
         fault=fault,
     )

@@ -26,7 +26,12 @@ if TYPE_CHECKING:
 JSON, CSV = "summary.json", "summary.csv"
 PAUSE = 20  # pause before the next writing, as a multiple of the duration of the last
 HEAD = ("case", "status", "scan", "labels")
-MADE = ("segmented", "check", "kept")  # the statuses of cases that have a label map of this run
+MADE = (
+    "segmented",
+    "check",
+    "incomplete",
+    "kept",
+)  # the statuses of cases that have a label map of this run
 TYPED = ("volumes_ml", "intervals_ml", "warnings")
 Row = dict[str, Any]
 
@@ -99,9 +104,8 @@ class Summary:
         row["warnings"] = list(result.warnings)
         nothing = "" if result.volumes_ml else "nothing was found"
         # failed checks are reason enough; a locator that was unsure about the same scan adds nothing
-        row["reason"] = (
-            result.error or result.check or ", ".join(filter(None, [result.fallback, nothing]))
-        )
+        remarks = result.check or ", ".join(filter(None, [result.fallback, nothing]))
+        row["reason"] = result.error or "; ".join(filter(None, [*result.missing, remarks]))
         self.rows[result.target.name] = row
         if time.monotonic() >= self.due:
             self._write()

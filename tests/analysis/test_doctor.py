@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from command_line import run
+from dicoms import series
 from monai_attn import DEFAULT_BUNDLE
 from monai_attn.analysis.doctor import check_bundle, check_data, machine_facts
 from monai_attn.bundle.open import open_bundle
@@ -153,6 +154,23 @@ def test_a_scan_that_is_doubtful(phantoms, opened, tmp_path):
 
 
 # --- the command
+
+
+def test_a_series_that_no_dicom_file_can_refer_to_is_doubtful(opened, tmp_path):
+    series(tmp_path / "good")
+    series(tmp_path / "gap", change={2: {"FrameOfReferenceUID": None}})
+    with pytest.warns(UserWarning, match="Invalid value"):
+        series(tmp_path / "odd", StudyDate="yesterday")
+    gap, good, odd = check_data(tmp_path, opened)
+    about = [[doubt for doubt in found.doubts if "DICOM" in doubt] for found in (good, gap, odd)]
+    assert good.facts.endswith("; as DICOM: SEG, RTSTRUCT")
+    assert about[0] == []
+    assert about[1] == [
+        f"{tmp_path}/gap: no DICOM SEG and no RTSTRUCT can refer to it ({tmp_path}/gap/2.dcm: "
+        "FrameOfReferenceUID is missing. Export the series again, or anonymise it so that UIDs are "
+        "replaced and not removed.)",
+    ]
+    assert about[2] == [f"{tmp_path}/odd: malformed StudyDate; DICOM output has the same values"]
 
 
 def test_what_the_command_says(phantoms, tiny_bundle, tmp_path, monkeypatch, capsys):

@@ -94,6 +94,7 @@ def test_a_result_reaches_another_rank_whole():
         Path("out/a_seg.nii.gz"),
         {1: 70.5, 2: 3.0},
         warnings=("a: thin",),
+        missing=("a: no DICOM SEG",),
         intervals_ml={1: (68.25, 72.75), 2: (0.0, 4.0)},
     )
     assert CaseResult.unpacked(result.packed()) == result
@@ -241,14 +242,43 @@ def test_without_highdicom_nothing_is_begun(patients, tmp_path, monkeypatch, cap
     assert not (tmp_path / "out").exists()
 
 
-def test_a_dicom_seg_that_cannot_be_leaves_nothing(patients, tiny_bundle, tmp_path, monkeypatch):
-    def fail(*_, **__):
-        raise ValueError("no DICOM SEG")
+def test_labels_are_kept_if_there_can_be_no_dicom_seg(tiny_bundle, tmp_path, monkeypatch, capsys):
+    series(tmp_path / "ct", change={2: {"StudyInstanceUID": None}})
+    out = tmp_path / "out"
+    arguments = ("segment", tmp_path / "ct", "-o", out, "--bundle", tiny_bundle)
+    assert run(monkeypatch, *arguments, "--dicom-seg", "--report") == 1
+    why = f"{tmp_path}/ct/2.dcm: StudyInstanceUID is missing. Export the series again, or anonymise it"
+    (error,) = [w for w in capsys.readouterr().err.splitlines() if w.startswith("error: ")]
+    assert error.startswith(f"error: {tmp_path}/ct: no DICOM SEG was written ({why}")
+    files = ["ct_seg.manifest.json", "ct_seg.nii.gz", "report.html", "summary.csv", "summary.json"]
+    assert names_in(out) == files
+    (row,) = json.loads((out / JSON).read_text())["cases"]
+    assert row["status"] == "incomplete"
+    for text in (row["reason"], *((out / name).read_text() for name in files[2:])):
+        assert why in text
+    assert run(monkeypatch, *arguments, "--resume") == 0, "without the file that is missing"
+    assert statuses(out) == {"ct": "kept"}
 
-    monkeypatch.setattr("monai_attn.runs.case_files.write_dicom_seg", fail)
-    arguments = ("segment", patients / "one", "-o", tmp_path, "--bundle", tiny_bundle)
-    assert run(monkeypatch, *arguments, "--dicom-seg") == 1
-    assert names_in(tmp_path) == ["summary.csv", "summary.json"]
+
+def test_a_name_of_a_patient_is_nowhere(tiny_bundle, tmp_path, monkeypatch, capfd):
+    """Not in the words of a library either: highdicom doubts names without a caret, and shows them."""
+    name = "Quagmire Zacharias"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom's, of the malformed values that are written here
+        tags = dict.fromkeys(("PatientName", "PatientBirthDate", "PatientSex", "StudyDate"), name)
+        series(tmp_path / "ct", **tags)
+        series(tmp_path / "gap", **tags, change={1: {"FrameOfReferenceUID": None}})
+    capfd.readouterr()
+    log, out = tmp_path / "log", tmp_path / "out"
+    scans = (tmp_path / "ct", tmp_path / "gap")
+    arguments = ("segment", *scans, "-o", out, "--bundle", tiny_bundle, "--dicom-seg", "--report")
+    assert run(monkeypatch, "--verbose", "--log-file", log, *arguments) == 1
+    assert statuses(out) == {"ct": "segmented", "gap": "incomplete"}
+    assert pydicom.dcmread(out / "ct_seg.dcm").PatientName == name
+    written = [path.read_text() for path in [log, *out.glob("*.json"), *out.glob("*.csv")]]
+    written += [(out / "report.html").read_text(), *capfd.readouterr()]
+    assert "ct: malformed PatientBirthDate, PatientSex, StudyDate" in "".join(written)
+    assert not [text for text in written if "Zacharias" in text]
 
 
 def test_a_slice_is_never_replaced_by_a_dicom_seg(tiny_bundle, tmp_path, monkeypatch, capsys):
@@ -256,7 +286,9 @@ def test_a_slice_is_never_replaced_by_a_dicom_seg(tiny_bundle, tmp_path, monkeyp
     before = first.read_bytes()
     arguments = ("segment", tmp_path / "ct", "-o", tmp_path / "ct", "--bundle", tiny_bundle)
     assert run(monkeypatch, *arguments, "--dicom-seg") == 1
-    assert "ct_seg.dcm: is not a DICOM SEG and would be overwritten" in capsys.readouterr().err
+    assert (
+        "ct_seg.dcm: no DICOM SEG of a run, so it is not replaced. Move" in capsys.readouterr().err
+    )
     assert first.read_bytes() == before
 
 
@@ -266,11 +298,11 @@ def test_a_folder_of_dicom_folders_is_a_batch(patients, tiny_bundle, tmp_path, m
     assert statuses(tmp_path) == {"one": "segmented", "two": "segmented"}
     assert run(monkeypatch, *arguments, "--resume") == 0
     assert statuses(tmp_path) == {"one": "kept", "two": "kept"}
-    assert run(monkeypatch, *arguments, "--resume", "--dicom-seg") == 0
-    assert statuses(tmp_path) == {"one": "segmented", "two": "segmented"}
-    (tmp_path / "two_seg.dcm").unlink()
-    assert run(monkeypatch, *arguments, "--resume", "--dicom-seg") == 0
-    assert statuses(tmp_path) == {"one": "kept", "two": "segmented"}
+    for _ in range(2):  # it is made from labels that are kept
+        assert run(monkeypatch, *arguments, "--resume", "--dicom-seg") == 0
+        assert statuses(tmp_path) == {"one": "kept", "two": "kept"}
+        assert pydicom.dcmread(tmp_path / "two_seg.dcm").pixel_array.any()
+        (tmp_path / "two_seg.dcm").unlink()
 
 
 def test_one_series_of_several_is_chosen(tiny_bundle, tmp_path, monkeypatch, capsys):

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from command_line import names_in, run
+from monai_attn.io.errors import warn_of
 from monai_attn.io.names import manifest_path
 from monai_attn.io.scan import open_scan
 from monai_attn.runs.extra_files import ExtraFile, WrittenCase, write_extra_files
@@ -29,7 +30,7 @@ def case(tmp_path):
 
 
 def test_a_file_is_written_and_listed(case):
-    assert write_extra_files(case, [NOTE]) == []
+    assert write_extra_files(case, [NOTE]) == ([], [])
     assert NOTE.path(case.target).read_bytes() == b"a note of 64 voxels"
     assert [*json.loads(manifest_path(case.target).read_text())["extra_files_sha256"]] == [
         "a_note.txt"
@@ -39,7 +40,7 @@ def test_a_file_is_written_and_listed(case):
 def test_a_file_that_is_intact_is_not_made_again(case):
     write_extra_files(case, [NOTE])
     again = ExtraFile(NOTE.kind, NOTE.ending, MARK, lambda *_: pytest.fail("made again"))
-    assert write_extra_files(case, [again]) == []
+    assert write_extra_files(case, [again]) == ([], [])
     NOTE.path(case.target).write_text("harmed")
     write_extra_files(case, [NOTE])
     assert NOTE.path(case.target).read_bytes().startswith(MARK)
@@ -49,9 +50,28 @@ def test_a_fault_is_a_line_and_leaves_the_labels_alone(case):
     def fail(case, path):
         raise RuntimeError("no font")
 
-    (line,) = write_extra_files(case, [ExtraFile("note", "_note.txt", MARK, fail)])
-    assert line == f"{case.scan.path}: no note was written ({NOTE.path(case.target)}: no font)"
+    line = f"{case.scan.path}: no note was written ({NOTE.path(case.target)}: no font)"
+    kind = ("note", "_note.txt", MARK)
+    assert write_extra_files(case, [ExtraFile(*kind, fail)]) == ([line], [])
+    assert write_extra_files(case, [ExtraFile(*kind, fail, option="note")]) == ([], [line])
+    content = json.loads(manifest_path(case.target).read_text())
+    assert content["missing_files"] == [line]
+    assert write_extra_files(case, [ExtraFile(*kind, note, option="note")]) == ([], [])
+    assert json.loads(manifest_path(case.target).read_text())["missing_files"] == []
     assert case.target.exists()
+
+
+def test_a_doubt_about_a_file_is_a_warning(case):
+    def doubt(case, path):
+        note(case, path)
+        warn_of([f"{path}: small"])
+
+    path = NOTE.path(case.target)
+    assert write_extra_files(case, [ExtraFile("note", "_note.txt", MARK, doubt)]) == (
+        [f"{path}: small"],
+        [],
+    )
+    assert path.exists()
 
 
 def test_a_file_of_the_user_is_not_replaced(case):
