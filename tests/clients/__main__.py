@@ -17,10 +17,17 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.clients import auto3dseg, bundle, nnunet, onnx, torchio
+from tests.clients import auto3dseg, bundle, dicom, nnunet, onnx, torchio
 from tests.clients.client import ROOT, Client, run_checks
 
-CLIENTS = (bundle.CLIENT, nnunet.CLIENT, onnx.CLIENT, auto3dseg.CLIENT, torchio.CLIENT)
+CLIENTS = (
+    bundle.CLIENT,
+    nnunet.CLIENT,
+    onnx.CLIENT,
+    auto3dseg.CLIENT,
+    torchio.CLIENT,
+    dicom.CLIENT,
+)
 
 
 def run(clients: tuple[Client, ...], folder: Path, console: Console) -> bool:
