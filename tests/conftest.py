@@ -67,7 +67,7 @@ def tiny_bundle(tmp_path_factory):
     root = tmp_path_factory.mktemp("bundle") / DEFAULT_BUNDLE
     changes = {"train": TINY, "inference": TINY | TINY_LOCATOR | UNCALIBRATED}
     copy_tiny(DEFAULT_BUNDLE, root, metadata={"calibration": {}}, **changes)
-    save_weights(root, network_def="model.pt", locator_def="locator.pt")
+    save_weights(root, network_def="model.pt", locator_def="locator.pth")
     return root
 
 
@@ -84,7 +84,7 @@ def tiny_slice_bundle(tmp_path_factory):
 
 def copy_tiny(name, root, **changes):
     """A shipped bundle without its weights, with changes to its configs by name."""
-    ignore = shutil.ignore_patterns("*.pt", "*.ts", "eval")
+    ignore = shutil.ignore_patterns("*.pt", "*.pth", "*.ts", "eval")
     shutil.copytree(find_bundle(name), root, ignore=ignore)
     (root / "models").mkdir(exist_ok=True)
     for config, values in changes.items():

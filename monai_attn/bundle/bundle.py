@@ -182,7 +182,7 @@ class Bundle:
         """A digest of all files of the bundle on which its labels can depend."""
         if self.members:
             return _digest(one.sha256 for one in self.members)
-        patterns = ("configs/*.json", "models/*.pt", "**/*.py")
+        patterns = ("configs/*.json", "models/*.pt", "models/*.pth", "**/*.py")
         files = {file for pattern in patterns for file in self.root.glob(pattern)}
         lines = [f"{file.relative_to(self.root)} {file_sha256(file)}\n" for file in sorted(files)]
         return _digest(lines)

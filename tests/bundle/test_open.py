@@ -71,6 +71,18 @@ def test_bad_weights_are_named(tiny_bundle, tmp_path, damage, message):
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    "name", ["configs/inference.json", "models/model.pt", "models/locator.pth"]
+)
+def test_the_digest_depends_on_every_file_that_labels_depend_on(tiny_bundle, tmp_path, name):
+    root = tmp_path / "bundle"
+    shutil.copytree(tiny_bundle, root)
+    first, second = open_bundle(root, "cpu"), open_bundle(root, "cpu")
+    before = first.sha256
+    (root / name).write_bytes((root / name).read_bytes() + b" ")
+    assert second.sha256 != before
+
+
 def test_devices():
     assert find_device("cpu") == torch.device("cpu")
     assert find_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")

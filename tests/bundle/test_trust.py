@@ -127,12 +127,12 @@ def test_the_shipped_weights_are_those_of_the_list():
     models = {
         f"{root.name}/models/{file.name}": sha256(file.read_bytes()).hexdigest()
         for root in bundles
-        for file in (root / "models").glob("*.pt")
+        for file in (root / "models").glob("*.pt*")
     }
     assert models == SHIPPED_WEIGHTS
 
 
-@pytest.mark.parametrize("name", ["model.pt", "locator.pt"])
+@pytest.mark.parametrize("name", ["model.pt", "locator.pth"])
 def test_other_weights_in_a_shipped_bundle_are_refused_before_they_are_opened(
     tmp_path, monkeypatch, name
 ):

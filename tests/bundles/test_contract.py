@@ -74,6 +74,11 @@ def test_every_file_of_the_contract_is_there(shipped):
     assert [name for name in expected if not (shipped / name).is_file()] == []
 
 
+def test_every_pt_file_is_a_model_of_the_bundle(shipped):
+    """MONAI Label offers each of them."""
+    assert [path.name for path in (shipped / "models").glob("*.pt")] == ["model.pt"]
+
+
 def test_no_file_is_too_large_or_names_a_personal_path(shipped):
     for path in (p for p in shipped.rglob("*") if p.is_file() and "eval" not in p.parts):
         assert path.stat().st_size < 25 * 2**20, path

@@ -39,7 +39,7 @@ def test_the_locator_overlay_trains_what_inference_uses():
     assert network(torch.rand(1, 1, 61, 67, 43)).shape == (1, 2, 61, 67, 43)
     assert parser.get("spacing") == inference["locator"]["spacing"]
     assert parser.get("intensity_range") == inference["intensity_range"]
-    assert parser.get("best_weights").endswith("/locator.pt'")
+    assert parser.get("best_weights").endswith("/locator.pth'")
     randomized = type(parser.get_parsed_content("train#preprocessing").transforms[-2]).__name__
     assert randomized == "RandGaussianNoised"
 
@@ -48,7 +48,7 @@ def test_the_shipped_locator_was_made_for_the_shipped_weights():
     inference = opened(SHIPPED, "inference")
     locator = inference.get_parsed_content("locator")
     assert locator.fault == ""
-    state = torch.load(SHIPPED / "models" / "locator.pt", weights_only=True)
+    state = torch.load(SHIPPED / "models" / "locator.pth", weights_only=True)
     locator.network.load_state_dict(state)
     assert sum(p.numel() for p in locator.network.parameters()) < 500_000
 
@@ -90,7 +90,7 @@ def test_training_the_locator_leaves_the_other_weights(tiny_bundle, phantoms, tm
     root = tmp_path / "bundle"
     shutil.copytree(tiny_bundle, root)
     before = (root / "models" / "model.pt").read_bytes()
-    (root / "models" / "locator.pt").unlink()
+    (root / "models" / "locator.pth").unlink()
     done = bundle_run(
         *("--config_file", "['configs/train.json','configs/locator.json']"),
         *("--dataset_dir", phantoms, "--epochs", 1, "--val_interval", 1),
@@ -98,7 +98,7 @@ def test_training_the_locator_leaves_the_other_weights(tiny_bundle, phantoms, tm
         cwd=root,
     )
     assert done.returncode == 0, done.stderr
-    assert "decoder.0.gate.psi.weight" in torch.load(root / "models" / "locator.pt")
+    assert "decoder.0.gate.psi.weight" in torch.load(root / "models" / "locator.pth")
     assert (root / "models" / "model.pt").read_bytes() == before
 
 

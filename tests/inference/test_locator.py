@@ -106,7 +106,7 @@ def test_what_is_not_plausible_gives_no_region(boxes, fault):
 
 
 def test_weights_are_read_at_the_first_call(tmp_path):
-    file = tmp_path / "locator.pt"
+    file = tmp_path / "locator.pth"
     locator = Locator(Bright(), file, **SETTINGS)
     missing = Region(None, f"the locator's weights {file} are missing")
     assert locator(image(BLOCK)) == missing
