@@ -24,6 +24,7 @@ from monai.engines import Evaluator, Trainer
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from monai_attn.inference.weights import read_weights
 from monai_attn.io.errors import reason
 from monai_attn.io.files import atomic_write
 
@@ -44,7 +45,9 @@ class Stateful(Protocol):
 class Checkpoints:
     """A handler for MONAI's trainer that writes checkpoints, and resumes from the last one.
 
-    Random numbers need no saving: those of an epoch follow from the seed and its number.
+    Random numbers need no saving: those of an epoch follow from the seed and its number. A training that
+    starts from the weights in `best`, as when a client goes on from those of a bundle, scores them first,
+    and replaces them only by better ones.
 
     Args:
         folder: the folder of `last.pt` and `previous.pt`.
@@ -73,23 +76,58 @@ class Checkpoints:
         self.validator = validator
         self.best = Path(best)
         self.resume = resume
+        self._is_scoring_start = False
 
     def attach(self, engine: Trainer) -> None:
         """Attach to a trainer and to the validator, after all handlers that change the saved state."""
         if self.resume:
             engine.add_event_handler(Events.STARTED, self._restore)
+        engine.add_event_handler(Events.STARTED, self._score_start)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._save_last)
         engine.add_event_handler(Events.COMPLETED, self._ensure_best)
         self.validator.add_event_handler(Events.EPOCH_COMPLETED, self._save_best)
 
+    def _score_start(self, trainer: Trainer) -> None:
+        """Validate the weights at the start as those of epoch 0, if they are the best so far."""
+        state = self.validator.state
+        if trainer.state.epoch > 0 or not state.epoch_length or not self._starts_from_best():
+            return
+        self._is_scoring_start = True
+        self.validator.run()  # `run(0)` would run two epochs
+        self._is_scoring_start = False
+        state.epoch = state.best_metric_epoch = 0
+        log.info(f"weights at the start: {state.key_metric_name} {state.best_metric:.4f}")
+
+    def _starts_from_best(self) -> bool:
+        """Return True if the validator's network has the weights in the file of the best ones."""
+        if not self.best.is_file():
+            return False
+        own = unwrapped(self.validator.network).state_dict()
+        try:
+            stored = read_weights(self.best, torch.device("cpu"))
+            return own.keys() == stored.keys() and all(
+                torch.equal(tensor.cpu(), stored[name]) for name, tensor in own.items()
+            )
+        except (ValueError, AttributeError, TypeError):  # no weights: the training will replace them
+            return False
+
     def _save_best(self, validator: Evaluator) -> None:
-        if validator.state.best_metric_epoch == validator.state.epoch:
+        is_best = validator.state.best_metric_epoch == validator.state.epoch
+        if is_best and not self._is_scoring_start:
             self._write_best()
 
-    def _ensure_best(self, _: Trainer) -> None:
-        """Keep the last weights of a training without any validation."""
-        if self.validator.state.best_metric_epoch < 0:
+    def _ensure_best(self, trainer: Trainer) -> None:
+        """Keep the last weights of a training without any validation, unless better ones were there."""
+        state = self.validator.state
+        if state.best_metric_epoch < 0:
             self._write_best()
+        if state.best_metric_epoch == 0 and state.epoch < trainer.state.epoch:
+            self.validator.run(trainer.state.epoch)
+        if state.best_metric_epoch == 0:
+            log.warning(
+                f"{self.best}: the weights are kept, since no epoch scored better ({state.key_metric_name} "
+                f"{state.best_metric:.4f} at the start). Train for more epochs or with another learning_rate."
+            )
 
     def _write_best(self) -> None:
         """Keep the weights that the validator runs, which may be an average of those that are trained."""

@@ -72,6 +72,50 @@ def test_a_training_without_validation_keeps_its_last_weights(tmp_path):
     assert torch.equal(kept["0.weight"], toy.network[0].weight)
 
 
+def started_from(best, folder, **options):
+    """A training that starts from the weights in its file of the best ones, as in a bundle."""
+    toy = Toy(folder, **options)
+    torch.save(best, folder / "model.pt")
+    toy.network.load_state_dict(best)
+    return toy
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    Toy(folder, epochs=30, rate=0.05).run()
+    return torch.load(folder / "model.pt", weights_only=True)
+
+
+@pytest.mark.parametrize("epochs", [1, 4])  # without a validation in between, and with
+def test_weights_that_a_training_starts_from_stay_if_it_reaches_no_better(
+    tmp_path, trained, caplog, epochs
+):
+    toy = started_from(trained, tmp_path, epochs=epochs, rate=5.0)  # it forgets everything
+    before = (tmp_path / "model.pt").read_bytes()
+    toy.run()
+    assert (tmp_path / "model.pt").read_bytes() == before
+    state = toy.evaluator.state
+    assert state.best_metric_epoch == 0
+    assert f"no epoch scored better (val_mean_dice {state.best_metric:.4f} at" in caplog.text
+
+
+@pytest.mark.parametrize("epochs", [1, 30])
+def test_better_weights_replace_those_that_a_training_starts_from(tmp_path, trained, epochs):
+    start = {name: -tensor for name, tensor in trained.items()}
+    toy = started_from(start, tmp_path, epochs=epochs, rate=0.1).run()
+    kept = torch.load(tmp_path / "model.pt", weights_only=True)
+    assert not torch.equal(kept["0.weight"], start["0.weight"])
+    assert toy.evaluator.state.best_metric_epoch > 0
+
+
+def test_other_weights_in_the_file_of_the_best_are_replaced(tmp_path, trained):
+    torch.save(trained, tmp_path / "model.pt")
+    toy = Toy(tmp_path, epochs=2, rate=0.0).run()
+    kept = torch.load(tmp_path / "model.pt", weights_only=True)
+    assert torch.equal(kept["0.weight"], toy.network[0].weight)
+
+
 @pytest.mark.parametrize("damage", ["cut short", "empty", "other content"])
 def test_a_damaged_state_is_said_and_the_one_before_taken(tmp_path, damage):
     cut_off(tmp_path, 4)
