@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -31,6 +31,7 @@ from monai_attn.io.errors import reason
 from monai_attn.transforms.decoding import Decoding
 from monai_attn.transforms.restore import Slab, within
 
+log = logging.getLogger(__name__)
 OUTSIDE_BODY, OUTSIDE_REGION = "outside the body", "outside the region"
 # Arguments of a call that only MONAI's own loop supports.
 MONAI_ONLY = {"process_fn", "condition", "roi_weight_map", "device", "buffer_steps", "buffer_dim"}
@@ -52,7 +53,8 @@ class AttentionWindowInferer(SlidingWindowInferer):
         body_mask: function from an image (1, C, *spatial) to a mask (*spatial, or coarser) of the body;
             windows that do not touch it are skipped.
         locator: function from an image (1, C, *spatial) to the `Region` that contains the target.
-        focus: whether the locator is used. If it finds no plausible region, all windows run.
+        focus: whether the locator is used. If it finds no plausible region, all windows run, and each call
+            logs a warning with the reason. It is no Python warning, since a server would show that only once.
         budget: memory that stitching and one batch of windows may take, in bytes or as "4GiB"; smaller
             batches are tried before an error.
         regions: the regions of the logits, as for `read_regions`; None for classes. Where no window ran,
@@ -195,19 +197,22 @@ class AttentionWindowInferer(SlidingWindowInferer):
             return tensors(found)
 
         plain = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
-        images = [self._whole(image, run) for image in plain]
+        names = _scan_names(inputs)
+        images = [self._whole(image, run, name) for image, name in zip(plain, names, strict=True)]
         outputs = [torch.stack(parts) for parts in zip(*images, strict=True)]
         outputs = [convert_to_dst_type(out, inputs, device=out.device)[0] for out in outputs]
         if isinstance(structure, dict):
             return dict(zip(structure, outputs, strict=True))
         return outputs[0] if isinstance(structure, Tensor) else tuple(outputs)
 
-    def _whole(self, image: Tensor, network: Callable[[Tensor], list[Tensor]]) -> list[Tensor]:
+    def _whole(
+        self, image: Tensor, network: Callable[[Tensor], list[Tensor]], name: str
+    ) -> list[Tensor]:
         """Join the slabs of one image (C, *spatial); voxels without a slab are background."""
         whole: list[Tensor] = []
         plan = self.plan(image[None])
         if plan.fallback:
-            warnings.warn(f"full mode: {plan.fallback}", stacklevel=3)
+            log.warning(f"{name}full mode: {plan.fallback}")
         for slab in self.slabs(image, network, plan):
             parts = [slab.logits, *slab.maps]
             if not whole:
@@ -241,6 +246,15 @@ def _located(locator: Callable[[Tensor], Region], image: Tensor) -> Region:
     if region.mask is not None and not region.mask.any():
         return Region(None, "the locator found nothing")
     return region
+
+
+def _scan_names(inputs: Tensor) -> list[str]:
+    """Return for each image of a batch "FILE: ", or an empty text where the file is not known."""
+    files = inputs.meta.get("filename_or_obj", "") if isinstance(inputs, MetaTensor) else ""
+    files = [files] * len(inputs) if isinstance(files, str) else [*files]
+    if len(files) != len(inputs):
+        files = [""] * len(inputs)
+    return [f"{file}: " if file else "" for file in files]
 
 
 def _box(mask: Tensor, grid: tuple[int, ...], padding: tuple[int, ...]) -> Window:

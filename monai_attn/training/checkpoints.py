@@ -108,7 +108,11 @@ class Checkpoints:
             return own.keys() == stored.keys() and all(
                 torch.equal(tensor.cpu(), stored[name]) for name, tensor in own.items()
             )
-        except (ValueError, AttributeError, TypeError):  # no weights: the training will replace them
+        except (
+            ValueError,
+            AttributeError,
+            TypeError,
+        ):  # no weights: the training will replace them
             return False
 
     def _save_best(self, validator: Evaluator) -> None:

@@ -234,13 +234,29 @@ def test_without_focus_the_locator_is_not_asked():
     assert (plan.mode, plan.skipped, len(plan.windows)) == ("full", {}, plan.total)
 
 
-def test_where_the_locator_finds_nothing_all_windows_run():
+def test_where_the_locator_finds_nothing_all_windows_run(caplog):
     inferer = AttentionWindowInferer(ROI, locator=lambda x: Region(None, "nothing there"))
     plan = inferer.plan(image())
     assert (plan.mode, plan.fallback, len(plan.windows)) == ("full", "nothing there", plan.total)
-    with pytest.warns(UserWarning, match="^full mode: nothing there$"):
-        out = inferer(image(), identity)
-    assert out.shape == (1, 1, *SIZE)
+    assert inferer(image(), identity).shape == (1, 1, *SIZE)
+    assert caplog.messages == ["full mode: nothing there"]
+
+
+@pytest.mark.parametrize(
+    ("files", "named"),
+    [
+        ("a.nii", ["a.nii: ", "a.nii: "]),
+        (["a.nii", "b.nii"], ["a.nii: ", "b.nii: "]),
+        ([], ["", ""]),
+    ],
+)
+def test_every_result_says_that_all_windows_ran(caplog, files, named):
+    """Also the second of the same scan, as in a server."""
+    inferer = AttentionWindowInferer(ROI, locator=lambda x: Region(None, "nothing there"))
+    batch = MetaTensor(image().expand(2, -1, -1, -1, -1), meta={"filename_or_obj": files})
+    for _ in range(2):
+        inferer(batch, identity)
+    assert caplog.messages == 2 * [f"{name}full mode: nothing there" for name in named]
 
 
 def test_an_empty_region_is_nothing_found():
