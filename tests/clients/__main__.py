@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.clients import auto3dseg, bundle, dicom, nnunet, onnx, torchio
+from tests.clients import auto3dseg, bundle, deploy, dicom, nnunet, onnx, torchio
 from tests.clients.client import ROOT, Client, run_checks
 
 CLIENTS = (
@@ -27,6 +27,7 @@ CLIENTS = (
     auto3dseg.CLIENT,
     torchio.CLIENT,
     dicom.CLIENT,
+    deploy.CLIENT,
 )
 
 

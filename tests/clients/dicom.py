@@ -20,10 +20,10 @@ def seg_and_rtstruct_have_no_errors(place: Place) -> str:
     """Segment a complete series, and check that dciodvfy finds no error in both files."""
     labels = _segment(place, write_series(place.work / "ct", **COMPLETE))
     files = [labels.with_name(name) for name in ("ct_seg.dcm", "ct_rtstruct.dcm")]
-    found = {file.name: _errors(file) for file in files}
+    found = {file.name: errors_of(file) for file in files}
     if any(found.values()):
         raise CheckFailed(f"dciodvfy: {found}")
-    slices = sum(len(_errors(file)) for file in (place.work / "ct").iterdir())
+    slices = sum(len(errors_of(file)) for file in (place.work / "ct").iterdir())
     return f"0 errors in {len(files)} files; {slices} in the slices themselves"
 
 
@@ -31,9 +31,9 @@ def an_anonymised_series_adds_no_errors(place: Place) -> str:
     """Segment a series without SOP class, patient and thickness; compare the errors with the slices'."""
     scan = write_series(place.work / "ct", **{**COMPLETE, **ANONYMISED})
     labels = _segment(place, scan)
-    slices = set().union(*(_errors(file) for file in scan.iterdir()))
+    slices = set().union(*(errors_of(file) for file in scan.iterdir()))
     files = [labels.with_name(name) for name in ("ct_seg.dcm", "ct_rtstruct.dcm")]
-    own = {file.name: _errors(file) - slices for file in files}
+    own = {file.name: errors_of(file) - slices for file in files}
     if any(own.values()):
         raise CheckFailed(f"dciodvfy: {own}")
     return f"0 errors that the slices do not have; {len(slices)} kinds in the slices"
@@ -68,7 +68,7 @@ def _segment(place: Place, scan: Path) -> Path:
     return out / f"{scan.name}_seg.nii.gz"
 
 
-def _errors(file: Path) -> set[str]:
+def errors_of(file: Path) -> set[str]:
     """Return the errors that dciodvfy finds in a file."""
     done = subprocess.run(
         [_program("dciodvfy"), str(file)], capture_output=True, text=True, errors="replace"
