@@ -71,6 +71,7 @@ def write_rtstruct(
     if path.exists() and not is_structure_set(path):
         raise ValueError(f"{path}: is not an RTSTRUCT and would be overwritten; move it away")
     check_labels(path, labels, like, files, wanted)
+    _check_version(path)
     source = read_source(files, like)
     with quiet_libraries():
         structures = _structure_set(source, version)
@@ -81,6 +82,17 @@ def write_rtstruct(
             structures.save_as(file, enforce_file_format=True)
     warn_of(source.doubts)
     return path
+
+
+def _check_version(path: Path) -> None:
+    """Refuse a pydicom that cannot write files by the standard on its own."""
+    import pydicom
+
+    if int(pydicom.__version__.partition(".")[0]) < 3:
+        raise ValueError(
+            f"{path}: pydicom is too old (got {pydicom.__version__}, expected 3 or later). Install a newer "
+            "one."
+        )
 
 
 def _structure_set(source: Source, version: str) -> Dataset:

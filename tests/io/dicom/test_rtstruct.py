@@ -120,3 +120,11 @@ def test_what_is_refused(tmp_path):
     message = f"{paths[0]}: is not an RTSTRUCT and would be overwritten; move it away"
     fails(message, write, paths[0], LABELS, tmp_path / "scan")
     assert not path.exists()
+
+
+def test_an_older_pydicom_is_named(tmp_path, monkeypatch):
+    """Programs that use a bundle may need it; it reads series, but does not write these files."""
+    series(tmp_path / "scan")
+    monkeypatch.setattr(pydicom, "__version__", "2.4.4")
+    message = f"{tmp_path}/r.dcm: pydicom is too old (got 2.4.4, expected 3 or later). Install"
+    fails(message, write, tmp_path / "r.dcm", LABELS, tmp_path / "scan")
