@@ -26,7 +26,7 @@ def case(tmp_path):
 
 
 def test_statistics_lie_next_to_the_label_map(case):
-    assert write_extra_files(case, [STATISTICS]) == []
+    assert write_extra_files(case, [STATISTICS]) == ([], [])
     path = case.target.with_name("a_statistics.json")
     content = json.loads(path.read_text())
     assert content["case"] == "a"
