@@ -17,11 +17,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.clients import auto3dseg, bundle, deploy, dicom, nnunet, onnx, torchio
+from tests.clients import auto3dseg, bundle, deploy, dicom, label, nnunet, onnx, torchio
 from tests.clients.client import ROOT, Client, run_checks
 
 CLIENTS = (
     bundle.CLIENT,
+    label.CLIENT,
     nnunet.CLIENT,
     onnx.CLIENT,
     auto3dseg.CLIENT,
