@@ -17,12 +17,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.clients import auto3dseg, bundle, deploy, dicom, label, nnunet, onnx, torchio
+from tests.clients import auto3dseg, bundle, deploy, dicom, label, nnunet, nvflare, onnx, torchio
 from tests.clients.client import ROOT, Client, run_checks
 
 CLIENTS = (
     bundle.CLIENT,
     label.CLIENT,
+    nvflare.CLIENT,
     nnunet.CLIENT,
     onnx.CLIENT,
     auto3dseg.CLIENT,
