@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 from tests.clients.client import ROOT, CheckFailed, Client, Place
@@ -179,7 +181,8 @@ def trains_with_mlflow(place: Place) -> str:
         words = ("run", "--config_file", "configs/train.json", "--tracking", "mlflow")
         size = ("--roi_size", WINDOWS[root.name], "--batch_size", 1)
         monai_bundle(place, root, *words, *SHORT, *size, "--dataset_dir", data)
-        counts.append(len([path for path in root.rglob("metrics/*") if path.is_file()]))
+        with closing(sqlite3.connect(root / "eval" / "mlruns.db")) as database:
+            counts += database.execute("select count(*) from metrics").fetchone()
     expect(all(counts), f"metrics in the records: {counts}")
     return f"{' and '.join(map(str, counts))} metrics recorded"
 

@@ -98,7 +98,7 @@ def write_bundle(bundle: Path, averaged: Path, target: Path) -> None:
     """Copy a bundle with the averaged weights in place of its own."""
     if not averaged.is_file():
         raise SystemExit(f"{averaged}: was not written by the server. Read the log above.")
-    shutil.copytree(bundle, target, ignore=shutil.ignore_patterns("*.pt", "*.ts"))
+    shutil.copytree(bundle, target, ignore=shutil.ignore_patterns("*.pt", "*.pth", "*.ts"))
     (target / "models").mkdir(exist_ok=True)
     torch.save(torch.load(averaged, weights_only=True)["model"], target / "models" / "model.pt")
 
