@@ -1,11 +1,13 @@
 from .cases import find_cases, find_images
 from .checked_cases import check_cases
 from .datalist import read_datalist
+from .deferred_split import DeferredSplit
 from .label_classes import LabelClasses, choose_classes
 from .merged_masks import merge_masks
 from .splits import choose_split, read_split, split_cases
 
 __all__ = [
+    "DeferredSplit",
     "LabelClasses",
     "check_cases",
     "choose_classes",

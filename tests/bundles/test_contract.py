@@ -5,6 +5,7 @@ import re
 import shutil
 from pathlib import Path
 
+import monai.bundle
 import nibabel as nib
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ from conftest import balance
 from monai_attn import DEFAULT_BUNDLE
 from monai_attn.bundle.find import find_bundle
 from monai_attn.bundle.open import open_bundle
-from monai_attn.datasets.cases import find_images
+from monai_attn.datasets.cases import find_cases, find_images
 from monai_attn.metrics.evaluation import evaluate_files
 from monai_attn.networks.gates import hard_gates
 from monai_attn.runs.batch import segment_files
@@ -417,6 +418,28 @@ def test_a_client_may_insert_a_handler_before_all_others(shipped):
     assert parser.get_parsed_content("validation_pictures") in shared
     (checkpoints,) = [one for one in made if isinstance(one, Checkpoints)]
     assert checkpoints.parts["history"] is history
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("run_id", ["run", ""])
+def test_a_client_that_gives_its_cases_needs_no_data_folder(tiny, phantoms, tmp_path, run_id):
+    """MONAI Label's viewers offer an empty run_id, which evaluates the whole config."""
+    root = tmp_path / "bundle"
+    shutil.copytree(tiny, root)
+    cases = find_cases(phantoms)
+    monai.bundle.run(
+        run_id=run_id,
+        meta_file=str(root / "configs" / "metadata.json"),
+        config_file=str(root / "configs" / "train.json"),
+        bundle_root=str(root),
+        device="$torch.device('cpu')",
+        **{
+            "epochs": 1,
+            "train#dataset#data": cases[:3],
+            "validate#dataset#data": cases[3:],
+        },
+    )
+    assert torch.load(root / "training" / "last.pt", weights_only=False)["epoch"] == 1
 
 
 @pytest.mark.parametrize("ignore", [None, 9])

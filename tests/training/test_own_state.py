@@ -38,7 +38,11 @@ def test_weights_of_one_channel_can_be_loaded_back_after_a_reshape(spatial_dims)
     assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
 
 
-@pytest.mark.parametrize("wrap", [lambda net: net, copy.deepcopy, nn.Sequential], ids=str)
+@pytest.mark.parametrize(
+    "wrap",
+    [lambda net: net, copy.deepcopy, nn.Sequential],
+    ids=["itself", "a copy", "a part of another"],
+)
 def test_a_part_of_another_module_and_a_copy_give_copies_too(wrap):
     wrapped = wrap(own_state(nn.Conv2d(1, 1, 1)))
     addresses = {parameter.data_ptr() for parameter in wrapped.parameters()}
