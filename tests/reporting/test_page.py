@@ -105,7 +105,7 @@ def test_a_warning_leaves_out_the_path_however_it_was_given(out):
 
 
 def test_the_first_volume_of_a_file_is_said_to_have_been_taken(out):
-    settings = {**SETTINGS, "volume": 0, "series": None, "dicom_seg": False}
+    settings = {**SETTINGS, "volume": 0, "series": None}
     write_rows(out, write_case(out), settings=settings)
     words = report(out).words
     assert "volume 0" in words
