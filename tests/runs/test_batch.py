@@ -308,11 +308,16 @@ def test_a_folder_of_dicom_folders_is_a_batch(patients, tiny_bundle, tmp_path, m
 def test_one_series_of_several_is_chosen(tiny_bundle, tmp_path, monkeypatch, capsys):
     series(tmp_path / "both", names=["a.dcm", "b.dcm", "c.dcm"])
     series(tmp_path / "both", names=["d.dcm", "e.dcm", "f.dcm"], SeriesInstanceUID="1.2.99")
-    arguments = ("segment", tmp_path / "both", "-o", tmp_path / "out", "--bundle", tiny_bundle)
-    assert run(monkeypatch, *arguments) == 1
-    assert "2 CT series, " in capsys.readouterr().err
-    assert run(monkeypatch, *arguments, "--series", "1.2.99") == 0
-    assert (tmp_path / "out" / "both_seg.nii.gz").is_file()
+    arguments = ("segment", tmp_path / "both", "--bundle", tiny_bundle, "-o")
+    assert run(monkeypatch, *arguments, tmp_path / "out") == 0
+    assert "chosen; left out: 1.2.99 (" in capsys.readouterr().err
+    labels = tmp_path / "out" / "both_seg.nii.gz"
+    before = labels.read_bytes()
+    assert run(monkeypatch, *arguments, tmp_path / "out", "--series", "1.2.99") == 1
+    assert "holds the labels of" in capsys.readouterr().err  # of the other series
+    assert labels.read_bytes() == before
+    assert run(monkeypatch, *arguments, tmp_path / "other", "--series", "1.2.99") == 0
+    assert (tmp_path / "other" / "both_seg.nii.gz").is_file()
 
 
 def test_a_nifti_scan_has_no_dicom_seg(phantoms, tiny_bundle, tmp_path, monkeypatch, capsys):
