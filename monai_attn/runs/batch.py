@@ -22,9 +22,9 @@ from monai_attn.io.names import check_length, map_paths, real_path
 from monai_attn.io.scan import Scan
 from monai_attn.runs.case_files import write_case
 from monai_attn.runs.dicom_files import DICOM_SEG
+from monai_attn.runs.earlier_result import find_earlier_result
 from monai_attn.runs.extra_files import ExtraFile, WrittenCase, write_extra_files
 from monai_attn.runs.json_values import label_names
-from monai_attn.runs.manifest import find_earlier_result
 from monai_attn.runs.replaceable import check_replaceable
 
 Case = tuple[Image, Path]  # a scan, and the path of its label map

@@ -15,12 +15,8 @@ from monai_attn.io.grid import Grid
 from monai_attn.io.names import manifest_path
 from monai_attn.metrics.attention_numbers import gate_numbers
 from monai_attn.metrics.calibration import Confidence
-from monai_attn.runs.manifest import (
-    EarlierResult,
-    find_earlier_result,
-    manifest_started,
-    write_manifest,
-)
+from monai_attn.runs.earlier_result import EarlierResult, find_earlier_result
+from monai_attn.runs.manifest import manifest_started, write_manifest
 from monai_attn.runs.replaceable import check_replaceable
 
 SCAN = Grid((4, 4, 4), np.diag([10.0, 10, 10, 1]), 1, Path("/scans/a.nii.gz"))
