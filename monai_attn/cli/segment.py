@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from monai_attn import DEFAULT_BUNDLE
-from monai_attn.cli.console import complain, out, progress_bars, shown, with_flag, written
+from monai_attn.cli.console import out, progress_bars, written
 from monai_attn.cli.engines import check_engine, open_engine
 from monai_attn.cli.estimates import print_estimates
 from monai_attn.cli.options import (
@@ -29,6 +27,7 @@ from monai_attn.cli.options import (
 )
 from monai_attn.cli.parallel_run import together
 from monai_attn.cli.report import make_report
+from monai_attn.cli.segment_results import basis_of_intervals, print_messages, table_of_volumes
 
 if TYPE_CHECKING:
     from monai_attn.cli.engines import Engine
@@ -37,9 +36,6 @@ if TYPE_CHECKING:
     from monai_attn.io.channels import Image
     from monai_attn.runs.batch import CaseResult
     from monai_attn.runs.extra_files import ExtraFile
-
-
-LOOK = "look at the labels or the report before you use them"
 
 
 def segment(
@@ -277,14 +273,14 @@ def _segment(
         ):
             progress.advance(cases)
             results[result.target] = result
-            _print_messages(result)
+            print_messages(result)
     ordered = [results[target] for target in targets.values() if target in results]
     counts = Counter(result.status for result in ordered)
     names = _label_names(segmenter)
     if len(ordered) > counts["failed"]:
-        out.print(_table(ordered, names))
+        out.print(table_of_volumes(ordered, names))
         if segmenter.views:
-            out.print(_basis(segmenter, names), soft_wrap=True)
+            out.print(basis_of_intervals(segmenter, names), soft_wrap=True)
     if folder:
         said = ", ".join(
             f"{count} {'to check' if status == 'check' else status}"
@@ -294,63 +290,7 @@ def _segment(
     return sum(bool(result.error or result.missing) for result in ordered)
 
 
-def _print_messages(result: CaseResult) -> None:
-    """Print the warnings about a scan, and what to look at."""
-    for warning in result.warnings:
-        complain("warning", warning)
-    for missing in result.missing:
-        complain("error", missing)
-    if result.fallback and not result.check:
-        complain("warning", f"{result.scan}: full mode: {result.fallback}")
-    if result.error:
-        complain("error", with_flag(result.error, result.remedy))
-    elif result.check:
-        complain("check", f"{result.scan}: {result.check}; {LOOK}")
-    elif not result.volumes_ml:
-        complain("note", f"{result.scan}: nothing was found; look at the scan")
-
-
 def _label_names(segmenter: Segmenter) -> dict[int, str]:
     from monai_attn.runs.json_values import label_names
 
     return label_names(segmenter.settings)
-
-
-def _basis(segmenter: Segmenter, names: Mapping[int, str]) -> str:
-    """Return a line that says what the intervals of the volumes are based on."""
-    from monai_attn.metrics.volume_intervals import RATE
-
-    factors = segmenter.confidence.factors
-    calibrated = [name for label, name in names.items() if label in factors]
-    line = f"intervals: {1 + len(segmenter.views)} views of each scan"
-    if calibrated:
-        line += f", widened to hold {RATE:.0%} of the volumes found in scans like those of the calibration"
-        line += f" ({', '.join(calibrated)})" if len(calibrated) < len(names) else ""
-    if len(calibrated) < len(names):
-        line += "; the others are" if calibrated else "; they are"
-        line += " the range of the views, which holds the true volume at an unknown rate"
-        line += ": run calibrate" if segmenter.members == 1 else ""
-    return line
-
-
-def _table(results: Sequence[CaseResult], names: Mapping[int, str]) -> Table:
-    table = Table("case", *[f"{name} (ml)" for name in names.values()])
-    if remarked := any(result.check or result.missing for result in results):
-        table.add_column("status")
-    table.add_column("labels", overflow="fold")  # a path that is cut short leads nowhere
-    for result in results:
-        if not result.error:
-            volumes = [_volume(result, label) for label in names]
-            status = [result.status] if remarked else []
-            table.add_row(
-                escape(shown(result.name)), *volumes, *status, escape(shown(result.target))
-            )
-    return table
-
-
-def _volume(result: CaseResult, label: int) -> str:
-    volume = f"{result.volumes_ml.get(label, 0.0):.1f}"
-    if label not in result.intervals_ml:
-        return volume
-    low, high = result.intervals_ml[label]
-    return f"{volume} ({low:.1f} to {high:.1f})"
