@@ -3,8 +3,9 @@ from .checked_cases import check_cases
 from .datalist import read_datalist
 from .deferred_split import DeferredSplit
 from .label_classes import LabelClasses, choose_classes
+from .listed_splits import read_split
 from .merged_masks import merge_masks
-from .splits import choose_split, read_split, split_cases
+from .splits import choose_split, split_cases
 
 __all__ = [
     "DeferredSplit",

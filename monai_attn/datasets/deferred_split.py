@@ -8,7 +8,8 @@ from pathlib import Path
 
 from monai_attn.datasets.cases import find_cases
 from monai_attn.datasets.datalist import Case
-from monai_attn.datasets.splits import Split, split_cases
+from monai_attn.datasets.listed_splits import Split
+from monai_attn.datasets.splits import split_cases
 
 
 class DeferredSplit(Mapping[str, "list[Case]"]):

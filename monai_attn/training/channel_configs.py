@@ -13,7 +13,7 @@ from monai_attn.datasets.channels import (
     scale_channels,
 )
 from monai_attn.datasets.checked_cases import CheckedCases
-from monai_attn.datasets.splits import Split
+from monai_attn.datasets.listed_splits import Split
 from monai_attn.training.overrides import Config
 from monai_attn.training.request import Request
 

@@ -10,8 +10,8 @@ from monai_attn.datasets.checked_cases import CheckedCases, check_cases
 from monai_attn.datasets.datalist import Case
 from monai_attn.datasets.label_classes import LabelClasses, mapped_labels
 from monai_attn.datasets.label_rules import read_label_rules
+from monai_attn.datasets.listed_splits import Split
 from monai_attn.datasets.regions import Regions, read_regions
-from monai_attn.datasets.splits import Split
 from monai_attn.training.overrides import Config
 from monai_attn.training.request import Request
 

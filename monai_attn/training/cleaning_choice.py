@@ -22,8 +22,8 @@ from monai_attn.bundle.bundle import Bundle
 from monai_attn.bundle.open import open_bundle
 from monai_attn.datasets.datalist import first_file
 from monai_attn.datasets.ignore import IGNORED
+from monai_attn.datasets.listed_splits import read_split
 from monai_attn.datasets.references import read_reference
-from monai_attn.datasets.splits import read_split
 from monai_attn.io.names import case_name
 from monai_attn.metrics.label_scores import dice_of
 from monai_attn.training.config_files import read_config, write_config

@@ -17,8 +17,9 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 from torch import nn
 
 from monai_attn.datasets.datalist import Case
+from monai_attn.datasets.listed_splits import Split, names_in_split, read_split
 from monai_attn.datasets.regions import Regions, read_regions
-from monai_attn.datasets.splits import Split, choose_split, names_in_split, read_split
+from monai_attn.datasets.splits import choose_split
 from monai_attn.distributed.process_info import read_process_info
 from monai_attn.io.channels import as_image
 from monai_attn.io.errors import causes_of, collect_warnings, reason

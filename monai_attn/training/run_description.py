@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from monai_attn.datasets.label_classes import LabelClasses
-from monai_attn.datasets.splits import Split
+from monai_attn.datasets.listed_splits import Split
 from monai_attn.training.config_files import read_config, write_config
 from monai_attn.training.overrides import Config
 from monai_attn.training.pretrained import InitialWeights

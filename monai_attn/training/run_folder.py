@@ -25,7 +25,7 @@ from monai.bundle.utils import merge_kv
 from monai_attn.bundle.find import find_bundle
 from monai_attn.datasets.channels import Channel
 from monai_attn.datasets.label_classes import LabelClasses
-from monai_attn.datasets.splits import Split, write_split
+from monai_attn.datasets.listed_splits import Split, write_split
 from monai_attn.inference.result_checks import Expected
 from monai_attn.io.files import atomic_write, make_writable, sha256_of
 from monai_attn.training.channel_configs import describe_channels, set_channels

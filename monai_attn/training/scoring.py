@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from monai_attn.bundle.open import open_bundle
-from monai_attn.datasets.splits import Split, names_in_split, read_split
+from monai_attn.datasets.listed_splits import Split, names_in_split, read_split
 from monai_attn.io.channels import as_image
 from monai_attn.io.errors import warn_of
 from monai_attn.io.names import case_name

@@ -6,7 +6,7 @@ import pytest
 from monai_attn.datasets.cases import find_cases, find_images
 from monai_attn.datasets.channel_files import channel_of, join_channels
 from monai_attn.datasets.datalist import first_file
-from monai_attn.datasets.splits import read_split, write_split
+from monai_attn.datasets.listed_splits import read_split, write_split
 from scans import NNUNET, datalist, faults, save, touch
 
 NAMES = ("T1", "T2")

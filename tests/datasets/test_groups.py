@@ -2,7 +2,8 @@ import pytest
 
 from dicoms import series
 from monai_attn.datasets.groups import group_by_name, groups_of
-from monai_attn.datasets.splits import given_split, split_cases
+from monai_attn.datasets.listed_splits import given_split
+from monai_attn.datasets.splits import split_cases
 from scans import datalist, fails, faults, touch
 
 

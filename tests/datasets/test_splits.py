@@ -3,14 +3,8 @@ import json
 import pytest
 
 from monai_attn.datasets.cases import find_cases
-from monai_attn.datasets.splits import (
-    choose_split,
-    fold_cases,
-    given_split,
-    read_split,
-    split_cases,
-    write_split,
-)
+from monai_attn.datasets.listed_splits import given_split, read_split, write_split
+from monai_attn.datasets.splits import choose_split, fold_cases, split_cases
 from monai_attn.io.errors import ScanWarning
 from scans import datalist, fails, faults, touch
 

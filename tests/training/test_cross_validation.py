@@ -12,7 +12,8 @@ import monai_attn
 from command_line import run
 from monai_attn.bundle.ensemble import open_bundles
 from monai_attn.bundle.folds import members_of
-from monai_attn.datasets.splits import fold_numbers, read_split
+from monai_attn.datasets.listed_splits import read_split
+from monai_attn.datasets.splits import fold_numbers
 from monai_attn.distributed.process_info import ProcessInfo
 from monai_attn.metrics.scores import CaseScore, read_scores, write_summary
 from monai_attn.training import cross_validation as module

@@ -20,7 +20,7 @@ from bundle_runs import SLICE_BUNDLE
 from monai_attn.bundle.open import open_bundle
 from monai_attn.cli.app import app
 from monai_attn.datasets.cases import find_cases
-from monai_attn.datasets.splits import names_in_split, read_split
+from monai_attn.datasets.listed_splits import names_in_split, read_split
 from monai_attn.distributed.process_info import ProcessInfo
 from monai_attn.io.errors import Faults
 from monai_attn.training.request import Request

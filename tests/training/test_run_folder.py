@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from monai_attn.datasets.label_classes import LabelClasses
-from monai_attn.datasets.splits import read_split
+from monai_attn.datasets.listed_splits import read_split
 from monai_attn.inference.result_checks import Expected, read_expected
 from monai_attn.training.pretrained import fit_weights, open_initial_weights
 from monai_attn.training.request import Request
