@@ -17,14 +17,8 @@ from monai_attn.cli.app import app
 from monai_attn.datasets.cases import find_cases
 from monai_attn.io.errors import Faults, ScanWarning
 from monai_attn.metrics.calibration import Confidence, VoxelSample, nll
-from monai_attn.training.calibration import (
-    Calibration,
-    Measurements,
-    _check,
-    calibrate,
-    fit,
-    volumes_of,
-)
+from monai_attn.training.calibration import Calibration, _check, calibrate, fit
+from monai_attn.training.calibration_measurements import Measurements, volumes_of
 from scans import fails
 
 NOTHING = VoxelSample(np.zeros((0, 2), np.float32), np.zeros(0, int), np.zeros(0))

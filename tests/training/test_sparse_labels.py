@@ -12,8 +12,9 @@ from typer.testing import CliRunner
 from monai_attn.bundle.open import open_bundle
 from monai_attn.cli.app import app
 from monai_attn.datasets.cases import find_cases
-from monai_attn.datasets.splits import read_split
-from monai_attn.training.calibration import calibrate, volumes_of
+from monai_attn.datasets.listed_splits import read_split
+from monai_attn.training.calibration import calibrate
+from monai_attn.training.calibration_measurements import volumes_of
 from monai_attn.training.request import Request
 from monai_attn.training.run import prepare
 from scans import fails, faults
