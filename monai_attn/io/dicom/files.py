@@ -64,14 +64,19 @@ def is_dicom(path: Path) -> bool:
         return False
 
 
-def is_segmentation(path: Path) -> bool:
-    """Check whether a file is a DICOM SEG, the format in which labels can be written."""
-    return is_dicom(path) and _identify(path).kind == SEGMENTATION
+def check_replaceable(path: Path, kind: str, name: str) -> None:
+    """Check that the path of a DICOM file is free, or holds an older file of its kind.
 
+    Args:
+        path: file to be written.
+        kind: its SOP class UID.
+        name: name of that class in the message, with its article, such as "a DICOM SEG".
 
-def is_structure_set(path: Path) -> bool:
-    """Check whether a file is an RTSTRUCT, the format in which labels can be written as contours."""
-    return is_dicom(path) and _identify(path).kind == STRUCTURE_SET
+    Raises:
+        ValueError: if there is another file, such as a slice, which would be overwritten.
+    """
+    if path.exists() and not (is_dicom(path) and _identify(path).kind == kind):
+        raise ValueError(f"{path}: is not {name} and would be overwritten; move it away")
 
 
 def holds_dicom(folder: Path) -> bool:

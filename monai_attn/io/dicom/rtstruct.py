@@ -16,7 +16,7 @@ from nibabel.affines import apply_affine
 from numpy.typing import NDArray
 
 from monai_attn.io.dicom.contours import contours
-from monai_attn.io.dicom.files import is_structure_set
+from monai_attn.io.dicom.files import STRUCTURE_SET, check_replaceable
 from monai_attn.io.dicom.organ_codes import STRUCTURE, organ_codes
 from monai_attn.io.dicom.segmentation import MAKER, check_labels
 from monai_attn.io.dicom.source import Source, quiet_libraries, read_source
@@ -68,8 +68,7 @@ def write_rtstruct(
     """
     path = Path(path)
     wanted = {label: names[label] for label in sorted(names) if label}
-    if path.exists() and not is_structure_set(path):
-        raise ValueError(f"{path}: is not an RTSTRUCT and would be overwritten; move it away")
+    check_replaceable(path, STRUCTURE_SET, "an RTSTRUCT")
     check_labels(path, labels, like, files, wanted)
     _check_version(path)
     source = read_source(files, like)

@@ -15,7 +15,7 @@ import numpy as np
 from nibabel.affines import voxel_sizes
 from numpy.typing import NDArray
 
-from monai_attn.io.dicom.files import is_segmentation
+from monai_attn.io.dicom.files import SEGMENTATION, check_replaceable
 from monai_attn.io.dicom.organ_codes import organ_codes
 from monai_attn.io.dicom.source import Source, quiet_libraries, read_source
 from monai_attn.io.errors import reason, warn_of
@@ -40,16 +40,6 @@ def check_installed() -> None:
         import highdicom  # noqa: F401
     except ImportError as error:
         raise ValueError('DICOM SEG needs highdicom; pip install "monai-attn[dicom]"') from error
-
-
-def check_replaceable(path: Path) -> None:
-    """Check that the path of a DICOM SEG is free, or holds an older DICOM SEG.
-
-    Raises:
-        ValueError: if there is another file, such as a slice, which would be overwritten.
-    """
-    if path.exists() and not is_segmentation(path):
-        raise ValueError(f"{path}: is not a DICOM SEG and would be overwritten; move it away")
 
 
 def write_dicom_seg(
@@ -78,7 +68,7 @@ def write_dicom_seg(
     """
     path = Path(path)
     wanted = {label: names[label] for label in sorted(names) if label}
-    check_replaceable(path)
+    check_replaceable(path, SEGMENTATION, "a DICOM SEG")
     check_labels(path, labels, like, files, wanted)
     check_installed()
     source = read_source(files, like)
