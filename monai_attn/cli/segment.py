@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -27,7 +26,13 @@ from monai_attn.cli.options import (
 )
 from monai_attn.cli.parallel_run import together
 from monai_attn.cli.report import make_report
-from monai_attn.cli.segment_results import basis_of_intervals, print_messages, table_of_volumes
+from monai_attn.cli.segment_results import (
+    basis_of_intervals,
+    counts_of,
+    print_fallbacks,
+    print_messages,
+    table_of_volumes,
+)
 
 if TYPE_CHECKING:
     from monai_attn.cli.engines import Engine
@@ -160,6 +165,7 @@ def segment(
 ) -> None:
     """Segment CT scans: a label map on each scan's own grid, and the volumes in ml."""
     from monai_attn.bundle.channels import channel_names
+    from monai_attn.bundle.find import find_bundle, is_shipped
     from monai_attn.datasets.trees import ALL
     from monai_attn.io.names import REPORT
     from monai_attn.runs.output_paths import find_targets, summary_folder
@@ -211,6 +217,7 @@ def segment(
                 resume=resume,
                 strict=strict,
                 dicom_seg=dicom_seg,
+                page=page if report else None,
                 extras=extra_files(preview=preview, statistics=statistics, rtstruct=rtstruct),
             )
         if (
@@ -218,7 +225,8 @@ def segment(
         ):  # a single scan that failed leaves nothing to report
             make_report(page.parent)
         for root in opened.roots:
-            written("bundle", root)
+            shipped = is_shipped(root.name) and find_bundle(root.name) == root
+            written("bundle", root.name if shipped else root)
         out.print(opened.notice, style="yellow")
         if failed:
             raise typer.Exit(1)
@@ -243,6 +251,7 @@ def _segment(
     resume: bool,
     strict: bool,
     dicom_seg: bool,
+    page: Path | None,
     extras: Sequence[ExtraFile],
 ) -> int:
     """Segment the scans, print their table, and return how many failed or lack a file."""
@@ -273,20 +282,16 @@ def _segment(
         ):
             progress.advance(cases)
             results[result.target] = result
-            print_messages(result)
+            print_messages(result, page, extras)
     ordered = [results[target] for target in targets.values() if target in results]
-    counts = Counter(result.status for result in ordered)
+    print_fallbacks(ordered)
     names = _label_names(segmenter)
-    if len(ordered) > counts["failed"]:
-        out.print(table_of_volumes(ordered, names))
+    if any(not result.error for result in ordered):
+        out.print(table_of_volumes(ordered, names, folder))
         if segmenter.views:
             out.print(basis_of_intervals(segmenter, names), soft_wrap=True)
     if folder:
-        said = ", ".join(
-            f"{count} {'to check' if status == 'check' else status}"
-            for status, count in counts.items()
-        )
-        out.print(f"summary: {folder / CSV}: {said}", highlight=False, soft_wrap=True)
+        written("summary", f"{folder / CSV}: {counts_of(ordered)}")
     return sum(bool(result.error or result.missing) for result in ordered)
 
 

@@ -116,7 +116,7 @@ def failed_checks(
 
 
 def check_words(failed: Sequence[FailedCheck], names: Mapping[int, str]) -> str:
-    """Describe the failed checks in one line; empty without any.
+    """Describe the failed checks in one line, which names each label once; empty without any.
 
     Example:
         >>> check_words([FailedCheck(1, "volume", 0.7, (35.0, 320.0))], {1: "pancreas"})
@@ -125,10 +125,10 @@ def check_words(failed: Sequence[FailedCheck], names: Mapping[int, str]) -> str:
     by_label: dict[int, dict[str, FailedCheck]] = {}
     for one in failed:
         by_label.setdefault(one.label, {})[one.rule] = one
-    lines: list[str] = []
-    for label, rules in by_label.items():
-        lines += _lines(names.get(label, f"label {label}"), rules)
-    return "; ".join(lines)
+    return "; ".join(
+        f"{names.get(label, f'label {label}')} {'; '.join(_parts(rules))}"
+        for label, rules in by_label.items()
+    )
 
 
 def _failed(
@@ -148,33 +148,33 @@ def _failed(
     return failed
 
 
-def _lines(name: str, rules: Mapping[str, FailedCheck]) -> list[str]:
+def _parts(rules: Mapping[str, FailedCheck]) -> list[str]:
     """Describe the failed checks of a label; a wrong extent adds nothing to a wrong volume."""
-    lines = []
+    parts = []
     if missing := rules.get("nothing found"):
-        lines.append(f"{name}: nothing found; expected {_range(missing.expected)} ml")
+        parts.append(f"not found, expected {_range(missing.expected)} ml")
     volume, pieces, extent = (rules.get(rule) for rule in ("volume", "pieces", "extent"))
     if volume:
         apart = f" in {pieces.measured} pieces" if pieces else ""
-        said = _ml(volume.measured)
-        lines.append(f"{name} {said} ml{apart}, expected {_range(volume.expected)} ml")
+        found = _ml(volume.measured)
+        parts.append(f"{found} ml{apart}, expected {_range(volume.expected)} ml")
     elif pieces:
-        lines.append(f"{name} in {pieces.measured} pieces, expected {pieces.expected}")
+        parts.append(f"in {pieces.measured} pieces, expected {pieces.expected}")
     if extent and not volume:
-        lines += [
-            f"{name} {mm:.0f} mm {axis}, expected {_range(limits)} mm"
+        parts += [
+            f"{mm:.0f} mm {axis}, expected {_range(limits)} mm"
             for mm, axis, limits in zip(extent.measured, AXES, extent.expected, strict=True)
             if not _within(mm, limits)
         ]
     if intensity := rules.get("intensity"):
-        lines.append(
-            f"{name} at {intensity.measured:.0f} HU, {_range(intensity.expected)} HU in the training cases: "
-            "another contrast phase?"
+        parts.append(
+            f"median {intensity.measured:.0f} HU, expected {_range(intensity.expected)} HU "
+            "(another contrast phase?)"
         )
     if faces := rules.get("faces"):
         touched = " and the ".join(faces.measured)
-        lines.append(f"{name} touches the {touched}: it may go on beyond the scan")
-    return lines
+        parts.append(f"touches the {touched} (a part may lie outside the scan)")
+    return parts
 
 
 def _within(value: float, limits: Range) -> bool:

@@ -30,4 +30,4 @@ def write_preview(case: WrittenCase, path: Path) -> Path:
     return save_figure(figure, path, description=DESCRIPTION)
 
 
-PREVIEW = ExtraFile("preview", "_preview.png", DESCRIPTION.encode(), write_preview)
+PREVIEW = ExtraFile("preview", "_preview.png", DESCRIPTION.encode(), write_preview, to_look_at=True)

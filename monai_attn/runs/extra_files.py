@@ -78,6 +78,7 @@ class ExtraFile:
         write: writes the file of a case to a path.
         option: option that asks for it, if it refers to a DICOM series. Then it is a result: a case without
             it is incomplete. Any other file is only convenient, and without it there is a warning.
+        to_look_at: whether a person opens it to judge the labels.
     """
 
     kind: str
@@ -85,6 +86,7 @@ class ExtraFile:
     mark: bytes
     write: Callable[[WrittenCase, Path], object]
     option: str = ""
+    to_look_at: bool = False
 
     def path(self, target: Path) -> Path:
         """Return the path of the file next to a label map."""

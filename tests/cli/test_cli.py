@@ -122,13 +122,13 @@ def test_a_scan_that_cuts_the_organ_off_is_to_be_checked(tmp_path, monkeypatch, 
     )
     assert run(monkeypatch, *arguments) == 0
     printed = capsys.readouterr()
-    reason = "; pancreas touches the last slice: it may go on beyond the scan"
+    reason = "; touches the last slice (a part may lie outside the scan)"
     (line,) = [line for line in printed.err.splitlines() if reason in line]
     truth = nib.load(tmp_path / "labelsTr" / whole.name).slicer[:, :, :29].get_fdata() == 1
     (ml,) = re.findall(re.escape(f"check: {tmp_path}/cut.nii.gz: pancreas ") + r"([\d.]+) ml", line)
     # 20.2 ml; a network misses some of an end without its surroundings
     assert float(ml) == pytest.approx(truth.sum() * 3.2**3 / 1000, rel=0.2)
-    assert "summary.csv: 1 to check, 1 segmented" in printed.out.replace("\n", "")
+    assert "summary.csv: 1 segmented, 1 to check" in printed.out.replace("\n", "")
     cut, other = json.loads((tmp_path / "out" / "summary.json").read_text())["cases"]
     assert (cut["status"], other["status"], other["reason"]) == ("check", "segmented", "")
     assert "expected 20 to 300 ml" + reason in cut["reason"]
@@ -138,7 +138,7 @@ def test_a_scan_that_cuts_the_organ_off_is_to_be_checked(tmp_path, monkeypatch, 
     assert faces["measured"] == ["last slice"]
     before = (tmp_path / "out" / "cut_seg.manifest.json").read_bytes()
     assert run(monkeypatch, *arguments, "--resume", "--strict") == 0
-    assert "summary.csv: 1 to check, 1 kept" in capsys.readouterr().out.replace("\n", "")
+    assert "summary.csv: 1 kept, 1 to check" in capsys.readouterr().out.replace("\n", "")
     assert (tmp_path / "out" / "cut_seg.manifest.json").read_bytes() == before
 
 

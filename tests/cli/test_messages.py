@@ -1,10 +1,15 @@
 """The one table of exact texts, as the terminal shows them; elsewhere tests go by type, file and value."""
 
+from pathlib import Path
+
 import nibabel as nib
 import numpy as np
 import pytest
 
 from command_line import run
+from monai_attn.cli.segment_results import counts_of, print_fallbacks, print_messages
+from monai_attn.reporting.preview import PREVIEW
+from monai_attn.runs.batch import CaseResult
 from scans import AFFINE, NNUNET, datalist, save
 
 CT = np.linspace(-1000, 1000, 16 * 15 * 14).reshape(16, 15, 14).astype(np.int16)
@@ -209,6 +214,58 @@ OTHERS = {
     ),
 }
 
+SPECK = "pancreas 0.7 ml in 3 pieces, expected 35 to 320 ml"
+UNSURE = "the locator found nothing"
+
+# what a result has, the report of the run, whether there is a preview, what segment says
+RESULTS = {
+    "as expected": ({}, None, False, []),
+    "to check, with a report": (
+        {"check": SPECK},
+        "out/report.html",
+        True,
+        [f"check: a.nii.gz: {SPECK}; look at out/report.html"],
+    ),
+    "to check, with a preview": (
+        {"check": SPECK},
+        None,
+        True,
+        [f"check: a.nii.gz: {SPECK}; look at out/a_preview.png"],
+    ),
+    "to check, with neither": (
+        {"check": SPECK},
+        None,
+        False,
+        [f"check: a.nii.gz: {SPECK}; to look at it, run: monai-attn report out"],
+    ),
+    "empty": (
+        {"volumes_ml": {}},
+        "out/report.html",
+        False,
+        ["note: a.nii.gz: nothing was found; look at out/report.html"],
+    ),
+    "failed, with a remedy": (
+        {"error": "a.nii.gz: 4 dimensions. Choose one with volume=N.", "remedy": "volume=N"},
+        "out/report.html",
+        False,
+        ["error: a.nii.gz: 4 dimensions. Choose one with --volume N."],
+    ),
+}
+
+# why each scan ran in full mode, what segment says once
+FALLBACKS = {
+    "none": (["", ""], []),
+    "one": (["", UNSURE], [f"warning: 1.nii.gz: full mode: {UNSURE}"]),
+    "all for one reason": ([UNSURE] * 3, [f"warning: 3 of 3 scans: full mode: {UNSURE}"]),
+    "for two reasons": (
+        [UNSURE, UNSURE, "", "the locator's volume of 9 ml is not within 20 to 300 ml"],
+        [
+            f"warning: 3 of 4 scans: full mode: {UNSURE} (2 scans; the column reason of the summary "
+            "names all)"
+        ],
+    ),
+}
+
 
 def lines(folder, monkeypatch, capsys, *arguments):
     """What a command says, in a folder whose own path is left out."""
@@ -234,3 +291,39 @@ def test_of_other_arguments(arguments, said, tmp_path, monkeypatch, capsys):
     labelled(tmp_path / "DATA")
     (tmp_path / "void").mkdir()
     assert lines(tmp_path, monkeypatch, capsys, *arguments) == [f"error: {said}"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "page", "preview", "said"), RESULTS.values(), ids=RESULTS.keys()
+)
+def test_of_a_result(fields, page, preview, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    target = Path("out", "a_seg.nii.gz")
+    target.parent.mkdir()
+    if preview:
+        PREVIEW.path(target).touch()
+    result = CaseResult(Path("a.nii.gz"), target, **{"volumes_ml": {1: 80.0}} | fields)
+    print_messages(result, page and Path(page), [PREVIEW])
+    assert capsys.readouterr().err.splitlines() == said
+
+
+@pytest.mark.parametrize(("reasons", "said"), FALLBACKS.values(), ids=FALLBACKS.keys())
+def test_of_a_locator_once_a_run(reasons, said, capsys):
+    print_fallbacks(
+        [
+            CaseResult(Path(f"{i}.nii.gz"), Path("seg.nii.gz"), fallback=reason)
+            for i, reason in enumerate(reasons)
+        ]
+    )
+    assert capsys.readouterr().err.splitlines() == said
+
+
+def test_of_the_counts():
+    path = Path("seg.nii.gz")
+    results = [
+        CaseResult(path, path, error="broken"),
+        CaseResult(path, path, check=SPECK),
+        CaseResult(path, path),
+        CaseResult(path, path, kept=True),
+    ]
+    assert counts_of(results) == "1 segmented, 1 kept, 1 to check, 1 failed"

@@ -70,28 +70,28 @@ CASES = {
         PANCREAS,
         ["extent"],
         "pancreas 21 mm from back to front, expected 22 to 113 mm; "
-        "pancreas 41 mm from foot to head, expected 42 to 180 mm",
+        "41 mm from foot to head, expected 42 to 180 mm",
     ),
     "cut off": (
         measures(faces=("last slice",)),
         1,
         PANCREAS,
         ["faces"],
-        "pancreas touches the last slice: it may go on beyond the scan",
+        "pancreas touches the last slice (a part may lie outside the scan)",
     ),
     "cut off twice": (
         measures(faces=("first slice", "left edge")),
         1,
         PANCREAS,
         ["faces"],
-        "pancreas touches the first slice and the left edge: it may go on beyond the scan",
+        "pancreas touches the first slice and the left edge (a part may lie outside the scan)",
     ),
     "cut off, of which nothing is known": (
         measures(faces=("last slice",)),
         1,
         None,
         ["faces"],
-        "pancreas touches the last slice: it may go on beyond the scan",
+        "pancreas touches the last slice (a part may lie outside the scan)",
     ),
     "not expected inside": (measures(faces=("last slice",)), 1, Expected(inside=False), [], ""),
     "little and cut off": (
@@ -100,14 +100,14 @@ CASES = {
         PANCREAS,
         ["volume", "faces"],
         "pancreas 18.1 ml, expected 35 to 320 ml; "
-        "pancreas touches the last slice: it may go on beyond the scan",
+        "touches the last slice (a part may lie outside the scan)",
     ),
     "nothing": (
         None,
         0,
         PANCREAS,
         ["nothing found"],
-        "pancreas: nothing found; expected 35 to 320 ml",
+        "pancreas not found, expected 35 to 320 ml",
     ),
     "nothing, which may be": (None, 0, Expected((0.0, 9.0)), [], ""),
     "nothing, of which nothing is known": (None, 0, None, [], ""),
@@ -139,8 +139,8 @@ def test_every_label_has_its_words():
         {},
     )
     assert check_words(failed, NAMES) == (
-        "pancreas: nothing found; expected 35 to 320 ml; cyst 9.0 ml, expected 1 to 5 ml; "
-        "label 3 touches the last slice: it may go on beyond the scan"
+        "pancreas not found, expected 35 to 320 ml; cyst 9.0 ml, expected 1 to 5 ml; "
+        "label 3 touches the last slice (a part may lie outside the scan)"
     )
 
 
@@ -188,8 +188,8 @@ def test_what_makes_no_sense_is_refused_in_one_line(content):
     [
         (45.0, ""),
         (129.0, ""),
-        (38.2, "pancreas at 38 HU, 45 to 129 HU in the training cases: another contrast phase?"),
-        (131.0, "pancreas at 131 HU, 45 to 129 HU in the training cases: another contrast phase?"),
+        (38.2, "pancreas median 38 HU, expected 45 to 129 HU (another contrast phase?)"),
+        (131.0, "pancreas median 131 HU, expected 45 to 129 HU (another contrast phase?)"),
         (None, ""),
     ],
 )
