@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 CONVOLUTIONS = 2  # of each level, in nnU-Net by default and here
+Values = dict[
+    str, tuple[Any, str]
+]  # what a part of the plan becomes: by config id, with the reason
 
 
 @dataclass(frozen=True)

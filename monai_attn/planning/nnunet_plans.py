@@ -14,7 +14,8 @@ from typing import Any
 
 from monai_attn.datasets.label_classes import declared_ignore, declared_labels
 from monai_attn.datasets.region_choice import chosen_texts, declared_regions
-from monai_attn.planning.nnunet_file import CONVOLUTIONS, PlansFile, is_number, positive
+from monai_attn.planning.nnunet_channels import read_intensities
+from monai_attn.planning.nnunet_file import CONVOLUTIONS, PlansFile, Values, positive
 
 CONFIGURATIONS = {2: "2d", 3: "3d_fullres"}  # by dimensions of the network
 NORMS = {"InstanceNorm": "instance", "BatchNorm": "batch"}  # by the beginning of torch's name
@@ -25,8 +26,6 @@ ALIKE = (
     "NnUNetAttentionUNet",
 )  # two plain convolutions in each block
 UNSUPERVISED = 2  # coarsest outputs that count nowhere in nnU-Net's loss
-CT = "CTNormalization"
-Values = dict[str, tuple[Any, str]]
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ def read_nnunet_plans(
     axes = _Axes.of(file, part, spatial_dims, chosen, left_out)
     values = {
         **_grid(file, part, axes),
-        **_intensities(file, part, left_out),
+        **read_intensities(file, part, left_out),
         **_network(file, part, axes, left_out),
         **_batch(file, part),
     }
@@ -152,40 +151,6 @@ def _grid(file: PlansFile, part: Mapping[str, Any], axes: _Axes) -> Values:
             axes.turn(file.numbers(part, "patch_size", dims, whole=True)),
             "its patch_size",
         ),
-    }
-
-
-def _intensities(file: PlansFile, part: Mapping[str, Any], left_out: list[str]) -> Values:
-    schemes = part.get("normalization_schemes")
-    if not isinstance(schemes, list) or not schemes:
-        raise file.wrong("normalization_schemes", schemes, "a name for each channel")
-    if len(schemes) > 1:
-        left_out.append(
-            f"normalization_schemes: {len(schemes)} channels; give the input of several channels yourself"
-        )
-        return {}
-    if schemes[0] != CT:
-        left_out.append(
-            f"normalization_schemes: {schemes[0]} is not taken over, since intensity_range is for CT in HU"
-        )
-        return {}
-    properties = file.content.get("foreground_intensity_properties_per_channel")
-    first = properties.get("0") if isinstance(properties, dict) else None
-    if not isinstance(first, dict):
-        raise file.wrong("foreground_intensity_properties_per_channel", properties, "channel 0")
-    low, high = (first.get(name, "none") for name in ("percentile_00_5", "percentile_99_5"))
-    if not (is_number(low) and is_number(high) and low < high):
-        raise file.wrong(
-            "percentile_00_5 and percentile_99_5", [low, high], "a lower and a higher HU"
-        )
-    left_out.append(
-        "mean and std of the foreground: HU are clipped to the same range, but scaled to 0 to 1"
-    )
-    return {
-        "intensity_range": (
-            [round(float(low), 1), round(float(high), 1)],
-            "0.5th to 99.5th percentile of the foreground",
-        )
     }
 
 
@@ -275,8 +240,6 @@ def _differences(part: Mapping[str, Any]) -> list[str]:
         order = options.get("order") if isinstance(options, dict) else None
         if order is not None and order > 1:
             lines.append(f"{key}: {name} are interpolated linearly here, not with order {order}")
-    if any(part.get("use_mask_for_norm") or ()):
-        lines.append("use_mask_for_norm: intensities outside the mask are not left out")
     if part.get("previous_stage") or part.get("previous_stage_name"):
         lines.append(
             "previous_stage: there is no cascade; the input of the stage before is missing"

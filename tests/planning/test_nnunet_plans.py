@@ -11,6 +11,7 @@ from command_line import run
 from monai_attn import DEFAULT_BUNDLE
 from monai_attn.bundle.find import find_bundle
 from monai_attn.networks import AttentionUNet
+from monai_attn.phantom import write_phantoms
 from monai_attn.planning.nnunet_plans import read_nnunet_plans
 from monai_attn.planning.rules import write_plan
 from monai_attn.training.overrides import override, read_plan
@@ -167,12 +168,65 @@ def test_the_labels_come_from_the_data_set_next_to_it(imported, tmp_path):
     assert not any(line.startswith("labels: ") for line in plan.left_out)
 
 
+def several(*schemes, masked=()):
+    plans = changed(list(schemes), "configurations", "3d_fullres", "normalization_schemes")
+    plans["configurations"]["3d_fullres"]["use_mask_for_norm"] = list(masked)
+    properties = plans["foreground_intensity_properties_per_channel"]
+    for number in range(1, len(schemes)):
+        properties[str(number)] = properties["0"] | {"percentile_99_5": 100.0 + number}
+    return plans
+
+
+def test_each_channel_keeps_its_name_and_its_scaling(imported, tmp_path):
+    names = {"0": "T1", "1": "T2", "2": "CT", "3": "mask"}
+    described = {"channel_names": names, "labels": {"background": 0, "liver": 1}}
+    (tmp_path / "dataset.json").write_text(json.dumps(described))
+    zscore, ct, none = "ZScoreNormalization", "CTNormalization", "NoNormalization"
+    plan = imported(several(zscore, zscore, ct, none, masked=[True, False, False, False]))
+    assert plan.overrides["channels"] == [
+        {"name": "T1", "scaling": "zscore_nonzero"},
+        {"name": "T2", "scaling": "zscore"},
+        {"name": "CT", "scaling": [-20.0, 102.0]},
+        {"name": "mask", "scaling": "none"},
+    ]
+    assert "intensity_range" not in plan.overrides
+    assert not any(line.startswith("channels: ") for line in plan.left_out)
+
+
+def test_channels_without_a_name_have_their_number(imported):
+    plan = imported(several("CTNormalization", "CTNormalization"))
+    assert [one["name"] for one in plan.overrides["channels"]] == ["channel 0", "channel 1"]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::monai_attn.io.errors.ScanWarning")  # it finds little so soon
+def test_a_training_takes_the_channels_of_the_plan(imported, tmp_path, monkeypatch):
+    write_phantoms(tmp_path / "mr", 3, modality="MR", shape=(40, 36, 24), spacing=(9, 9, 9))
+    plans = several("ZScoreNormalization", "ZScoreNormalization", masked=[True, False])
+    plans["configurations"]["3d_fullres"] |= {
+        "spacing": [9, 9, 9],
+        "patch_size": [8, 16, 16],
+        "batch_size": 2,
+    }
+    imported(plans)
+    plan, out = tmp_path / "plan.json", tmp_path / "run"
+    assert run(monkeypatch, "plan", "--from", tmp_path / "nnUNetPlans.json", "-o", plan) == 0
+    assert run(monkeypatch, "train", tmp_path / "mr", "-o", out, "--plan", plan, "--epochs", 1) == 0
+    trained = json.loads((out / "configs" / "inference.json").read_text())
+    assert [one["scaling"] for one in trained["channels"]] == ["zscore_nonzero", "zscore"]
+    assert trained["network_def"]["in_channels"] == 2
+
+
 @pytest.mark.parametrize(
     ("value", "keys", "line"),
     [
-        (["ZScoreNormalization"], ("normalization_schemes",), "normalization_schemes: ZScore"),
-        (["CTNormalization"] * 2, ("normalization_schemes",), "normalization_schemes: 2 channels"),
-        ([True], ("use_mask_for_norm",), "use_mask_for_norm: "),
+        (["ZScoreNormalization"], ("normalization_schemes",), "channels: no dataset.json"),
+        (
+            ["RescaleTo01Normalization"],
+            ("normalization_schemes",),
+            "normalization_schemes: channel 0",
+        ),
+        (["RGBTo01Normalization"], ("normalization_schemes",), "normalization_schemes: RGBTo01"),
         ("3d_lowres", ("previous_stage",), "previous_stage: "),
         ("x.ResidualEncoderUNet", ("architecture", "network_class_name"), "network_class_name: "),
         ([1, 3, 4, 6], ("architecture", "arch_kwargs", "n_blocks_per_stage"), "n_blocks_per_st"),
