@@ -27,10 +27,10 @@ from monai_attn.datasets.ignore import IGNORED
 from monai_attn.datasets.references import check_reference, read_reference
 from monai_attn.datasets.regions import Regions, region_volumes_ml
 from monai_attn.inference.segmenter import Segmenter
+from monai_attn.io.channels import Image, files_of, open_image
 from monai_attn.io.errors import ScanWarning
 from monai_attn.io.grid import voxel_ml
 from monai_attn.io.names import case_name
-from monai_attn.io.scan import read_grid
 from monai_attn.io.tables import write_table
 from monai_attn.metrics.label_scores import dice_of
 
@@ -98,7 +98,7 @@ class Ablation:
 
     def __call__(
         self,
-        scan: Path,
+        scan: Image,
         reference: Path | None = None,
         classes: Mapping[int, int] | None = None,
         ignore: int | None = None,
@@ -108,7 +108,7 @@ class Ablation:
         """Segment a scan with each segmenter and compare the labels; memory holds the labels of one case.
 
         Args:
-            scan: a NIfTI file, or a DICOM folder.
+            scan: a NIfTI file, or a DICOM folder; a tuple has a file for each channel.
             reference: a label map on its grid.
             classes: the label of each value in the reference, if the values differ from those that the
                 bundle was trained with.
@@ -125,12 +125,11 @@ class Ablation:
             check_reference(reference, scan)
             if ignore is None and not classes:
                 ignore = self.bundle.ignore
-            expected = read_reference(
-                reference, read_grid(scan), self.bundle.classes, classes, ignore
-            )
-        plain = self.plain(scan)
+            grid = open_image(scan).grid
+            expected = read_reference(reference, grid, self.bundle.classes, classes, ignore)
+        plain, path = self.plain(scan), files_of(scan)[0]
         if plain.plan and plain.plan.fallback:
-            warnings.warn(f"{scan}: full mode: {plain.plan.fallback}", ScanWarning, stacklevel=2)
+            warnings.warn(f"{path}: full mode: {plain.plan.fallback}", ScanWarning, stacklevel=2)
         voxel, numbers = voxel_ml(plain.scan.affine), self.bundle.label_names
         regions = self.bundle.decoding.regions
         present = {n for n in numbers if expected is not None and _mask(expected, n, regions).any()}
@@ -145,7 +144,7 @@ class Ablation:
             )
             rows += [
                 OpenedLabel(
-                    name or case_name(scan),
+                    name or case_name(path),
                     gate,
                     label,
                     dice=dices[label],

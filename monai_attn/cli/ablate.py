@@ -26,6 +26,7 @@ from monai_attn.cli.options import (
 
 if TYPE_CHECKING:
     from monai_attn.analysis.ablation import Ablation, OpenedLabel
+    from monai_attn.io.channels import Image
 
 
 def ablate(
@@ -49,17 +50,15 @@ def ablate(
     debug: DebugOption = False,
 ) -> None:
     """Measure what each gate contributes: hold it open (attention 1), and compare the labels."""
+    from monai_attn.bundle.channels import channel_names
     from monai_attn.datasets.cases import find_named
     from monai_attn.datasets.pairs import references_of
-    from monai_attn.io.channels import files_of
     from monai_attn.io.tables import check_table_path
 
     for path in output or []:
         check_table_path(path)
     classes = labels_by_value(mapped)
-    found, by_image = find_named(inputs)
-    scans = [files_of(image)[0] for image in found]
-    names = {files_of(image)[0]: name for image, name in by_image.items()}
+    scans, names = find_named(inputs, channel_names(bundle))
     references = references_of(scans, reference, names) if reference else {}
     with err.status(f"opening {bundle}"), without_collection():
         from monai_attn.analysis.ablation import ablation_table, open_ablation, write_ablation
@@ -77,12 +76,13 @@ def ablate(
 
 def _ablate(
     ablation: Ablation,
-    names: dict[Path, str],
-    references: dict[Path, Path],
+    names: dict[Image, str],
+    references: dict[Image, Path],
     classes: dict[int, int] | None,
     ignore: int | None,
 ) -> tuple[list[OpenedLabel], int]:
     """Return the rows of all scans and the number that failed; a failure does not stop the others."""
+    from monai_attn.io.channels import files_of
     from monai_attn.io.errors import case_error, collect_warnings, remedy_of
 
     rows: list[OpenedLabel] = []
@@ -94,7 +94,8 @@ def _ablate(
                     rows += ablation(scan, references.get(scan), classes, ignore, name=names[scan])
             except Exception as error:  # a case, or a bundle's code, can raise anything
                 failed += 1
-                complain("error", with_flag(case_error(scan, error), remedy_of(error)))
+                fault = case_error(files_of(scan)[0], error)
+                complain("error", with_flag(fault, remedy_of(error)))
                 continue
             for warning in dict.fromkeys(warnings):  # each segmenter may give the same warning
                 complain("warning", warning)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import cast
 
 from monai_attn.datasets.folder_layouts import FIRST
 from monai_attn.datasets.folders import by_name, label_maps_in
 from monai_attn.datasets.scan_names import scan_names
+from monai_attn.io.channels import Image, files_of
 from monai_attn.io.errors import Faults, OptionError, ScanWarning
 from monai_attn.io.names import MAP, case_name, check_name
 
@@ -56,12 +56,12 @@ def pair_cases(
 
 
 def references_of(
-    scans: Sequence[Path], reference: str | Path, names: Mapping[Path, str] | None = None
-) -> dict[Path, Path]:
+    scans: Sequence[Image], reference: str | Path, names: Mapping[Image, str] | None = None
+) -> dict[Image, Path]:
     """Find the reference label map of each scan.
 
     Args:
-        scans: at least one.
+        scans: at least one; a tuple of paths is one scan, with a file for each channel.
         reference: a folder of label maps, in which that of case `NAME` is `NAME` or `NAME_seg`; further
             ones are allowed. Or, for one scan, a label map of any name.
         names: the name of each case; by default as `scan_names` chooses it.
@@ -69,9 +69,9 @@ def references_of(
     Raises:
         ValueError: if the path does not exist, two label maps are of one case, or a scan has none.
     """
-    names = names or cast("dict[Path, str]", scan_names(scans))  # paths in, paths out
+    names = names or scan_names(scans)
     references = references_among([names[scan] for scan in scans], reference)
-    unpaired = [str(scan) for scan in scans if names[scan] not in references]
+    unpaired = [str(files_of(scan)[0]) for scan in scans if names[scan] not in references]
     if unpaired:
         raise ValueError(
             f"{reference}: no reference for {', '.join(unpaired)} (expected a label map with each scan's "

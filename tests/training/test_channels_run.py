@@ -123,6 +123,19 @@ def test_all_ways_to_give_the_channels_lead_to_the_same_labels(trained, sequence
     assert (monai != labels).mean() < 1e-3  # windows in another order of sums
 
 
+def test_gates_are_held_open_on_all_channels(trained, sequences, tmp_path, monkeypatch):
+    raw = as_nnunet(sequences, tmp_path / "raw") / "imagesTr"
+    whole = [sequences / "imagesTr" / "phantom_0001.nii.gz"]
+    label, found = sequences / "labelsTr" / "phantom_0001.nii.gz", []
+    for files in (whole, sorted(raw.glob("phantom_0001_*"))):
+        table = tmp_path / f"{len(files)}.json"
+        words = (*files, "--reference", label, "--bundle", trained, "-o", table)
+        assert run_command(monkeypatch, "ablate", *words) == 0
+        found.append([row | {"case": ""} for row in json.loads(table.read_text())["cases"]])
+    assert found[0] == found[1]
+    assert all(row["plain_reference_dice"] is not None for row in found[0])
+
+
 @pytest.mark.slow
 def test_wrong_channels_are_refused_in_one_line(
     trained, tiny_bundle, sequences, tmp_path, monkeypatch, capsys
