@@ -61,6 +61,12 @@ def phantoms(tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def phantom_scan(phantoms):
+    """The image of the first phantom."""
+    return sorted((phantoms / "imagesTr").iterdir())[0]
+
+
 @pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory):
     """A copy of the shipped bundle whose configs describe a tiny network, with weights that fit it."""
