@@ -1,12 +1,12 @@
 """A folder segmented by the workers of a Dask cluster: the same files as by one process."""
 
-import json
 import shutil
 
 import pytest
 
 pytest.importorskip("distributed")
 from command_line import run
+from tests.runs.summaries import statuses
 
 DASK = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
 # options of the command line, the message
@@ -26,13 +26,6 @@ BAD_OPTIONS = [
 def test_options_that_do_not_go_together(options, message, tmp_path, monkeypatch, capsys, phantoms):
     assert run(monkeypatch, "segment", phantoms / "imagesTr", "-o", tmp_path, *options) == 2
     assert message in capsys.readouterr().err
-
-
-def statuses(out):
-    return {
-        row["case"]: row["status"]
-        for row in json.loads((out / "summary.json").read_text())["cases"]
-    }
 
 
 @DASK
