@@ -7,6 +7,7 @@ import sys
 
 import nibabel as nib
 import numpy as np
+import torch
 from monai.bundle import ConfigParser
 
 from monai_attn import DEFAULT_BUNDLE
@@ -56,3 +57,9 @@ def edit_config(root, config, values):
             section = section[parent]
         section[last] = value
     path.write_text(json.dumps(content))
+
+
+def random_window(root):
+    """A batch of one window of random values, of the size that a bundle takes."""
+    parser = opened(root, "inference")
+    return torch.rand(1, parser.get("slice_channels", 1), *parser["roi_size"])
