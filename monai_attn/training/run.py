@@ -292,10 +292,11 @@ def _check_sizes(split: Split, batch_size: int, data: Path) -> None:
             f"batch_size (={batch_size}) must be a multiple of the {processes} processes that share it. "
             f"Set batch_size to {-(-batch_size // processes) * processes}."
         )
+    shared = f" in {processes} processes" if processes > 1 else ""
     for part, least in (("training", batch_size), ("validation", processes)):
         if len(split[part]) < least:
             raise ValueError(
                 f"{data}: too few cases for {part} (got {len(split[part])}, expected {least} or more for a "
-                f"batch_size of {batch_size} in {processes} processes). Add cases, or choose another "
+                f"batch_size of {batch_size}{shared}). Add cases, or choose another "
                 "validation fraction or batch_size."
             )
