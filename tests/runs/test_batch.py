@@ -33,7 +33,7 @@ def test_each_case_stands_for_itself(mixed_scans, tiny_bundle, tmp_path, monkeyp
     for path, error in zip(broken, errors, strict=True):
         assert error.startswith(f"error: {path}: ") or "long" in path.name
         assert "; " in error
-    assert "summary.csv: 6 failed, 4 segmented" in printed.out.replace("\n", "")
+    assert "summary.csv: 4 segmented, 6 failed" in printed.out.replace("\n", "")
     assert statuses(out) == {
         **{path.name.removesuffix(".nii.gz"): "failed" for path in broken},
         **dict.fromkeys(sound(mixed_scans), "segmented"),

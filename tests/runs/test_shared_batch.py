@@ -95,7 +95,7 @@ def test_two_ranks_make_what_one_process_makes(mixed_scans, tiny_bundle, tmp_pat
     same, said = ended(ranks)
     assert same == table
     assert alone.returncode == ranks.returncode == 1
-    assert "6 failed, 4 segmented" in table
+    assert "4 segmented, 6 failed" in table
     assert sorted(said) == sorted(messages)
     assert len(messages) == 7
     assert_same_files(two / "out", one / "out")
