@@ -1,0 +1,34 @@
+"""Trainings and data that several test modules of trainings use."""
+
+import shutil
+
+import pytest
+
+from tests.training.training_runs import STILL, TINY, train
+
+
+@pytest.fixture(scope="session")
+def two_epoch_run(tiny_bundle, phantoms, tmp_path_factory):
+    """A run of two epochs, by the command, and its terminal output."""
+    run = tmp_path_factory.mktemp("train") / "run"
+    result = train(phantoms, "-o", run, "--bundle", tiny_bundle, "--label", "1=pancreas", *TINY)
+    assert result.exit_code == 0, result.output
+    return run, result.output
+
+
+@pytest.fixture(scope="session")
+def untrained_run(tiny_bundle, phantoms, tmp_path_factory):
+    """A run of another seed and spacing, which learned nothing."""
+    run = tmp_path_factory.mktemp("train") / "other"
+    words = ("--bundle", tiny_bundle, *STILL, "--seed", 7, "--set", "spacing=[9,9,9]")
+    result = train(phantoms, "-o", run, *words)
+    assert result.exit_code == 0, result.output
+    return run
+
+
+@pytest.fixture
+def own_phantoms(phantoms, tmp_path):
+    """A copy of the phantoms, which a test may break."""
+    folder = tmp_path / "data"
+    shutil.copytree(phantoms, folder)
+    return folder
