@@ -1,21 +1,12 @@
-import json
+"""Splits into training and validation cases: by chance, in folds, of patients."""
 
 import pytest
 
 from monai_attn.datasets.cases import find_cases
-from monai_attn.datasets.listed_splits import given_split, read_split, write_split
 from monai_attn.datasets.splits import choose_split, fold_cases, split_cases
 from monai_attn.io.errors import ScanWarning
-from scans import datalist, fails, faults, touch
-
-
-def cases(count):
-    return [{"image": f"{i:02}.nii", "label": f"{i:02}_seg.nii"} for i in range(count)]
-
-
-def images(part):
-    return [case["image"] for case in part]
-
+from scans import datalist, fails, faults
+from tests.datasets.named_cases import images_of, named_cases, numbered_cases, touch_cases
 
 # --- by chance
 
@@ -25,30 +16,34 @@ SPLITS = [(2, 0.2, 1), (2, 0.99, 1), (10, 0.2, 2), (10, 0.01, 1), (10, 0.99, 9),
 
 @pytest.mark.parametrize(("count", "validation", "held_out"), SPLITS)
 def test_a_split_is_complete_and_disjoint(count, validation, held_out):
-    split = split_cases(cases(count), validation=validation)
+    split = split_cases(numbered_cases(count), validation=validation)
     assert list(split) == ["training", "validation"]
     assert len(split["validation"]) == held_out
-    assert sorted(images([*split["training"], *split["validation"]])) == images(cases(count))
+    assert sorted(images_of([*split["training"], *split["validation"]])) == images_of(
+        numbered_cases(count)
+    )
 
 
 def test_a_split_is_the_seeds_alone():
-    splits = [split_cases(cases(20), seed=seed) for seed in (0, 0, 1)]
+    splits = [split_cases(numbered_cases(20), seed=seed) for seed in (0, 0, 1)]
     assert splits[0] == splits[1] != splits[2]
-    assert split_cases(cases(20)[::-1]) == splits[0]  # whatever the order they were found in
+    assert (
+        split_cases(numbered_cases(20)[::-1]) == splits[0]
+    )  # whatever the order they were found in
 
 
 def test_a_split_is_sorted_and_was_shuffled():
-    held_out = images(split_cases(cases(20))["validation"])
+    held_out = images_of(split_cases(numbered_cases(20))["validation"])
     assert held_out == sorted(held_out)
-    assert held_out not in (images(cases(20)[:4]), images(cases(20)[16:]))
+    assert held_out not in (images_of(numbered_cases(20)[:4]), images_of(numbered_cases(20)[16:]))
 
 
 def test_splits_out_of_bounds():
     with pytest.raises(ValueError, match=r"cases \(=1\) must be two or more"):
-        split_cases(cases(1))
+        split_cases(numbered_cases(1))
     for fraction in (0, 1, -0.1, float("nan")):
         with pytest.raises(ValueError, match=rf"validation \(={fraction}\) must lie between 0 and"):
-            split_cases(cases(4), validation=fraction)
+            split_cases(numbered_cases(4), validation=fraction)
 
 
 def numbers(part):
@@ -57,9 +52,11 @@ def numbers(part):
 
 
 def test_a_split_is_that_of_earlier_versions():
-    held_out = split_cases(cases(13), validation=0.3, seed=3)["validation"]
+    held_out = split_cases(numbered_cases(13), validation=0.3, seed=3)["validation"]
     assert numbers(held_out) == [2, 9, 11, 12]
-    folds = [fold_cases(cases(13), folds=4, fold=k, seed=2)["validation"] for k in range(4)]
+    folds = [
+        fold_cases(numbered_cases(13), folds=4, fold=k, seed=2)["validation"] for k in range(4)
+    ]
     assert [numbers(fold) for fold in folds] == [[1, 2, 5, 6], [3, 9, 10], [4, 7, 12], [0, 8, 11]]
 
 
@@ -68,22 +65,27 @@ def test_a_split_is_that_of_earlier_versions():
 
 @pytest.mark.parametrize(("count", "folds"), [(2, 2), (10, 5), (11, 5), (7, 7)])
 def test_every_case_validates_in_exactly_one_fold(count, folds):
-    splits = [fold_cases(cases(count), folds=folds, fold=fold) for fold in range(folds)]
-    assert sorted(image for s in splits for image in images(s["validation"])) == images(
-        cases(count)
+    splits = [fold_cases(numbered_cases(count), folds=folds, fold=fold) for fold in range(folds)]
+    assert sorted(image for s in splits for image in images_of(s["validation"])) == images_of(
+        numbered_cases(count)
     )
     sizes = [len(split["validation"]) for split in splits]
     assert max(sizes) - min(sizes) <= 1
     for split in splits:
-        assert sorted(images(split["training"] + split["validation"])) == images(cases(count))
+        assert sorted(images_of(split["training"] + split["validation"])) == images_of(
+            numbered_cases(count)
+        )
         assert split["training"]
 
 
 def test_folds_are_the_seeds_alone_and_were_shuffled():
-    folds = [fold_cases(cases(20), fold=1, seed=seed) for seed in (0, 0, 1)]
+    folds = [fold_cases(numbered_cases(20), fold=1, seed=seed) for seed in (0, 0, 1)]
     assert folds[0] == folds[1] != folds[2]
-    assert fold_cases(cases(20)[::-1], fold=1) == folds[0]
-    assert images(folds[0]["validation"]) not in (images(cases(20)[4:8]), images(cases(20)[1::5]))
+    assert fold_cases(numbered_cases(20)[::-1], fold=1) == folds[0]
+    assert images_of(folds[0]["validation"]) not in (
+        images_of(numbered_cases(20)[4:8]),
+        images_of(numbered_cases(20)[1::5]),
+    )
 
 
 # cases, folds, fold, the fault
@@ -99,7 +101,7 @@ OUT_OF_BOUNDS = [
 @pytest.mark.parametrize(("count", "folds", "fold", "fault"), OUT_OF_BOUNDS)
 def test_folds_out_of_bounds(count, folds, fold, fault):
     with pytest.raises(ValueError, match=fault):
-        fold_cases(cases(count), folds=folds, fold=fold)
+        fold_cases(numbered_cases(count), folds=folds, fold=fold)
 
 
 # --- of patients
@@ -108,14 +110,17 @@ def test_folds_out_of_bounds(count, folds, fold, fault):
 def of(*sizes, key="group"):
     """Cases of patients with so many each, the patients' cases not next to each other."""
     groups = [f"p{k}" for turn in range(max(sizes)) for k, size in enumerate(sizes) if turn < size]
-    return [{**case, key: group} for case, group in zip(cases(len(groups)), groups, strict=True)]
+    return [
+        {**case, key: group}
+        for case, group in zip(numbered_cases(len(groups)), groups, strict=True)
+    ]
 
 
 def patients(part, grouped):
     """The patients of a part, whose cases must all be in it."""
     whose = {case["image"]: case.get("group", case.get("patient")) for case in grouped}
-    held = {whose[image] for image in images(part)}
-    assert sorted(images(part)) == [
+    held = {whose[image] for image in images_of(part)}
+    assert sorted(images_of(part)) == [
         case["image"] for case in grouped if whose[case["image"]] in held
     ]
     return held
@@ -179,7 +184,7 @@ def test_folds_of_patients_are_shuffled_by_the_seed():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_patient_for_each_case_changes_nothing(seed):
-    plain = cases(13)
+    plain = numbered_cases(13)
     grouped = [{**case, "group": case["image"]} for case in plain]
     assert split_cases(grouped, seed=seed) == split_cases(plain, seed=seed)
     for fold in range(5):
@@ -217,7 +222,8 @@ def test_names_that_look_like_several_visits_are_warned_about(call):
 
 def listed_folds(*folds, **more):
     return [
-        {**case, "fold": str(fold)} for case, fold in zip(cases(len(folds)), folds, strict=True)
+        {**case, "fold": str(fold)}
+        for case, fold in zip(numbered_cases(len(folds)), folds, strict=True)
     ]
 
 
@@ -268,144 +274,18 @@ def test_a_patient_in_two_folds_is_refused():
     assert "p0" not in lines[0], "a group may be a patient's name"
 
 
-# --- as a datalist gives it
-
-
-def entries(*names):
-    return [{"image": f"{name}.nii", "label": f"{name}_seg.nii"} for name in names]
-
-
-def files(folder, *names):
-    return touch(folder, *(f"{name}{end}.nii" for name in names for end in ("", "_seg")))
-
-
-def test_a_split_that_was_written_is_read_from_anywhere(tmp_path, monkeypatch):
-    monkeypatch.chdir(files(tmp_path, "00", "01", "02", "03", "04"))
-    split = split_cases(cases(5))
-    path = write_split("runs/a/split.json", split)
-    monkeypatch.chdir("/")
-    assert read_split(tmp_path / path) == {
-        part: [{key: f"{tmp_path}/{name}" for key, name in case.items()} for case in group]
-        for part, group in split.items()
-    }
-    assert set(json.loads((tmp_path / path).read_text())) == {"training", "validation"}
-
-
-def test_a_data_set_may_come_with_its_split(tmp_path):
-    content = {"training": entries("a", "b"), "validation": entries("c"), "test": ["d.nii"]}
-    datalist(files(tmp_path, "a", "b", "c"), content)
-    split = given_split(tmp_path)
-    assert [images(split[part]) for part in ("training", "validation")] == [
-        [f"{tmp_path}/a.nii", f"{tmp_path}/b.nii"],
-        [f"{tmp_path}/c.nii"],
-    ]
-
-
-NO_SPLIT = {
-    "one section": {"training": entries("a", "b")},
-    "an empty section": {"training": entries("a"), "validation": []},
-    "validation without labels": {"training": entries("a"), "validation": ["b.nii"]},
-    "a list": entries("a", "b"),
-}
-
-
-@pytest.mark.parametrize("content", NO_SPLIT.values(), ids=NO_SPLIT.keys())
-def test_a_datalist_that_gives_no_split(tmp_path, content):
-    path = datalist(files(tmp_path, "a", "b"), content, "list.json")
-    assert given_split(path) is None
-    fails(
-        f"{path}: no split (expected labelled cases in training and in validation)",
-        read_split,
-        path,
-    )
-
-
-def test_cases_that_all_validate_are_not_split_anew(tmp_path):
-    content = {"training": [], "validation": [{"image": "a.nii", "label": "a_label.nii"}]}
-    with pytest.raises(ValueError, match=r"list\.json: all labelled cases are in validation"):
-        given_split(datalist(tmp_path, content, "list.json"))
-
-
-def test_folders_give_no_split_and_what_is_not_there_is_named(tmp_path):
-    assert given_split(files(tmp_path, "images/a", "labels/a")) is None
-    assert given_split(tmp_path / "images") is None
-    for call in (given_split, read_split):
-        fails(f"{tmp_path}/a.json: does not exist (expected a datalist", call, tmp_path / "a.json")
-
-
-def test_a_case_in_both_parts_is_refused_under_whatever_name(tmp_path):
-    files(tmp_path, "a", "b", "c")
-    (tmp_path / "link.nii").symlink_to(tmp_path / "b.nii")
-    linked = {"image": "link.nii", "label": "c_seg.nii"}
-    content = {"training": entries("a", "b"), "validation": [*entries("a"), linked]}
-    lines = faults(given_split, datalist(tmp_path, content, "list.json"))
-    assert [line.split(": ")[0] for line in lines] == [f"{tmp_path}/a.nii", f"{tmp_path}/b.nii"]
-    assert "is in training and in validation of " in lines[0]
-
-
-def test_files_that_a_split_names_must_be_there(tmp_path):
-    content = {"training": entries("a"), "validation": [*entries("b"), "c.nii"]}
-    lines = faults(given_split, datalist(files(tmp_path, "a"), content, "list.json"))
-    assert len(lines) == 4  # no label for c, and three files
-
-
-def test_a_patient_in_both_parts_is_refused(tmp_path):
-    training, validation = entries("a", "b", "c"), entries("d", "e")
-    for case, patient in zip(training + validation, (1, 2, 1, 1, 3), strict=True):
-        case["patient"] = patient
-    content = {"training": training, "validation": validation}
-    path = datalist(files(tmp_path, *"abcde"), content, "list.json")
-    for call in (given_split, choose_split):
-        (line,) = faults(call, path)
-        assert line.startswith(
-            f"{tmp_path}/a.nii: cases of one patient on both sides of the split: "
-        )
-        assert "a (training), c (training), d (validation) " in line
-
-
-def test_a_given_split_whose_names_look_alike_across_it_is_warned_about(tmp_path):
-    names = ("p1_t1", "p1_t2", "p2_t1", "p2_t2")
-    files(tmp_path, *names)
-    apart = {"training": entries(*names[:2]), "validation": entries(*names[2:])}
-    given_split(datalist(tmp_path, apart, "apart.json"))  # without a warning
-    across = {"training": entries(*names[:3]), "validation": entries(*names[3:])}
-    path = datalist(tmp_path, across, "across.json")
-    with pytest.warns(ScanWarning, match="p2_t1 and p2_t2 look like scans of one patient"):
-        given_split(path)
-    (line,) = faults(given_split, path, group=r"^(p\d)")
-    assert "p2_t1 (training), p2_t2 (validation)" in line
-
-
-def test_folds_beside_a_section_validation_are_refused(tmp_path):
-    training = [{**case, "fold": k} for k, case in enumerate(entries("a", "b"))]
-    content = {"training": training, "validation": entries("c")}
-    path = datalist(files(tmp_path, *"abc"), content, "list.json")
-    fails(f"{path}: has folds and a section validation (expected one", given_split, path)
-
-
 # --- chosen
 
 
 def test_a_bundle_alone_keeps_patients_together_and_folds_as_they_are(tmp_path):
-    whose = [{**case, "group": k % 2} for k, case in enumerate(entries(*"abcd"))]
-    path = datalist(files(tmp_path, *"abcd"), {"training": whose})
+    whose = [{**case, "group": k % 2} for k, case in enumerate(named_cases(*"abcd"))]
+    path = datalist(touch_cases(tmp_path, *"abcd"), {"training": whose})
     assert len(split_cases(find_cases(path), validation=0.25)["validation"]) == 2
-    folds = [{**case, "fold": k % 2} for k, case in enumerate(entries(*"abcd"))]
+    folds = [{**case, "fold": k % 2} for k, case in enumerate(named_cases(*"abcd"))]
     found = find_cases(datalist(tmp_path, {"training": folds}))
     with pytest.warns(ScanWarning, match="Fold 0 validates"):
         split = split_cases(found, validation=0.1, seed=3)
-    assert images(split["validation"]) == [f"{tmp_path}/a.nii", f"{tmp_path}/c.nii"]
-
-
-def test_a_written_split_has_the_files_only_and_is_read_whoever_the_patients_are(tmp_path):
-    listed = [{**case, "patient": k % 2} for k, case in enumerate(entries(*"abcd"))]
-    path = datalist(files(tmp_path, *"abcd"), {"training": listed})
-    split = choose_split(path, validation=0.5)
-    assert images(split["validation"]) in (
-        [f"{tmp_path}/{name}.nii" for name in pair] for pair in ("ac", "bd")
-    )
-    assert read_split(write_split(tmp_path / "split.json", split)) == split
-    assert "patient" not in (tmp_path / "split.json").read_text()
+    assert images_of(split["validation"]) == [f"{tmp_path}/a.nii", f"{tmp_path}/c.nii"]
 
 
 # the folds of the cases in a datalist, the options, which cases validate
@@ -418,14 +298,14 @@ CHOSEN = [
 
 @pytest.mark.parametrize(("folds", "options", "validates"), CHOSEN)
 def test_the_fold_of_a_datalist_can_be_chosen(tmp_path, folds, options, validates):
-    listed = [{**c, "fold": fold} for c, fold in zip(entries(*"abcd"), folds, strict=True)]
-    path = datalist(files(tmp_path, *"abcd"), {"training": listed, "testing": ["x.nii"]})
+    listed = [{**c, "fold": fold} for c, fold in zip(named_cases(*"abcd"), folds, strict=True)]
+    path = datalist(touch_cases(tmp_path, *"abcd"), {"training": listed, "testing": ["x.nii"]})
     expected = [f"{tmp_path}/{name}.nii" for name in validates]
-    assert images(choose_split(path, **options)["validation"]) == expected
+    assert images_of(choose_split(path, **options)["validation"]) == expected
 
 
 def test_folds_need_to_know_which_validates(tmp_path):
-    path = datalist(files(tmp_path, *"abc"), {"training": entries(*"abc")})
+    path = datalist(touch_cases(tmp_path, *"abc"), {"training": named_cases(*"abc")})
     fails(f"{path}: 3 folds, but none is chosen", choose_split, path, folds=3)
     assert len(choose_split(path, fold=0, folds=3)["validation"]) == 1
     fails("folds (=5) must be 2 or more, and at most the 3 cases", choose_split, path, fold=0)
