@@ -1,9 +1,5 @@
 """The network: one contract for all variants, and each constructor argument does what it promises."""
 
-import io
-import itertools
-
-import numpy as np
 import pytest
 import torch
 from monai.losses import DeepSupervisionLoss, DiceLoss
@@ -11,54 +7,24 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from monai_attn import AttentionUNet, SoftGate
-from monai_attn.inference.backends.onnxruntime import library
-from monai_attn.networks.gates import AdditiveGate, SampledOutput, hard_gates
+from monai_attn.networks.gates import SampledOutput, hard_gates
 from monai_attn.networks.unet import gated_levels_of
-
-SMALL = {"channels": (4, 6, 8), "strides": (2, 2)}
-GATES = {
-    "none": None,
-    "soft": "soft",
-    "soft on skip": ("soft", {"grid": "skip"}),
-    "hard": "hard",
-    "hard on skip": ("hard", {"grid": "skip"}),
-}
-VARIANTS = list(itertools.product((2, 3), GATES.values(), (0, 1)))
-IDS = [f"{d}d-{name}-{ds}" for d, name, ds in itertools.product((2, 3), GATES, (0, 1))]
-each_variant = pytest.mark.parametrize(
-    ("spatial_dims", "gate", "deep_supervision"), VARIANTS, ids=IDS
+from tests.networks.small_unets import (
+    GATES,
+    SMALL,
+    build_unet,
+    each_variant,
+    layers_of,
+    random_image,
 )
-
-
-def layers(net, kind):
-    return [module for module in net.modules() if isinstance(module, kind)]
-
-
-def build(spatial_dims=2, gate="soft", deep_supervision=0, **arguments):
-    torch.manual_seed(0)
-    settings = {**SMALL, "gate": gate, "deep_supervision": deep_supervision, **arguments}
-    net = AttentionUNet(spatial_dims, 1, 3, **settings)
-    with torch.no_grad():  # as after training: statistics of real features, attention that varies
-        for module in layers(net, nn.modules.batchnorm._BatchNorm):
-            module.momentum = 1.0
-        for module in layers(net, AdditiveGate):
-            nn.init.normal_(module.psi.weight, std=3.0)
-            nn.init.zeros_(module.psi.bias)
-        net.train()(image(spatial_dims))
-    return net.eval()
-
-
-def image(spatial_dims, batch=2, sizes=(17, 20, 14)):
-    return torch.rand(batch, 1, *sizes[:spatial_dims], generator=torch.Generator().manual_seed(1))
-
 
 # --- the contract of every variant
 
 
 @each_variant
 def test_eval_gives_one_logits_tensor_of_the_inputs_size(spatial_dims, gate, deep_supervision):
-    x = image(spatial_dims)
-    logits = build(spatial_dims, gate, deep_supervision)(x)
+    x = random_image(spatial_dims)
+    logits = build_unet(spatial_dims, gate, deep_supervision)(x)
     assert logits.shape == (2, 3, *x.shape[2:])
     assert logits.std(dim=(0, *range(2, logits.dim()))).min() > 0.1, (
         "the parities below compare something"
@@ -67,8 +33,8 @@ def test_eval_gives_one_logits_tensor_of_the_inputs_size(spatial_dims, gate, dee
 
 @each_variant
 def test_train_gives_what_deep_supervision_loss_takes(spatial_dims, gate, deep_supervision):
-    net = build(spatial_dims, gate, deep_supervision).train()
-    x = image(spatial_dims)
+    net = build_unet(spatial_dims, gate, deep_supervision).train()
+    x = random_image(spatial_dims)
     output = net(x)
     logits = output.logits if isinstance(output, SampledOutput) else output
     if deep_supervision:
@@ -86,7 +52,10 @@ def test_train_gives_what_deep_supervision_loss_takes(spatial_dims, gate, deep_s
 @pytest.mark.parametrize("deep_supervision", [0, 1])
 @pytest.mark.parametrize("gate", GATES.values(), ids=GATES)
 def test_only_with_hard_gates_and_only_in_training_draws_are_returned(gate, deep_supervision):
-    net, x = build(2, gate, deep_supervision, gated_levels=(0, 1) if gate else None), image(2)
+    net, x = (
+        build_unet(2, gate, deep_supervision, gated_levels=(0, 1) if gate else None),
+        random_image(2),
+    )
     assert isinstance(net(x), torch.Tensor)
     output = net.train()(x)
     hard = hard_gates(net)
@@ -101,7 +70,7 @@ def test_only_with_hard_gates_and_only_in_training_draws_are_returned(gate, deep
 @pytest.mark.parametrize("dropout", [0.0, 0.4])
 def test_the_draws_are_those_of_the_logits_that_come_with_them(dropout):
     """A forward pass that returns draws runs as one that only returns logits and maps."""
-    net, x = build(2, "hard", gated_levels=(0, 1), dropout=dropout).train(), image(2)
+    net, x = build_unet(2, "hard", gated_levels=(0, 1), dropout=dropout).train(), random_image(2)
     torch.manual_seed(3)
     output = net(x)
     torch.manual_seed(3)
@@ -110,84 +79,12 @@ def test_the_draws_are_those_of_the_logits_that_come_with_them(dropout):
 
 
 def test_the_draws_have_the_order_of_the_gates():
-    net = build(2, "hard", gated_levels=(0, 1)).train()
+    net = build_unet(2, "hard", gated_levels=(0, 1)).train()
     for gate, bias in zip(hard_gates(net), (-100.0, 100.0), strict=True):
         nn.init.constant_(gate.psi.bias, bias)
-    closed, opened = net(image(2)).draws
+    closed, opened = net(random_image(2)).draws
     assert closed.selected.tolist() == [0, 0]
     assert opened.selected.tolist() == [1, 1]
-
-
-@each_variant
-def test_a_state_dict_makes_the_same_network(spatial_dims, gate, deep_supervision):
-    net, x = build(spatial_dims, gate, deep_supervision), image(spatial_dims)
-    file = io.BytesIO()
-    torch.save(net.state_dict(), file)
-    file.seek(0)
-    torch.manual_seed(9)
-    settings = {**SMALL, "gate": gate, "deep_supervision": deep_supervision}
-    other = AttentionUNet(spatial_dims, 1, 3, **settings).eval()
-    assert not torch.equal(other(x), net(x))
-    other.load_state_dict(torch.load(file, weights_only=True))
-    assert torch.equal(other(x), net(x))
-
-
-@each_variant
-def test_torchscript_agrees_at_other_sizes(spatial_dims, gate, deep_supervision):
-    net = build(spatial_dims, gate, deep_supervision)
-    file = io.BytesIO()
-    torch.jit.save(torch.jit.script(net), file)
-    file.seek(0)
-    scripted = torch.jit.load(file)
-    for x in (image(spatial_dims), image(spatial_dims, 1, (9, 8, 7))):
-        torch.testing.assert_close(scripted(x), net(x), atol=1e-4, rtol=0)
-
-
-@each_variant
-def test_torch_export_has_a_dynamic_batch_and_size(spatial_dims, gate, deep_supervision):
-    net = build(spatial_dims, gate, deep_supervision)
-    exported = torch.export.export(
-        net, (image(spatial_dims),), dynamic_shapes=(dynamic(spatial_dims),)
-    ).module()
-    x = image(spatial_dims, 3, (33, 24, 19))
-    torch.testing.assert_close(exported(x), net(x), atol=1e-4, rtol=0)
-
-
-@each_variant
-@pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning", "ignore::FutureWarning"
-)  # of the exporter
-def test_onnx_agrees_through_onnxruntime(spatial_dims, gate, deep_supervision):
-    pytest.importorskip("onnxruntime")
-    onnxruntime = library()  # without its telemetry
-    net = build(spatial_dims, gate, deep_supervision)
-    program = torch.onnx.export(
-        net,
-        (image(spatial_dims),),
-        dynamo=True,
-        opset_version=18,
-        dynamic_shapes=(dynamic(spatial_dims),),
-        verbose=False,
-    )
-    session = onnxruntime.InferenceSession(
-        program.model_proto.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
-    x = image(spatial_dims, 3, (33, 24, 19))
-    (logits,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
-    np.testing.assert_allclose(logits, net(x).detach().numpy(), atol=1e-4)
-
-
-@each_variant
-def test_channels_last_agrees(spatial_dims, gate, deep_supervision):
-    net, x = build(spatial_dims, gate, deep_supervision), image(spatial_dims)
-    expected = net(x)
-    layout = torch.channels_last if spatial_dims == 2 else torch.channels_last_3d
-    logits = net.to(memory_format=layout)(x.to(memory_format=layout))
-    torch.testing.assert_close(logits, expected, atol=1e-4, rtol=0)
-
-
-def dynamic(spatial_dims):
-    return dict.fromkeys((0, *range(2, 2 + spatial_dims)), torch.export.Dim.AUTO)
 
 
 # --- sizes
@@ -207,7 +104,7 @@ def test_any_size(size, gate):
 
 
 def test_forward_with_attention_gives_the_same_logits_and_maps_finest_first():
-    net, x = build(3, "soft", gated_levels=(0, 1)), image(3)
+    net, x = build_unet(3, "soft", gated_levels=(0, 1)), random_image(3)
     logits, maps = net.forward_with_attention(x)
     assert torch.equal(logits, net(x))
     assert [m.shape for m in maps] == [(2, 1, 17, 20, 14), (2, 1, 9, 10, 7)]
@@ -215,18 +112,18 @@ def test_forward_with_attention_gives_the_same_logits_and_maps_finest_first():
 
 
 def test_without_gates_there_are_no_maps():
-    assert build(2, None).forward_with_attention(image(2))[1] == []
+    assert build_unet(2, None).forward_with_attention(random_image(2))[1] == []
 
 
 @pytest.mark.parametrize("spatial_dims", [2, 3])
 def test_a_gate_held_at_one_is_the_plain_network(spatial_dims):
-    gated, plain = build(spatial_dims, "soft"), build(spatial_dims, None)
+    gated, plain = build_unet(spatial_dims, "soft"), build_unet(spatial_dims, None)
     plain.load_state_dict(
         {name: value for name, value in gated.state_dict().items() if ".gate." not in name}
     )
-    x = image(spatial_dims)
+    x = random_image(spatial_dims)
     assert (gated(x) - plain(x)).abs().max() > 0.1
-    for gate in layers(gated, SoftGate):
+    for gate in layers_of(gated, SoftGate):
         nn.init.zeros_(gate.psi.weight)
         nn.init.constant_(gate.psi.bias, 100.0)
     torch.testing.assert_close(gated(x), plain(x), atol=1e-6, rtol=0)
@@ -239,7 +136,7 @@ def test_a_gate_held_at_one_is_the_plain_network(spatial_dims):
 def test_the_finest_skip_is_ungated_unless_asked_for_or_the_only_one(
     levels, gated_levels, expected
 ):
-    net = build(channels=(4,) * levels, strides=(2,) * (levels - 1), gated_levels=gated_levels)
+    net = build_unet(channels=(4,) * levels, strides=(2,) * (levels - 1), gated_levels=gated_levels)
     finest_first = list(reversed(net.decoder))
     assert [i for i, d in enumerate(finest_first) if d.gate is not None] == expected
 
@@ -251,7 +148,7 @@ def test_the_finest_skip_is_ungated_unless_asked_for_or_the_only_one(
     ("levels", "gated_levels"), [(2, (0,)), (4, (0, 2)), (4, ()), (13, (0, 11)), (4, (0, 1, 2))]
 )
 def test_the_gated_levels_are_known_by_the_names_of_the_tensors(levels, gated_levels):
-    net = build(channels=(2,) * levels, strides=(1,) * (levels - 1), gated_levels=gated_levels)
+    net = build_unet(channels=(2,) * levels, strides=(1,) * (levels - 1), gated_levels=gated_levels)
     assert gated_levels_of(net.state_dict()) == (levels - 1, set(net.gated_levels))
     others = {"heads.0.weight", "encoder.0.decoder.7.gate.psi.bias", "0.weight"}
     assert gated_levels_of(others) == (0, set())
@@ -278,36 +175,36 @@ UNITS = 3 * 2 + 2 * 3  # two in each encoder level; one up and two merging in ea
     ids=str,
 )
 def test_norm_act_and_dropout_reach_every_unit(arguments, kind, count):
-    assert len(layers(build(**arguments), kind)) == count
+    assert len(layers_of(build_unet(**arguments), kind)) == count
 
 
 def test_options_of_norm_act_and_dropout_arrive():
-    net = build(
+    net = build_unet(
         norm=("group", {"num_groups": 2}), act=("leakyrelu", {"negative_slope": 0.3}), dropout=0.25
     )
-    assert {m.num_groups for m in layers(net, nn.GroupNorm)} == {2}
-    assert {m.negative_slope for m in layers(net, nn.LeakyReLU)} == {0.3}
-    assert {m.p for m in layers(net, nn.Dropout)} == {0.25}
+    assert {m.num_groups for m in layers_of(net, nn.GroupNorm)} == {2}
+    assert {m.negative_slope for m in layers_of(net, nn.LeakyReLU)} == {0.3}
+    assert {m.p for m in layers_of(net, nn.Dropout)} == {0.25}
 
 
 def test_a_convolution_has_a_bias_only_where_no_norm_would_remove_it():
-    units = list(layers(build(norm=None), nn.Conv2d))
+    units = list(layers_of(build_unet(norm=None), nn.Conv2d))
     assert all(m.bias is not None for m in units if m.stride == (1, 1))
-    encoder = layers(build(norm="batch").encoder, nn.Conv2d)
+    encoder = layers_of(build_unet(norm="batch").encoder, nn.Conv2d)
     assert all(m.bias is None for m in encoder)
 
 
 def test_channels_are_the_features_of_each_level():
-    net = build(channels=(4, 10, 12))
+    net = build_unet(channels=(4, 10, 12))
     assert [block[1].conv.out_channels for block in net.encoder] == [4, 10, 12]
     assert [d.merge[1].conv.out_channels for d in net.decoder] == [10, 4]
 
 
 def test_strides_are_per_level_and_per_axis():
-    net = build(3, strides=((1, 2, 2), 4), gated_levels=(0, 1))
+    net = build_unet(3, strides=((1, 2, 2), 4), gated_levels=(0, 1))
     assert [block[0].conv.stride for block in net.encoder] == [(1, 1, 1), (1, 2, 2), (4, 4, 4)]
     assert [d.gate.W_x.stride for d in net.decoder] == [(4, 4, 4), (1, 2, 2)]
-    assert net(image(3)).shape == (2, 3, 17, 20, 14)
+    assert net(random_image(3)).shape == (2, 3, 17, 20, 14)
 
 
 @pytest.mark.parametrize(
@@ -316,25 +213,25 @@ def test_strides_are_per_level_and_per_axis():
     ids=str,
 )
 def test_kernels_are_per_level_and_per_axis(kernel_size, expected):
-    net = build(3, kernel_size=kernel_size)
+    net = build_unet(3, kernel_size=kernel_size)
     assert [block[1].conv.kernel_size for block in net.encoder] == expected
     assert [d.merge[0].conv.kernel_size for d in net.decoder] == expected[-2::-1]
-    assert net(image(3)).shape == (2, 3, 17, 20, 14)
+    assert net(random_image(3)).shape == (2, 3, 17, 20, 14)
 
 
 def test_gate_options_reach_the_gate():
-    net = build(gate=("soft", {"grid": "skip", "inter_channels": 3}))
-    gates = layers(net, SoftGate)
+    net = build_unet(gate=("soft", {"grid": "skip", "inter_channels": 3}))
+    gates = layers_of(net, SoftGate)
     assert [(g.on_gating_grid, g.psi.in_channels) for g in gates] == [(False, 3)]
 
 
 def test_deep_supervision_adds_heads_and_leaves_the_logits():
-    plain, deep = build(deep_supervision=0), build(deep_supervision=1)
+    plain, deep = build_unet(deep_supervision=0), build_unet(deep_supervision=1)
     assert (len(plain.heads), len(deep.heads)) == (1, 2)
     plain.load_state_dict(
         {name: value for name, value in deep.state_dict().items() if "heads.1" not in name}
     )
-    assert torch.equal(plain(image(2)), deep(image(2)))
+    assert torch.equal(plain(random_image(2)), deep(random_image(2)))
 
 
 @pytest.mark.parametrize(
