@@ -1,3 +1,5 @@
+"""Scores of files and folders: what is compared, and what is refused."""
+
 import gzip
 import subprocess
 import sys
@@ -5,8 +7,6 @@ import sys
 import nibabel as nib
 import numpy as np
 import pytest
-import torch
-from monai.metrics import compute_dice
 
 from monai_attn.datasets.regions import Regions
 from monai_attn.io.errors import ScanWarning
@@ -15,175 +15,12 @@ from monai_attn.metrics.evaluation import evaluate_files
 from monai_attn.metrics.label_scores import score_labels
 from monai_attn.metrics.scores import CaseScore
 from scans import AFFINES, fails, one_line
-
-SHAPE = (6, 5, 4)
-AFFINE = np.diag([2.0, 1.0, 5.0, 1.0])  # a voxel is 0.01 ml
-
-
-def block(start, stop, label=1):
-    """Labels in slices start..stop of the first axis, 20 voxels each."""
-    labels = np.zeros(SHAPE, np.uint8)
-    labels[start:stop] = label
-    return labels
-
-
-def save(path, labels, affine=AFFINE):
-    path.parent.mkdir(exist_ok=True)
-    nib.Nifti1Image(labels, affine).to_filename(path)
-    return path
-
-
-def random_labels(seed, largest=3):
-    return np.random.default_rng(seed).integers(0, largest + 1, SHAPE).astype(np.int16)
-
-
-# prediction, reference, dice, precision, recall
-OVERLAPS = {
-    "equal": (block(1, 3), block(1, 3), 1, 1, 1),
-    "shifted by one voxel": (block(2, 4), block(1, 3), 0.5, 0.5, 0.5),
-    "twice too large": (block(1, 5), block(1, 3), 2 / 3, 0.5, 1),
-    "half missed": (block(1, 3), block(1, 5), 2 / 3, 1, 0.5),
-    "apart": (block(0, 2), block(3, 5), 0, 0, 0),
-    "both empty": (block(0, 0), block(0, 0), None, None, None),
-    "prediction empty": (block(0, 0), block(1, 3), 0, 0, 0),
-    "reference empty": (block(1, 3), block(0, 0), None, None, None),
-}
-
-
-@pytest.mark.parametrize("row", OVERLAPS.values(), ids=OVERLAPS.keys())
-def test_overlaps_computed_by_hand(row):
-    prediction, reference, *expected = row
-    (score,) = score_labels(prediction, reference, (1, 1, 1), labels=[1])
-    for value, by_hand in zip((score.dice, score.precision, score.recall), expected, strict=True):
-        assert value == (None if by_hand is None else pytest.approx(by_hand))
-
-
-def test_volumes_are_in_millilitres():
-    (score,) = score_labels(block(1, 3), block(1, 2), (2, 1, 5), case="a")
-    assert (score.case, score.label) == ("a", 1)
-    assert score.predicted_ml == pytest.approx(0.4)  # 40 voxels of 10 mm^3
-    assert score.reference_ml == pytest.approx(0.2)
-    assert score.volume_error_ml == pytest.approx(0.2)
-
-
-@pytest.mark.parametrize(
-    ("labels", "scored"),
-    [(None, [1, 2, 3]), ([2], [2]), ([3, 1, 3], [1, 3]), ([7, 300], [7, 300]), ([], [])],
-)
-def test_labels_to_score(labels, scored):
-    prediction = np.where(block(0, 2) > 0, 1, block(4, 6, label=3)).astype(np.uint8)
-    scores = score_labels(prediction, block(2, 4, label=2), (1, 1, 1), labels=labels)
-    assert [score.label for score in scores] == scored
-
-
-def test_background_alone_has_no_label_to_score():
-    assert score_labels(block(0, 0), -block(1, 2).astype(np.int8), (1, 1, 1)) == []
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint64, bool])
-def test_any_integer_type(dtype):
-    (score,) = score_labels(block(2, 4).astype(dtype), block(1, 3).astype(np.int64), (1, 1, 1))
-    assert score.dice == 0.5
-
-
-# prediction, reference, MSD, HD95, NSD
-DISTANCES = {
-    "equal": (block(1, 3), block(1, 3), 0, 0, 1),
-    "one voxel apart": (block(4, 5), block(3, 4), 3, 3, 0),
-    "both empty": (block(0, 0), block(0, 0), None, None, None),
-    "prediction empty": (block(0, 0), block(1, 3), None, None, 0),
-    "reference empty": (block(1, 3), block(0, 0), None, None, None),
-    "the other label between": (
-        block(0, 1) + block(2, 4, label=2),
-        block(5, 6) + block(2, 4, label=2),
-        15,
-        15,
-        0,
-    ),
-}
-
-
-@pytest.mark.parametrize("row", DISTANCES.values(), ids=DISTANCES.keys())
-def test_distances_are_in_millimetres(row):
-    prediction, reference, *expected = row
-    (score,) = score_labels(prediction, reference, (3, 1, 1), labels=[1])
-    assert [score.surface_distance_mm, score.hd95_mm, score.nsd_2mm] == expected
-
-
-def test_what_lies_around_the_labels_changes_nothing():
-    prediction, reference = random_labels(0), random_labels(1)
-    wide = [np.pad(labels, ((3, 9), (0, 5), (2, 0))) for labels in (prediction, reference)]
-    assert score_labels(*wide, (3, 1, 2)) == score_labels(prediction, reference, (3, 1, 2))
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_dice_equals_monai(seed):
-    prediction, reference = random_labels(seed), random_labels(seed + 100)
-    scores = score_labels(prediction, reference, (1, 1, 1))
-    expected = compute_dice(
-        torch.from_numpy(prediction)[None, None],
-        torch.from_numpy(reference)[None, None],
-        include_background=False,
-        num_classes=4,
-    )
-    assert [score.dice for score in scores] == pytest.approx(expected[0].tolist())
-
-
-def test_exchanging_the_maps_exchanges_precision_and_recall():
-    there = score_labels(random_labels(0), random_labels(1), (1, 2, 3))
-    back = score_labels(random_labels(1), random_labels(0), (1, 2, 3))
-    assert [(s.dice, s.precision, s.predicted_ml) for s in there] == [
-        (s.dice, s.recall, s.reference_ml) for s in back
-    ]
-
-
-@pytest.mark.parametrize("axes", [(0,), (1, 2), (0, 1, 2)])
-def test_flipping_both_maps_changes_nothing(axes):
-    prediction, reference = random_labels(0), random_labels(1)
-    flipped = score_labels(np.flip(prediction, axes), np.flip(reference, axes), (1, 2, 3))
-    assert flipped == score_labels(prediction, reference, (1, 2, 3))
-
-
-# keyword arguments that break a rule, the message
-BAD_ARRAYS = {
-    "2D": (
-        {"prediction": np.zeros((4, 4), int), "reference": np.zeros((4, 4), int)},
-        "prediction (4, 4) and reference (4, 4): shapes do not match (expected one shape (X, Y, Z))",
-    ),
-    "shapes": (
-        {"prediction": np.zeros((6, 5, 3), int)},
-        "prediction (6, 5, 3) and reference (6, 5, 4): shapes do not match",
-    ),
-    "probabilities": (
-        {"prediction": np.zeros(SHAPE)},
-        "prediction: no labels (got float64, expected integers)",
-    ),
-    "two spacings": ({"spacing": (1, 1)}, "spacing (=(1, 1)) must be three voxel sizes above 0 mm"),
-    "no spacing": ({"spacing": (1, 0, 1)}, "spacing (=(1, 0, 1)) must be three"),
-    "NaN spacing": ({"spacing": (1, np.nan, 1)}, "spacing (=(1, nan, 1)) must be three"),
-    "background": ({"labels": [1, 0]}, "labels: a label that cannot be scored (got 0,"),
-    "half a label": ({"labels": [1.5]}, "labels: a label that cannot be scored (got 1.5,"),
-}
-
-
-@pytest.mark.parametrize("row", BAD_ARRAYS.values(), ids=BAD_ARRAYS.keys())
-def test_arrays_that_cannot_be_scored(row):
-    changed, message = row
-    arguments = {"prediction": block(1, 2), "reference": block(1, 2), "spacing": (1, 1, 1)}
-    arguments |= changed
-    with pytest.raises(ValueError, match=r".") as raised:
-        score_labels(
-            arguments.pop("prediction"),
-            arguments.pop("reference"),
-            arguments.pop("spacing"),
-            **arguments,
-        )
-    assert message in one_line(raised)
+from tests.metrics.label_blocks import AFFINE, SHAPE, block, random_labels, save_labels
 
 
 def test_two_files(tmp_path):
-    prediction = save(tmp_path / "out.nii", block(2, 4))
-    reference = save(tmp_path / "case_7.nii.gz", block(1, 3))
+    prediction = save_labels(tmp_path / "out.nii", block(2, 4))
+    reference = save_labels(tmp_path / "case_7.nii.gz", block(1, 3))
     (score,) = evaluate_files(prediction, str(reference))
     assert (score.case, score.label, score.dice) == ("case_7", 1, 0.5)
     assert score.hd95_mm == 2  # mm, of the affine
@@ -192,9 +29,9 @@ def test_two_files(tmp_path):
 
 def test_folders_are_scored_case_by_case(tmp_path):
     for name, labels in (("a_seg.nii", block(2, 4)), ("z.nii.gz", block(1, 3))):
-        save(tmp_path / "out" / name, labels)
+        save_labels(tmp_path / "out" / name, labels)
     for name in ("a.nii.gz", "z.nii.gz"):
-        save(tmp_path / "labels" / name, block(1, 3))
+        save_labels(tmp_path / "labels" / name, block(1, 3))
     calls = []
     scores = evaluate_files(
         tmp_path / "out", tmp_path / "labels", on_case=lambda *call: calls.append(call)
@@ -206,7 +43,7 @@ def test_folders_are_scored_case_by_case(tmp_path):
 def test_a_voxel_of_a_sheared_grid_has_the_volume_of_its_parallelepiped(tmp_path):
     sheared = AFFINE.copy()
     sheared[0, 2] = 3.0  # a tilted gantry: the slices slide, the volume stays 10 mm^3
-    path = save(tmp_path / "a.nii", block(1, 3), sheared)
+    path = save_labels(tmp_path / "a.nii", block(1, 3), sheared)
     assert evaluate_files(path, path)[0].reference_ml == pytest.approx(0.4)
 
 
@@ -218,7 +55,7 @@ def test_a_voxel_of_a_sheared_grid_has_the_volume_of_its_parallelepiped(tmp_path
 def test_distances_follow_the_spacing_and_not_the_direction_of_the_axes(tmp_path, name, spacing):
     prediction, reference = random_labels(0, 1), random_labels(1, 1)
     paths = [
-        save(tmp_path / file, labels, AFFINES[name])
+        save_labels(tmp_path / file, labels, AFFINES[name])
         for file, labels in (("p.nii", prediction), ("r.nii", reference))
     ]
     (score,), (expected,) = evaluate_files(*paths), score_labels(prediction, reference, spacing)
@@ -229,33 +66,33 @@ def test_distances_follow_the_spacing_and_not_the_direction_of_the_axes(tmp_path
 
 @pytest.mark.parametrize("label", [1, 255, 65535, 2**24 - 1])
 def test_labels_that_float32_holds_are_exact(tmp_path, label):
-    path = save(tmp_path / "a.nii", block(1, 3, 1).astype(np.int32) * label)
+    path = save_labels(tmp_path / "a.nii", block(1, 3, 1).astype(np.int32) * label)
     assert [score.label for score in evaluate_files(path, path)] == [label]
 
 
 def test_labels_stored_as_scaled_floats_count_as_whole_numbers(tmp_path):
-    reference = save(tmp_path / "a.nii", block(1, 3))
-    prediction = save(tmp_path / "b.nii", block(1, 3) * np.float32(0.9999))
+    reference = save_labels(tmp_path / "a.nii", block(1, 3))
+    prediction = save_labels(tmp_path / "b.nii", block(1, 3) * np.float32(0.9999))
     assert [score.dice for score in evaluate_files(prediction, reference)] == [1]
 
 
 def test_a_label_that_a_reference_lacks_has_no_dice_there(tmp_path):
     for folder in ("out", "labels"):
-        save(tmp_path / folder / "a.nii", block(0, 0))
-        save(tmp_path / folder / "b.nii", block(1, 3))
+        save_labels(tmp_path / folder / "a.nii", block(0, 0))
+        save_labels(tmp_path / folder / "b.nii", block(1, 3))
     scores = evaluate_files(tmp_path / "out", tmp_path / "labels")
     assert scores[0] == CaseScore("a", 1, None, None, None, None, None, None, 0, 0)
     assert [score.case for score in scores] == ["a", "b"]
 
 
 def test_chosen_labels_are_scored_alone(tmp_path):
-    path = save(tmp_path / "a.nii", random_labels(0))
+    path = save_labels(tmp_path / "a.nii", random_labels(0))
     assert [score.label for score in evaluate_files(path, path, labels=[2, 9])] == [2, 9]
 
 
 def two_files(folder, prediction, reference):
-    save(folder / "p.nii", *prediction)
-    save(folder / "r.nii", *reference)
+    save_labels(folder / "p.nii", *prediction)
+    save_labels(folder / "r.nii", *reference)
     return folder / "p.nii", folder / "r.nii"
 
 
@@ -325,7 +162,7 @@ def test_files_that_cannot_be_compared(tmp_path, row):
 
 @pytest.mark.parametrize(("value", "fault"), [(0, "singular"), (np.nan, "not finite")])
 def test_an_affine_that_places_no_voxel_is_named(tmp_path, value, fault):
-    path = save(tmp_path / "a.nii", block(1, 2))
+    path = save_labels(tmp_path / "a.nii", block(1, 2))
     header = bytearray(path.read_bytes())
     header[296:312] = np.full(4, value, np.float32).tobytes()  # srow_y, the affine's second row
     path.write_bytes(header)
@@ -349,7 +186,7 @@ SPOILT = {
 
 @pytest.mark.parametrize(("spoil", "message"), SPOILT.values(), ids=SPOILT.keys())
 def test_files_that_cannot_be_read(tmp_path, spoil, message):
-    path = save(tmp_path / "a.nii", block(1, 2))
+    path = save_labels(tmp_path / "a.nii", block(1, 2))
     path.write_bytes(spoil(path.read_bytes()))
     with pytest.raises(ValueError, match=r".") as raised:
         evaluate_files(path, path)
@@ -375,87 +212,9 @@ def test_values_of_the_references_can_stand_for_other_labels(tmp_path):
     assert (score.label, score.dice, score.reference_ml) == (1, 1, pytest.approx(0.032))
 
 
-# --- an ignore value
-
-
-def sparse(labels, value=9):
-    """Every other slice is known."""
-    labels = labels.copy()
-    labels[:, :, 1::2] = value
-    return labels
-
-
-@pytest.mark.parametrize("elsewhere", [0, 1, 3, 9])
-def test_scores_are_those_of_the_known_voxels_whatever_is_said_of_others(elsewhere):
-    prediction, reference = random_labels(0), random_labels(1)
-    cut = score_labels(prediction[:, :, ::2], reference[:, :, ::2], (1, 2, 3))
-    prediction[:, :, 1::2] = elsewhere
-    found = score_labels(prediction, sparse(reference), (1, 2, 3), ignore=9)
-    for score, expected in zip(found, cut, strict=True):
-        surfaces = (score.surface_distance_mm, score.hd95_mm, score.nsd_2mm)
-        assert surfaces == (None, None, None)
-        for name in ("label", "dice", "precision", "recall", "reference_ml", "predicted_ml"):
-            assert getattr(score, name) == pytest.approx(getattr(expected, name)), name
-
-
-def test_a_reference_without_an_ignored_voxel_is_scored_as_ever():
-    prediction, reference = random_labels(0), random_labels(1)
-    plain = score_labels(prediction, reference, (1, 2, 3))
-    assert score_labels(prediction, reference, (1, 2, 3), ignore=9) == plain
-
-
-def test_an_ignore_value_that_cannot_be_is_refused():
-    labels = block(1, 3)
-    fails(
-        "ignore (=1) is also class 1", score_labels, *[labels] * 2, (1, 1, 1), labels=[1], ignore=1
-    )
-    nothing = np.full(SHAPE, 9)
-    fails("reference: every voxel has the ig", score_labels, labels, nothing, (1, 1, 1), ignore=9)
-
-
-@pytest.fixture
-def sparse_files(tmp_path):
-    """Two cases; of a, which alone is partly known, the last slices hold another organ."""
-    labels = sparse(block(1, 3))
-    labels[4:, :, 0] = 7
-    for name, reference in (("a", labels), ("b", block(1, 3))):
-        save(tmp_path / "out" / f"{name}_seg.nii.gz", block(1, 3))
-        save(tmp_path / "labels" / f"{name}.nii.gz", reference)
-    return tmp_path / "out", tmp_path / "labels"
-
-
-def test_files_are_scored_where_they_are_known(sparse_files):
-    scores = {(s.case, s.label): s for s in evaluate_files(*sparse_files, ignore=9)}
-    assert scores.keys() == {("a", 1), ("a", 7), ("b", 1), ("b", 7)}
-    assert [scores[case, 1].nsd_2mm for case in "ab"] == [None, 1]
-    assert scores["a", 1].dice == 1
-    assert scores["a", 1].reference_ml == pytest.approx(scores["b", 1].reference_ml / 2)
-
-
-def test_a_label_that_a_partly_known_case_lacks_has_no_surface_there(sparse_files):
-    save(sparse_files[1] / "b.nii.gz", block(1, 3) + block(4, 6, 2))
-    scores = {(s.case, s.label): s for s in evaluate_files(*sparse_files, ignore=9)}
-    assert (scores["a", 2].dice, scores["a", 2].hd95_mm, scores["a", 2].reference_ml) == (
-        None,
-        None,
-        0,
-    )
-
-
-def test_an_ignore_value_goes_with_values_that_stand_for_other_labels(sparse_files):
-    scores = evaluate_files(*sparse_files, classes={1: 1}, ignore=9)
-    assert [(s.case, s.label, s.dice) for s in scores] == [("a", 1, 1), ("b", 1, 1)]
-    fails("ignore (=9) is also", evaluate_files, *sparse_files, classes={9: 1}, ignore=9)
-
-
-def test_a_reference_without_a_known_voxel_is_named(sparse_files):
-    path = save(sparse_files[1] / "a.nii.gz", np.full(SHAPE, 9, np.uint8))
-    fails(f"{path}: every voxel has the ignore value 9", evaluate_files, *sparse_files, ignore=9)
-
-
 def test_a_reference_in_another_order_of_axes_is_reordered_and_said(tmp_path):
     labels = block(1, 3)
-    prediction = save(tmp_path / "p.nii.gz", labels)
+    prediction = save_labels(tmp_path / "p.nii.gz", labels)
     reference = tmp_path / "r.nii.gz"
     nib.save(nib.load(prediction).as_reoriented(np.array([[2, -1], [0, 1], [1, -1]])), reference)
     with pytest.warns(ScanWarning, match=r"r\.nii\.gz: stored with other axes than"):
@@ -463,16 +222,13 @@ def test_a_reference_in_another_order_of_axes_is_reordered_and_said(tmp_path):
     assert (score.dice, score.surface_distance_mm) == (1, 0)
 
 
-# --- regions
-
-
 def test_a_region_is_scored_with_all_that_is_within_it(tmp_path):
     predicted, expected = block(0, 4), block(0, 4)
     predicted[0:2], expected[1:3] = 2, 2
     expected[5] = 3
     prediction, reference = (
-        save(tmp_path / "a.nii.gz", predicted),
-        save(tmp_path / "b.nii.gz", expected),
+        save_labels(tmp_path / "a.nii.gz", predicted),
+        save_labels(tmp_path / "b.nii.gz", expected),
     )
     regions = Regions({1: (1, 2), 2: (2,)})
     scores = evaluate_files(prediction, reference, regions=regions, ignore=3)
