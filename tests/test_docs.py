@@ -1,4 +1,4 @@
-"""The documentation is true: its snippets run, its commands exist, its numbers are the code's."""
+"""The documentation is true: its snippets run, its commands and names exist."""
 
 import doctest
 import inspect
@@ -13,14 +13,11 @@ import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser
-from monai.networks.nets import AttentionUnet
-from torch.utils.flop_counter import FlopCounterMode
 
+from doc_pages import DOCS, ROOT, rows, section
 from monai_attn import AttentionUNet
 from monai_attn.phantom import write_phantoms
 
-ROOT = Path(__file__).parents[1]
-DOCS = ROOT / "docs" / "pages"
 BUNDLE = ROOT / "bundles" / "pancreas_ct_attention_segmentation"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 COMMAND_PAGES = [*PAGES, ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("bundles/*/docs/README.md"))]
@@ -83,24 +80,6 @@ def first_turn(code):
     for name, value in re.findall(r"^for (\w+) in (\S+)", code, flags=re.MULTILINE):
         code = code.replace(f"${name}", value)
     return code
-
-
-def section(page, heading):
-    """The text under a heading, up to the next one of its level."""
-    text = page.read_text(encoding="utf-8")
-    found = re.search(
-        rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL
-    )
-    assert found, f"{page.name} has no heading {heading!r}"
-    return found[1]
-
-
-def rows(markdown):
-    """The cells of the tables in a text, without headings."""
-    lines = [line for line in markdown.splitlines() if line.startswith("|")]
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    rules = [i for i, row in enumerate(cells) if all(re.fullmatch(r":?-+:?", cell) for cell in row)]
-    return [row for i, row in enumerate(cells) if i not in rules and i + 1 not in rules]
 
 
 def named(cell):
@@ -310,53 +289,3 @@ def test_the_command_line_page_has_every_command_and_option_with_its_default():
             assert option in defaults, f"{name} {option}"
             if defaults[option] and not parameter.is_flag:
                 assert defaults[option].split()[0].strip("`") == str(parameter.default)
-
-
-# --- numbers
-
-
-def cost_table():
-    return rows(section(DOCS / "concepts" / "architecture.md", "What the gates cost"))
-
-
-@pytest.mark.parametrize("row", cost_table(), ids=lambda row: "-".join(row[:3]).replace(" ", ""))
-def test_the_cost_table_is_the_networks(row):
-    name, image, gates, parameters, multiply_adds = row
-    size = [int(n) for n in re.findall(r"\d+", image)]
-    with torch.device("meta"):  # counts without computing
-        if name == "AttentionUNet":
-            net = AttentionUNet(len(size), 1, 2, gate={"none": None, "soft": "soft"}[gates])
-        else:
-            net = AttentionUnet(len(size), 1, 2, (16, 32, 64, 128, 256), (2, 2, 2, 2))
-        with FlopCounterMode(display=False) as counter, torch.inference_mode():
-            net.eval()(torch.zeros(1, 1, *size))
-    assert int(parameters.replace(",", "")) == sum(p.numel() for p in net.parameters())
-    assert int(multiply_adds.replace(",", "")) == counter.get_total_flops() // 2
-
-
-def test_the_share_of_the_gates_is_that_of_the_table_and_below_three_percent():
-    counts = {
-        (len(re.findall(r"\d+", image)), gates): int(multiply_adds.replace(",", ""))
-        for _, image, gates, _, multiply_adds in cost_table()
-    }
-    text = section(DOCS / "concepts" / "architecture.md", "What the gates cost")
-    for dims, digits in ((2, 1), (3, 2)):
-        share = 100 * (counts[dims, "soft"] / counts[dims, "none"] - 1)
-        assert 0 < share < 3
-        said = re.search(rf"([\d.]+) %[^.%]*in {dims}D", text)
-        assert said
-        assert said[1] == f"{share:.{digits}f}"
-
-
-@pytest.mark.parametrize(("gate", "words"), [("soft", "with gates"), (None, "without")])
-def test_an_exported_program_takes_the_sizes_the_page_says(gate, words):
-    text = " ".join((DOCS / "concepts" / "architecture.md").read_text(encoding="utf-8").split())
-    said = re.search(rf"at least (\d+) (?:voxels )?{words}", text)
-    assert said
-    limit = int(said[1])
-    net = AttentionUNet(2, 1, 2, channels=(2, 2, 4, 4, 4), gate=gate).eval()
-    axes = dict.fromkeys((0, 2, 3), torch.export.Dim.AUTO)
-    program = torch.export.export(net, (torch.rand(2, 1, 40, 33),), dynamic_shapes=(axes,)).module()
-    assert program(torch.rand(1, 1, limit, limit)).shape == (1, 2, limit, limit)
-    with pytest.raises(AssertionError, match="Guard failed"):
-        program(torch.rand(1, 1, limit - 1, limit - 1))
