@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from monai_attn.training.request import Request
 from tests.training.training_runs import STILL, TINY, train
 
 
@@ -32,3 +33,21 @@ def own_phantoms(phantoms, tmp_path):
     folder = tmp_path / "data"
     shutil.copytree(phantoms, folder)
     return folder
+
+
+@pytest.fixture
+def split_of_empty_files(tmp_path):
+    """Two cases to train and one to validate, as empty files."""
+    cases = []
+    for name in ("a", "b", "c"):
+        for kind in ("image", "label"):
+            (tmp_path / f"{name}_{kind}.nii.gz").touch()
+        cases.append({kind: str(tmp_path / f"{name}_{kind}.nii.gz") for kind in ("image", "label")})
+    return {"training": cases[:2], "validation": cases[2:]}
+
+
+@pytest.fixture
+def run_request(tiny_bundle):
+    """A request for two epochs without gates."""
+    settings = {"network_def#gate": None, "spacing": [3, 3, 3], "epochs": 2}
+    return Request(str(tiny_bundle), "/data/set", settings=settings)

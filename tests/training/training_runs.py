@@ -1,6 +1,7 @@
 """Trainings by the command, and what they leave, for tests."""
 
 import csv
+import json
 
 import torch
 from typer.testing import CliRunner
@@ -48,3 +49,8 @@ def same_tensors(a, b):
 def request_for(data, bundle, **more):
     """A request to train a bundle on a data set."""
     return Request(str(bundle), str(data), **more)
+
+
+def record_and_config(run):
+    """The record of a run, and its config of the training."""
+    return [json.loads((run / name).read_text()) for name in ("run.json", "configs/train.json")]
