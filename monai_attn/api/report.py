@@ -18,6 +18,7 @@ def report(
     reference: str | Path | None = None,
     classes: Mapping[int, int] | None = None,
     ignore: int | None = None,
+    full_resolution: bool = True,
     on_case: Callable[[int, int], None] = lambda done, total: None,
 ) -> Path:
     """Write a page to check a run: its cases, their numbers, and their slices to look through.
@@ -29,6 +30,8 @@ def report(
         classes: the label that each value in the references stands for, if they are numbered differently,
             such as `{7: 1}`; all other values become background.
         ignore: value in the references that marks unlabelled voxels, which are left out, if there is one.
+        full_resolution: write each case that is too large for the page at full resolution next to it, into
+            `report_files`; the page loads it on demand.
         on_case: called after each case with the number of cases done and the number of all cases.
 
     Returns:
@@ -49,4 +52,10 @@ def report(
         references = own_scores(run)
     else:
         references = find_references(run, Path(reference), classes, ignore)
-    return write_report(folder, output, references=references, on_case=on_case)
+    return write_report(
+        folder,
+        output,
+        references=references,
+        full_resolution=full_resolution,
+        on_case=on_case,
+    )

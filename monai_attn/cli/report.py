@@ -45,6 +45,13 @@ def report(
             help="Path of the page, which ends in .html; OUT/report.html by default.",
         ),
     ] = None,
+    full_resolution: Annotated[
+        bool,
+        typer.Option(
+            "--full-resolution/--no-full-resolution",
+            help="Write cases that are too large for the page next to it at full resolution.",
+        ),
+    ] = True,
     debug: DebugOption = False,
 ) -> None:
     """Write a page to check a run: its cases, their numbers, and their slices to look through."""
@@ -53,7 +60,14 @@ def report(
         raise ValueError(
             f"{option}: describes references, but none are given. Name them with --reference."
         )
-    make_report(folder, output, reference=reference, classes=labels_by_value(mapped), ignore=ignore)
+    make_report(
+        folder,
+        output,
+        reference=reference,
+        classes=labels_by_value(mapped),
+        ignore=ignore,
+        full_resolution=full_resolution,
+    )
 
 
 def make_report(
@@ -63,12 +77,23 @@ def make_report(
     reference: Path | None = None,
     classes: dict[int, int] | None = None,
     ignore: int | None = None,
+    full_resolution: bool = True,
 ) -> None:
-    """Write the report of a folder, with a progress bar, and print its path."""
+    """Write the report of a folder, with a progress bar; print a reader's verdicts, if any, and its path."""
     from monai_attn import report as write_report
+    from monai_attn.runs.reading import reading_line
 
     with progress_of("report") as on_case:
         page = write_report(
-            folder, output, reference=reference, classes=classes, ignore=ignore, on_case=on_case
+            folder,
+            output,
+            reference=reference,
+            classes=classes,
+            ignore=ignore,
+            full_resolution=full_resolution,
+            on_case=on_case,
         )
+    line = reading_line(folder)
+    if line:
+        written("reading", line)
     written("report", page)

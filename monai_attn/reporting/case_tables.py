@@ -30,6 +30,7 @@ def case_tables(record: Record, scores: list[CaseScore]) -> Iterator[Dict]:
             "about": "",
             "head": ["stage", *record.manifest.stages],
             "rows": [row],
+            "tip": "Seconds that this stage of the segmentation took.",
         }
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from monai_attn.io.dicom.series_path import scan_exists
 from monai_attn.metrics.scores import CaseScore
 from monai_attn.reporting.case_tables import ABSENT
+from monai_attn.reporting.number_tips import STATUS, tip_of
 from monai_attn.runs.records import Record, Run
 
 Dict = dict[str, Any]
@@ -24,11 +25,27 @@ def columns(run: Run, scores: Mapping[str, list[CaseScore]]) -> list[Dict]:
         _column("Mode"),
         _column("Time", "s", number=True),
         _column("Remarks"),
+        _column("Reading"),
     ]
 
 
+DOUBTFUL = ("check", "incomplete", "failed", "not run")  # statuses, most doubtful first
+
+
+def by_doubt(records: Sequence[Record]) -> list[Record]:
+    """Return the cases in the order to read them: those to check, those that failed, those with warnings."""
+
+    def rank(record: Record) -> int:
+        if record.status in DOUBTFUL:
+            return DOUBTFUL.index(record.status)
+        doubts = record.warnings or record.fault or record.manifest.fallback
+        return len(DOUBTFUL) + (not doubts)
+
+    return sorted(records, key=rank)
+
+
 def _column(title: str, unit: str = "", *, number: bool = False) -> Dict:
-    return {"title": title, "unit": unit, "number": number}
+    return {"title": title, "unit": unit, "number": number, "tip": tip_of(title, unit)}
 
 
 def row(
@@ -43,7 +60,11 @@ def row(
     remarks = [record.reason, *record.warnings, record.fault, _absent(record)]
     return [
         _cell(record.name, link=link),
-        _cell(record.status, style=record.status.replace(" ", "-")),
+        _cell(
+            record.status,
+            style=record.status.replace(" ", "-"),
+            tip=STATUS.get(record.status, ""),
+        ),
         *[
             _number_cell(record.volumes_ml.get(name), ".1f", said_interval(record, name))
             for name in run.volume_names
@@ -54,13 +75,30 @@ def row(
         _cell(
             " \u00b7 ".join(without_scan(line, record) for line in remarks if line), style="words"
         ),
+        _cell("", read=ids.get(record.labels.name, "") if record.made else ""),
     ]
 
 
 def _cell(
-    text: str, *, key: str | None = None, style: str = "", more: str = "", link: str = ""
+    text: str,
+    *,
+    key: str | None = None,
+    style: str = "",
+    more: str = "",
+    link: str = "",
+    tip: str = "",
+    read: str = "",
 ) -> Dict:
-    return {"text": text, "key": key, "style": style, "more": more, "link": link}
+    """Return a cell; `read` names the case whose reading it shows."""
+    return {
+        "text": text,
+        "key": key,
+        "style": style,
+        "more": more,
+        "link": link,
+        "tip": tip,
+        "read": read,
+    }
 
 
 def _number_cell(value: float | None, form: str, more: str = "") -> Dict:

@@ -12,7 +12,7 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import nibabel as nib
@@ -22,15 +22,13 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
-from monai_attn.datasets.label_classes import in_classes
-from monai_attn.datasets.regions import Regions
-from monai_attn.io.errors import case_error, collect_warnings
+from monai_attn.io.errors import case_error
 from monai_attn.io.files import sha256_of
 from monai_attn.io.grid import Grid, voxel_ml
-from monai_attn.io.labels import labels_of
 from monai_attn.io.map_encoding import is_stored_so
 from monai_attn.io.names import entropy_path
-from monai_attn.io.scan import read_volume
+from monai_attn.reporting.differences import MOST_PLACES, Place, differences_of, places_of
+from monai_attn.reporting.label_bytes import LabelBytes, read_label_bytes
 from monai_attn.reporting.packing import (
     Bytes,
     choose_factors,
@@ -51,8 +49,7 @@ from monai_attn.reporting.shown_scan import (
 from monai_attn.runs.records import Record
 
 LIMIT = 14_800_000  # characters of one case: with its numbers less than 15 MB
-MOST_VOXELS = 16_000_000  # shown of one volume: a browser holds half a dozen of them
-MOST_LABELS = 255  # the numbers of a byte, without 0
+MOST_VOXELS = 200_000_000  # shown of one volume: a browser holds half a dozen of them
 LIBRARIES = (EOFError, TypeError, zlib.error, ImageFileError, HeaderDataError)
 UNREADABLE = (OSError, ValueError, *LIBRARIES)
 
@@ -88,7 +85,11 @@ class CaseView:
         labels: number, name, colour and millilitres of each label that is there; byte 1 is the first.
         overlays: the maps.
         volumes: deflated bytes as base64 text, by key: `image`, `labels`, `reference` and the maps'.
+        places: connected places where labels and reference differ, and the ml of each, largest first.
+        more_places: number of smaller places that are not listed.
+        difference_ml: volume of each kind of difference, in the order of `KINDS`, with a reference.
         notes: the parts that could not be shown, and why.
+        full: the same case on the scan's own grid, if it does not fit the limit and was asked for.
     """
 
     affine: NDArray[np.float64]
@@ -102,7 +103,22 @@ class CaseView:
     labels: tuple[tuple[int, str, str, float], ...] = ()
     overlays: tuple[Overlay, ...] = ()
     volumes: Mapping[str, str] = field(default_factory=dict)
+    places: tuple[tuple[Place, float], ...] = ()
+    more_places: int = 0
+    difference_ml: tuple[float, ...] = ()
     notes: tuple[str, ...] = ()
+    full: CaseView | None = None
+
+    @property
+    def offset(self) -> list[float]:
+        """Distance of its first voxel's centre from that of the scan's, along each axis, mm."""
+        pairs = zip(self.factors, self.spacing, strict=True)
+        return [size * (factor - 1) / 2 for factor, size in pairs]
+
+    @property
+    def size(self) -> int:
+        """Number of characters of its volumes."""
+        return sum(map(len, self.volumes.values()))
 
     @property
     def tilt(self) -> float:
@@ -124,6 +140,7 @@ def view_case(
     classes: Mapping[int, int] | None = None,
     ignore: int | None = None,
     limit: int = LIMIT,
+    full: bool = False,
 ) -> CaseView:
     """Read the files of a case and bring them to one grid that fits the limit.
 
@@ -135,6 +152,7 @@ def view_case(
             background. By default the values themselves.
         ignore: the value in the reference of voxels that count nowhere; they are shown as background.
         limit: largest number of characters of its volumes.
+        full: if the scan's own grid does not fit, return the case on this grid too.
 
     Returns:
         The view. A file that is missing, was changed or cannot be read is left out, with a note.
@@ -142,39 +160,50 @@ def view_case(
     Raises:
         ValueError: one line, if the label map itself cannot be read.
     """
-    labels, expected = _read_labels(record.labels), None
+    labels, expected = read_label_bytes(record.labels), None
     notes = [*_doubts(record)]
     if reference:
         with _noted(notes, reference, "the reference is not shown"):
-            found = _read_labels(reference, classes, ignore)
+            found = read_label_bytes(reference, classes, ignore)
             require_grid(found.grid, labels.grid)
-            expected = found.bytes
-    shown = labels.bytes if labels.numbers or expected is None else expected
-    whole = Marked(shown > 0, ras_affine(labels.grid.affine, labels.grid.shape))
-    most = MOST_VOXELS
+            numbers = sorted({*labels.numbers, *found.numbers})
+            labels, expected = labels.numbered(numbers), found.numbered(numbers)
+    shown = expected if expected is not None and not any(labels.ml) else labels
+    whole = Marked(shown.bytes > 0, ras_affine(labels.grid.affine, labels.grid.shape))
+    most, fullest = MOST_VOXELS, None
     while True:
         factors = choose_factors(labels.bytes.shape, tuple(whole.spacing), most)
         view = _view(record, labels, expected, whole, factors, notes)
-        size = sum(map(len, view.volumes.values()))
-        if size <= limit or math.prod(view.shape) == 1:
-            return view
-        most = int(math.prod(view.shape) * min(0.8, 0.95 * limit / size))
+        if view.size <= limit or math.prod(view.shape) == 1:
+            break
+        if full and max(factors) == 1:
+            fullest = view
+        # where blocks are averaged, noise goes: the rest packs better
+        most = int(math.prod(view.shape) * min(0.8, 1.25 * limit / view.size))
+        del view
+    view = replace(view, full=fullest)
+    return view if expected is None else _compared(view, labels, expected)
 
 
-@dataclass(frozen=True)
-class _Labels:
-    """A label map in closest RAS order: byte 1 is the first of `numbers`, and `ml` their volumes."""
-
-    grid: Grid
-    bytes: Bytes
-    numbers: list[int]
-    ml: list[float]
+def _compared(view: CaseView, labels: LabelBytes, expected: LabelBytes) -> CaseView:
+    """Return a view with the places where labels and reference differ, on the scan's own grid."""
+    kinds = differences_of(labels.bytes, expected.bytes, expected.ignored)
+    places = places_of(kinds)
+    ml = voxel_ml(labels.grid.affine)
+    counts = np.bincount(kinds[kinds > 0], minlength=4)[1:]
+    listed = tuple((place, place.voxels * ml) for place in places[:MOST_PLACES])
+    more, sizes = len(places) - len(listed), tuple(float(count * ml) for count in counts)
+    if view.full:
+        view = replace(
+            view, full=replace(view.full, places=listed, more_places=more, difference_ml=sizes)
+        )
+    return replace(view, places=listed, more_places=more, difference_ml=sizes)
 
 
 def _view(
     record: Record,
-    labels: _Labels,
-    expected: Bytes | None,
+    labels: LabelBytes,
+    expected: LabelBytes | None,
     whole: Marked,
     factors: tuple[int, int, int],
     known: Sequence[str],
@@ -192,7 +221,12 @@ def _view(
         volumes["image"] = encode(to_bytes(shrink(image, factors), levels))
         del image
     if expected is not None:
-        volumes["reference"] = encode(shrink_labels(expected, factors))
+        reference = shrink_labels(expected.bytes, factors)
+        ignored = expected.ignored
+        if ignored is not None:
+            ignored = shrink_labels(ignored.astype(np.uint8), factors) > 0
+        volumes["reference"] = encode(reference)
+        volumes["differences"] = encode(differences_of(shown, reference, ignored))
     for overlay, path in _maps(record):
         with _noted(notes, path, "it is not shown"):
             stored = _read_map(path, grid, record.manifest.digests[path.name])
@@ -212,24 +246,12 @@ def _view(
         levels=levels,
         labels=tuple(
             (label, record.manifest.named(label), label_colour(label), ml)
-            for label, ml in _volumes(labels, record.manifest.regions).items()
+            for label, ml in labels.volumes(record.manifest.regions).items()
         ),
         overlays=tuple(overlays),
         volumes=volumes,
         notes=tuple(notes),
     )
-
-
-def _volumes(labels: _Labels, regions: Regions | None) -> dict[int, float]:
-    """Return the volume of each label that is shown, in ml; that of a region with all that is within it."""
-    own = dict(zip(labels.numbers, labels.ml, strict=True))
-    if regions is None:
-        return own
-    return own | {
-        label: sum(own.get(value, 0.0) for value in regions.values[label])
-        for label in own
-        if label in regions.values
-    }
 
 
 def _doubts(record: Record) -> Iterator[str]:
@@ -248,35 +270,6 @@ def _noted(notes: list[str], path: Path, outcome: str) -> Iterator[None]:
         yield
     except UNREADABLE as error:
         notes.append(f"{case_error(path, error)} ({outcome})")
-
-
-def _read_labels(
-    path: Path, classes: Mapping[int, int] | None = None, ignore: int | None = None
-) -> _Labels:
-    with collect_warnings():
-        volume = read_volume(path, fill=None)
-    values = labels_of(volume)
-    if ignore is not None:
-        values[values == ignore] = 0
-    values = to_ras(in_classes(values, classes) if classes else values, volume.affine)
-    counts: dict[int, int] = {}
-    for layer in np.moveaxis(
-        values, -1, 0
-    ):  # sort layer by layer, and only the few voxels with a label
-        found = np.unique(layer[layer > 0], return_counts=True)
-        for label, count in zip(*found, strict=True):
-            counts[int(label)] = counts.get(int(label), 0) + int(count)
-    numbers = sorted(counts)
-    if len(numbers) > MOST_LABELS:
-        raise ValueError(
-            f"{path}: {len(numbers)} labels; at most {MOST_LABELS} can be shown: segment fewer"
-        )
-    coded = np.zeros(values.shape, np.uint8)
-    for layer, small in zip(np.moveaxis(values, -1, 0), np.moveaxis(coded, -1, 0), strict=True):
-        marked = layer > 0
-        small[marked] = np.searchsorted(numbers, layer[marked]) + 1
-    ml = voxel_ml(volume.affine)
-    return _Labels(volume.grid, coded, numbers, [counts[label] * ml for label in numbers])
 
 
 def _maps(record: Record) -> Iterator[tuple[Overlay, Path]]:

@@ -163,3 +163,31 @@ def test_another_page_stops_a_run_before_the_work(scans, tiny_bundle, out, monke
     assert segment(monkeypatch, tiny_bundle, scans, "-o", out) == 2
     assert "report.html: not a report of a run" in capsys.readouterr().err
     assert names_in(out) == ["report.html"]
+
+
+def test_a_reading_is_read_back_shown_and_counted(out, monkeypatch, capsys):
+    write_rows(out, write_case(out, "a"), write_case(out, "b"), row("c", status="failed"))
+    entry = {"verdict": "reject", "comment": "the tail is cut", "time": "2026-01-02T03:04:05Z"}
+    content = {"format": "monai-attn reading", "version": 1, "report": "out"}
+    cases = [{"case": "b", **entry}, {"case": "elsewhere", **entry}]
+    (out / "reading.json").write_text(json.dumps({**content, "cases": cases}))
+    assert run(monkeypatch, "report", out) == 0
+    said = capsys.readouterr()
+    assert "reading: 1 of 2 cases read: 0 accepted, 1 rejected" in said.out
+    assert "reading.json: 1 of its cases are not in this run (elsewhere)" in said.err
+    assert json.loads(Page(out / "report.html").scripts["page-data"])["reading"]["known"] == {
+        "case-2": entry
+    }
+
+
+def test_a_file_that_is_no_reading_is_one_warning_and_the_report_is_written(
+    out, monkeypatch, capsys
+):
+    write_rows(out, write_case(out))
+    (out / "reading.json").write_text('{"format": "something else"}')
+    assert run(monkeypatch, "report", out) == 0
+    said = capsys.readouterr()
+    (line,) = said.err.splitlines()
+    assert "reading.json: not a reading of a report (got format 'something else'" in line
+    assert "reading:" not in said.out
+    assert f"report: {out / 'report.html'}" in said.out

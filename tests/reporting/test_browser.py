@@ -1,134 +1,12 @@
-"""The report as its reader meets it: in a browser, from a file, without a network."""
+"""The planes of a report as their reader meets them: in a browser, from a file, without a network."""
 
 import io
-import shutil
-from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from monai_attn.reporting.page import References, write_report
-from run_folders import AFFINE, organ, row, stored_map, write_case, write_rows
-
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-SHAPE = (24, 20, 16)
-UNSEEN = np.s_[:8]
-ORANGE, BLUE = (255, 165, 31), (86, 200, 255)
-
-# nothing is being unpacked, and the frame after the next has begun
-SETTLED = """() => !document.querySelector("[aria-busy=true]")
-    && new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(() => go(true))))"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    with playwright.sync_playwright() as run:
-        found = found or run.chromium.executable_path
-        if not Path(found).exists():
-            pytest.skip(f"no browser among {', '.join(BROWSERS)}; install chromium")
-        opened = run.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
-@pytest.fixture(scope="module")
-def report(tmp_path_factory):
-    """A report of a case with everything, one whose scan is gone, one stored askew, and one that failed."""
-    out = tmp_path_factory.mktemp("run") / "out"
-    rng = np.random.default_rng(0)
-    image = rng.uniform(-150, 250, SHAPE).astype(np.float32)
-    attention = stored_map(0.8, SHAPE, UNSEEN)
-    attention[8:, 10:] = 1
-    rows = [
-        write_case(
-            out,
-            "whole",
-            image,
-            organ(SHAPE),
-            attention={1: attention, 2: stored_map(0.4, SHAPE)},
-            entropy=stored_map(0.6, SHAPE),
-        ),
-        write_case(out, "gone", image, organ(SHAPE)),
-        write_case(out, "marked", marked(), organ(SHAPE) * 0),
-        row("<i>bad", status="failed", reason="cut short; copy it again"),
-    ]
-    (out.parent / "scans" / "gone.nii.gz").unlink()
-    reference = out.parent / "reference.nii.gz"
-    nib.Nifti1Image(np.roll(organ(SHAPE), 3, axis=0), AFFINE).to_filename(reference)
-    write_rows(out, *rows)
-    return write_report(out, references=References(files={"whole_seg.nii.gz": reference}))
-
-
-def marked():
-    """Air, but bone at the right, posterior, superior corner of the patient; stored left to right."""
-    image = np.full(SHAPE, -1000.0, np.float32)
-    image[-6:, :5, -4:] = 1000
-    return image
-
-
-class Reader:
-    """A page with one case open, and what it complained about."""
-
-    def __init__(self, browser, report, case="case-1", **options):
-        self.said = []
-        self.page = browser.new_page(**{"viewport": {"width": 1200, "height": 900}, **options})
-        self.page.on("console", lambda message: self.said.append(message.text))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("request", lambda request: self.requested(request.url))
-        self.page.goto(f"{report.as_uri()}#{case}")
-        self.case = self.page.locator(f"#{case}")
-        self.settle()
-
-    def requested(self, url):
-        if not url.startswith("file:"):
-            self.said.append(f"asked for {url}")
-
-    def settle(self):
-        """Wait until what was asked for is unpacked and drawn."""
-        self.page.wait_for_function(SETTLED)
-
-    def canvas(self, plane="axial"):
-        return self.case.locator("canvas").nth(("axial", "coronal", "sagittal").index(plane))
-
-    def pixels(self, plane="axial"):
-        """What is seen of a plane, the middle of it: no letters, no focus ring."""
-        self.settle()
-        seen = imread(io.BytesIO(self.canvas(plane).screenshot()), format="png")[..., :3]
-        return np.rint(255 * seen[8:-8, 8:-8]).astype(int)
-
-    def place(self, plane="axial"):
-        self.settle()
-        index = ("axial", "coronal", "sagittal").index(plane)
-        return self.case.locator(".place").nth(index).inner_text()
-
-    def press(self, *keys, plane="axial"):
-        self.canvas(plane).focus()
-        for key in keys:
-            self.page.keyboard.press(key)
-
-    def says(self):
-        self.settle()
-        return self.case.locator(".readout").inner_text()
-
-
-@pytest.fixture
-def reader(browser, report):
-    opened = Reader(browser, report)
-    yield opened
-    opened.page.close()
-    assert opened.said == []
-
-
-def coloured(pixels, colour, tolerance=40):
-    return int((np.abs(pixels - np.array(colour)).max(axis=-1) <= tolerance).sum())
-
-
-def differ(a, b):
-    return float((np.abs(a - b).max(axis=-1) > 10).mean())
+from report_reader import BLUE, ORANGE, Reader, coloured, differ
 
 
 def test_a_slider_moves_the_slice_of_its_plane_alone(reader):
@@ -143,7 +21,7 @@ def test_a_slider_moves_the_slice_of_its_plane_alone(reader):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("key", ["c", "f", "r", "x", "1", "2", "3"])
+@pytest.mark.parametrize("key", ["c", "f", "r", "d", "x", "1", "2", "3"])
 def test_a_key_toggles_what_is_drawn_and_a_second_takes_it_back(reader, key):
     before = reader.pixels()
     reader.press(key)
@@ -157,7 +35,7 @@ def test_contours_have_their_colours(reader):
     seen = reader.pixels()
     assert coloured(seen, ORANGE) > 50
     assert coloured(seen, BLUE) > 30
-    reader.press("c", "r", "x")
+    reader.press("c", "r", "d", "x")
     seen = reader.pixels()
     assert coloured(seen, ORANGE) == coloured(seen, BLUE) == 0
 
@@ -445,7 +323,6 @@ def test_dark_and_light_follow_the_system(browser, report):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_what_is_on_shows_in_forced_colours(reader):
     reader.page.emulate_media(forced_colors="active")
     on, off = (
@@ -463,7 +340,8 @@ def test_paper_has_the_planes_side_by_side_and_nothing_to_press(reader):
     reader.page.emulate_media(media="print")
     reader.page.set_viewport_size({"width": 794, "height": 1123})  # A4
     assert reader.page.evaluate("document.documentElement.scrollWidth") <= 794
-    tops = {reader.canvas(plane).bounding_box()["y"] for plane in ("axial", "coronal", "sagittal")}
+    planes = ("axial", "coronal", "sagittal")
+    tops = {round(reader.canvas(plane).bounding_box()["y"]) for plane in planes}
     assert len(tops) == 1
     assert reader.case.locator("button:visible, input:visible").count() == 0
 
