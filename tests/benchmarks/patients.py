@@ -20,7 +20,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
@@ -28,7 +28,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.losses import DiceFocalLoss, TverskyLoss
 from torch import Tensor, nn
 
 from monai_attn.datasets.ignore import IGNORED
@@ -39,67 +38,12 @@ from monai_attn.metrics.scores import CaseScore
 from monai_attn.networks import AttentionUNet, SampledOutput
 from monai_attn.networks.gate_ablation import open_gates
 from monai_attn.networks.gates import hard_gates
-from monai_attn.training.masked_loss import MaskedDiceCELoss
 from monai_attn.transforms import pipelines
+from tests.benchmarks.patients_protocols import COMPARED, LOSSES, PROTOCOLS, Protocol, Variations
 from tests.benchmarks.real_ct import FOLDS, IGNORE, WHOLE, Case
 
 SEEDS = (0, 1, 2)
 TEMPERATURES = (1.0, 0.2)  # of hard gates, from the first step to the last
-OPTIONS = {"include_background": False, "to_onehot_y": True, "softmax": True}
-WINDOW = "Dice of each window + cross-entropy"  # as in the bundles
-BATCH = "Dice of the batch + cross-entropy"
-LOSSES: dict[str, Callable[[], nn.Module]] = {
-    WINDOW: partial(MaskedDiceCELoss, ignore=IGNORE, **OPTIONS),
-    BATCH: partial(MaskedDiceCELoss, ignore=IGNORE, batch=True, **OPTIONS),
-    # these know no ignored voxels; a window of a 2D network has none, since labels are of whole slices
-    "Dice + focal": partial(DiceFocalLoss, batch=True, **OPTIONS),
-    "Tversky": partial(TverskyLoss, alpha=0.3, beta=0.7, batch=True, **OPTIONS),
-}
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """A training that two CPU cores can afford often."""
-
-    spacing: tuple[float, ...]  # mm
-    roi_size: tuple[int, ...]
-    batch: int
-    windows: int  # of each volume, in all trainings together
-    slice_channels: int = 1
-    intensity_range: tuple[float, float] = (0.0, 250.0)  # HU
-    domain_randomization: bool = False
-    channels: tuple[int, ...] = (8, 16, 32, 64)
-    gate: Any = ("soft", {"grid": "gating"})
-    loss: str = BATCH
-    steps: int = 400
-    learning_rate: float = 0.01
-
-
-PROTOCOLS = {
-    2: Protocol((4, 4, 3), (80, 80), batch=16, windows=48, slice_channels=3),
-    3: Protocol((6, 6, 6), (48, 48, 16), batch=4, windows=16),
-}
-Variations = dict[
-    str, dict[str, Any]
-]  # name: fields of a protocol; the first is what others differ from
-COMPARED: dict[str, Variations] = {
-    "gates": {
-        "none": {"gate": None},
-        "soft, gating grid": {},
-        "soft, skip grid": {"gate": ("soft", {"grid": "skip"})},
-        "hard, gating grid": {"gate": ("hard", {"estimator": "straight_through"})},
-    },
-    "choices": {  # of the 2D network
-        "soft, gating grid": {},
-        "one slice": {"slice_channels": 1},
-        "five slices": {"slice_channels": 5},
-        "Dice of each window": {"loss": WINDOW},
-        "Dice + focal": {"loss": "Dice + focal"},
-        "Tversky": {"loss": "Tversky"},
-        "far beyond scans": {"domain_randomization": True},
-        "from -100 HU": {"intensity_range": (-100.0, 250.0)},  # the volumes hold nothing below 0
-    },
-}
 
 
 def patients(work: Path) -> dict[str, tuple[int, list[Case]]]:
