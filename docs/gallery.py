@@ -19,7 +19,8 @@ from matplotlib.figure import Figure
 
 from monai_attn import DEFAULT_BUNDLE
 from monai_attn.analysis.ablation import open_ablation
-from monai_attn.reporting.planes import LABEL_COLOURS, REFERENCE_COLOUR, Marked, ras_affine, to_ras
+from monai_attn.reporting.colours import LABEL_COLOURS, REFERENCE_COLOUR
+from monai_attn.reporting.planes import Marked, ras_affine, to_ras
 
 ASSETS = Path(__file__).parent / "pages" / "assets"
 NAME = "phantom_2000"

@@ -12,18 +12,12 @@ from matplotlib.patheffects import withStroke
 from nibabel.affines import apply_affine
 
 from monai_attn.io.grid import voxel_ml
-from monai_attn.reporting.planes import (
-    NEGATIVE,
-    POSITIVE,
-    REFERENCE_COLOUR,
-    Marked,
-    Plane,
-    label_colour,
-)
+from monai_attn.reporting.colours import MAP_COLOURS, REFERENCE_COLOUR, label_colour
+from monai_attn.reporting.planes import NEGATIVE, POSITIVE, Marked, Plane
 
 PANEL, TEXT, MUTED = "#000000", "#f2f2f2", "#9aa0aa"
 DASHES = (0, (3.5, 2.0))
-ATTENTION_COLOURS, ATTENTION_ALPHA = "viridis", 0.6
+ATTENTION_ALPHA = 0.6
 SCALE_BARS_MM = (50, 20, 10, 5, 2, 1)
 
 
@@ -92,7 +86,7 @@ def draw_plane(
         seen = np.ma.masked_invalid(case.slice(case.attention, plane))
         axes.imshow(
             seen,
-            cmap=ATTENTION_COLOURS,
+            cmap=MAP_COLOURS["attention"],
             vmin=0,
             vmax=1,
             alpha=ATTENTION_ALPHA,

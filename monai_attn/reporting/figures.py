@@ -16,23 +16,16 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from monai_attn.io.files import atomic_write
+from monai_attn.reporting.colours import MAP_COLOURS, REFERENCE_COLOUR, label_colour
 from monai_attn.reporting.figure_panels import (
     ATTENTION_ALPHA,
-    ATTENTION_COLOURS,
     DASHES,
     MUTED,
     TEXT,
     FigureCase,
     draw_plane,
 )
-from monai_attn.reporting.planes import (
-    PLANES,
-    REFERENCE_COLOUR,
-    label_colour,
-    ras_affine,
-    tilt,
-    to_ras,
-)
+from monai_attn.reporting.planes import PLANES, ras_affine, tilt, to_ras
 
 BACKGROUND = "#101216"
 
@@ -282,7 +275,10 @@ def _draw_attention_scale(figure: Figure) -> None:
     box = (left / WIDTH, bottom / height, width / WIDTH, 0.11 / height)
     axes = figure.add_axes(box, label="attention scale")
     axes.imshow(
-        np.linspace(0, 1, 256)[None], cmap=ATTENTION_COLOURS, alpha=ATTENTION_ALPHA, aspect="auto"
+        np.linspace(0, 1, 256)[None],
+        cmap=MAP_COLOURS["attention"],
+        alpha=ATTENTION_ALPHA,
+        aspect="auto",
     )
     axes.set_axis_off()
     middle = (bottom + 0.055) / height

@@ -25,10 +25,11 @@ from monai_attn.io.files import atomic_write
 from monai_attn.io.names import REPORT
 from monai_attn.metrics.scores import CaseScore
 from monai_attn.reporting.case_sections import case_sections
+from monai_attn.reporting.colours import MAP_COLOURS, REFERENCE_COLOUR
 from monai_attn.reporting.differences import KINDS
 from monai_attn.reporting.number_tips import STATUS, tip_of
 from monai_attn.reporting.packing import MAP_STEPS
-from monai_attn.reporting.planes import NEGATIVE, PLANES, POSITIVE, REFERENCE_COLOUR
+from monai_attn.reporting.planes import NEGATIVE, PLANES, POSITIVE
 from monai_attn.reporting.references import References
 from monai_attn.reporting.run_table import by_doubt, columns, row
 from monai_attn.reporting.side_files import remove_others, write_side_file
@@ -61,7 +62,6 @@ SCRIPTS = (  # parts first, whole last; all in one scope
     "page",
 )
 SLABS = (0, 5, 10, 20, 40)  # thickness, mm; 0 is one slice
-MAP_COLOURS = {"attention": "viridis", "entropy": "inferno"}
 Dict = dict[str, Any]
 
 

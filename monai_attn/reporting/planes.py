@@ -17,9 +17,6 @@ import numpy as np
 from nibabel.affines import obliquity, voxel_sizes
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 
-# after Okabe and Ito, told apart by colour-blind readers; their sky blue is the reference's
-LABEL_COLOURS = ("#ffa51f", "#12c48b", "#f0e442", "#f07ab8", "#ff6a3d", "#b79bff")
-REFERENCE_COLOUR = "#56c8ff"
 POSITIVE, NEGATIVE = "RAS", "LPI"  # the direction letters of the axes 0, 1, 2
 FIELD_MM = 280.0  # most of an abdomen; larger scans are cut to this: a pancreas stays large
 MARGIN_MM = 20.0  # of context around labels that exceed the field
@@ -110,11 +107,6 @@ def ras_affine(affine: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 def tilt(affine: np.ndarray) -> float:
     """Return the largest angle between the planes and the patient's axes, in degrees."""
     return float(np.degrees(obliquity(affine).max()))
-
-
-def label_colour(label: int) -> str:
-    """Return the colour of a label, which is the same in every picture."""
-    return LABEL_COLOURS[(label - 1) % len(LABEL_COLOURS)]
 
 
 def _middle(areas: np.ndarray) -> int:

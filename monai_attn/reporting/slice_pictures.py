@@ -13,8 +13,8 @@ from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, binary_erosion
 
-from monai_attn.reporting.figure_panels import ATTENTION_ALPHA, ATTENTION_COLOURS
-from monai_attn.reporting.planes import REFERENCE_COLOUR, label_colour
+from monai_attn.reporting.colours import MAP_COLOURS, REFERENCE_COLOUR, label_colour
+from monai_attn.reporting.figure_panels import ATTENTION_ALPHA
 
 FIELD = 96  # voxels of a slice along each axis, unless what is marked is larger
 MARGIN = 8  # voxels around what is marked
@@ -98,6 +98,6 @@ def _field(marked: NDArray[np.bool_]) -> tuple[slice, slice]:
 def _under(attention: NDArray[np.floating], image: NDArray[np.floating]) -> NDArray[np.floating]:
     """Lay colours of attention over an image (row, column, 3); none where it is not a number."""
     steps = np.rint(np.nan_to_num(attention) * GREYS) / GREYS
-    colours = matplotlib.colormaps[ATTENTION_COLOURS](steps)[..., :3]
+    colours = matplotlib.colormaps[MAP_COLOURS["attention"]](steps)[..., :3]
     alpha = np.where(np.isnan(attention), 0.0, ATTENTION_ALPHA)[..., None]
     return image * (1 - alpha) + colours * alpha

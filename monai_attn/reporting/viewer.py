@@ -27,6 +27,7 @@ from monai_attn.io.files import sha256_of
 from monai_attn.io.grid import Grid, voxel_ml
 from monai_attn.io.map_encoding import is_stored_so
 from monai_attn.io.names import entropy_path
+from monai_attn.reporting.colours import label_colour
 from monai_attn.reporting.differences import MOST_PLACES, Place, differences_of, places_of
 from monai_attn.reporting.label_bytes import LabelBytes, read_label_bytes
 from monai_attn.reporting.packing import (
@@ -39,7 +40,7 @@ from monai_attn.reporting.packing import (
     shrink_map,
     to_bytes,
 )
-from monai_attn.reporting.planes import Marked, label_colour, ras_affine, tilt, to_ras
+from monai_attn.reporting.planes import Marked, ras_affine, tilt, to_ras
 from monai_attn.reporting.shown_scan import (
     SOFT_TISSUE,
     display_window,

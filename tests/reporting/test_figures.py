@@ -9,8 +9,8 @@ from matplotlib.image import imread
 from matplotlib.text import Text
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, ornt_transform
 
+from monai_attn.reporting.colours import LABEL_COLOURS, REFERENCE_COLOUR
 from monai_attn.reporting.figures import BACKGROUND, case_figure, save_figure
-from monai_attn.reporting.planes import LABEL_COLOURS, REFERENCE_COLOUR
 
 SHAPE = (12, 10, 8)  # right, anterior, superior
 SPACING = (4.0, 5.0, 6.0)

@@ -3,7 +3,8 @@ import pytest
 from nibabel.affines import apply_affine
 from nibabel.orientations import aff2axcodes
 
-from monai_attn.reporting.planes import PLANES, Marked, label_colour, ras_affine, tilt, to_ras
+from monai_attn.reporting.colours import label_colour
+from monai_attn.reporting.planes import PLANES, Marked, ras_affine, tilt, to_ras
 from scans import AFFINES, turned
 
 SHAPE = (4, 3, 2)

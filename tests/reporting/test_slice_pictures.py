@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from monai_attn.reporting.planes import LABEL_COLOURS, REFERENCE_COLOUR
+from monai_attn.reporting.colours import LABEL_COLOURS, REFERENCE_COLOUR
 from monai_attn.reporting.slice_pictures import FIELD, slice_picture
 
 SHAPE = (32, 24)  # right, front
