@@ -6,12 +6,17 @@ from monai_attn.runs.extra_files import ExtraFile
 
 
 def extra_files(
-    *, preview: bool = False, statistics: bool = False, rtstruct: bool = False
+    *,
+    preview: bool = False,
+    scene: bool = False,
+    statistics: bool = False,
+    rtstruct: bool = False,
 ) -> tuple[ExtraFile, ...]:
     """Return the kinds of extra files to make of each case.
 
     Args:
         preview: a picture of the case.
+        scene: a scene for 3D Slicer and a workspace for ITK-SNAP.
         statistics: the statistics of each label.
         rtstruct: the contours of each label, for a DICOM series.
     """
@@ -24,6 +29,10 @@ def extra_files(
         from monai_attn.reporting.preview import PREVIEW
 
         extras.append(PREVIEW)
+    if scene:
+        from monai_attn.reporting.scene import SCENE
+
+        extras.extend(SCENE)
     if rtstruct:
         from monai_attn.runs.dicom_files import RTSTRUCT
 

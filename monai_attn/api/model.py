@@ -180,6 +180,7 @@ class Model:
         rtstruct: bool = False,
         report: bool = False,
         preview: bool = False,
+        scene: bool = False,
         statistics: bool = False,
         series: str | None = None,
         name: str | None = None,
@@ -202,6 +203,7 @@ class Model:
             rtstruct: also write the labels as contours, in a DICOM RTSTRUCT; for DICOM series only.
             report: also write `report.html`, a page to check the results by.
             preview: also write a picture of each case, `NAME_preview.png`.
+            scene: also write a scene for 3D Slicer, `NAME.mrml`, and for ITK-SNAP, `NAME.itksnap`.
             statistics: also write the statistics of each label, `NAME_statistics.json`, and a table of them.
             series: the DICOM series to take from folders: a SeriesInstanceUID, or "all" for every CT series;
                 by default one of each study, by the rule of `monai_attn.datasets.series_choice`.
@@ -241,7 +243,9 @@ class Model:
             resume=resume,
             strict=strict,
             dicom_seg=dicom_seg,
-            extras=extra_files(preview=preview, statistics=statistics, rtstruct=rtstruct),
+            extras=extra_files(
+                preview=preview, scene=scene, statistics=statistics, rtstruct=rtstruct
+            ),
             on_window=on_window,
         ):
             results[result.target] = result

@@ -105,6 +105,14 @@ def segment(
             "--attention.",
         ),
     ] = False,
+    scene: Annotated[
+        bool,
+        typer.Option(
+            "--scene",
+            help="Also write files that open each case in 3D Slicer (NAME.mrml) and ITK-SNAP "
+            "(NAME.itksnap), with the map of --attention.",
+        ),
+    ] = False,
     statistics: Annotated[
         bool,
         typer.Option(
@@ -218,7 +226,9 @@ def segment(
                 strict=strict,
                 dicom_seg=dicom_seg,
                 page=page if report else None,
-                extras=extra_files(preview=preview, statistics=statistics, rtstruct=rtstruct),
+                extras=extra_files(
+                    preview=preview, scene=scene, statistics=statistics, rtstruct=rtstruct
+                ),
             )
         if (
             report and targets and queue.first and (folder or not failed)

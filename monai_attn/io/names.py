@@ -14,7 +14,9 @@ SCANS = (*LABELS, ".hdr", ".img", *OTHERS)  # suffixes of a scan: one file, or a
 ARCHIVE = ".zip"  # suffix of a scan that is packed with other files, and only given by its name
 LONGEST = 255  # bytes in a file name, on nearly every file system
 REPORT = "report.html"  # in a folder of label maps
-MAP = re.compile(r"_(attention_\d+|entropy|probabilities)$")  # a map next to a label map
+MAP = re.compile(
+    r"_(attention_\d+|entropy|probabilities|scene_image)$"
+)  # a map next to a label map
 
 
 def suffix(path: str | Path, known: tuple[str, ...] = SCANS) -> str:

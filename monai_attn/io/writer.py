@@ -78,6 +78,32 @@ def write_map(path: str | Path, stored: NDArray[np.uint8], like: Grid) -> Path:
     return _write(path, stored, like, (SLOPE, INTERCEPT))
 
 
+def write_image(
+    path: str | Path, values: NDArray[np.floating], like: Grid, *, description: str = ""
+) -> Path:
+    """Write an image (X, Y, Z) on a grid: 16-bit integers if they hold all its values, else float32.
+
+    Args:
+        path: where to, ending in .nii.gz or .nii.
+        values: (X, Y, Z) intensities.
+        like: the grid.
+        description: text for the header, at most 79 characters.
+
+    Raises:
+        ValueError: if `path` is the file of the grid itself.
+    """
+    path = Path(path)
+    labels_name(path)
+    limits = np.iinfo(np.int16)
+    # min and max are NaN if any value is, and then they are no 16-bit integers
+    whole = limits.min <= values.min() and values.max() <= limits.max
+    whole = whole and bool((values == np.rint(values)).all())
+    stored = values.astype(np.int16 if whole else np.float32, copy=False)
+    header = label_image(stored, like).header
+    header["descrip"] = description.encode()
+    return _write_layers(path, header, np.moveaxis(stored, -1, 0), like, (1.0, 0.0))
+
+
 def write_probabilities(path: str | Path, stored: StoredProbabilities, like: Grid) -> Path:
     """Write probabilities on the grid of the scan they were made from, one volume after the other.
 

@@ -6,6 +6,8 @@ manifest lists them apart from the files that the network made.
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -79,6 +81,7 @@ class ExtraFile:
         option: option that asks for it, if it refers to a DICOM series. Then it is a result: a case without
             it is incomplete. Any other file is only convenient, and without it there is a warning.
         to_look_at: whether a person opens it to judge the labels.
+        needed: whether a case needs the file.
     """
 
     kind: str
@@ -87,6 +90,7 @@ class ExtraFile:
     write: Callable[[WrittenCase, Path], object]
     option: str = ""
     to_look_at: bool = False
+    needed: Callable[[WrittenCase], bool] = lambda case: True
 
     def path(self, target: Path) -> Path:
         """Return the path of the file next to a label map."""
@@ -112,11 +116,14 @@ class ExtraFile:
         """
         path = self.path(target)
         try:
-            with path.open("rb") as file:
+            opened = gzip.open if path.name.endswith(".gz") else open
+            with opened(path, "rb") as file:
                 if self.mark in file.read(MARK_WITHIN):
                     return
         except FileNotFoundError:
             return
+        except (EOFError, gzip.BadGzipFile, zlib.error):
+            pass
         raise ValueError(f"{path}: no {self.kind} of a run, so it is not replaced. Move it away.")
 
 
@@ -132,6 +139,8 @@ def write_extra_files(
     doubts: list[str] = []
     missing: list[str] = []
     for extra in extras:
+        if not extra.needed(case):
+            continue
         path = extra.path(case.target)
         if lists_extra_file(case.target, path):
             continue
