@@ -17,7 +17,18 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.clients import auto3dseg, bundle, deploy, dicom, label, nnunet, nvflare, onnx, torchio
+from tests.clients import (
+    auto3dseg,
+    bundle,
+    deploy,
+    dicom,
+    label,
+    nnunet,
+    nvflare,
+    onnx,
+    slicer,
+    torchio,
+)
 from tests.clients.client import ROOT, Client, run_checks
 
 CLIENTS = (
@@ -29,6 +40,7 @@ CLIENTS = (
     auto3dseg.CLIENT,
     torchio.CLIENT,
     dicom.CLIENT,
+    slicer.CLIENT,
     deploy.CLIENT,
 )
 
