@@ -30,7 +30,7 @@ NIFTI, READ_BY_BOTH = (".nii.gz", ".nii"), (".nii.gz", ".nii", ".nrrd", ".mha")
 
 @dataclass(frozen=True)
 class Scene:
-    """What a viewer shows of a case.
+    """The files of a case and how a viewer shows them.
 
     Attributes:
         name: name of the case.
@@ -60,7 +60,7 @@ class Scene:
 
 
 def scene_of(case: WrittenCase) -> Scene:
-    """Return what a viewer shows of a case."""
+    """Return the files of a case and how a viewer shows them."""
     volume = case.volume
     affine = ras_affine(volume.affine, volume.shape)
     marked = Marked(to_ras(case.labels, volume.affine) > 0, affine)

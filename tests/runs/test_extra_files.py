@@ -87,15 +87,16 @@ def test_new_labels_delete_the_files_of_older_ones(case):
         assert not NOTE.path(case.target).exists()
 
 
-def test_resuming_adds_previews_to_labels_that_are_kept(
+def test_resuming_adds_previews_and_scenes_to_labels_that_are_kept(
     phantoms, tiny_bundle, tmp_path, monkeypatch
 ):
     scan, out = min((phantoms / "imagesTr").iterdir()), tmp_path / "out"
     arguments = ("segment", scan, "-o", out, "--bundle", tiny_bundle, "--resume")
     assert run(monkeypatch, *arguments) == 0
     before = (out / f"{scan.name[:-7]}_seg.nii.gz").stat().st_mtime_ns
-    assert run(monkeypatch, *arguments, "--preview") == 0
-    assert f"{scan.name[:-7]}_preview.png" in names_in(out)
+    assert run(monkeypatch, *arguments, "--preview", "--scene") == 0
+    added = ("_preview.png", ".mrml", ".itksnap", "_labels.ctbl")
+    assert {f"{scan.name[:-7]}{end}" for end in added} <= {*names_in(out)}
     (row,) = json.loads((out / "summary.json").read_text())["cases"]
     assert row["status"] == "kept"
     assert (out / f"{scan.name[:-7]}_seg.nii.gz").stat().st_mtime_ns == before
