@@ -251,7 +251,9 @@ def load_pretrained(
         >>> network = torch.nn.Conv3d(1, 2, kernel_size=1)
         >>> load_pretrained(network, "models/model.pt")  # doctest: +SKIP
     """
-    source = "from scratch (random), unless a handler loads weights; pretrained names a file of them"
+    source = (
+        "from scratch (random), unless a handler loads weights; pretrained names a file of them"
+    )
     if resume and folder and has_checkpoint(Path(folder)):
         source = f"the checkpoint in {folder}"
     elif path is not None:

@@ -10,13 +10,32 @@ function paintPlane(viewer, panel) {
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
   const context = canvas.getContext("2d");
   const to = viewer.camera.project(plane, canvas);
+  context.drawImage(groundOf(viewer, panel, to, pixels), 0, 0);
+  paintMarks(viewer, context, to, plane, pixels);
+  paintMeasures(viewer, context, to, plane, pixels);
+}
+
+/** What lies below the marks, kept while it stays the same: a crosshair that moves is drawn alone. */
+function groundOf(viewer, panel, to, pixels) {
+  const { canvas: { width, height }, plane } = panel;
+  const { camera, show } = viewer;
+  const [a, u, through] = [plane.across, plane.up, plane.through];
+  const state = [
+    width, height, camera.field, camera.centre[a], camera.centre[u], camera.at[through], viewer.window, viewer.slab,
+    viewer.overlay, viewer.opacity, show.contours, show.fill, show.reference, show.differences, viewer.unpacked,
+  ].join(" ");
+  panel.ground ??= { canvas: document.createElement("canvas") };
+  const { ground } = panel;
+  if (ground.state === state) return ground.canvas;
+  ground.state = state;
+  if (ground.canvas.width !== width || ground.canvas.height !== height) Object.assign(ground.canvas, { width, height });
+  const context = ground.canvas.getContext("2d");
   context.fillStyle = "#000";
   context.fillRect(0, 0, width, height);
   paintScan(viewer, context, to, plane);
   paintMap(viewer, context, to, plane);
   paintLabels(viewer, context, to, plane, pixels);
-  paintMarks(viewer, context, to, plane, pixels);
-  paintMeasures(viewer, context, to, plane, pixels);
+  return ground.canvas;
 }
 
 /** Put the colours of a slice's bytes where the slice lies. */

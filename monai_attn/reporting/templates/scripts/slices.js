@@ -2,10 +2,24 @@
 // The slices that are shown, cut from the volumes, and their pictures. Each is kept until its place, its volume
 // or its colours change: to scroll one plane costs nothing in the others.
 
+const BLOCK = 16; // sagittal slices that are cut together: neighbours in x lie next to each other in memory
+
 class Slices {
   constructor() {
     this.cut = new Map();
+    this.blocks = new Map();
     this.sheets = new Map();
+  }
+
+  one(key, volume, shape, plane, at) {
+    if (plane.through !== 0) return cutOne(volume, shape, plane, at);
+    const first = at - (at % BLOCK);
+    let block = this.blocks.get(key);
+    if (block?.volume !== volume || block.first !== first) {
+      block = { volume, first, slices: cutBlock(volume, shape, first) };
+      this.blocks.set(key, block);
+    }
+    return block.slices[at - first];
   }
 
   /** The bytes of a slice, or of a slab: the largest byte within `reach` slices on either side. */
@@ -14,11 +28,11 @@ class Slices {
     const held = this.cut.get(name);
     if (held && held.volume === volume && held.at === at && held.reach === reach) return held;
     const [width, height] = [shape[plane.across], shape[plane.up]];
-    let bytes = cutOne(volume, shape, plane, at);
+    let bytes = this.one(key, volume, shape, plane, at);
     if (reach) {
       bytes = bytes.slice();
       for (let n = Math.max(0, at - reach); n <= Math.min(shape[plane.through] - 1, at + reach); n += 1) {
-        const other = n === at ? bytes : cutOne(volume, shape, plane, n);
+        const other = n === at ? bytes : this.one(key, volume, shape, plane, n);
         for (let i = 0; i < bytes.length; i += 1) if (other[i] > bytes[i]) bytes[i] = other[i];
       }
     }
@@ -47,19 +61,26 @@ class Slices {
   }
 }
 
+/** The bytes of an axial or a coronal slice, whose rows run along x. */
 function cutOne(volume, shape, plane, at) {
-  const strides = [1, shape[0], shape[0] * shape[1]];
-  const [width, height] = [shape[plane.across], shape[plane.up]];
-  const [across, up] = [strides[plane.across], strides[plane.up]];
-  const first = at * strides[plane.through];
-  if (across === 1 && up === width) return volume.subarray(first, first + width * height);
+  const [width, height] = [shape[0], shape[plane.up]];
+  if (plane.through === 2) return volume.subarray(at * width * height, (at + 1) * width * height);
   const bytes = new Uint8Array(width * height);
   for (let j = 0; j < height; j += 1) {
-    const start = first + j * up;
-    if (across === 1) bytes.set(volume.subarray(start, start + width), j * width);
-    else for (let i = 0, from = start, to = j * width; i < width; i += 1, from += across, to += 1) bytes[to] = volume[from];
+    const start = width * (at + shape[1] * j);
+    bytes.set(volume.subarray(start, start + width), j * width);
   }
   return bytes;
+}
+
+/** The bytes of some sagittal slices, from one on. */
+function cutBlock(volume, [width, across, up], first) {
+  const count = Math.min(BLOCK, width - first);
+  const slices = Array.from({ length: count }, () => new Uint8Array(across * up));
+  for (let to = 0, from = first; to < across * up; to += 1, from += width) {
+    for (let n = 0; n < count; n += 1) slices[n][to] = volume[from + n];
+  }
+  return slices;
 }
 
 /** The largest box (i0, j0, i1, j1) of each label of a slice. */

@@ -23,6 +23,7 @@ class Viewer {
     this.opacity = 0.5;
     this.slab = 0; // mm; 0 is one slice
     this.window = [...this.view.window];
+    this.unpacked = 0; // counts what has changed in the volumes
     this.scratch = document.createElement("canvas");
     this.active = this.panels[0];
     this.windows = new Windows(this);
@@ -37,12 +38,14 @@ class Viewer {
 
   useText(text) {
     const changed = (fault) => {
+      this.unpacked += 1;
       if (fault) this.fail(`This browser cannot unpack the slices (${fault}); use a current one.`);
       this.root.toggleAttribute("aria-busy", false);
       if (this.volumes.busy) this.root.setAttribute("aria-busy", "true");
       this.draw();
     };
     this.text = text;
+    this.unpacked += 1;
     this.volumes = new Volumes(this.view, text, changed);
     this.slices = new Slices();
   }
