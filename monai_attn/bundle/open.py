@@ -24,6 +24,9 @@ from monai_attn.io.errors import reason
 from monai_attn.metrics.calibration import Confidence
 from monai_attn.transforms.grids import decoding_of
 
+# named by their full paths: looking for them in short would import all of this package
+EXCLUDES = ("monai_attn",)
+
 
 def open_bundle(
     name_or_dir: str | Path = DEFAULT_BUNDLE,
@@ -54,7 +57,7 @@ def open_bundle(
     root, where = find_bundle(name_or_dir), find_device(device)
     if is_shipped(name_or_dir):
         check_shipped(root)
-    parser = ConfigParser()
+    parser = ConfigParser(excludes=EXCLUDES)
     try:
         parser.read_config(root / "configs" / "inference.json")
         parser["bundle_root"], parser["device"] = str(root), where

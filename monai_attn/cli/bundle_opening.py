@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from monai_attn.cli.console import complain, err
+from monai_attn.cli.light_imports import import_monai
 
 if TYPE_CHECKING:
     from monai_attn.api.model import Model
@@ -17,6 +18,7 @@ def open_with_spinner(bundle: str | Sequence[str], device: str = "auto", **optio
     """Open a bundle, or several as an ensemble, while a spinner turns: importing torch takes seconds."""
     bundles = [bundle] if isinstance(bundle, str) else bundle
     with err.status(f"opening {', '.join(bundles)}"), without_collection():
+        import_monai()
         from monai_attn.api.model import load
         from monai_attn.bundle.folds import members_of
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from monai import transforms as T
-from monai.handlers import from_engine
 from monai.transforms.utils import map_classes_to_indices
 from torch import Tensor
 
@@ -63,6 +62,8 @@ def metric_outputs(regions: Any = None) -> Callable[[Any], Any]:
         regions: as for `read_regions`. Then both are masks (C, *spatial), one channel for each region, in
             which an ignored voxel is in none.
     """
+    from monai.handlers import from_engine  # not needed to segment, and imports ignite
+
     take, found = from_engine(["pred", "label"]), read_regions(regions)
     if found is None:
         return take

@@ -1,0 +1,36 @@
+"""MONAI imported without the packages that a segmentation does not need."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+
+# for MONAI: notebooks, engines, plots, trackers, tables and ultrasound. Each takes up to seconds
+UNUSED = ("IPython", "ignite", "matplotlib", "mlflow", "pandas", "scipy.signal", "sklearn")
+
+
+def import_monai() -> None:
+    """Import MONAI as if the `UNUSED` packages were not installed, unless it is imported already.
+
+    `import monai` imports all its modules, with each optional package that they can use. What was left out
+    can be imported afterwards, by this package or by a bundle's code; only MONAI's own functions that
+    need it say that it is missing.
+    """
+    if "monai" in sys.modules:
+        return
+    with _missing(name for name in UNUSED if name not in sys.modules):
+        import_module("monai.bundle")
+
+
+@contextmanager
+def _missing(names: Iterator[str]) -> Iterator[None]:
+    """Let Python refuse to import packages in a block."""
+    blocked = tuple(names)
+    sys.modules.update(dict.fromkeys(blocked))  # type: ignore[arg-type]  # None refuses the import
+    try:
+        yield
+    finally:
+        for name in blocked:
+            del sys.modules[name]
