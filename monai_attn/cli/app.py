@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import signal
 import sys
 import warnings
@@ -29,10 +30,11 @@ from monai_attn.cli.segment import segment
 from monai_attn.cli.train import train
 from monai_attn.io.errors import ScanWarning
 
+PROGRAM = "monai-attn"  # also where it was started as python -m monai_attn
 INTERRUPTED, TERMINATED = 130, 143  # the exit codes shells give to SIGINT and SIGTERM
 
 app = typer.Typer(
-    name="monai-attn",
+    name=PROGRAM,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -104,9 +106,28 @@ def _usage_lines(error: Exception) -> tuple[list[str], int] | None:
     if type(error).__name__ == "NoArgsIsHelpError":
         print(error.format_message())
         return [], 0
-    message = " ".join(error.format_message().split()).rstrip(".")
-    path = getattr(getattr(error, "ctx", None), "command_path", app.info.name)
-    return [f"{message}. Run {path} --help."], 2
+    message = _plain(" ".join(error.format_message().split()))
+    path = getattr(getattr(error, "ctx", None), "command_path", "")
+    path = path or " ".join(filter(None, [PROGRAM, _command()]))
+    return [f"{message} Run {path} --help."], 2
+
+
+def _plain(message: str) -> str:
+    """Return a message of the option parser with its remedy as a sentence."""
+    message = re.sub(r" \(Possible options?: (.*)\)$", r". Did you mean \1?", message)
+    message = re.sub(r", (?=--[\w-]+\?$)", " or ", message)
+    message = re.sub(r"Input should be a valid (integer|number),.*$", _number_expected, message)
+    return message if message.endswith("?") else f"{message.rstrip('.')}."
+
+
+def _number_expected(found: re.Match[str]) -> str:
+    return f"a {'whole ' if found[1] == 'integer' else ''}number expected"
+
+
+def _command() -> str:
+    """Return the command on the command line, or an empty text."""
+    names = [command.__name__.replace("_", "-") for command in COMMANDS]
+    return next((word for word in sys.argv[1:] if word in names), "")
 
 
 def _terminate(*_: object) -> None:
@@ -121,7 +142,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminate)
     try:
         # not standalone: typer would draw a box of four lines around an error of the command line
-        sys.exit(app(standalone_mode=False) or 0)
+        sys.exit(app(prog_name=PROGRAM, standalone_mode=False) or 0)
     except Exception as error:
         lines, code = _usage_lines(error) or error_lines(error)
         for line in lines:
@@ -130,8 +151,6 @@ def main() -> None:
     except SystemExit as stop:
         if stop.code in (INTERRUPTED, TERMINATED):  # typer ends on Ctrl-C without a message
             word = "interrupted" if stop.code == INTERRUPTED else "terminated"
-            names = [command.__name__ for command in COMMANDS]
-            name = next((argument for argument in sys.argv[1:] if argument in names), "")
             hint = "; complete files are kept, and --resume continues from them"
-            complain("error", word + (hint if name in ("segment", "train") else ""))
+            complain("error", word + (hint if _command() in ("segment", "train") else ""))
         raise

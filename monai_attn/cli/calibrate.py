@@ -30,7 +30,7 @@ def calibrate(
         str,
         typer.Argument(
             metavar="BUNDLE",
-            help="A bundle's folder, such as that of a training. Only use bundles you trust: "
+            help="Folder of a bundle, such as that of a training. Only use bundles you trust: "
             "they can run code.",
         ),
     ],
@@ -61,7 +61,7 @@ def calibrate(
     device: DeviceOption = "auto",
     debug: DebugOption = False,
 ) -> None:
-    """Fit a bundle's temperature on labelled scans, so that its probabilities can be believed."""
+    """Fit a bundle's temperature on labelled scans, so that its probabilities match its errors."""
     classes = labels_by_value(mapped)
     with err.status(f"opening {bundle}"), without_collection():
         from monai_attn.training.calibration import calibrate as run

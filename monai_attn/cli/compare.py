@@ -24,7 +24,7 @@ def compare(
     b: Annotated[
         Path,
         typer.Argument(
-            metavar="B", parser=path_of, help="Scores of the other side, for the same cases."
+            metavar="B", parser=path_of, help="Scores to compare with A, of the same cases."
         ),
     ],
     more_a: Annotated[
@@ -33,7 +33,7 @@ def compare(
             "--a",
             parser=path_of,
             metavar="RUN",
-            help="Another run of A; the runs of a side are averaged (repeatable).",
+            help="Further run of A, to average with it (repeatable).",
         ),
     ] = None,
     more_b: Annotated[
@@ -42,7 +42,7 @@ def compare(
             "--b",
             parser=path_of,
             metavar="RUN",
-            help="Another run of B (repeatable).",
+            help="Further run of B, to average with it (repeatable).",
         ),
     ] = None,
     metric: Annotated[
@@ -50,7 +50,7 @@ def compare(
         typer.Option(
             "--metric",
             metavar="NAME",
-            help="Metric to compare, such as dice (repeatable); all metrics by default.",
+            help="Metric to compare, such as dice (repeatable); by default all.",
         ),
     ] = None,
     output: TablesOption = None,

@@ -31,8 +31,8 @@ def doctor(
         typer.Argument(
             metavar="TARGET",
             parser=path_of,
-            help="A scan, a folder, a data set, a datalist or a bundle. Without it "
-            "the machine and the bundle are checked.",
+            help="Scan, folder of scans, data set, datalist or bundle; by default the machine and "
+            "the bundle.",
         ),
     ] = None,
     bundle: BundleOption = DEFAULT_BUNDLE,

@@ -28,7 +28,7 @@ def evaluate(
     prediction: Annotated[
         Path,
         typer.Argument(
-            metavar="PREDICTION", parser=path_of, help="Label map, or folder of label maps."
+            metavar="PREDICTION", parser=path_of, help="Label map, or a folder of label maps."
         ),
     ],
     reference: Annotated[

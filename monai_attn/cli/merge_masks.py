@@ -23,7 +23,7 @@ def merge_masks(
     structures: Annotated[
         list[str],
         typer.Argument(
-            metavar="NAME", help="Structures, such as liver pancreas; they become 1, 2, ..."
+            metavar="NAME", help="Structures, such as liver pancreas; they become 1, 2 and so on."
         ),
     ],
     output: Annotated[

@@ -21,9 +21,9 @@ def path_of(text: str) -> Path:
 ScansArgument = Annotated[
     list[Path],
     typer.Argument(
-        metavar="INPUT...",
+        metavar="INPUT",
         parser=path_of,
-        help="NIfTI scans, DICOM folders, folder trees of either, or datalists.",
+        help="Scans, folders with a DICOM series, folder trees of scans, or datalists (JSON).",
     ),
 ]
 DataArgument = Annotated[
@@ -35,7 +35,7 @@ DataArgument = Annotated[
 OptionalDataArgument = Annotated[
     Path | None,
     typer.Argument(
-        metavar="[DATA]", parser=path_of, help="Labelled scans: a folder, or a datalist (JSON)."
+        metavar="DATA", parser=path_of, help="Labelled scans: a folder, or a datalist (JSON)."
     ),
 ]
 BundleOption = Annotated[
@@ -49,9 +49,8 @@ BundlesOption = Annotated[
     list[str] | None,
     typer.Option(
         "--bundle",
-        show_default=DEFAULT_BUNDLE,
         help="Name of a shipped bundle, or a bundle's folder; repeat it for an ensemble, whose probabilities "
-        "are averaged. Only use bundles you trust: they can run code.",
+        f"are averaged. By default {DEFAULT_BUNDLE}. Only use bundles you trust: they can run code.",
     ),
 ]
 DeviceOption = Annotated[
@@ -61,8 +60,8 @@ ModeOption = Annotated[
     str | None,
     typer.Option(
         "--mode",
-        help="Windows to run: full for the whole body, focus for the region that the locator selects. "
-        "The bundle's own mode by default.",
+        help="Windows to run: full for the whole body, focus for the region that the locator selects; "
+        "by default the bundle's own.",
     ),
 ]
 BackendOption = Annotated[

@@ -21,10 +21,13 @@ def phantom(
         int, typer.Option(help="Random seed of the first case; each further case adds 1.")
     ] = 0,
     all_organs: Annotated[
-        bool, typer.Option(help="Label every organ, not only the pancreas.")
+        bool, typer.Option("--all-organs", help="Label every organ, not only the pancreas.")
     ] = False,
     modality: Annotated[
-        str, typer.Option("--modality", help="CT, or MR for two sequences, T1 and T2, in one file.")
+        str,
+        typer.Option(
+            "--modality", help="Modality: CT, or MR for the two sequences T1 and T2 in one file."
+        ),
     ] = "CT",
     debug: DebugOption = False,
 ) -> None:

@@ -81,8 +81,9 @@ def plan(
 ) -> None:
     """Choose the grid, window and network that suit labelled cases, and say why.
 
-    With --from the values come from a plan of nnU-Net, and no case is read. With --for-nnunet the result
-    is a plan of nnU-Net again.
+    With --from, a plan of nnU-Net gives the values, and no case is read.
+
+    With --for-nnunet, the result is again a plan of nnU-Net.
     """
     if output and output.suffix.lower() != ".json":
         raise ValueError(f"{output}: ends in {output.suffix!r}; a .json file expected: rename it")

@@ -42,16 +42,17 @@ def report(
             "-o",
             parser=path_of,
             metavar="FILE",
-            help="Path of the page, which ends in .html; OUT/report.html by default.",
+            help="Path of the page, which ends in .html; by default OUT/report.html.",
         ),
     ] = None,
-    full_resolution: Annotated[
+    no_full_resolution: Annotated[
         bool,
         typer.Option(
-            "--full-resolution/--no-full-resolution",
-            help="Write cases that are too large for the page next to it at full resolution.",
+            "--no-full-resolution",
+            help="Show cases that are too large for the page only on a coarser grid, without files at full "
+            "resolution next to it.",
         ),
-    ] = True,
+    ] = False,
     debug: DebugOption = False,
 ) -> None:
     """Write a page to check a run: its cases, their numbers, and their slices to look through."""
@@ -66,7 +67,7 @@ def report(
         reference=reference,
         classes=labels_by_value(mapped),
         ignore=ignore,
-        full_resolution=full_resolution,
+        full_resolution=not no_full_resolution,
     )
 
 

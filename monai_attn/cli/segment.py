@@ -129,7 +129,7 @@ def segment(
             "--name",
             metavar="PATTERN",
             help="Names of DICOM cases, such as {patient}_{description}; also {pseudonym}, {date} and "
-            "{number}. By default from their paths.",
+            "{number}; by default from their paths.",
         ),
     ] = None,
     dicom_seg: Annotated[
@@ -153,7 +153,10 @@ def segment(
     ] = False,
     engine: Annotated[
         str | None,
-        typer.Option("--engine", help="Where to segment: dask for the workers of a Dask cluster."),
+        typer.Option(
+            "--engine",
+            help="Engine that segments: dask for the workers of a Dask cluster; by default this process.",
+        ),
     ] = None,
     scheduler: Annotated[
         str | None,

@@ -74,22 +74,29 @@ def train(
         str | None,
         typer.Option(
             "--gate",
-            help="Attention gate: soft, hard (straight-through), reinforce (hard) or none; the bundle's "
-            "own by default.",
+            help="Attention gate: soft, hard (straight-through), reinforce (hard) or none; by default "
+            "the bundle's own.",
         ),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option("--epochs", help="Number of passes over the training cases.")
+        int | None,
+        typer.Option(
+            "--epochs",
+            help="Number of passes over the training cases; by default the bundle's own.",
+        ),
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option("--seed", help="Random seed for weight initialisation and patch sampling."),
+        typer.Option(
+            "--seed",
+            help="Random seed for weight initialisation and patch sampling; by default the bundle's own.",
+        ),
     ] = None,
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="How it trains: nnunet for nnU-Net's optimiser, schedule, sampling and augmentation; the "
-            "bundle's own by default.",
+            help="Training recipe: nnunet for nnU-Net's optimiser, schedule, sampling and augmentation; by "
+            "default the bundle's own.",
         ),
     ] = None,
     plan: Annotated[
@@ -134,9 +141,8 @@ def train(
         str | None,
         typer.Option(
             "--bundle",
-            show_default=f"that of --from, or {DEFAULT_BUNDLE}",
-            help="Bundle to train, by name or folder; its weights are used only with --from. Only use "
-            "bundles you trust: they can run code.",
+            help="Bundle to train, by name or folder; its weights are used only with --from. By default that "
+            f"of --from, or {DEFAULT_BUNDLE}. Only use bundles you trust: they can run code.",
         ),
     ] = None,
     device: DeviceOption = "auto",

@@ -4,13 +4,50 @@ import pytest
 
 from command_line import run
 
-# arguments, what the line says
+# arguments, the line
 ERRORS = {
-    "option": (("segment", "a.nii", "-o", "b", "--nope"), "No such option: --nope"),
-    "argument": (("segment",), "Missing argument 'INPUT...'"),
-    "command": (("segmnt",), "No such command 'segmnt'"),
-    "number": (("train", "x", "-o", "y", "--epochs", "abc"), "Invalid value for '--epochs'"),
-    "value": (("train", "x", "-o"), "requires an argument"),
+    "option": (
+        ("segment", "a.nii", "-o", "b", "--zzz"),
+        "No such option: --zzz. Run monai-attn segment --help.",
+    ),
+    "option like two others": (
+        ("segment", "a.nii", "-o", "b", "--nope"),
+        "No such option: --nope. Did you mean --mode or --name? Run monai-attn segment --help.",
+    ),
+    "mistyped option": (
+        ("segment", "a.nii", "--outptu", "b"),
+        "No such option: --outptu. Did you mean --output? Run monai-attn segment --help.",
+    ),
+    "missing option": (
+        ("segment", "a.nii"),
+        "Missing option '--output' / '-o'. Run monai-attn segment --help.",
+    ),
+    "argument": (("segment",), "Missing argument 'INPUT'. Run monai-attn segment --help."),
+    "further argument": (
+        ("phantom", "a", "b"),
+        "Got unexpected extra argument(s) (b). Run monai-attn phantom --help.",
+    ),
+    "command": (
+        ("segmnt",),
+        "No such command 'segmnt'. Did you mean 'segment'? Run monai-attn --help.",
+    ),
+    "whole number": (
+        ("train", "x", "-o", "y", "--epochs", "abc"),
+        "Invalid value for '--epochs': a whole number expected. Run monai-attn train --help.",
+    ),
+    "number": (
+        ("train", "x", "-o", "y", "--validation", "abc"),
+        "Invalid value for '--validation': a number expected. Run monai-attn train --help.",
+    ),
+    "value": (
+        ("merge-masks", "x", "-o"),
+        "Option '-o' requires an argument. Run monai-attn merge-masks --help.",
+    ),
+    "empty path": (
+        ("segment", "a.nii", "-o", ""),
+        "Invalid value for '--output' / '-o': an empty path. Check whether a variable in the command is "
+        "unset. Run monai-attn segment --help.",
+    ),
 }
 
 
@@ -19,10 +56,7 @@ def test_one_line_says_what_is_wrong(monkeypatch, capsys, arguments, message):
     assert run(monkeypatch, *arguments) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    [line] = err.splitlines()
-    assert line.startswith("error: ")
-    assert message in line
-    assert line.endswith(" --help.")
+    assert err.splitlines() == [f"error: {message}"]
 
 
 def test_without_arguments_there_is_help(monkeypatch, capsys):
