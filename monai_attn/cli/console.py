@@ -91,6 +91,7 @@ def progress_of_stages() -> Iterator[Callable[[str, int, int | None], None]]:
 def progress_of(stage: str) -> Iterator[Callable[[int, int | None], None]]:
     """Yield a function that shows the progress of one stage, from what is done and the total."""
     with progress_of_stages() as update:
+        update(stage, 0, None)  # from the start, as the first step may take long
         yield partial(update, stage)
 
 
