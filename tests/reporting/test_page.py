@@ -57,6 +57,36 @@ def test_a_case_to_check_says_why_in_the_table_and_above_its_slices(out):
     assert f"Check {why}" in page.words
 
 
+def test_doubtful_cases_come_first_and_others_in_their_order(out):
+    statuses = ["segmented", "failed", "segmented", "check", "not run", "kept"]
+    rows = [
+        {**write_case(out, name), "status": s} for name, s in zip("abcdef", statuses, strict=True)
+    ]
+    rows[2]["warnings"] = ["thin"]
+    shown = report(out, *rows)
+    places = [int(attributes["data-given"]) for attributes in shown.having("tr") if attributes]
+    assert places == [3, 1, 4, 2, 0, 5]
+    assert "The most doubtful cases come first" in shown.words
+    assert [a["data-order"] for _, a in shown.tags if "data-order" in a] == ["doubt", "given"]
+
+
+def test_every_number_column_says_what_it_means(out):
+    scores = [CaseScore("a", 1, 0.876, 0.9, 0.8, 1.0, 3.21, 0.95, 80.0, 90.0)]
+    confidence = {"temperature": 1.5, "views": 8, "intervals_ml": {"1": [11.11, 14.44]}}
+    case = write_case(out, confidence=confidence)
+    path = out / "a_seg.manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"attention": {"2": NUMBERS}}))
+    shown = report(out, case, references=References(tuple(scores)))
+    heads = shown.having("th", scope="col")
+    assert len(heads) > 30
+    in_table = shown.having("button", type="button")
+    assert all(a.get("title") for a in in_table if "data-column" in a)
+    assert all(a.get("title") for a in heads if "tabindex" in a)
+    assert len([a for a in heads if "tabindex" in a]) == len(heads) - len(
+        [a for a in in_table if "data-column" in a]
+    )
+
+
 def test_a_folder_in_which_all_failed_has_a_report(out):
     shown = report(out, row("a", status="failed", reason="bad"), row("b", status="failed"))
     assert "2 failed" in shown.words

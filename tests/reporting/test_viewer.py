@@ -148,6 +148,35 @@ def test_a_reference_is_shown_beside_the_labels(out, tmp_path):
     np.testing.assert_array_equal(decoded(shown, "reference"), np.roll(organ(), 1, axis=0))
 
 
+def test_labels_and_reference_are_numbered_alike(out, tmp_path):
+    labels, expected = np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.uint8)
+    labels[0], labels[1], labels[2] = 2, 2, 3
+    expected[0], expected[1], expected[3] = 2, 1, 2
+    write_case(out, labels=labels)
+    path = tmp_path / "reference.nii.gz"
+    nib.Nifti1Image(expected, AFFINE).to_filename(path)
+    shown = view(out, reference=path)
+    assert decoded(shown, "labels")[:4, 0, 0].tolist() == [2, 2, 3, 0]
+    assert decoded(shown, "reference")[:4, 0, 0].tolist() == [2, 1, 0, 2]
+    assert decoded(shown, "differences")[:4, 0, 0].tolist() == [0, 3, 1, 2]
+    layer = 80 * 0.12  # ml
+    assert shown.difference_ml == pytest.approx((layer, layer, layer))
+    assert [(place.kind, ml) for place, ml in shown.places] == [
+        (1, pytest.approx(layer)),
+        (2, pytest.approx(layer)),
+        (3, pytest.approx(layer)),
+    ]
+    assert [ml for *_, ml in shown.labels] == pytest.approx([0, 2 * layer, layer])
+
+
+def test_ignored_voxels_do_not_differ(out, tmp_path):
+    write_case(out)
+    path = tmp_path / "reference.nii.gz"
+    nib.Nifti1Image(organ() * 9, AFFINE).to_filename(path)
+    assert len(view(out, reference=path).places) == 1
+    assert view(out, reference=path, ignore=9).places == ()
+
+
 def test_of_a_reference_with_other_values_only_what_stands_for_a_label_is_shown(out, tmp_path):
     write_case(out)
     path = tmp_path / "organs.nii.gz"

@@ -77,7 +77,8 @@ function cutOne(volume, shape, plane, at) {
 function cutBlock(volume, [width, across, up], first) {
   const count = Math.min(BLOCK, width - first);
   const slices = Array.from({ length: count }, () => new Uint8Array(across * up));
-  for (let to = 0, from = first; to < across * up; to += 1, from += width) {
+  const [low, high] = volume.filled;
+  for (let to = low * across, from = first + to * width; to < across * (high + 1); to += 1, from += width) {
     for (let n = 0; n < count; n += 1) slices[n][to] = volume[from + n];
   }
   return slices;

@@ -13,12 +13,23 @@ function bytesOf(text) {
   return bytes;
 }
 
-/** The bytes of a volume, whose text holds each less the one in the slice below. */
+/**
+ * The bytes of a volume, whose text holds each less the one in the slice below. Its `filled` are the first and the
+ * last slice that hold more than 0: labels fill few of them.
+ */
 async function unpack(text, [width, height]) {
   const stream = new Blob([bytesOf(text)]).stream().pipeThrough(new DecompressionStream("deflate"));
   const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
   const slice = width * height;
-  for (let i = slice; i < bytes.length; i += 1) bytes[i] += bytes[i - slice]; // modulo 256
+  bytes.filled = [Infinity, -1];
+  for (let z = 0, i = 0; i < bytes.length; z += 1) {
+    let any = 0;
+    for (const end = i + slice; i < end; i += 1) {
+      if (z) bytes[i] += bytes[i - slice]; // modulo 256
+      any |= bytes[i];
+    }
+    if (any) bytes.filled = [Math.min(z, bytes.filled[0]), z];
+  }
   return bytes;
 }
 
