@@ -75,6 +75,14 @@ class CachedCases(Dataset):
         key = sha256(json.dumps([self._recipe, files]).encode()).hexdigest()[:24]
         return self.cache_dir / f"{key}.pt"
 
+    def missing_entries(self) -> list[Path]:
+        """Return the files that the cache still lacks; empty if a case has no file, which loading reports."""
+        try:
+            entries = [self.entry(index) for index in range(len(self.data))]
+        except ValueError:
+            return []
+        return [entry for entry in dict.fromkeys(entries) if not entry.is_file()]
+
     def _transform(self, index: int) -> Any:
         """Return a case after all transforms, or a list of windows of it."""
         steady = self._steady(index)

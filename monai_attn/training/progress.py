@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from monai_attn.runs.progress_lines import ProgressLines
+from monai_attn.training.cache_progress import CacheProgress
 from monai_attn.training.history import Epoch, History
 
 
@@ -37,6 +38,7 @@ class ProgressBar:
             if self.console.is_terminal
             else ProgressLines(self.console)
         )
+        self._cache = CacheProgress(self._bar)
 
     def attach(self, engine: Trainer) -> None:
         """Attach to a trainer, only in the first process."""
@@ -51,12 +53,14 @@ class ProgressBar:
     def _begin(self, trainer: Trainer) -> None:
         steps = trainer.state.max_epochs * trainer.state.epoch_length
         self._task = self._bar.add_task("training", total=steps, completed=trainer.state.iteration)
+        self._cache.start(getattr(trainer.state.dataloader, "dataset", None))
         self._bar.start()
 
     def _step(self, trainer: Trainer) -> None:
         self._bar.update(self._task, completed=trainer.state.iteration)
 
     def _line(self, trainer: Trainer) -> None:
+        self._cache.stop()  # the first epoch has filled it
         done, epochs = self.history.epochs, trainer.state.max_epochs
         self._bar.console.print(
             epoch_line(done, epochs, self.history.metric_name), highlight=False, soft_wrap=True
@@ -64,10 +68,12 @@ class ProgressBar:
 
     def _end(self, _: Trainer) -> None:
         """Stop and forget the task: federated learning runs a trainer once in each round."""
+        self._cache.stop()
         self._bar.stop()
         self._bar.remove_task(self._task)
 
     def _fail(self, _: Trainer, error: BaseException) -> None:
+        self._cache.stop()
         self._bar.stop()
         raise error
 
