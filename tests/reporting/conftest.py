@@ -7,6 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from drawn_figures import draw
 from monai_attn.reporting.page import References, write_report
 from report_reader import Reader
 from run_folders import AFFINE, organ, row, stored_map, write_case, write_rows
@@ -70,3 +71,8 @@ def reader(browser, report):
     yield opened
     opened.page.close()
     assert opened.said == []
+
+
+@pytest.fixture(scope="module")
+def drawn_organ():
+    return draw(title="case 7")

@@ -1,10 +1,7 @@
 """The planes of a report as their reader meets them: in a browser, from a file, without a network."""
 
-import io
-
 import numpy as np
 import pytest
-from matplotlib.image import imread
 
 from report_reader import BLUE, ORANGE, Reader, coloured, differ
 
@@ -313,27 +310,6 @@ def test_the_table_is_sorted_by_its_heads(reader):
     assert cases()[-1] == "<i>bad"  # it has no volume
 
 
-def test_dark_and_light_follow_the_system(browser, report):
-    seen = {}
-    for scheme in ("light", "dark"):
-        reader = Reader(browser, report, color_scheme=scheme)
-        seen[scheme] = imread(io.BytesIO(reader.page.screenshot()), format="png")[5, 5, :3].mean()
-        reader.page.close()
-    assert seen["light"] > 0.9 > 0.2 > seen["dark"]
-
-
-@pytest.mark.slow
-def test_what_is_on_shows_in_forced_colours(reader):
-    reader.page.emulate_media(forced_colors="active")
-    on, off = (
-        reader.case.locator(f"[data-toggle={name}]").evaluate(
-            "b => getComputedStyle(b).backgroundColor"
-        )
-        for name in ("contours", "fill")
-    )
-    assert on != off
-
-
 @pytest.mark.slow
 def test_paper_has_the_planes_side_by_side_and_nothing_to_press(reader):
     reader.press("Enter")
@@ -344,10 +320,3 @@ def test_paper_has_the_planes_side_by_side_and_nothing_to_press(reader):
     tops = {round(reader.canvas(plane).bounding_box()["y"]) for plane in planes}
     assert len(tops) == 1
     assert reader.case.locator("button:visible, input:visible").count() == 0
-
-
-def test_a_narrow_window_needs_no_sideways_scrolling(browser, report):
-    reader = Reader(browser, report, viewport={"width": 360, "height": 700})
-    wide = reader.page.evaluate("document.documentElement.scrollWidth")
-    assert wide <= 360
-    reader.page.close()

@@ -1,6 +1,9 @@
 """A report without a mouse, by ear, in low contrast, and on a phone."""
 
+import io
+
 import pytest
+from matplotlib.image import imread
 
 from report_reader import Reader
 
@@ -111,4 +114,32 @@ def test_on_a_phone_the_picture_comes_first_and_nothing_runs_over(browser, repor
       .filter((element) => element.getBoundingClientRect().right > innerWidth && !element.closest(".scroll"))
       .map((element) => element.className)""")
     assert wide == []
+    reader.page.close()
+
+
+def test_dark_and_light_follow_the_system(browser, report):
+    seen = {}
+    for scheme in ("light", "dark"):
+        reader = Reader(browser, report, color_scheme=scheme)
+        seen[scheme] = imread(io.BytesIO(reader.page.screenshot()), format="png")[5, 5, :3].mean()
+        reader.page.close()
+    assert seen["light"] > 0.9 > 0.2 > seen["dark"]
+
+
+@pytest.mark.slow
+def test_what_is_on_shows_in_forced_colours(reader):
+    reader.page.emulate_media(forced_colors="active")
+    on, off = (
+        reader.case.locator(f"[data-toggle={name}]").evaluate(
+            "b => getComputedStyle(b).backgroundColor"
+        )
+        for name in ("contours", "fill")
+    )
+    assert on != off
+
+
+def test_a_narrow_window_needs_no_sideways_scrolling(browser, report):
+    reader = Reader(browser, report, viewport={"width": 360, "height": 700})
+    wide = reader.page.evaluate("document.documentElement.scrollWidth")
+    assert wide <= 360
     reader.page.close()

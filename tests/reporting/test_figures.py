@@ -1,64 +1,27 @@
-import re
-
-import nibabel as nib
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.image import imread
-from matplotlib.text import Text
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, ornt_transform
 
-from monai_attn.reporting.colours import LABEL_COLOURS, REFERENCE_COLOUR
+from drawn_figures import (
+    AFFINE,
+    ORGAN,
+    PANELS,
+    SHAPE,
+    SPACING,
+    box,
+    draw,
+    grey,
+    near,
+    panel,
+    panel_pixels,
+    pixels,
+    texts,
+    words,
+)
 from monai_attn.reporting.figures import BACKGROUND, case_figure, save_figure
-
-SHAPE = (12, 10, 8)  # right, anterior, superior
-SPACING = (4.0, 5.0, 6.0)
-AFFINE = nib.affines.from_matvec(np.diag(SPACING), (-100, 20, -50))
-PANELS = ("axial", "coronal", "sagittal")
-
-
-def grey(value=-1000.0):
-    return np.full(SHAPE, value, np.float32)
-
-
-def box(*slices, label=1):
-    labels = np.zeros(SHAPE, np.uint8)
-    labels[slices] = label
-    return labels
-
-
-ORGAN = box(slice(7, 10), slice(5, 8), slice(3, 6))  # right of, in front of and above the middle
-
-
-def draw(image=None, labels=ORGAN, affine=AFFINE, *, dpi=40, **options):
-    figure = case_figure(grey() if image is None else image, labels, affine, **options)
-    figure.set_dpi(dpi)  # 40 is a tenth of the pixels
-    figure.canvas.draw()
-    return figure
-
-
-def pixels(figure):
-    return np.asarray(figure.canvas.buffer_rgba())[..., :3].astype(int)
-
-
-def panel_pixels(figure, name):
-    rgb = pixels(figure)
-    bounds = panel(figure, name).get_window_extent()
-    top, bottom = len(rgb) - round(bounds.y1), len(rgb) - round(bounds.y0)
-    return rgb[top:bottom, round(bounds.x0) : round(bounds.x1)]
-
-
-def panel(figure, name):
-    return next(axes for axes in figure.axes if axes.get_label() == name)
-
-
-def near(rgb, colour):
-    """Pixels of one hue, however thin the line: what is left when their grey part is taken away."""
-    hue = np.array(to_rgb(colour)) - min(to_rgb(colour))
-    vivid = rgb - rgb.min(axis=-1, keepdims=True)
-    length = np.linalg.norm(vivid, axis=-1)
-    return (length > 40) & (vivid @ hue > 0.985 * length * np.linalg.norm(hue))
 
 
 def brightest(figure, name):
@@ -68,28 +31,15 @@ def brightest(figure, name):
     return columns.mean() / bright.shape[1], rows.mean() / bright.shape[0]
 
 
-def texts(figure):
-    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
-
-
-def words(figure):
-    return " ".join(texts(figure))
-
-
-@pytest.fixture(scope="module")
-def organ():
-    return draw(title="case 7")
-
-
 # panel, the letters at the left, right, top and bottom edge
 LETTERS = [("axial", "RLAP"), ("coronal", "RLSI"), ("sagittal", "APSI")]
 
 
 @pytest.mark.parametrize(("name", "letters"), LETTERS)
-def test_letters_name_the_edges(organ, name, letters):
+def test_letters_name_the_edges(drawn_organ, name, letters):
     places = {
         text.get_text(): text.get_position()
-        for text in panel(organ, name).texts
+        for text in panel(drawn_organ, name).texts
         if len(text.get_text()) == 1
     }
     left, right, top, bottom = (places[letter] for letter in letters)
@@ -148,63 +98,6 @@ def test_an_oblique_grid_is_said_to_be_one(tilt, said):
     assert ("oblique" in shown) is ("up to 20° oblique" in shown) is said
 
 
-@pytest.mark.parametrize("label", [1, 2, 7])
-def test_contour_colour_is_where_the_label_is(label):
-    colour = LABEL_COLOURS[(label - 1) % len(LABEL_COLOURS)]
-    figure = draw(labels=ORGAN * label)
-    for name, across, up in zip(PANELS, (0, 0, 1), (1, 2, 2), strict=True):
-        coloured = near(panel_pixels(figure, name), colour)
-        rows, columns = np.nonzero(coloured)
-        # the organ's edges in voxels from the left and from the top, as fractions of the panel
-        occupied = ((7, 10), (5, 8), (3, 6))
-        for found, axis in ((columns, across), (rows, up)):
-            start, stop = (1 - edge / SHAPE[axis] for edge in occupied[axis][::-1])
-            size = coloured.shape[1] if axis == across else coloured.shape[0]
-            assert found.min() / size == pytest.approx(start, abs=0.05)
-            assert found.max() / size == pytest.approx(stop, abs=0.05)
-
-
-def test_no_contour_without_a_label():
-    figure = draw(labels=box(0, 0, slice(0, 0)))
-    for name in PANELS:
-        rgb = panel_pixels(figure, name)
-        assert not any(near(rgb, colour).any() for colour in (*LABEL_COLOURS, REFERENCE_COLOUR))
-    assert "no label" in words(figure)
-
-
-def test_contour_closes_at_the_edge_of_the_volume():
-    figure = draw(labels=np.ones(SHAPE, np.uint8), dpi=128)
-    for name in PANELS:
-        coloured = near(panel_pixels(figure, name), LABEL_COLOURS[0])
-        assert all(edge.mean() > 0.7 for edge in edges(coloured))
-
-
-def edges(mask):
-    return [mask[:3].any(0), mask[-3:].any(0), mask[:, :3].any(1), mask[:, -3:].any(1)]
-
-
-def test_each_label_has_its_own_colour():
-    two = ORGAN + box(slice(2, 5), slice(5, 8), slice(3, 6), label=2)
-    rgb = panel_pixels(draw(labels=two), "axial")
-    left, right = np.array_split(rgb, 2, axis=1)  # label 1 lies on the patient's right
-    assert near(left, LABEL_COLOURS[0]).any()
-    assert not near(right, LABEL_COLOURS[0]).any()
-    assert near(right, LABEL_COLOURS[1]).any()
-
-
-def test_reference_is_dashed_in_its_own_colour():
-    same = draw(reference=ORGAN)
-    rgb = panel_pixels(same, "axial")
-    dashes, gaps = near(rgb, REFERENCE_COLOUR), near(rgb, LABEL_COLOURS[0])
-    assert dashes.any()
-    assert gaps.any()  # of the label's solid line below
-
-
-def test_labels_have_their_names_in_the_legend():
-    assert any(text.startswith("pancreas: ") for text in texts(draw(names={1: "pancreas"})))
-    assert any(text.startswith("label 1: ") for text in texts(draw()))
-
-
 def test_images_are_shown_within_the_window():
     for value, expected in ((-150, 0), (50, 128), (250, 255), (3000, 255)):
         rgb = panel_pixels(draw(grey(value)), "axial")
@@ -239,11 +132,11 @@ def test_planes_meet_in_the_labels(row):
     assert f"sagittal  {'R' if place >= 0 else 'L'} {abs(place)} mm" in texts(figure)
 
 
-def test_one_scale_in_all_panels(organ):
-    for axes, (across, up) in zip(organ.axes, ((0, 1), (0, 2), (1, 2)), strict=True):
+def test_one_scale_in_all_panels(drawn_organ):
+    for axes, (across, up) in zip(drawn_organ.axes, ((0, 1), (0, 2), (1, 2)), strict=True):
         size = axes.get_window_extent()
         mm = [SHAPE[axis] * SPACING[axis] for axis in (across, up)]
-        per_mm = organ.axes[0].get_window_extent().width / (SHAPE[0] * SPACING[0])
+        per_mm = drawn_organ.axes[0].get_window_extent().width / (SHAPE[0] * SPACING[0])
         assert [size.width, size.height] == pytest.approx([mm[0] * per_mm, mm[1] * per_mm])
 
 
@@ -285,31 +178,6 @@ def test_any_shape_fits_a_screen(shape):
     figure = draw(np.zeros(shape), np.ones(shape, np.uint8), np.diag([5, 5, 5, 1]))
     assert figure.get_figwidth() == 15
     assert 3 < figure.get_figheight() < 9
-
-
-def test_volumes_follow_the_voxel_size(organ):
-    assert "case 7   ·   3.2 ml" in texts(organ)  # 27 voxels of 0.12 ml
-    assert "label 1: 3.2 ml" in texts(organ)
-    assert re.search(r"voxels 4\.00 . 5\.00 . 6\.00 mm", words(organ))
-    assert "W 400  L 50 HU" in words(organ)
-
-
-def test_title_sums_labels_and_names_the_reference():
-    labels = ORGAN + box(0, 0, slice(0, 2), label=2)
-    figure = draw(labels=labels, reference=box(0, 0, slice(0, 5)))
-    assert "2 labels, 3.5 ml   ·   reference 0.6 ml" in texts(figure)
-    assert {"label 1: 3.2 ml", "label 2: 0.2 ml", "reference"} <= set(texts(figure))
-
-
-def test_legend_keeps_to_the_largest_labels():
-    labels = np.zeros(SHAPE, np.uint8)
-    for label in range(1, 8):
-        labels[: label + 1, label] = label
-    entries = [text for text in texts(draw(labels=labels)) if text.startswith(("label", "and"))]
-    assert [entry.split(":")[0] for entry in entries] == [
-        *(f"label {label}" for label in range(4, 8)),
-        "and 3 smaller",
-    ]
 
 
 def test_attention_is_drawn_over_the_same_planes_in_a_second_row():
@@ -381,11 +249,11 @@ def test_drawing_leaves_its_inputs_alone():
     draw(*arrays)
 
 
-def test_saved_png_shows_the_figure(organ, tmp_path):
-    path = save_figure(organ, str(tmp_path / "new" / "case.png"))
+def test_saved_png_shows_the_figure(drawn_organ, tmp_path):
+    path = save_figure(drawn_organ, str(tmp_path / "new" / "case.png"))
     assert list(path.parent.iterdir()) == [path]
     assert path.read_bytes().startswith(b"\x89PNG")
-    again = save_figure(organ, tmp_path / "again.png")
+    again = save_figure(drawn_organ, tmp_path / "again.png")
     assert again.read_bytes() == path.read_bytes()
     assert b"Software" not in path.read_bytes()
 
@@ -400,7 +268,7 @@ def test_png_is_the_only_format(tmp_path):
         save_figure(Figure(), tmp_path / "case.jpg")
 
 
-def test_a_failed_save_leaves_the_old_picture(organ, tmp_path, monkeypatch):
+def test_a_failed_save_leaves_the_old_picture(drawn_organ, tmp_path, monkeypatch):
     path = tmp_path / "case.png"
     path.write_text("old")
 
@@ -409,6 +277,6 @@ def test_a_failed_save_leaves_the_old_picture(organ, tmp_path, monkeypatch):
 
     monkeypatch.setattr("pathlib.Path.replace", fail)
     with pytest.raises(OSError, match="disk full"):
-        save_figure(organ, path)
+        save_figure(drawn_organ, path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
