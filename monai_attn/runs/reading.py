@@ -127,7 +127,7 @@ def _entries(path: Path, content: Mapping[str, Any]) -> Iterator[tuple[str, Entr
 
 def _is_time(value: Any) -> bool:
     try:
-        datetime.fromisoformat(value)
-    except (TypeError, ValueError):
+        datetime.fromisoformat(value.replace("Z", "+00:00"))  # Python 3.10 knows no Z
+    except (AttributeError, TypeError, ValueError):
         return False
     return True
