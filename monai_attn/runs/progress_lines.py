@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from threading import Event, Thread
 from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress, Task
+
+from monai_attn.runs.ticker import Ticker
 
 EVERY = 20.0  # seconds between two lines
 
@@ -30,32 +31,24 @@ class ProgressLines(Progress):
 
     def __init__(self, console: Console, every: float = EVERY) -> None:
         super().__init__(console=console, disable=True)
-        self.every = every
-        self._stopped = Event()
-        self._thread: Thread | None = None
+        self._ticker = Ticker(self._write, every, "progress lines")
 
     def start(self) -> None:
         """Begin to write lines, also after a stop."""
-        self._stopped.clear()
-        self._thread = Thread(target=self._write, name="progress lines", daemon=True)
-        self._thread.start()
+        self._ticker.start()
 
     def stop(self) -> None:
         """Write no further line."""
-        self._stopped.set()
-        if self._thread:
-            self._thread.join()
-            self._thread = None
+        self._ticker.stop()
 
     def line(self) -> str:
         """Return the line of the unfinished tasks; empty if there is none."""
         return "; ".join(_words(task) for task in self.tasks if not task.finished)
 
     def _write(self) -> None:
-        while not self._stopped.wait(self.every):
-            if line := self.line():
-                options: dict[str, Any] = {"markup": False, "highlight": False, "soft_wrap": True}
-                self.console.print(line, **options)
+        if line := self.line():
+            options: dict[str, Any] = {"markup": False, "highlight": False, "soft_wrap": True}
+            self.console.print(line, **options)
 
 
 def _words(task: Task) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from threading import Event, Thread
 
 from rich.progress import Progress, TaskID
 
+from monai_attn.runs.ticker import Ticker
 from monai_attn.training.case_cache import CachedCases
 
 EVERY = 1.0  # seconds between two looks at the folder
@@ -25,11 +25,9 @@ class CacheProgress:
 
     def __init__(self, progress: Progress, every: float = EVERY) -> None:
         self.progress = progress
-        self.every = every
         self._missing: Sequence[Path] = ()
         self._task: TaskID | None = None
-        self._stopped = Event()
-        self._thread: Thread | None = None
+        self._ticker = Ticker(self.count, every, "cache progress")
 
     def start(self, dataset: object) -> None:
         """Begin to count, if the data set has a cache that lacks cases."""
@@ -39,16 +37,11 @@ class CacheProgress:
         if not self._missing:
             return
         self._task = self.progress.add_task("caching", total=len(self._missing))
-        self._stopped.clear()
-        self._thread = Thread(target=self._watch, name="cache progress", daemon=True)
-        self._thread.start()
+        self._ticker.start()
 
     def stop(self) -> None:
         """Stop counting, and remove the task; do nothing if there is none."""
-        self._stopped.set()
-        if self._thread:
-            self._thread.join()
-            self._thread = None
+        self._ticker.stop()
         if self._task is not None:
             self.progress.remove_task(self._task)
             self._task = None
@@ -58,7 +51,3 @@ class CacheProgress:
         if self._task is not None:
             done = sum(entry.is_file() for entry in self._missing)
             self.progress.update(self._task, completed=done)
-
-    def _watch(self) -> None:
-        while not self._stopped.wait(self.every):
-            self.count()
