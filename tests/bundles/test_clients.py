@@ -53,22 +53,28 @@ def test_a_federated_client_trains_and_evaluates(each_tiny_bundle, phantoms, tmp
     client.finalize()
 
 
+def configs_of(root):
+    """Arguments of MONAI's commands for the network of a bundle."""
+    configs = root / "configs"
+    return {
+        "net_id": "network_def",
+        "meta_file": str(configs / "metadata.json"),
+        "config_file": str(configs / "inference.json"),
+    }
+
+
 def test_net_in_and_out_verify(each_tiny_bundle):
     verify_net_in_out(
-        net_id="network_def",
-        meta_file=str(each_tiny_bundle / "configs" / "metadata.json"),
-        config_file=str(each_tiny_bundle / "configs" / "inference.json"),
+        **configs_of(each_tiny_bundle),
         device="cpu",
     )
 
 
 def test_ckpt_export_makes_a_torchscript_of_the_same_network(each_tiny_bundle, tmp_path):
     ckpt_export(
-        net_id="network_def",
         filepath=str(tmp_path / "model.ts"),
         ckpt_file=str(each_tiny_bundle / "models" / "model.pt"),
-        meta_file=str(each_tiny_bundle / "configs" / "metadata.json"),
-        config_file=str(each_tiny_bundle / "configs" / "inference.json"),
+        **configs_of(each_tiny_bundle),
     )
     assert_same_network(torch.jit.load(str(tmp_path / "model.ts")), each_tiny_bundle)
 
@@ -81,11 +87,9 @@ def test_onnx_export_makes_the_same_network_for_any_size(each_tiny_bundle, tmp_p
     x = random_window(each_tiny_bundle)
     free = {axis: f"axis_{axis}" for axis in range(x.ndim) if axis != 1}
     onnx_export(
-        net_id="network_def",
         filepath=str(tmp_path / "model.onnx"),
         ckpt_file=str(each_tiny_bundle / "models" / "model.pt"),
-        meta_file=str(each_tiny_bundle / "configs" / "metadata.json"),
-        config_file=str(each_tiny_bundle / "configs" / "inference.json"),
+        **configs_of(each_tiny_bundle),
         input_shape=[2, *x.shape[1:]],  # one window would be exported as the only batch size
         use_trace=True,
         converter_kwargs={"input_names": ["image"], "dynamic_axes": {"image": free}},

@@ -16,6 +16,7 @@ from monai_attn.training.resume import describe_weights
 from monai_attn.training.run import prepare
 from tests.training.training_runs import (
     TINY,
+    fill_disk_at,
     gate_rows,
     progress_rows,
     request_for,
@@ -240,14 +241,7 @@ def test_an_unknown_gate_is_named(own_phantoms, tiny_bundle, tmp_path):
 
 
 def test_a_full_disk_is_one_line_that_names_the_file(tiny_bundle, phantoms, tmp_path, monkeypatch):
-    save = torch.save
-
-    def full(state, file):
-        if isinstance(state, dict) and state.get("epoch") == 2:
-            raise OSError(28, "No space left on device")
-        save(state, file)
-
-    monkeypatch.setattr(torch, "save", full)
+    fill_disk_at(2, monkeypatch)
     words = (phantoms, "-o", tmp_path / "run", "--bundle", tiny_bundle, *TINY)
     with pytest.raises(OSError, match=r"last\.pt: cannot be written \(No space .*; make room"):
         train(*words)

@@ -8,7 +8,15 @@ import pytest
 import torch
 
 from bundle_runs import SLICE_BUNDLE
-from tests.training.training_runs import STILL, TINY, parameters, progress_rows, same_tensors, train
+from tests.training.training_runs import (
+    STILL,
+    TINY,
+    fill_disk_at,
+    parameters,
+    progress_rows,
+    same_tensors,
+    train,
+)
 
 # --- weights from elsewhere
 
@@ -128,14 +136,7 @@ def test_a_training_goes_on_with_more_epochs(tiny_bundle, phantoms, tmp_path, mo
     )
     assert result.exit_code == 0
 
-    save = torch.save
-
-    def full(state, file):
-        if isinstance(state, dict) and state.get("epoch") == 4:
-            raise OSError(28, "No space left on device")
-        save(state, file)
-
-    monkeypatch.setattr(torch, "save", full)
+    fill_disk_at(4, monkeypatch)
     with pytest.raises(OSError, match="No space left"):
         train(*words, "-o", tmp_path / "cut", *more)
     monkeypatch.undo()

@@ -54,3 +54,15 @@ def request_for(data, bundle, **more):
 def record_and_config(run):
     """The record of a run, and its config of the training."""
     return [json.loads((run / name).read_text()) for name in ("run.json", "configs/train.json")]
+
+
+def fill_disk_at(epoch, monkeypatch):
+    """Let the disk be full when the checkpoint of an epoch is saved; `monkeypatch.undo()` makes room."""
+    save = torch.save
+
+    def full(state, file):
+        if isinstance(state, dict) and state.get("epoch") == epoch:
+            raise OSError(28, "No space left on device")
+        save(state, file)
+
+    monkeypatch.setattr(torch, "save", full)
