@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import import_module
+
+from monai_attn.inference.missing_packages import missing_packages
 
 # for MONAI: notebooks, engines, plots, trackers, tables and ultrasound. Each takes up to seconds
 UNUSED = ("IPython", "ignite", "matplotlib", "mlflow", "pandas", "scipy.signal", "sklearn")
@@ -20,17 +20,5 @@ def import_monai() -> None:
     """
     if "monai" in sys.modules:
         return
-    with _missing(name for name in UNUSED if name not in sys.modules):
+    with missing_packages(*(name for name in UNUSED if name not in sys.modules)):
         import_module("monai.bundle")
-
-
-@contextmanager
-def _missing(names: Iterator[str]) -> Iterator[None]:
-    """Let Python refuse to import packages in a block."""
-    blocked = tuple(names)
-    sys.modules.update(dict.fromkeys(blocked))  # type: ignore[arg-type]  # None refuses the import
-    try:
-        yield
-    finally:
-        for name in blocked:
-            del sys.modules[name]

@@ -6,7 +6,6 @@ this happens, because a window shrinks to 2 voxels.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from functools import cache
 from types import ModuleType
@@ -18,6 +17,7 @@ from torch import nn
 
 from monai_attn.inference.backends.network_outputs import Run, one_by_one
 from monai_attn.inference.backends.trace import trace
+from monai_attn.inference.missing_packages import missing_packages
 
 HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
@@ -29,14 +29,8 @@ def library() -> ModuleType:
     be imported: then it uses its own empty stand-in. If the program has imported openvino before, this
     is too late and changes nothing.
     """
-    name = "openvino_telemetry"
-    before = {name: sys.modules[name]} if name in sys.modules else {}
-    sys.modules[name] = None  # type: ignore[assignment]  # this makes Python refuse the import
-    try:
+    with missing_packages("openvino_telemetry"):
         import openvino
-    finally:
-        del sys.modules[name]
-        sys.modules.update(before)
     return openvino
 
 
