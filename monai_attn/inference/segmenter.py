@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from monai.data.meta_tensor import MetaTensor
 from monai.inferers import Inferer
-from monai.transforms import Compose, LoadImaged, SaveImaged
+from monai.transforms import Compose, SaveImaged
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -23,6 +23,7 @@ from monai_attn.inference.inferer_windows import Windows, windows_of
 from monai_attn.inference.label_intensity import expected_intensities
 from monai_attn.inference.label_measures import content_box, count_pieces, measure_labels
 from monai_attn.inference.memory import used_memory
+from monai_attn.inference.network_input import network_input
 from monai_attn.inference.result_checks import Expected, failed_checks
 from monai_attn.inference.scan_memory import ScanMemory
 from monai_attn.inference.scan_opening import Source, channels_of, open_source
@@ -251,13 +252,9 @@ class Segmenter:
             volumes = read_channel_volumes(scan, self.input_channels)
             content = content_box(volumes[0].data)
         with clock("prepare"):
-            prepare = without(self.preprocessing, LoadImaged)
             image = as_tensor(*volumes)
             del volumes  # of several channels the image is a copy
-            if self.device.type == "cuda":  # then resampling and scaling run on the GPU
-                image = image.pin_memory().to(self.device, non_blocking=True)
-            data = prepare({"image": image})
-            data["image"] = data["image"].to(self.device)
+            data = network_input(image, self.preprocessing, self.device)
         return scan.grid, data, content
 
     def _plan(self, grid: Grid, image: Tensor) -> WindowPlan | None:
