@@ -150,9 +150,7 @@ class _Sums:
         done = [output.narrow(dim, 0, depth) / count for output in self.outputs]
         self.count = self._rest(self.count, depth)
         self.outputs = [self._rest(output, depth) for output in self.outputs]
-        background = done[0].new_tensor(self.decoding.background(len(done[0])))
-        background = background.reshape(-1, *[1] * (done[0].ndim - 1))
-        done[0] = torch.where(seen, done[0], background)
+        done[0] = torch.where(seen, done[0], self._background(done[0]))
         box = list(self.box)
         box[self.axis] = slice(self.front, layer)
         self.front = layer
@@ -171,6 +169,14 @@ class _Sums:
             where.append(slice(low - pad, high - pad))
         logits, *maps = [output[within(kept)] for output in outputs]
         return Slab(tuple(where), logits, tuple(maps), seen[within(kept)])
+
+    def _background(self, logits: Tensor) -> Tensor:
+        """Return the logits of background, to be broadcast to those of a slab (K, *layers)."""
+        values = self.decoding.background(len(logits))
+        background = logits.new_empty((len(values), *[1] * (logits.ndim - 1)))
+        for channel, value in zip(background, values, strict=True):
+            channel.fill_(value)  # a tensor made of the list would be copied to a GPU, which waits
+        return background
 
     def _layers(self, channels: int, depth: int) -> Tensor:
         shape = [s.stop - s.start for s in self.box]
