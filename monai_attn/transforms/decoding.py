@@ -105,9 +105,15 @@ class Decoding:
         return yes / (yes + (1 - found).clamp(0, 1) ** power)
 
     def labels_of(self, values: Tensor) -> Tensor:
-        """Return the labels (*spatial) of resampled `values`."""
+        """Return the labels (*spatial) of resampled `values`, in a byte each where that is enough.
+
+        From a GPU they are copied to the host: an eighth of the bytes of `argmax`.
+        """
         if self.regions is None:
-            return values[0] > 0 if len(values) == 1 else values.argmax(dim=0)
+            if len(values) == 1:
+                return values[0] > 0
+            found = values.argmax(dim=0)
+            return found.to(torch.uint8) if len(values) <= 256 else found
         labels = torch.zeros(values.shape[1:], dtype=torch.uint8, device=values.device)
         for label, chance in zip(self.regions.labels, values, strict=True):
             labels[chance > 0.5] = label

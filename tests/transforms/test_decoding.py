@@ -27,6 +27,13 @@ def test_resampled_values_give_the_labels_of_the_logits(decoding, channels):
     assert not decoding.labels_of(empty).any()
 
 
+@pytest.mark.parametrize(("decoding", "channels"), [(CLASSES, 2), (CLASSES, 3), (REGIONS, 2)])
+def test_labels_take_a_byte_each(decoding, channels):
+    """They are copied from a GPU to the host."""
+    values = decoding.values(torch.zeros(channels, 5))
+    assert decoding.labels_of(values).element_size() == 1
+
+
 @pytest.mark.parametrize(("decoding", "channels"), [(CLASSES, 3), (REGIONS, 2), (CLASSES, 1)])
 def test_the_background_is_certain(decoding, channels):
     logits = torch.tensor(decoding.background(channels))[:, None]
