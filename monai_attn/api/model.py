@@ -47,7 +47,8 @@ def load(
             default the mode set in the bundle.
         backend: `auto`, `eager`, `compile`, `openvino`, `onnxruntime` or `tensorrt`.
         precision: `auto`, `float32` or `bfloat16`.
-        memory: memory that the process may use, such as `"4GiB"`, or in bytes; by default the free memory.
+        memory: memory that the process may use, such as `"4GiB"`, or in bytes, of the host and as much of a
+            GPU; by default the free memory.
 
     Returns:
         The model, which can segment any number of scans.

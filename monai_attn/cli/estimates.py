@@ -55,7 +55,7 @@ def _estimate_table(segmenter: Segmenter, scan: Image) -> Table:
     table.add_row("slabs", str(plan.slabs))
     table.add_row("memory", format_memory(estimate.memory))
     if segmenter.device.type == "cuda":
-        table.add_row("memory of the GPU", format_memory(plan.device_bytes))
+        table.add_row("memory of the GPU", format_memory(estimate.device_memory))
     table.add_row("backend", ", ".join(settings[key] for key in ("backend", "precision", "device")))
     table.add_row(
         "time of the windows", f"{estimate.seconds:.1f} s, estimated from one that was timed"

@@ -80,12 +80,14 @@ class ResourceEstimate:
         plan: the windows that would run.
         memory: peak memory of the whole process, in bytes.
         seconds: duration of all windows, estimated from one.
+        device_memory: peak memory of the process on a GPU, in bytes, without CUDA's own; 0 without one.
     """
 
     scan: Grid
     plan: WindowPlan
     memory: int
     seconds: float
+    device_memory: int = 0
 
 
 class StageClock:

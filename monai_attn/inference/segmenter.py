@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from monai_attn.datasets.channels import Channel
 from monai_attn.datasets.regions import region_volumes_ml
+from monai_attn.inference.device_memory import limited_device_memory, used_device_memory
 from monai_attn.inference.entropy import with_entropy
 from monai_attn.inference.finite_logits import check_finite, finite_slabs
 from monai_attn.inference.inferer_windows import Windows, windows_of
@@ -29,7 +30,7 @@ from monai_attn.inference.scan_memory import ScanMemory
 from monai_attn.inference.scan_opening import Source, channels_of, open_source
 from monai_attn.inference.segmentation import ResourceEstimate, Segmentation, StageClock
 from monai_attn.inference.views import View
-from monai_attn.inference.watched_network import OnWindow, WatchedNetwork
+from monai_attn.inference.watched_network import OnSlab, OnWindow, WatchedNetwork, shown_slabs
 from monai_attn.inference.window_plan import WindowPlan
 from monai_attn.inference.window_time import time_window
 from monai_attn.io.grid import Grid, same_grid, voxel_ml
@@ -41,10 +42,7 @@ from monai_attn.transforms.grids import LabelsOnScanGridd, ResampleRASd, decodin
 from monai_attn.transforms.monai_io import as_tensor, read_channel_volumes
 from monai_attn.transforms.pipelines import without
 from monai_attn.transforms.plain_tensor import plain_tensor
-from monai_attn.transforms.restore import Slab
 from monai_attn.transforms.restore_probabilities import KeptProbabilities
-
-OnSlab = Callable[[Slab], None]
 
 
 @dataclass(frozen=True)
@@ -67,8 +65,8 @@ class Segmenter:
         views: views to run in addition to the plain one; each takes the same time again.
         confidence: result of calibrating the network.
         expected: expected measures of each label.
-        memory: bytes that the whole process may hold; by default the memory of the machine, shared
-            equally between the ranks that torchrun started on it.
+        memory: bytes that the whole process may hold, and as many of a GPU's memory; by default the memory
+            of the machine, shared equally between the ranks that torchrun started on it.
         volume: index of the volume, from 0, in a scan that holds several.
         series: the SeriesInstanceUID of the series, in a DICOM folder that holds several.
         settings: settings of the bundle, the backend and the options, which a manifest records.
@@ -113,8 +111,14 @@ class Segmenter:
             ValueError: one line that names the file, if it cannot be read, needs more memory than is
                 allowed, or its labels are not on its grid.
         """
+        with limited_device_memory(self.device, self.memory):
+            return self._segment(self.open(source), on_window, on_slab)
+
+    def _segment(
+        self, scan: Scan, on_window: OnWindow | None, on_slab: OnSlab | None
+    ) -> Segmentation:
         clock = StageClock()
-        grid, data, content = self._prepare(self.open(source), clock)
+        grid, data, content = self._prepare(scan, clock)
         image = data["image"]
         with torch.inference_mode():
             with clock("plan"):
@@ -198,7 +202,7 @@ class Segmenter:
         Raises:
             ValueError: as in a call; and if the bundle's inferer makes no plan.
         """
-        held = used_memory()
+        held, on_device = used_memory(), used_device_memory(self.device)
         grid, data, _ = self._prepare(self.open(source), StageClock())
         image = data["image"]
         with torch.inference_mode():
@@ -211,12 +215,18 @@ class Segmenter:
             window = torch.zeros((1, len(image), *plan.roi_size), device=self.device)
             seconds = time_window(self.inferer.on_windows(self.network), window)
         seconds *= len(plan.windows) * (1 + len(self.views))
-        return ResourceEstimate(grid, plan, held + self.need(grid, plan), seconds)
+        need, device_need = held + self.need(grid, plan), on_device + self.device_need(grid, plan)
+        return ResourceEstimate(grid, plan, need, seconds, device_need)
 
     def need(self, scan: Grid, plan: WindowPlan) -> int:
-        """Return the bytes that a scan adds to those of the process at the peak."""
+        """Return the bytes that a scan adds to the host's memory of the process at the peak."""
         _, affine = self.network_grid(scan)
         return self.budget.need(scan, affine, plan, self.windows.locator_bytes(plan.grid))
+
+    def device_need(self, scan: Grid, plan: WindowPlan) -> int:
+        """Return the bytes that a scan adds to those of the process on a GPU at the peak."""
+        _, affine = self.network_grid(scan)
+        return self.budget.device_need(scan, affine, plan, self.windows.locator_bytes(plan.grid))
 
     def network_grid(self, scan: Grid) -> tuple[tuple[int, ...], NDArray[np.float64]]:
         """Return the shape and the affine of the network's grid for a scan."""
@@ -244,10 +254,11 @@ class Segmenter:
 
         The scan's own voxels are not kept.
         """
-        shape, _ = self.network_grid(scan.grid)
-        if plan := self.windows.plan_of_shape(shape, self.budget.stitched):
+        shape, budget = self.network_grid(scan.grid)[0], self.budget
+        if plan := self.windows.plan_of_shape(shape, budget.stitched):
             plan = replace(plan, members=self.members)
-            self.budget.check(scan.grid, self.need(scan.grid, plan))
+            needs = self.need(scan.grid, plan), self.device_need(scan.grid, plan)
+            budget.check(scan.grid, *needs)
         with clock("read"):
             volumes = read_channel_volumes(scan, self.input_channels)
             content = content_box(volumes[0].data)
@@ -292,7 +303,7 @@ class Segmenter:
         if plan is not None and len(steps) == 1 and isinstance(steps[0], LabelsOnScanGridd):
             slabs = finite_slabs(self.inferer.slabs(plain_tensor(image), network, plan))
             if on_slab:
-                slabs = _shown(slabs, on_slab)
+                slabs = shown_slabs(slabs, on_slab)
             maps: tuple[NDArray[np.uint8], ...] = ()
             if with_maps:
                 if self.uncertainty:
@@ -337,9 +348,3 @@ class Segmenter:
             labels = self._cleaned(self._outputs(data, plan, view(network))[0], data)
             found.append({} if labels is None else region_volumes_ml(labels, ml, regions))
         return tuple(found)
-
-
-def _shown(slabs: Iterator[Slab], on_slab: OnSlab) -> Iterator[Slab]:
-    for slab in slabs:
-        on_slab(slab)
-        yield slab

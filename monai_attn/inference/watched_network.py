@@ -1,16 +1,19 @@
-"""A network that is timed and reports its windows."""
+"""A network that is timed and reports its windows, and slabs that are shown while they are made."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from torch import Tensor
 
 from monai_attn.inference.segmentation import StageClock
+from monai_attn.transforms.restore import Slab
 
 OnWindow = Callable[[int, int | None], None]
 """Called with the windows done and the windows in all, None where that is not known."""
+
+OnSlab = Callable[[Slab], None]
 
 
 class WatchedNetwork:
@@ -46,3 +49,10 @@ class WatchedNetwork:
         if self.on_window:
             self.on_window(self.done, self.total)
         return outputs
+
+
+def shown_slabs(slabs: Iterator[Slab], on_slab: OnSlab) -> Iterator[Slab]:
+    """Yield slabs, after `on_slab` was called with each."""
+    for slab in slabs:
+        on_slab(slab)
+        yield slab

@@ -75,11 +75,6 @@ class WindowPlan:
         outputs = 4 * self.channels * (self.members if self.members > 1 else 0)
         return self.batch * (ACTIVATIONS + outputs) * math.prod(self.roi_size)
 
-    @property
-    def device_bytes(self) -> int:
-        """The bytes that a GPU holds: the image, one slab and the network."""
-        return 4 * math.prod(self.grid) + self.stitch_bytes + self.window_bytes
-
     def fitting(self, limit: int) -> WindowPlan:
         """Return the plan with the largest batch that fits into `limit` bytes, at least 1."""
         for batch in range(self.batch, 1, -1):
