@@ -8,7 +8,16 @@ from importlib import import_module
 from monai_attn.inference.missing_packages import missing_packages
 
 # for MONAI: notebooks, engines, plots, trackers, tables and ultrasound. Each takes up to seconds
-UNUSED = ("IPython", "ignite", "matplotlib", "mlflow", "pandas", "scipy.signal", "sklearn")
+UNUSED = (
+    "IPython",
+    "ignite",
+    "matplotlib",
+    "mlflow",
+    "pandas",
+    "scipy.signal",
+    "sklearn",
+    "tensorboardX",
+)
 
 
 def import_monai() -> None:
