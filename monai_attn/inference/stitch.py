@@ -150,7 +150,9 @@ class _Sums:
         done = [output.narrow(dim, 0, depth) / count for output in self.outputs]
         self.count = self._rest(self.count, depth)
         self.outputs = [self._rest(output, depth) for output in self.outputs]
-        done[0] = torch.where(seen, done[0], self._background(done[0]))
+        background = self.decoding.background(len(done[0]))
+        for channel, value in zip(done[0], background, strict=True):
+            channel.masked_fill_(~seen[0], value)
         box = list(self.box)
         box[self.axis] = slice(self.front, layer)
         self.front = layer
@@ -170,14 +172,6 @@ class _Sums:
         logits, *maps = [output[within(kept)] for output in outputs]
         return Slab(tuple(where), logits, tuple(maps), seen[within(kept)])
 
-    def _background(self, logits: Tensor) -> Tensor:
-        """Return the logits of background, to be broadcast to those of a slab (K, *layers)."""
-        values = self.decoding.background(len(logits))
-        background = logits.new_empty((len(values), *[1] * (logits.ndim - 1)))
-        for channel, value in zip(background, values, strict=True):
-            channel.fill_(value)  # a tensor made of the list would be copied to a GPU, which waits
-        return background
-
     def _layers(self, channels: int, depth: int) -> Tensor:
         shape = [s.stop - s.start for s in self.box]
         shape[self.axis] = depth
@@ -187,9 +181,13 @@ class _Sums:
         return torch.cat([total, self._layers(len(total), missing)], dim=1 + self.axis)
 
     def _rest(self, total: Tensor, depth: int) -> Tensor:
-        """Return the layers after those that were yielded, followed by empty ones."""
-        rest, kept = self._layers(len(total), self.depth), total.shape[1 + self.axis] - depth
+        """Return the layers after those that were yielded, followed by empty ones, in the same memory."""
         dim = 1 + self.axis
-        if kept > 0:
-            rest.narrow(dim, 0, kept).copy_(total.narrow(dim, depth, kept))
-        return rest
+        if total.shape[dim] > self.depth:  # it was made longer, and all of it was yielded
+            return self._layers(len(total), self.depth)
+        kept = self.depth - depth
+        for first in range(0, kept, depth):  # parts that do not overlap with where they go
+            size = min(depth, kept - first)
+            total.narrow(dim, first, size).copy_(total.narrow(dim, first + depth, size))
+        total.narrow(dim, kept, depth).zero_()
+        return total
