@@ -1,13 +1,14 @@
 """The pipeline a MONAI user would write over MONAI's own AttentionUnet: the yardstick.
 
-python -m tests.benchmarks.monai_pipeline SCAN OUT_FOLDER [--same-network]
+python -m tests.benchmarks.monai_pipeline SCAN OUT_FOLDER [--same-network] [--device cuda] [--amp]
 
-With --same-network it runs our bundle's network instead, to compare labels. The last line is JSON: the
-seconds of each stage.
+With --same-network it runs our bundle's network instead, to compare labels. On a GPU all transforms after
+the loading run there, and four windows at once. With --scans N the scan is segmented N times. The last line
+is JSON: the seconds of each stage of the last time. On a GPU the line before it has the peak of its memory.
 """
 
+import argparse
 import json
-import sys
 import time
 from itertools import pairwise
 
@@ -16,42 +17,87 @@ from monai import transforms as T
 from monai.inferers import SlidingWindowInferer
 from monai.networks.nets import AttentionUnet
 
-scan, folder = sys.argv[1:3]
-torch.manual_seed(0)
-if "--same-network" in sys.argv:
-    from monai_attn.bundle.open import open_bundle
 
-    network = open_bundle(device="cpu", backend="eager", precision="float32").network
-else:  # random weights: its time does not depend on them
-    network = AttentionUnet(3, 1, 2, (16, 32, 64, 128, 256), (2, 2, 2, 2)).eval()
-preprocessing = T.Compose(
-    [
-        T.LoadImaged("image"),
-        T.EnsureChannelFirstd("image"),
-        T.Orientationd("image", "RAS", labels=None),
-        T.Spacingd("image", (2.0, 2.0, 2.0), mode="bilinear"),
-        T.ScaleIntensityRanged("image", -150.0, 250.0, 0.0, 1.0, clip=True),
-    ]
-)
-postprocessing = T.Compose(
-    [
-        T.Activationsd("pred", softmax=True),
-        T.Invertd("pred", preprocessing, "image", nearest_interp=False),
-        T.AsDiscreted("pred", argmax=True),
-        T.SaveImaged(
-            "pred", output_dir=folder, output_dtype="uint8", resample=False, separate_folder=False
-        ),
-    ]
-)
-times = [time.perf_counter()]
-data = preprocessing({"image": scan})
-times.append(time.perf_counter())
-with torch.inference_mode():
-    inferer = SlidingWindowInferer((96, 96, 96), overlap=0.5, mode="gaussian")
-    data["pred"] = inferer(data["image"][None], network)[0]
-times.append(time.perf_counter())
-postprocessing(data)
-times.append(time.perf_counter())
-stages = [later - earlier for earlier, later in pairwise(times)]
-print()
-print(json.dumps(dict(zip(("before", "network", "after"), stages, strict=True))))
+def options():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("scan")
+    parser.add_argument("folder")
+    parser.add_argument(
+        "--same-network", action="store_true", help="run the shipped bundle's network"
+    )
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument(
+        "--amp", action="store_true", help="float16 by autocast, as in MONAI's engines"
+    )
+    parser.add_argument("--scans", type=int, default=1, help="how often the scan is segmented")
+    return parser.parse_args()
+
+
+def segment(given, network, preprocessing, postprocessing):
+    """Segment the scan; return the seconds of the stages."""
+    kind, on_gpu = torch.device(given.device).type, given.device != "cpu"
+
+    def now():
+        if on_gpu:
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+    times = [now()]
+    data = preprocessing({"image": given.scan})
+    times.append(now())
+    with torch.inference_mode(), torch.autocast(kind, torch.float16, enabled=given.amp):
+        inferer = SlidingWindowInferer(
+            (96, 96, 96), sw_batch_size=4 if on_gpu else 1, overlap=0.5, mode="gaussian"
+        )
+        data["pred"] = inferer(data["image"][None], network)[0]
+    times.append(now())
+    postprocessing(data)
+    times.append(now())
+    return [later - earlier for earlier, later in pairwise(times)]
+
+
+def main():
+    given = options()
+    torch.manual_seed(0)
+    if given.same_network:
+        from monai_attn.bundle.open import open_bundle
+
+        network = open_bundle(device=given.device, backend="eager", precision="float32").network
+    else:  # random weights: its time does not depend on them
+        network = AttentionUnet(3, 1, 2, (16, 32, 64, 128, 256), (2, 2, 2, 2)).eval()
+        network = network.to(given.device)
+    to_device = [] if given.device == "cpu" else [T.ToDeviced("image", given.device)]
+    preprocessing = T.Compose(
+        [
+            T.LoadImaged("image"),
+            T.EnsureChannelFirstd("image"),
+            *to_device,
+            T.Orientationd("image", "RAS", labels=None),
+            T.Spacingd("image", (2.0, 2.0, 2.0), mode="bilinear"),
+            T.ScaleIntensityRanged("image", -150.0, 250.0, 0.0, 1.0, clip=True),
+        ]
+    )
+    postprocessing = T.Compose(
+        [
+            T.Activationsd("pred", softmax=True),
+            T.Invertd("pred", preprocessing, "image", nearest_interp=False),
+            T.AsDiscreted("pred", argmax=True),
+            T.SaveImaged(
+                "pred",
+                output_dir=given.folder,
+                output_dtype="uint8",
+                resample=False,
+                separate_folder=False,
+            ),
+        ]
+    )
+    for _ in range(given.scans):
+        stages = segment(given, network, preprocessing, postprocessing)
+    print()
+    if given.device != "cpu":
+        print(json.dumps({"device_mib": torch.cuda.max_memory_allocated() / 2**20}))
+    print(json.dumps(dict(zip(("before", "network", "after"), stages, strict=True))))
+
+
+if __name__ == "__main__":
+    main()
