@@ -1,11 +1,15 @@
 """What only a GPU can show; skipped, saying so, where there is none."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 from monai_attn.bundle.open import open_bundle
 from monai_attn.inference.inferer import AttentionWindowInferer
+from tests.benchmarks.gpu_trace import device_events
 
 pytestmark = [
     pytest.mark.gpu,
@@ -55,6 +59,31 @@ def test_nothing_waits_between_windows():
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert count == plan.slabs
+
+
+def test_the_scan_is_not_copied_back(scan, tiny_bundle, tmp_path):
+    """Only labels, masks and single answers leave the GPU, and nothing as large as the scan in float32."""
+    segmenter = open_bundle(tiny_bundle, "cuda", backend="eager").segmenter()
+    segmenter(scan)
+    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
+        grid = segmenter(scan).scan
+        torch.cuda.synchronize()
+    profiler.export_chrome_trace(str(tmp_path / "trace.json"))
+    trace = json.loads((tmp_path / "trace.json").read_text())
+    sizes = [copy["args"]["bytes"] for copy in device_events(trace)["device to host"]]
+    assert sizes
+    assert max(sizes) < 4 * np.prod(grid.shape)
+
+
+def test_a_budget_bounds_the_memory_of_the_gpu(scan, tiny_bundle):
+    budget = 4 * 2**30
+    bundle = open_bundle(tiny_bundle, "cuda", backend="eager", memory=budget)
+    bundle.inferer.sw_batch_size = 100_000
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    plan = bundle.segmenter()(scan).plan
+    assert plan.batch < 100_000
+    assert torch.cuda.max_memory_reserved() <= budget
 
 
 def test_sums_move_to_the_cpu_when_memory_ends():
