@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from monai_attn.bundle.bundle import Bundle
 from monai_attn.bundle.open import open_bundle
 from monai_attn.datasets.listed_splits import Split, names_in_split, read_split
+from monai_attn.inference.segmenter import Segmenter
 from monai_attn.io.channels import as_image
 from monai_attn.io.errors import warn_of
 from monai_attn.io.names import case_name
@@ -38,26 +40,9 @@ def score_run(
     Raises:
         ValueError: if a case cannot be segmented.
     """
-    split = read_split(run / SPLIT)
-    cases = split["validation"]
     opened = open_bundle(run, device)
-    images = [as_image(case["image"]) for case in cases]
-    targets = output_paths(images, run / "eval", names_in_split(split))
-    results = segment_files(opened.segmenter(), targets, resume=True)
-    for done, result in enumerate(results, 1):
-        if result.error:
-            raise ValueError(result.error)
-        on_case(done, len(cases))
-    labels = [Path(case["label"]) for case in cases]
-    pairs = [*zip(score_names(split), targets.values(), labels, strict=True)]
     numbers = opened.label_names
-    scores = evaluate_pairs(
-        pairs,
-        labels=numbers,
-        classes=opened.classes,
-        ignore=opened.ignore,
-        regions=opened.decoding.regions,
-    )
+    scores = score_split(opened, opened.segmenter(), read_split(run / SPLIT), run / "eval", on_case)
     for suffix in ("json", "csv"):
         write_summary(scores, run / "eval" / f"scores.{suffix}")
     means = summarize(scores)["mean"]
@@ -65,6 +50,36 @@ def score_run(
     record_scores(run, {name: dice for name, dice in dices.items() if dice is not None})
     warn_of(missed_labels(run, means, numbers))
     return scores
+
+
+def score_split(
+    opened: Bundle,
+    segmenter: Segmenter,
+    split: Split,
+    folder: Path,
+    on_case: Callable[[int, int], None] = lambda done, total: None,
+) -> list[CaseScore]:
+    """Segment the validation cases of a split into a folder, and score the labels.
+
+    Raises:
+        ValueError: if a case cannot be segmented.
+    """
+    cases = split["validation"]
+    images = [as_image(case["image"]) for case in cases]
+    targets = output_paths(images, folder, names_in_split(split))
+    for done, result in enumerate(segment_files(segmenter, targets, resume=True), 1):
+        if result.error:
+            raise ValueError(result.error)
+        on_case(done, len(cases))
+    labels = [Path(case["label"]) for case in cases]
+    pairs = [*zip(score_names(split), targets.values(), labels, strict=True)]
+    return evaluate_pairs(
+        pairs,
+        labels=opened.label_names,
+        classes=opened.classes,
+        ignore=opened.ignore,
+        regions=opened.decoding.regions,
+    )
 
 
 def score_names(split: Split) -> list[str]:
