@@ -46,7 +46,7 @@ def load(
         mode: `full` runs every window of the body, `focus` only those that the bundle's locator selects; by
             default the mode set in the bundle.
         backend: `auto`, `eager`, `compile`, `openvino`, `onnxruntime` or `tensorrt`.
-        precision: `auto`, `float32` or `bfloat16`.
+        precision: `auto`, `float32`, `bfloat16`, or `int8` for a bundle that `monai-attn quantize` changed.
         memory: memory that the process may use, such as `"4GiB"`, or in bytes, of the host and as much of a
             GPU; by default the free memory.
 

@@ -16,6 +16,7 @@ from monai.inferers import Inferer
 from monai.transforms import Compose
 
 import monai_attn
+from monai_attn.bundle.int8 import find_int8
 from monai_attn.datasets.channels import CT, Channel
 from monai_attn.datasets.ignore import check_ignore
 from monai_attn.datasets.label_classes import mapped_labels
@@ -166,6 +167,13 @@ class Bundle:
         return windows_of(self.inferer).mode
 
     @property
+    def window(self) -> tuple[int, ...] | None:
+        """The channels and voxels (C, *roi) of one window; None if windows vary in size."""
+        image = self.metadata["network_data_format"]["inputs"]["image"]
+        roi = windows_of(self.inferer).shape(len(image["spatial_shape"]))
+        return (image["num_channels"], *roi) if roi else None
+
+    @property
     def weights(self) -> Path:
         """The file of the network's weights."""
         return self.root / "models" / "model.pt"
@@ -182,7 +190,13 @@ class Bundle:
         """A digest of all files of the bundle on which its labels can depend."""
         if self.members:
             return _digest(one.sha256 for one in self.members)
-        patterns = ("configs/*.json", "models/*.pt", "models/*.pth", "**/*.py")
+        patterns = (
+            "configs/*.json",
+            "models/*.pt",
+            "models/*.pth",
+            "models/model_int8.*",
+            "**/*.py",
+        )
         files = {file for pattern in patterns for file in self.root.glob(pattern)}
         lines = [f"{file.relative_to(self.root)} {file_sha256(file)}\n" for file in sorted(files)]
         return _digest(lines)
@@ -283,6 +297,9 @@ class Bundle:
 
     def _load(self, attention: bool, open_levels: tuple[int, ...]) -> tuple[Run, dict[str, str]]:
         """Return the network as a backend runs it, and the names of backend and precision."""
+        if self.precision == "int8" and (open_levels or self.members):
+            what = "a network with open gates" if open_levels else "an ensemble"
+            raise ValueError(f"{self.root}: {what} cannot run in int8. Choose another precision.")
         key = attention, open_levels
         if key not in self._loaded:
             network = open_gates(self.network, open_levels) if open_levels else self.network
@@ -291,16 +308,15 @@ class Bundle:
         return self._loaded[key]
 
     def _on_backend(self, network: torch.nn.Module) -> tuple[Run, dict[str, str]]:
-        image = self.metadata["network_data_format"]["inputs"]["image"]
-        window = windows_of(self.inferer).shape(len(image["spatial_shape"]))
-        if window is None:
+        if self.window is None:
             return network, {"backend": "eager", "precision": "float32"}
         run = load_backend(
             network,
-            (image["num_channels"], *window),
+            self.window,
             name=self.backend,
             precision=self.precision,
             device=self.device,
+            int8=find_int8(self.root, self.metadata) if self.precision == "int8" else None,
         )
         return run, {"backend": run.name, "precision": run.precision}
 

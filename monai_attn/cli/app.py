@@ -25,6 +25,7 @@ from monai_attn.cli.merge_masks import merge_masks
 from monai_attn.cli.options import path_of
 from monai_attn.cli.phantom import phantom
 from monai_attn.cli.plan import plan
+from monai_attn.cli.quantize import quantize
 from monai_attn.cli.report import report
 from monai_attn.cli.segment import segment
 from monai_attn.cli.train import train
@@ -49,6 +50,7 @@ COMMANDS = (
     attention,
     ablate,
     calibrate,
+    quantize,
     doctor,
     merge_masks,
     phantom,

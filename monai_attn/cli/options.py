@@ -73,7 +73,10 @@ BackendOption = Annotated[
 ]
 PrecisionOption = Annotated[
     str,
-    typer.Option("--precision", help="Number format of the network: auto, float32 or bfloat16."),
+    typer.Option(
+        "--precision",
+        help="Number format of the network: auto, float32, bfloat16, or int8 after monai-attn quantize.",
+    ),
 ]
 LabelOption = Annotated[
     list[str] | None,

@@ -23,9 +23,10 @@ from monai_attn.inference.backends.network_digest import digest_network
 from monai_attn.inference.backends.network_outputs import Outputs, Run, as_tuple
 from monai_attn.inference.backends.parity import compare, synthetic_window
 from monai_attn.io.errors import reason
+from monai_attn.io.files import sha256_of
 
 BACKENDS = ("auto", "eager", "compile", "openvino", "onnxruntime", "tensorrt")
-PRECISIONS = ("auto", "float32", "bfloat16")
+PRECISIONS = ("auto", "float32", "bfloat16", "int8")
 
 # Fastest first, by the time of one window of the pancreas bundle on an x86 CPU with bfloat16 units.
 ORDER = {
@@ -70,7 +71,7 @@ class Backend:
 
     Attributes:
         name: one of `BACKENDS`, not `auto`.
-        precision: `float32` or `bfloat16` for the computation; the outputs are float32.
+        precision: `float32`, `bfloat16` or `int8` for the computation; the outputs are float32.
         run: function from windows (B, C, *roi) to the network's outputs.
     """
 
@@ -105,6 +106,7 @@ def load_backend(
     precision: str = "auto",
     device: torch.device = torch.device("cpu"),  # noqa: B008  a constant
     cache: Path | None = None,
+    int8: Path | None = None,
 ) -> Backend:
     """Make a network ready to run, compiled if that is faster.
 
@@ -122,6 +124,7 @@ def load_backend(
         device: device of the windows.
         cache: the folder for compiled networks, made with access for the user only; by default the
             user's cache folder. Delete it to free its space.
+        int8: the file that `quantize` wrote for this network, for the precision `int8`.
 
     Raises:
         ValueError: if a name is unknown, the backend is not installed, does not run on the device or in
@@ -136,6 +139,8 @@ def load_backend(
     """
     if network.training:
         raise ValueError("network (training=True) must be in eval mode: call its eval() first")
+    if precision == "int8" and int8 is None:
+        raise ValueError("precision (='int8') needs a quantised network: make one by quantize")
     wanted = plan(
         name,
         precision,
@@ -143,7 +148,7 @@ def load_backend(
         installed=installed_backends(),
         bfloat16=eager.has_bfloat16(device),
     )
-    loader = _Loader(network, tuple(window), device, cache)
+    loader = _Loader(network, tuple(window), device, cache, int8)
     why, expected = "", False
     for choice in wanted:
         if why and expected:
@@ -181,6 +186,12 @@ def plan(
         raise ValueError(
             f"precision (='bfloat16') needs a {device} with bfloat16 units; use float32 or auto"
         )
+    if precision == "int8":
+        if name not in ("auto", "openvino") or device != "cpu":
+            raise ValueError(
+                f"precision (='int8') needs backend openvino on a cpu (got {name} on {device})"
+            )
+        name = "openvino"
     if name == "auto":
         choices = [c for c in ORDER.get(device, ORDER["cpu"][-1:]) if c[0] in installed]
     else:
@@ -194,13 +205,12 @@ def plan(
             )
         if name not in installed:
             raise ValueError(f"backend (={name!r}) is not installed; {INSTALL[name]}")
-        choices = [
-            (name, p) for p in ("bfloat16", "float32") if p == "float32" or name not in FLOAT32_ONLY
-        ]
+        precisions = ("int8",) if precision == "int8" else ("bfloat16", "float32")
+        choices = [(name, p) for p in precisions if p == "float32" or name not in FLOAT32_ONLY]
     return [
         (backend, p)
         for backend, p in choices
-        if precision in ("auto", p) and (bfloat16 or p == "float32")
+        if precision in ("auto", p) and (bfloat16 or p != "bfloat16")
     ]
 
 
@@ -208,9 +218,15 @@ class _Loader:
     """A loader of several backends of one network, which computes their common parts once."""
 
     def __init__(
-        self, network: nn.Module, window: tuple[int, ...], device: torch.device, folder: Path | None
+        self,
+        network: nn.Module,
+        window: tuple[int, ...],
+        device: torch.device,
+        folder: Path | None,
+        int8: Path | None,
     ) -> None:
         self.network, self.window, self.device, self.folder = network, window, device, folder
+        self.int8 = int8
 
     @cached_property
     def cache(self) -> Cache:
@@ -256,6 +272,8 @@ class _Loader:
 
     def export(self, name: str, precision: str) -> bytes:
         """Return the compiled network for the cache; empty if there is nothing to store."""
+        if precision == "int8" and self.int8:
+            return openvino.export_int8(self.int8, self.window, len(as_tuple(self.reference)))
         if name == "openvino":
             return openvino.export(self.network, self.window, precision)
         if name == "onnxruntime":
@@ -284,6 +302,9 @@ class _Loader:
             _hardware(self.device),
             torch.get_num_threads(),
             [(p, _version(p)) for p in ("monai-attn", "monai", "torch", *PACKAGES.get(name, ()))],
+            sha256_of(self.int8, self.int8.with_suffix(".bin"))
+            if precision == "int8" and self.int8
+            else "",
         ]
         return f"{name}-{precision}-{sha256(json.dumps(parts).encode()).hexdigest()[:32]}"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -19,7 +20,8 @@ from monai_attn.inference.backends.network_outputs import Run, one_by_one
 from monai_attn.inference.backends.trace import trace
 from monai_attn.inference.missing_packages import missing_packages
 
-HINTS = {"float32": "f32", "bfloat16": "bf16"}
+# int8: of the operations that are not quantised
+HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
 
 
 def library() -> ModuleType:
@@ -46,7 +48,21 @@ def core() -> Any:
 
 
 def export(network: nn.Module, window: tuple[int, ...], precision: str) -> bytes:
-    """Compile the network for one window (C, *roi) on this CPU, as input for `load`.
+    """Compile the network for one window (C, *roi) on this CPU, as input for `load`."""
+    return _compile(convert(network, window), precision)
+
+
+def export_int8(file: Path, window: tuple[int, ...], outputs: int) -> bytes:
+    """Compile the first outputs of a quantised network, the file of `quantize`, as `export` does."""
+    openvino = library()
+    model = core().read_model(file)
+    model = openvino.Model(model.outputs[:outputs], model.get_parameters())
+    model.reshape([1, *window])
+    return _compile(model, "int8")
+
+
+def convert(network: nn.Module, window: tuple[int, ...]) -> Any:
+    """Convert the network to an `openvino.Model` for one window (C, *roi).
 
     `openvino.convert_model` does more than is needed here and starts the telemetry; only a trace and
     the PyTorch frontend are needed.
@@ -59,8 +75,11 @@ def export(network: nn.Module, window: tuple[int, ...], precision: str) -> bytes
     decoder = TorchScriptPythonDecoder(trace(network, window))  # has to outlive the conversion
     model = frontend.convert(frontend.load(decoder))
     model.reshape([1, *window])  # static, and batch 1: the fastest
-    blob = core().compile_model(model, "CPU", _settings(precision)).export_model()
-    return blob.getvalue()
+    return model
+
+
+def _compile(model: Any, precision: str) -> bytes:
+    return core().compile_model(model, "CPU", _settings(precision)).export_model().getvalue()
 
 
 def load(blob: bytes, window: tuple[int, ...], precision: str, *, single: bool) -> Run:

@@ -26,6 +26,8 @@ PLANS = [  # name, precision, device, installed, bfloat16 units, what is tried
     ("onnxruntime", "auto", "cpu", ALL, True, "onnxruntime/float32"),
     ("onnxruntime", "auto", "cuda", ALL, True, "onnxruntime/float32"),
     ("compile", "bfloat16", "cpu", ALL, True, "compile/bfloat16"),
+    ("auto", "int8", "cpu", ALL, False, "openvino/int8"),
+    ("openvino", "int8", "cpu", ALL, True, "openvino/int8"),
 ]  # fmt: skip
 
 
@@ -38,8 +40,14 @@ def test_the_order_is_fixed(name, precision, device, installed, bfloat16, tried)
 REFUSED = [  # name, precision, device, installed, bfloat16 units, the error
     ("turbo", "auto", "cpu", ALL, True,
      f"backend (='turbo') must be one of {', '.join(BACKENDS)}"),
-    ("auto", "int8", "cpu", ALL, True,
-     "precision (='int8') must be one of auto, float32, bfloat16"),
+    ("auto", "int4", "cpu", ALL, True,
+     "precision (='int4') must be one of auto, float32, bfloat16, int8"),
+    ("eager", "int8", "cpu", ALL, True,
+     "precision (='int8') needs backend openvino on a cpu (got eager on cpu)"),
+    ("auto", "int8", "cuda", ALL, True,
+     "precision (='int8') needs backend openvino on a cpu (got auto on cuda)"),
+    ("auto", "int8", "cpu", ("eager",), True,
+     "backend (='openvino') is not installed; pip install 'monai-attn[openvino]'"),
     ("auto", "bfloat16", "cpu", ALL, False,
      "precision (='bfloat16') needs a cpu with bfloat16 units; use float32 or auto"),
     ("onnxruntime", "bfloat16", "cpu", ALL, True,
