@@ -1,14 +1,16 @@
-"""Segment one scan with MONAI's own pipeline and with ours, by turns, and compare whole processes.
+"""Segment one scan with the pipelines of others and with ours, by turns, and compare whole processes.
 
-python -m tests.benchmarks [SCAN] [REPEATS]
+python -m tests.benchmarks [SCAN] [REPEATS] [--nnunet ENV/bin]
 
-All use 96^3 windows at 2 mm with overlap 0.5 and channels 16 to 256, from start to exit. Without a scan
-a phantom is made. What is compiled once and kept is compiled before the clock starts.
+The others are MONAI's own parts and, where an environment with it is given, nnU-Net's prediction. All have
+the grid, the range and the windows of the shipped bundle, and a network with its channels, and are measured
+from start to exit. Without a scan a phantom is made. What is compiled once and kept is compiled before the
+clock starts.
 """
 
+import argparse
 import json
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from monai_attn.io.names import case_name
+from tests.benchmarks.nnunet_predict import prediction
 from tests.benchmarks.process import PYTHON, by_turns, machine, measure, ours, peer
 
 AIR = -150  # HU; what is brighter counts as body
@@ -31,10 +34,14 @@ def agreement(scan, ours, theirs):
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("scan", nargs="?")
+    parser.add_argument("repeats", nargs="?", type=int, default=3)
+    parser.add_argument("--nnunet", type=Path, help="folder bin of an environment with nnU-Net")
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        if len(sys.argv) > 1:
-            scan = sys.argv[1]
-        else:
+        scan = given.scan
+        if scan is None:
             subprocess.run(
                 [PYTHON, "-m", "monai_attn.cli", "phantom", folder, "-n", "1"], check=True
             )
@@ -45,8 +52,10 @@ def main():
             measure(ours(scan, f"{folder}/{mode}", "--mode", mode))
         measure(peer(scan, f"{folder}/same", "--same-network"))
         commands = {"MONAI's pipeline": peer(scan, f"{folder}/peer")}
+        if given.nnunet:
+            commands["nnU-Net"] = prediction(given.nnunet, Path(scan), Path(folder, "nnunet"))
         commands |= {mode: ours(scan, f"{folder}/{mode}", "--mode", mode) for mode in modes}
-        figures = by_turns(commands, int(sys.argv[2]) if len(sys.argv) > 2 else 3)
+        figures = by_turns(commands, given.repeats)
 
         _, log = measure(peer(scan, f"{folder}/peer"), f"{folder}/log"), Path(folder, "log")
         stages = json.loads(log.read_text().splitlines()[-1])
@@ -70,18 +79,12 @@ def main():
     table = Table("", *columns, "windows", "same labels")
     first = "MONAI's pipeline"
     for name, (seconds, mib) in figures.items():
-        table.add_row(
-            name,
-            f"{seconds:.1f}",
-            f"{figures[first][0] / seconds:.2f}",
-            f"{inside[name]:.1f}",
-            f"{inside[first] / inside[name]:.2f}",
-            f"{outside[name]:.2f}",
-            f"{outside[first] / outside[name]:.2f}",
-            f"{mib:.0f}",
-            windows[name],
-            same[name],
-        )
+        row = [f"{seconds:.1f}", f"{figures[first][0] / seconds:.2f}"]
+        for part, digits in ((inside, 1), (outside, 2)):
+            known = name in part
+            row += [f"{part[name]:.{digits}f}" if known else ""]
+            row += [f"{part[first] / part[name]:.2f}" if known else ""]
+        table.add_row(name, *row, f"{mib:.0f}", windows.get(name, ""), same.get(name, ""))
     console = Console(width=140)
     console.print(table)
     console.print(machine())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
 import sys
 import time
@@ -24,6 +23,7 @@ from monai_attn.phantom import abdominal_phantom
 from monai_attn.transforms.monai_io import as_tensor
 from tests.benchmarks.gpu_peaks import timed
 from tests.benchmarks.gpu_rows import Job, Row, device_peak_rows, each, median_row, reason
+from tests.benchmarks.nnunet_predict import prediction
 from tests.benchmarks.process import measure, ours, peer
 
 MODES = ("full", "focus")
@@ -186,30 +186,13 @@ def nnunet_part(job: Job) -> Iterator[Row]:
     if job.nnunet is None:
         yield Row("nnU-Net", None, "s", "not measured: give --nnunet ENV/bin")
         return
-    model, scans = job.folder / "nnunet", job.folder / "nnunet_scans"
-    scans.mkdir()
-    os.link(job.scan, scans / "scan_0000.nii.gz")
-    env_python = job.nnunet / "python"
-    script = Path(__file__).with_name("gpu_nnunet_model.py")
-    measure([str(env_python), str(script), str(model)], job.folder / "nnunet_model.log")
-    words = [str(job.nnunet / "nnUNetv2_predict_from_modelfolder"), "-i", str(scans)]
-    words += [
-        "-o",
-        str(job.folder / "nnunet_out"),
-        "-m",
-        str(model),
-        "-f",
-        "0",
-        "-step_size",
-        "0.5",
-    ]
-    words += ["--disable_tta", "--disable_progress_bar", "-npp", "1", "-nps", "1"]
-    words += ["-device", "cuda" if job.on_gpu else "cpu"]
+    folder = job.folder / "nnunet"
+    words = prediction(job.nnunet, job.scan, folder, "cuda" if job.on_gpu else "cpu")
     seconds, mib = measure(words, job.folder / "nnunet.log")
-    written = list((job.folder / "nnunet_out").glob("*.nii.gz"))
+    written = list((folder / "labels").glob("*.nii.gz"))
     if not written:
         raise RuntimeError("nnU-Net wrote no labels")
-    yield Row("nnU-Net, cold", seconds, "s", "start to exit; 96^3, step 0.5, no mirroring")
+    yield Row("nnU-Net, cold", seconds, "s", "start to exit; no mirroring")
     yield Row("nnU-Net, peak host memory", mib, "MiB", "largest of its processes")
 
 

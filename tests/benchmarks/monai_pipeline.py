@@ -2,9 +2,11 @@
 
 python -m tests.benchmarks.monai_pipeline SCAN OUT_FOLDER [--same-network] [--device cuda] [--amp]
 
-With --same-network it runs our bundle's network instead, to compare labels. On a GPU all transforms after
-the loading run there, and four windows at once. With --scans N the scan is segmented N times. The last line
-is JSON: the seconds of each stage of the last time. On a GPU the line before it has the peak of its memory.
+The grid, the range and the windows are those of the shipped bundle, and so are the channels and strides of
+the network. With --same-network it runs the bundle's network instead, to compare labels. On a GPU all
+transforms after the loading run there, and four windows at once. With --scans N the scan is segmented N
+times. The last line is JSON: the seconds of each stage of the last time. On a GPU the line before it has the
+peak of its memory.
 """
 
 import argparse
@@ -16,6 +18,10 @@ import torch
 from monai import transforms as T
 from monai.inferers import SlidingWindowInferer
 from monai.networks.nets import AttentionUnet
+
+from tests.benchmarks.shipped_work import shipped_work
+
+WORK = shipped_work()
 
 
 def options():
@@ -47,7 +53,10 @@ def segment(given, network, preprocessing, postprocessing):
     times.append(now())
     with torch.inference_mode(), torch.autocast(kind, torch.float16, enabled=given.amp):
         inferer = SlidingWindowInferer(
-            (96, 96, 96), sw_batch_size=4 if on_gpu else 1, overlap=0.5, mode="gaussian"
+            WORK["roi_size"],
+            sw_batch_size=4 if on_gpu else 1,
+            overlap=WORK["overlap"],
+            mode="gaussian",
         )
         data["pred"] = inferer(data["image"][None], network)[0]
     times.append(now())
@@ -64,7 +73,7 @@ def main():
 
         network = open_bundle(device=given.device, backend="eager", precision="float32").network
     else:  # random weights: its time does not depend on them
-        network = AttentionUnet(3, 1, 2, (16, 32, 64, 128, 256), (2, 2, 2, 2)).eval()
+        network = AttentionUnet(3, 1, 2, WORK["channels"], WORK["strides"]).eval()
         network = network.to(given.device)
     to_device = [] if given.device == "cpu" else [T.ToDeviced("image", given.device)]
     preprocessing = T.Compose(
@@ -73,8 +82,8 @@ def main():
             T.EnsureChannelFirstd("image"),
             *to_device,
             T.Orientationd("image", "RAS", labels=None),
-            T.Spacingd("image", (2.0, 2.0, 2.0), mode="bilinear"),
-            T.ScaleIntensityRanged("image", -150.0, 250.0, 0.0, 1.0, clip=True),
+            T.Spacingd("image", WORK["spacing"], mode="bilinear"),
+            T.ScaleIntensityRanged("image", *WORK["intensity_range"], 0.0, 1.0, clip=True),
         ]
     )
     postprocessing = T.Compose(

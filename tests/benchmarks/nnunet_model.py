@@ -1,9 +1,9 @@
-"""Write a model folder of nnU-Net with random weights, for `gpu`. It runs in nnU-Net's environment.
+"""Write a model folder of nnU-Net with random weights. It runs in nnU-Net's environment.
 
-python gpu_nnunet_model.py FOLDER
+python nnunet_model.py FOLDER WORK
 
-The network is nnU-Net's `PlainConvUNet` with the channels of `monai_pipeline` (16 to 256), for windows of
-96^3 voxels at 2 mm and CT normalisation. The time of a prediction does not depend on the weights.
+WORK is JSON as from `shipped_work`. The network is nnU-Net's `PlainConvUNet` with the same channels and
+strides, and the grid and the windows are the same. The time of a prediction does not depend on the weights.
 """
 
 import json
@@ -13,7 +13,6 @@ from pathlib import Path
 import torch
 from dynamic_network_architectures.architectures.unet import PlainConvUNet
 
-CHANNELS = [16, 32, 64, 128, 256]
 STATISTICS = {
     "max": 300.0,
     "mean": 50.0,
@@ -25,16 +24,17 @@ STATISTICS = {
 }
 
 
-def network_arguments():
+def network_arguments(work):
     """Return the arguments of nnU-Net's network by their names, with classes as plain texts."""
+    channels = work["channels"]
     return {
-        "n_stages": len(CHANNELS),
-        "features_per_stage": CHANNELS,
+        "n_stages": len(channels),
+        "features_per_stage": channels,
         "conv_op": "torch.nn.modules.conv.Conv3d",
-        "kernel_sizes": [[3, 3, 3]] * len(CHANNELS),
-        "strides": [[1, 1, 1]] + [[2, 2, 2]] * (len(CHANNELS) - 1),
-        "n_conv_per_stage": [2] * len(CHANNELS),
-        "n_conv_per_stage_decoder": [2] * (len(CHANNELS) - 1),
+        "kernel_sizes": [[3, 3, 3]] * len(channels),
+        "strides": [[1, 1, 1], *(stride[::-1] for stride in work["strides"])],
+        "n_conv_per_stage": [2] * len(channels),
+        "n_conv_per_stage_decoder": [2] * (len(channels) - 1),
         "conv_bias": True,
         "norm_op": "torch.nn.modules.instancenorm.InstanceNorm3d",
         "norm_op_kwargs": {"eps": 1e-5, "affine": True},
@@ -45,16 +45,17 @@ def network_arguments():
     }
 
 
-def plans():
-    """Return nnU-Net's plans with one configuration."""
+def plans(work):
+    """Return nnU-Net's plans with one configuration. Its arrays are in the order z, y, x."""
+    spacing = work["spacing"][::-1]
     resample = {"is_seg": False, "order": 3, "order_z": 0, "force_separate_z": None}
     configuration = {
         "data_identifier": "nnUNetPlans_3d_fullres",
         "preprocessor_name": "DefaultPreprocessor",
         "batch_size": 2,
-        "patch_size": [96, 96, 96],
+        "patch_size": work["roi_size"][::-1],
         "median_image_size_in_voxels": [200.0, 200.0, 200.0],
-        "spacing": [2.0, 2.0, 2.0],
+        "spacing": spacing,
         "normalization_schemes": ["CTNormalization"],
         "use_mask_for_norm": [False],
         "resampling_fn_data": "resample_data_or_seg_to_shape",
@@ -65,7 +66,7 @@ def plans():
         "resampling_fn_probabilities_kwargs": {**resample, "order": 1},
         "architecture": {
             "network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
-            "arch_kwargs": network_arguments(),
+            "arch_kwargs": network_arguments(work),
             "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
         },
         "batch_dice": True,
@@ -73,7 +74,7 @@ def plans():
     return {
         "dataset_name": "Dataset599_random",
         "plans_name": "nnUNetPlans",
-        "original_median_spacing_after_transp": [2.0, 2.0, 2.0],
+        "original_median_spacing_after_transp": spacing,
         "original_median_shape_after_transp": [200, 200, 200],
         "image_reader_writer": "SimpleITKIO",
         "transpose_forward": [0, 1, 2],
@@ -86,7 +87,7 @@ def plans():
 
 
 def main():
-    folder = Path(sys.argv[1])
+    folder, work = Path(sys.argv[1]), json.loads(sys.argv[2])
     (folder / "fold_0").mkdir(parents=True)
     dataset = {
         "channel_names": {"0": "CT"},
@@ -94,7 +95,7 @@ def main():
         "numTraining": 1,
         "file_ending": ".nii.gz",
     }
-    for name, content in (("plans", plans()), ("dataset", dataset)):
+    for name, content in (("plans", plans(work)), ("dataset", dataset)):
         (folder / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
     torch.manual_seed(0)
     types = {
@@ -103,7 +104,10 @@ def main():
         "nonlin": torch.nn.LeakyReLU,
     }
     network = PlainConvUNet(
-        input_channels=1, num_classes=2, deep_supervision=False, **{**network_arguments(), **types}
+        input_channels=1,
+        num_classes=2,
+        deep_supervision=False,
+        **{**network_arguments(work), **types},
     )
     checkpoint = {
         "network_weights": network.state_dict(),
