@@ -147,7 +147,8 @@ def classes_commands(work: Path) -> Commands:
     commands = {}
     for count in CLASSES:
         bundle = _once(work / f"bundle_{count}", lambda path, n=count: write_bundle(path, n))
-        options = ("--mode", "full", "--bundle", str(bundle))
+        # random weights do not always agree in bfloat16
+        options = ("--mode", "full", "--precision", "float32", "--bundle", str(bundle))
         commands["full", count] = ours(scan, str(work / "out" / f"classes_{count}"), *options)
     return commands
 
