@@ -150,9 +150,8 @@ class _Sums:
         done = [output.narrow(dim, 0, depth) / count for output in self.outputs]
         self.count = self._rest(self.count, depth)
         self.outputs = [self._rest(output, depth) for output in self.outputs]
-        background = self.decoding.background(len(done[0]))
-        for channel, value in zip(done[0], background, strict=True):
-            channel.masked_fill_(~seen[0], value)
+        for index, value in enumerate(self.decoding.background(len(done[0]))):
+            done[0][index].masked_fill_(~seen[0], value)
         box = list(self.box)
         box[self.axis] = slice(self.front, layer)
         self.front = layer

@@ -77,3 +77,11 @@ def test_where_no_window_ran_is_background_between_two_that_ran():
     assert seen.any(dim=1).tolist() == [not 12 <= layer < 30 for layer in range(41)]
     torch.testing.assert_close(found[:, seen], network(image[None])[0][:, seen])
     assert found[:, ~seen].unique(dim=1).tolist() == [[20.0], [-20.0]]
+
+
+def test_a_network_with_gradients_runs():
+    network = torch.nn.Conv3d(1, 2, 3, padding=1)
+    windows = tuple(window_grid(GRID, ROI, 0.5))
+    plan = WindowPlan(GRID, (0, 0, 0), ROI, windows, len(windows))
+    slabs = list(stitch(torch.rand(1, *GRID), network, plan, torch.ones(ROI)))
+    assert all(slab.logits.requires_grad for slab in slabs)
