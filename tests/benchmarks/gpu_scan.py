@@ -7,7 +7,6 @@ import resource
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -229,25 +228,17 @@ def training_part(job: Job) -> Iterator[Row]:
         data, training.CASES, shape=(40, 40, 24) if job.quick else None
     )
     epochs = 1 if job.quick else 5
-    for name in ("ours",) if job.quick else ("ours", "plain"):
-        log = job.folder / f"training_{name}.log"
-        words = [sys.executable, "-m", "tests.benchmarks.training"]
-        measure([*words, *_training_words(training, name, data, epochs)], log)
-        rate = _training_rate(json.loads(log.read_text().splitlines()[-1]), training.CASES)
-        what = "the bundle's trainer" if name == "ours" else "MONAI's plain loop"
+    arms = {"the bundle's trainer": [*training.OURS][-1]}
+    if not job.quick:
+        arms["MONAI's plain loop"] = training.PLAIN
+    for what, arm in arms.items():
+        log = job.folder / "training.log"
+        words = [sys.executable, "-m", "tests.benchmarks.training", str(data), "--arm", arm]
+        measure([*words, "--epochs", str(epochs)], log)
+        rate = training_rate(json.loads(log.read_text().splitlines()[-1]), training.CASES)
         yield Row(f"training, {what}", rate, "windows/s", "with loading and augmentation")
 
 
-def _training_words(training: Any, name: str, data: Path, epochs: int) -> list[str]:
-    """Return the options of `training` for one of its loops, whether it names loops as arms or not."""
-    if not hasattr(training, "OURS"):
-        return [name, str(data), str(epochs)]
-    arm = [*training.OURS][-1] if name == "ours" else training.PLAIN
-    return [str(data), "--arm", arm, "--epochs", str(epochs)]
-
-
-def _training_rate(printed: Any, cases: int) -> float:
-    """Return windows per second, two of each case: as printed, or from the seconds of each epoch."""
-    if isinstance(printed, float):
-        return printed
-    return median(2 * cases / seconds for seconds, *_ in printed[1:])
+def training_rate(epochs: list[list[float]], cases: int) -> float:
+    """Return windows per second, two of each case: the median over the epochs after the first."""
+    return median(2 * cases / seconds for seconds, _ in epochs[1:])

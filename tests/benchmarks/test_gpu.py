@@ -13,7 +13,7 @@ from tests.benchmarks.gpu import PARTS, last_line, ratios, read_rows, run_part
 from tests.benchmarks.gpu_network import convolution_flop, layer_bytes
 from tests.benchmarks.gpu_peaks import share_of_peak, sheet_peak
 from tests.benchmarks.gpu_rows import Job, Row
-from tests.benchmarks.gpu_scan import _training_rate
+from tests.benchmarks.gpu_scan import training_rate
 from tests.benchmarks.gpu_trace import length, merged, overlap, share_overlapped, trace_rows
 from tests.doc_pages import ROOT
 
@@ -151,10 +151,9 @@ def test_a_part_that_does_not_end_well_is_a_row(script, fault, tmp_path, monkeyp
     assert [row.note for row in rows[1:]] == ([] if fault is None else [fault])
 
 
-@pytest.mark.parametrize("printed", [0.5, [[99.0, 9.0], [16.0, 1.0], [8.0, 2.0], [24.0, 3.0]]])
-def test_windows_per_second_of_a_training(printed):
-    """Either as printed, or the median over the epochs after the first, with two windows of four cases."""
-    assert _training_rate(printed, cases=4) == 0.5
+def test_windows_per_second_of_a_training():
+    """The median over the epochs after the first, with two windows of four cases."""
+    assert training_rate([[99.0, 9.0], [16.0, 1.0], [8.0, 2.0], [24.0, 3.0]], cases=4) == 0.5
 
 
 def test_the_last_line_of_a_log(tmp_path):
