@@ -10,7 +10,7 @@ from monai_attn.io.digests import file_sha256
 MODELS, SLICE_MODELS = f"{DEFAULT_BUNDLE}/models", f"{DEFAULT_BUNDLE}_2d/models"
 SHIPPED_WEIGHTS = {  # the SHA-256 of each file
     f"{MODELS}/model.pt": "04d1770a7ccc32d7b45b0650fec3e916d8b0edb752c02e341b719da5611e4783",
-    f"{SLICE_MODELS}/model.pt": "322fb06f8cb58004f566d6e95a0498338dbee0b8693a4270fb2042180d9708a9",
+    f"{SLICE_MODELS}/model.pt": "6d14ec54bdbe7ef82774700625fd2b0ec687c83a2cdb8ade64f7496ba672f9cd",
     f"{MODELS}/locator.pth": "e9a4b0a00485d5b5fe5c5b595f1bf050873909695d58793d437f753f5794c173",
 }
 
