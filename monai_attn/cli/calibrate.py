@@ -16,6 +16,7 @@ from monai_attn.cli.options import (
     IgnoreOption,
     LabelOption,
     MapOption,
+    TrainedBundleArgument,
     labels_by_value,
     path_of,
 )
@@ -26,14 +27,7 @@ if TYPE_CHECKING:
 
 
 def calibrate(
-    bundle: Annotated[
-        str,
-        typer.Argument(
-            metavar="BUNDLE",
-            help="Folder of a bundle, such as that of a training. Only use bundles you trust: "
-            "they can run code.",
-        ),
-    ],
+    bundle: TrainedBundleArgument,
     data: Annotated[
         Path | None,
         typer.Argument(

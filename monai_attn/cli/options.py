@@ -38,6 +38,13 @@ OptionalDataArgument = Annotated[
         metavar="DATA", parser=path_of, help="Labelled scans: a folder, or a datalist (JSON)."
     ),
 ]
+TrainedBundleArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="BUNDLE",
+        help="Folder of a bundle, such as that of a training. Only use bundles you trust: they can run code.",
+    ),
+]
 BundleOption = Annotated[
     str,
     typer.Option(

@@ -9,18 +9,11 @@ import typer
 
 from monai_attn.cli.bundle_opening import note_code, without_collection
 from monai_attn.cli.console import err, out, progress_of_stages, written
-from monai_attn.cli.options import DebugOption, path_of
+from monai_attn.cli.options import DebugOption, TrainedBundleArgument, path_of
 
 
 def quantize(
-    bundle: Annotated[
-        str,
-        typer.Argument(
-            metavar="BUNDLE",
-            help="Folder of a bundle, such as that of a training. Only use bundles you trust: "
-            "they can run code.",
-        ),
-    ],
+    bundle: TrainedBundleArgument,
     data: Annotated[
         Path | None,
         typer.Argument(
