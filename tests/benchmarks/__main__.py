@@ -20,15 +20,14 @@ from rich.console import Console
 from rich.table import Table
 
 from monai_attn.io.names import case_name
+from tests.benchmarks.body import body_voxels
 from tests.benchmarks.nnunet_predict import prediction
 from tests.benchmarks.process import PYTHON, by_turns, machine, measure, ours, peer
-
-AIR = -150  # HU; what is brighter counts as body
 
 
 def agreement(scan, ours, theirs):
     """The share of the scan's body voxels that have the same label in two files."""
-    body = nib.load(scan).get_fdata(dtype=np.float32) > AIR
+    body = body_voxels(scan)
     same = np.asarray(nib.load(ours).dataobj) == np.asarray(nib.load(theirs).dataobj)
     return float(same[body].mean())
 

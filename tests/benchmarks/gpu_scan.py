@@ -20,13 +20,13 @@ from monai_attn.inference.network_input import on_device
 from monai_attn.io.scan import read_volume
 from monai_attn.phantom import abdominal_phantom
 from monai_attn.transforms.monai_io import as_tensor
+from tests.benchmarks.body import body_voxels
 from tests.benchmarks.gpu_peaks import timed
 from tests.benchmarks.gpu_rows import Job, Row, device_peak_rows, each, median_row, reason
 from tests.benchmarks.nnunet_predict import prediction
 from tests.benchmarks.process import measure, ours, peer
 
 MODES = ("full", "focus")
-AIR = -150  # HU; what is brighter counts as body
 NOISE = 10  # HU
 GIB = 2**30
 
@@ -123,7 +123,7 @@ def _copy_rows(job: Job) -> Iterator[Row]:
 
 def labels_part(job: Job) -> Iterator[Row]:
     """Compare the labels with those of the CPU in float32 with every window."""
-    body = nib.load(job.scan).get_fdata(dtype=np.float32) > AIR
+    body = body_voxels(job.scan)
 
     def labels(device: str, mode: str, precision: str) -> Any:
         backend = "auto" if precision == "auto" else "eager"

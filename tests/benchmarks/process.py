@@ -28,12 +28,7 @@ def measure_process(command, log=None):
     start = time.perf_counter()
     with Path(log or os.devnull).open("w") as out:
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
-        _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - start
-    if status:
-        said = Path(log).read_text()[-2000:] if log else ""
-        raise SystemExit(f"{' '.join(map(str, command))}: failed\n{said}")
-    return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+        return _cost(process.pid, start, command, log)
 
 
 def measure_fork(command, log=None):
@@ -46,12 +41,17 @@ def measure_fork(command, log=None):
         os.dup2(out, 2)
         sys.stdout = sys.stderr = os.fdopen(out, "w")
         _run_command(command)
+    return _cost(pid, start, command, log)
+
+
+def _cost(pid, start, command, log):
+    """Wait for a process, and return its `Run`; stop with the end of its log if it failed."""
     _, status, usage = os.wait4(pid, 0)
+    seconds = time.perf_counter() - start
     if status:
         said = Path(log).read_text()[-2000:] if log else ""
         raise SystemExit(f"{' '.join(map(str, command))}: failed\n{said}")
-    processor = usage.ru_utime + usage.ru_stime
-    return Run(time.perf_counter() - start, processor, usage.ru_maxrss / 1024)
+    return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
 def _run_command(command):
