@@ -41,7 +41,8 @@ def quantize(network: nn.Module, windows: Sequence[Tensor], file: Path) -> None:
     openvino = library()
     with missing_packages("openvino_telemetry"):  # it sends nothing then, as openvino
         import nncf
-    nncf.set_log_level(logging.ERROR)
+    # its set_log_level also changes the handlers, which need not be its own
+    logging.getLogger("nncf").setLevel(logging.ERROR)
     model = convert(network, tuple(windows[0].shape[1:]))
     arrays = [window.numpy() for window in windows]
     with redirect_stdout(io.StringIO()):  # progress bars

@@ -1,5 +1,6 @@
 """A network in int8: what is quantised, what of it runs, and what is refused."""
 
+import logging
 from importlib.util import find_spec
 
 import pytest
@@ -59,6 +60,15 @@ def test_int8_is_about_what_torch_computes(load_with_own_cache, quantized, spati
     error = compare((backend(x),), eager_outputs(net, x)).error
     assert 1e-4 < error < BOUNDS["int8"][0]
     assert (backend.name, backend.precision) == ("openvino", "int8")
+
+
+@pytest.mark.slow
+def test_quantising_leaves_the_handlers_of_others_as_they_are(quantized):
+    """A program may send NNCF's log where its own goes."""
+    handler = logging.NullHandler()
+    logging.getLogger("nncf").addHandler(handler)
+    quantized(build_network(2))
+    assert handler.level == logging.NOTSET
 
 
 @pytest.mark.slow
