@@ -2,6 +2,7 @@
 
     python -m tests.benchmarks.patients WORK gates
     python -m tests.benchmarks.patients WORK gates --dims 3
+    python -m tests.benchmarks.patients WORK norms --dims 3
     python -m tests.benchmarks.patients WORK choices
 
 WORK is the folder in which `tests.benchmarks.real_ct` has prepared the patients; what this makes lies in
@@ -107,6 +108,7 @@ def build(protocol: Protocol, dims: int) -> AttentionUNet:
         channels=protocol.channels,
         strides=[2] * (len(protocol.channels) - 1),
         gate=protocol.gate,
+        norm=protocol.norm,
     )
     formats = {2: torch.channels_last, 3: torch.channels_last_3d}
     return network.to(memory_format=formats[dims])  # faster, to the same numbers

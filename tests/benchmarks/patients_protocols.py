@@ -38,6 +38,7 @@ class Protocol:
     domain_randomization: bool = False
     channels: tuple[int, ...] = (8, 16, 32, 64)
     gate: Any = ("soft", {"grid": "gating"})
+    norm: Any = "batch"
     loss: str = BATCH
     steps: int = 400
     learning_rate: float = 0.01
@@ -55,6 +56,10 @@ COMPARED: dict[str, Variations] = {
         "soft, gating grid": {},
         "soft, skip grid": {"gate": ("soft", {"grid": "skip"})},
         "hard, gating grid": {"gate": ("hard", {"estimator": "straight_through"})},
+    },
+    "norms": {
+        "batch norm": {},
+        "instance norm": {"norm": ("instance", {"affine": True})},
     },
     "choices": {  # of the 2D network
         "soft, gating grid": {},

@@ -57,9 +57,14 @@ def test_the_held_out_patient_is_scored_and_gives_no_window(work):
     assert cut == {f"000{i}_windows.pt" for i in (3, 5, 6, 7)}
 
 
-@pytest.mark.parametrize("name", [*patients.COMPARED["gates"], *patients.COMPARED["choices"]])
+VARIATIONS = {
+    name: fields for compared in patients.COMPARED.values() for name, fields in compared.items()
+}
+
+
+@pytest.mark.parametrize("name", VARIATIONS)
 def test_every_variation_trains_and_is_examined(work, name):
-    fields = (patients.COMPARED["gates"] | patients.COMPARED["choices"])[name]
+    fields = VARIATIONS[name]
     patients.run(work, 2, name, fields, seed=0, fold=0)
     (one,) = json.loads(next(work.glob("small_2d/*_0_0.json")).read_text())["patients"]
     assert one["score"]["reference_ml"] == pytest.approx(8 * 8 * 5 * 0.048)
