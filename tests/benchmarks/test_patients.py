@@ -12,6 +12,9 @@ from benchmarks import patients
 from benchmarks.real_ct import IGNORE
 
 SHAPE = (24, 24, 6)
+VARIATIONS = {
+    name: fields for compared in patients.COMPARED.values() for name, fields in compared.items()
+}
 
 
 @pytest.fixture
@@ -55,11 +58,6 @@ def test_the_held_out_patient_is_scored_and_gives_no_window(work):
     assert [one["score"]["case"] for one in found["patients"]] == ["0004"]
     cut = {path.name for path in work.glob("small_2d/*/*_windows.pt")}
     assert cut == {f"000{i}_windows.pt" for i in (3, 5, 6, 7)}
-
-
-VARIATIONS = {
-    name: fields for compared in patients.COMPARED.values() for name, fields in compared.items()
-}
 
 
 @pytest.mark.parametrize("name", VARIATIONS)
