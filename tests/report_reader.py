@@ -8,6 +8,7 @@ from matplotlib.image import imread
 ORANGE, BLUE = (255, 165, 31), (86, 200, 255)
 
 # nothing is being unpacked, and the frame after the next has begun
+# (a function: an expression would be evaluated at each poll, which the page's policy forbids)
 SETTLED = """() => !document.querySelector("[aria-busy=true]")
     && new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(() => go(true))))"""
 

@@ -60,7 +60,7 @@ def test_keys_that_scroll_are_the_pages_where_no_plane_is_in_sight(browser, repo
     reader.case = reader.page.locator("#case-1")
     place = reader.place()
     tap(reader, "PageDown")
-    reader.page.wait_for_function("scrollY > 0")
+    reader.page.wait_for_function("() => scrollY > 0")
     assert reader.place() == place
     reader.page.close()
 

@@ -77,7 +77,7 @@ def test_a_file_chooser_is_used_where_there_is_one(browser, out):
                                      close: async () => {} }) }); }""")
     reader.press("a")
     reader.page.get_by_role("button", name="Save reading.json").click()
-    reader.page.wait_for_function("window.saved")
+    reader.page.wait_for_function("() => window.saved")
     name, text = reader.page.evaluate("window.saved")
     assert name == "reading.json"
     (out / "reading.json").write_text(text)

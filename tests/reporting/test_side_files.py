@@ -67,7 +67,7 @@ def test_full_resolution_is_shown_on_demand_at_the_same_place(browser, out):
     coarse, place = reader.pixels(), reader.says()
     button = reader.case.get_by_role("button", name="Full resolution")
     button.click()
-    reader.page.wait_for_function("document.querySelector('[data-full][aria-pressed=true]')")
+    reader.case.locator("[data-full][aria-pressed=true]").wait_for()
     assert "of 28" in reader.place()
     assert differ(coarse, reader.pixels()) > 0.2
     here = [int(mm) for mm in re.findall(r"[RLAPSI] (\d+)", reader.says())]
