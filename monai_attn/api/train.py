@@ -18,6 +18,7 @@ from monai_attn.io.errors import warn_of
 from monai_attn.io.folder_lock import folder_lock
 from monai_attn.metrics.scores import CaseScore
 from monai_attn.training.calibration import Calibration, calibrate
+from monai_attn.training.expected_intensities import add_expected_intensities
 from monai_attn.training.overrides import read_plan
 from monai_attn.training.pretrained import names_file
 from monai_attn.training.request import Request
@@ -194,6 +195,7 @@ def finish_training(
     Returns:
         The scores; and the bundle with its calibration, or None with a warning if it cannot be calibrated.
     """
+    add_expected_intensities(run)
     drop_cache(run)
     scores = score_run(run, device, lambda done, total: on_case("validation cases", done, total))
     try:

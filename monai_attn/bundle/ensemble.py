@@ -160,6 +160,7 @@ def _union(several: Sequence[Expected]) -> Expected:
         pieces=None if None in pieces else max(piece for piece in pieces if piece is not None),
         inside=all(one.inside for one in several),
         intensity_hu=_range([one.intensity_hu for one in several]),
+        tissue_hu=_range([one.tissue_hu for one in several]),
     )
 
 

@@ -1,4 +1,4 @@
-"""The intensity of labels in a scan, which shows a contrast phase that the network has not seen."""
+"""Intensities of labels and of the tissue around them, which show scans that the network has not seen."""
 
 from __future__ import annotations
 
@@ -12,34 +12,36 @@ from scipy.ndimage import find_objects
 from torch import Tensor
 
 from monai_attn.datasets.regions import Regions, layers
-from monai_attn.inference.result_checks import Expected
+from monai_attn.inference.result_checks import Expected, Intensity
 from monai_attn.io.grid import Grid
 from monai_attn.transforms.pipelines import ScaleInPlaced
 
 MOST = 20_000  # voxels of a label that are used; more change its median by less than 1 HU
+TISSUE = (20.0, 250.0)  # HU of soft tissue: above fat and water, below compact bone
+QUARTILE = 75  # per cent of the tissue: organs and vessels that take up contrast lie above it
 
 
-def median_intensities(
+def label_intensities(
     labels: NDArray[np.integer],
     affine: NDArray[np.float64],
     image: Tensor,
     image_affine: NDArray[np.float64],
     intensity_range: Sequence[float],
     regions: Regions | None = None,
-) -> dict[int, float]:
-    """Return the median intensity of each label that occurs, in HU, as the network sees the scan.
+) -> dict[int, Intensity]:
+    """Return the intensity of each label that occurs and of its surroundings, as the network sees the scan.
 
     Args:
         labels: (X, Y, Z) on the scan's grid.
         affine: (4, 4), voxel of the scan to RAS+ mm.
-        image: (*spatial) the network's input, scaled to 0..1.
+        image: (X, Y, Z) the network's input, scaled to 0..1, from foot to head along Z.
         image_affine: (4, 4), voxel of the image to RAS+ mm.
         intensity_range: the HU that became 0 and 1; values outside were clipped to these.
         regions: the regions, each with all that is within it; None for classes.
     """
     low, high = intensity_range
     to_image = np.linalg.inv(image_affine) @ affine
-    medians = {}
+    found = {}
     for layer in layers(labels, regions):
         for label, box in enumerate(find_objects(layer), 1):
             if box is None:
@@ -50,8 +52,20 @@ def median_intensities(
             places = np.rint(voxels @ to_image[:3, :3].T + to_image[:3, 3]).astype(int)
             places = places.clip(0, np.array(image.shape) - 1)
             values = image[tuple(places.T.tolist())]
-            medians[label] = low + (high - low) * float(values.float().median())
-    return medians
+            slices = image[..., places[:, 2].min() : places[:, 2].max() + 1]
+            tissue = tissue_quartile(slices, intensity_range)
+            found[label] = Intensity(low + (high - low) * float(values.float().median()), tissue)
+    return found
+
+
+def tissue_quartile(image: Tensor, intensity_range: Sequence[float]) -> float | None:
+    """Return the upper quartile of the soft tissue in an image scaled to 0..1, in HU; None without any."""
+    low, high = intensity_range
+    first, last = ((hu - low) / (high - low) for hu in TISSUE)
+    tissue = image[(image >= first) & (image < min(last, 1.0))]
+    if not len(tissue):
+        return None
+    return low + (high - low) * float(np.percentile(tissue.float().cpu().numpy(), QUARTILE))
 
 
 def expected_intensities(
@@ -61,8 +75,8 @@ def expected_intensities(
     preprocessing: Compose,
     expected: Mapping[int, Expected],
     regions: Regions | None = None,
-) -> dict[int, float]:
-    """Return the median HU of each label, if an expected intensity is known for any label.
+) -> dict[int, Intensity]:
+    """Return the intensity of each label, if an expected intensity is known for any label.
 
     Args:
         labels: (X, Y, Z) on the scan's grid.
@@ -70,13 +84,13 @@ def expected_intensities(
         image: (C, *spatial) the network's input.
         preprocessing: the transforms that made it.
         expected: expected measures of each label.
-        regions: as for `median_intensities`.
+        regions: as for `label_intensities`.
     """
     scales = [step for step in preprocessing.transforms if isinstance(step, ScaleInPlaced)]
-    if not scales or not any(one.intensity_hu for one in expected.values()):
+    if not scales or not any(one.intensity_hu or one.tissue_hu for one in expected.values()):
         return {}
     affine = np.asarray(image.affine, dtype=np.float64)
     seen = image.as_tensor()[len(image) // 2]  # the middle one of several slices
-    return median_intensities(
+    return label_intensities(
         labels, scan.affine, seen, affine, (scales[0].low, scales[0].high), regions
     )

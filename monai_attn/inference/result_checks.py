@@ -16,7 +16,8 @@ from monai_attn.inference.label_measures import LabelMeasures, Pieces
 
 Range = tuple[float, float]
 AXES = ("from left to right", "from back to front", "from foot to head")
-KEYS = ("volume_ml", "extent_mm", "pieces", "inside", "intensity_hu")
+KEYS = ("volume_ml", "extent_mm", "pieces", "inside", "intensity_hu", "tissue_hu")
+PHASE = "(another contrast phase?)"
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,8 @@ class Expected:
         extent_mm: lowest and highest edge of its bounding box along each of the patient's axes.
         pieces: the highest number of sizeable components, before smaller ones are dropped.
         inside: whether it lies completely inside a scan; a spine never does.
-        intensity_hu: lowest and highest median intensity, as the network sees the scan. With the range of n
-            training cases, one in (n + 1) / 2 similar cases is flagged by chance.
+        intensity_hu: lowest and highest median of its `Intensity`.
+        tissue_hu: lowest and highest tissue of its `Intensity`.
     """
 
     volume_ml: Range | None = None
@@ -37,10 +38,25 @@ class Expected:
     pieces: int | None = None
     inside: bool = True
     intensity_hu: Range | None = None
+    tissue_hu: Range | None = None
 
     def content(self) -> dict[str, Any]:
         """Return the plain values for `inference.json`."""
         return {key: value for key, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Intensity:
+    """The intensity of a label and of its surroundings, as the network sees the scan.
+
+    Attributes:
+        median: of the label's voxels, HU.
+        tissue: upper quartile of the soft tissue in the axial slices that hold the label, HU; None if these
+            have no soft tissue. It shows the contrast of the scan, wherever in them the label lies.
+    """
+
+    median: float
+    tissue: float | None = None
 
 
 @dataclass(frozen=True)
@@ -49,7 +65,7 @@ class FailedCheck:
 
     Attributes:
         label: number of the label.
-        rule: "nothing found", "volume", "extent", "pieces", "faces" or "intensity".
+        rule: "nothing found", "volume", "extent", "pieces", "faces", "intensity" or "tissue".
         measured: ml; mm along the three axes; sizeable components; the names of faces; HU.
         expected: the ranges or the number, as in `Expected`; None for faces.
     """
@@ -91,7 +107,7 @@ def failed_checks(
     measures: Mapping[int, LabelMeasures],
     expected: Mapping[int, Expected],
     pieces: Mapping[int, Pieces],
-    intensities: Mapping[int, float] | None = None,
+    intensities: Mapping[int, Intensity] | None = None,
 ) -> tuple[FailedCheck, ...]:
     """Compare the measures of labels with the expected ones, and return the failed checks.
 
@@ -99,17 +115,15 @@ def failed_checks(
         measures: measures of each label that occurs, after cleaning.
         expected: by label. A label without an entry is only checked for the faces that it touches.
         pieces: components of each label, before smaller ones were dropped.
-        intensities: median HU of each label that occurs, if it was measured.
+        intensities: of each label that occurs, if they were measured.
     """
     failed: list[FailedCheck] = []
     for label in sorted(measures.keys() | expected.keys()):
         wanted = expected.get(label, Expected())
         if label in measures:
             failed += _failed(label, measures[label], wanted, pieces.get(label))
-            median = (intensities or {}).get(label)
-            limits = wanted.intensity_hu
-            if median is not None and limits and not _within(median, limits):
-                failed.append(FailedCheck(label, "intensity", round(median, 1), limits))
+            if seen := (intensities or {}).get(label):
+                failed += _unlike(label, seen, wanted)
         elif wanted.volume_ml and wanted.volume_ml[0] > 0:
             failed.append(FailedCheck(label, "nothing found", 0.0, wanted.volume_ml))
     return tuple(failed)
@@ -148,6 +162,18 @@ def _failed(
     return failed
 
 
+def _unlike(label: int, seen: Intensity, wanted: Expected) -> list[FailedCheck]:
+    pairs = {
+        "intensity": (seen.median, wanted.intensity_hu),
+        "tissue": (seen.tissue, wanted.tissue_hu),
+    }
+    return [
+        FailedCheck(label, rule, round(hu, 1), limits)
+        for rule, (hu, limits) in pairs.items()
+        if hu is not None and limits and not _within(hu, limits)
+    ]
+
+
 def _parts(rules: Mapping[str, FailedCheck]) -> list[str]:
     """Describe the failed checks of a label; a wrong extent adds nothing to a wrong volume."""
     parts = []
@@ -166,11 +192,13 @@ def _parts(rules: Mapping[str, FailedCheck]) -> list[str]:
             for mm, axis, limits in zip(extent.measured, AXES, extent.expected, strict=True)
             if not _within(mm, limits)
         ]
-    if intensity := rules.get("intensity"):
-        parts.append(
-            f"median {intensity.measured:.0f} HU, expected {_range(intensity.expected)} HU "
-            "(another contrast phase?)"
-        )
+    intensities = [
+        f"{words} {rules[rule].measured:.0f} HU, expected {_range(rules[rule].expected)} HU"
+        for rule, words in (("intensity", "median"), ("tissue", "tissue around it"))
+        if rule in rules
+    ]
+    if intensities:
+        parts.append(f"{' and '.join(intensities)} {PHASE}")
     if faces := rules.get("faces"):
         touched = " and the ".join(faces.measured)
         parts.append(f"touches the {touched} (a part may lie outside the scan)")
@@ -195,7 +223,7 @@ def _expected(values: Mapping[str, Any]) -> Expected:
         raise ValueError("an unknown key")
     volume, extent = values.get("volume_ml"), values.get("extent_mm")
     pieces, inside = values.get("pieces"), values.get("inside", True)
-    intensity = values.get("intensity_hu")
+    intensity, tissue = (values.get(name) for name in ("intensity_hu", "tissue_hu"))
     if type(inside) is not bool or not (pieces is None or (type(pieces) is int and pieces > 0)):
         raise ValueError("pieces or inside")
     if extent is not None and len(extent) != len(AXES):
@@ -206,6 +234,7 @@ def _expected(values: Mapping[str, Any]) -> Expected:
         pieces,
         inside,
         None if intensity is None else _limits(intensity, least=-math.inf),
+        None if tissue is None else _limits(tissue, least=-math.inf),
     )
 
 

@@ -85,12 +85,12 @@ class CachedCases(Dataset):
 
     def _transform(self, index: int) -> Any:
         """Return a case after all transforms, or a list of windows of it."""
-        steady = self._steady(index)
+        steady = self.steady(index)
         entropy = (self.seed, int(self._epoch), index)
         self.transform.set_random_state(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
         return self.transform(steady, start=self.first_random)
 
-    def _steady(self, index: int) -> dict[str, torch.Tensor]:
+    def steady(self, index: int) -> dict[str, torch.Tensor]:
         """Return a case before the first random transform; changes to it do not reach the cache."""
         entry = self.entry(index)
         if entry.is_file():

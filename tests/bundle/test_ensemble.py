@@ -178,14 +178,24 @@ def test_another_cleaning_is_said(bundles, changed):
 
 
 def test_expectations_hold_for_every_member(bundles, changed):
-    mine = {"volume_ml": [10.0, 100.0], "extent_mm": [[1.0, 9.0]] * 3, "pieces": 1}
-    theirs = {"volume_ml": [5.0, 80.0], "extent_mm": [[2.0, 20.0]] * 3, "pieces": 2}
+    mine = {
+        "volume_ml": [10.0, 100.0],
+        "extent_mm": [[1.0, 9.0]] * 3,
+        "pieces": 1,
+        "tissue_hu": [70, 150],
+    }
+    theirs = {
+        "volume_ml": [5.0, 80.0],
+        "extent_mm": [[2.0, 20.0]] * 3,
+        "pieces": 2,
+        "tissue_hu": [80, 160],
+    }
     one = changed("inference", expected={"1": mine})
     other = changed("inference", of=2, expected={"1": theirs})
     expected = open_bundles([one, other], "cpu").expected[1]
     assert (expected.volume_ml, expected.pieces) == ((5.0, 100.0), 2)
     assert expected.extent_mm == ((1.0, 20.0),) * 3
-    assert expected.intensity_hu is None
+    assert (expected.intensity_hu, expected.tissue_hu) == (None, (70.0, 160.0))
     assert open_bundles([one, bundles[0]], "cpu").expected[1].volume_ml is None, "fold_0: nothing"
 
 

@@ -1,10 +1,15 @@
-"""The median intensity of a label, measured in the image that the network sees."""
+"""The intensities of a label and of the tissue around it, measured in the image that the network sees."""
 
 import numpy as np
 import pytest
 import torch
 
-from monai_attn.inference.label_intensity import median_intensities
+from monai_attn.inference.label_intensity import label_intensities, tissue_quartile
+
+
+def medians(*args):
+    return {label: one.median for label, one in label_intensities(*args).items()}
+
 
 FLIPPED = np.array([[-1, 0, 0, 7], [0, 1, 0, 0], [0, 0, 2, 0], [0, 0, 0, 1]], float)
 
@@ -14,7 +19,7 @@ def test_intensities_are_in_hounsfield_units_by_label():
     labels[0], labels[2] = 1, 3
     image = torch.zeros(4, 4, 4)
     image[0], image[2] = 0.4, 0.2
-    found = median_intensities(labels, np.eye(4), image, np.eye(4), (-50, 200))
+    found = medians(labels, np.eye(4), image, np.eye(4), (-50, 200))
     assert found == pytest.approx({1: 50, 3: 0}, abs=1e-4)
 
 
@@ -23,18 +28,39 @@ def test_a_label_is_measured_at_its_place_on_another_grid():
     labels[5:7, 2:4, 1:3] = 1  # on the flipped grid x is 1 to 2, z is 2 to 4 mm
     image = torch.zeros(8, 8, 8)
     image[1:3, 2:4, 2:5] = 1.0
-    assert median_intensities(labels, FLIPPED, image, np.eye(4), (0, 100)) == {1: 100}
+    assert medians(labels, FLIPPED, image, np.eye(4), (0, 100)) == {1: 100}
     image[1:3, 2:4, 2:5], image[5:7, 2:4, 1:3] = 0.0, 1.0
-    assert median_intensities(labels, FLIPPED, image, np.eye(4), (0, 100)) == {1: 0}
+    assert medians(labels, FLIPPED, image, np.eye(4), (0, 100)) == {1: 0}
 
 
 def test_a_large_label_is_sampled_evenly():
     labels = np.ones((40, 40, 40), np.uint8)
     image = torch.linspace(0, 1, 40).expand(40, 40, 40)
-    (median,) = median_intensities(labels, np.eye(4), image, np.eye(4), (0, 100)).values()
+    (median,) = medians(labels, np.eye(4), image, np.eye(4), (0, 100)).values()
     assert median == pytest.approx(50, abs=2)
 
 
 def test_without_labels_there_is_nothing_to_measure():
     empty = np.zeros((4, 4, 4), np.uint8)
-    assert median_intensities(empty, np.eye(4), torch.ones(4, 4, 4), np.eye(4), (0, 1)) == {}
+    assert label_intensities(empty, np.eye(4), torch.ones(4, 4, 4), np.eye(4), (0, 1)) == {}
+
+
+def test_the_tissue_is_that_of_the_slices_with_the_label():
+    labels = np.zeros((20, 20, 6), np.uint8)
+    labels[5:8, 5:8, 2:4] = 1
+    image = torch.full((20, 20, 6), 0.2)  # 50 HU
+    image[..., 2:4][10:] = 0.6  # 150 HU in half of each of its slices
+    image[:3] = 0.0  # fat and air
+    image[3:5] = 1.0  # bone, clipped
+    (found,) = label_intensities(labels, np.eye(4), image, np.eye(4), (0, 250)).values()
+    assert (found.median, found.tissue) == (pytest.approx(50), pytest.approx(150))
+    assert tissue_quartile(image[..., :2], (0, 250)) == pytest.approx(50)
+
+
+@pytest.mark.parametrize("hu", [-100.0, 10.0, 260.0, 400.0])
+def test_fat_water_and_bone_are_no_tissue(hu):
+    low, high = -150.0, 450.0
+    image = torch.full((4, 4, 4), (hu - low) / (high - low))
+    assert tissue_quartile(image, (low, high)) is None
+    image[0] = (100 - low) / (high - low)
+    assert tissue_quartile(image, (low, high)) == pytest.approx(100, abs=0.01)

@@ -8,6 +8,7 @@ from monai_attn.inference.label_measures import LabelMeasures, Pieces
 from monai_attn.inference.result_checks import (
     Expected,
     FailedCheck,
+    Intensity,
     check_words,
     failed_checks,
     read_expected,
@@ -195,9 +196,30 @@ def test_what_makes_no_sense_is_refused_in_one_line(content):
 )
 def test_an_intensity_outside_the_range_of_the_training_cases_is_said(median, line):
     wanted = Expected(intensity_hu=(45.0, 129.0))
-    seen = {} if median is None else {1: median}
+    seen = {} if median is None else {1: Intensity(median)}
     assert check_words(failed_checks({1: measures()}, {1: wanted}, {}, seen), NAMES) == line
 
 
+@pytest.mark.parametrize(
+    ("median", "tissue", "line"),
+    [
+        (88.0, 114.0, ""),
+        (88.0, None, ""),
+        (88.0, 60.4, "tissue around it 60 HU, expected 71 to 157 HU (another contrast phase?)"),
+        (
+            38.2,
+            60.4,
+            "median 38 HU, expected 45 to 129 HU and tissue around it 60 HU, expected 71 to 157 HU "
+            "(another contrast phase?)",
+        ),
+    ],
+)
+def test_a_scan_unlike_the_training_cases_is_said_wherever_its_label_lies(median, tissue, line):
+    wanted = Expected(intensity_hu=(45.0, 129.0), tissue_hu=(71.0, 157.0))
+    failed = failed_checks({1: measures()}, {1: wanted}, {}, {1: Intensity(median, tissue)})
+    assert check_words(failed, NAMES) == (line and f"pancreas {line}")
+
+
 def test_an_expected_intensity_may_be_below_zero():
+    assert read_expected({"1": {"tissue_hu": [-20, 60]}}, 2)[1].tissue_hu == (-20, 60)
     assert read_expected({"1": {"intensity_hu": [-120, -60]}}, 2)[1].intensity_hu == (-120, -60)

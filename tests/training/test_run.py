@@ -70,6 +70,21 @@ def test_the_run_expects_what_its_training_cases_hold(two_epoch_run):
     assert len(expected["extent_mm"]) == 3
     assert (expected["pieces"], expected["inside"]) == (1, True)
     assert (inference["keep_largest"], inference["fill_holes"]) == ([1], [])
+    assert "intensity_hu" not in expected, "two training cases are too few"
+
+
+def test_the_run_expects_the_intensities_of_its_training_cases(untrained_run):
+    inference = json.loads((untrained_run / "configs" / "inference.json").read_text())
+    expected = inference["expected"]["1"]
+    cases = read_split(untrained_run / "split.json")["training"]
+    assert len(cases) == 3
+    for case in cases:
+        image, label = (np.asarray(nib.load(case[key]).dataobj) for key in ("image", "label"))
+        median = np.median(image[label > 0].clip(*inference["intensity_range"]))
+        assert expected["intensity_hu"][0] < median < expected["intensity_hu"][1]
+        with_label = image[..., (label > 0).any((0, 1))]
+        quartile = np.percentile(with_label[(with_label >= 20) & (with_label < 250)], 75)
+        assert expected["tissue_hu"][0] < quartile < expected["tissue_hu"][1]
 
 
 def test_best_and_last_are_there_and_the_cache_is_not(two_epoch_run):
