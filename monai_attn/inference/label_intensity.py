@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from monai.data.meta_tensor import MetaTensor
@@ -12,9 +13,9 @@ from scipy.ndimage import find_objects
 from torch import Tensor
 
 from monai_attn.datasets.regions import Regions, layers
-from monai_attn.inference.result_checks import Expected, Intensity
+from monai_attn.inference.result_checks import Expected, Intensity, Range
 from monai_attn.io.grid import Grid
-from monai_attn.transforms.pipelines import ScaleInPlaced
+from monai_attn.transforms.scaling import ScaleChannelsd, ScaleInPlaced
 
 MOST = 20_000  # voxels of a label that are used; more change its median by less than 1 HU
 TISSUE = (20.0, 250.0)  # HU of soft tissue: above fat and water, below compact bone
@@ -68,6 +69,30 @@ def tissue_quartile(image: Tensor, intensity_range: Sequence[float]) -> float | 
     return low + (high - low) * float(np.percentile(tissue.float().cpu().numpy(), QUARTILE))
 
 
+def ct_in(image: Tensor, steps: Iterable[Any]) -> tuple[Tensor, Range] | None:
+    """Find the CT in the input of a network.
+
+    Args:
+        image: (C, X, Y, Z).
+        steps: the transforms that made it.
+
+    Returns:
+        The CT (X, Y, Z), and the HU that became 0 and 1: the first of several CT channels, and the middle one
+        of several slices. None if there is no CT.
+    """
+    for step in steps:
+        scalings: list[Any] = []
+        if isinstance(step, ScaleInPlaced):
+            scalings = [(step.low, step.high)]
+        elif isinstance(step, ScaleChannelsd):
+            scalings = [channel.scaling for channel in step.channels]
+        for number, scaling in enumerate(scalings):
+            if isinstance(scaling, tuple):
+                middle = len(image) // len(scalings) // 2
+                return image[middle * len(scalings) + number], scaling
+    return None
+
+
 def expected_intensities(
     labels: NDArray[np.integer],
     scan: Grid,
@@ -76,21 +101,18 @@ def expected_intensities(
     expected: Mapping[int, Expected],
     regions: Regions | None = None,
 ) -> dict[int, Intensity]:
-    """Return the intensity of each label, if an expected intensity is known for any label.
+    """Return the intensity of each label in a CT, if an expected intensity is known for any label.
 
     Args:
         labels: (X, Y, Z) on the scan's grid.
         scan: that grid.
-        image: (C, *spatial) the network's input.
+        image: (C, X, Y, Z) the network's input.
         preprocessing: the transforms that made it.
         expected: expected measures of each label.
         regions: as for `label_intensities`.
     """
-    scales = [step for step in preprocessing.transforms if isinstance(step, ScaleInPlaced)]
-    if not scales or not any(one.intensity_hu or one.tissue_hu for one in expected.values()):
+    found = ct_in(image.as_tensor(), preprocessing.transforms)
+    if found is None or not any(one.intensity_hu or one.tissue_hu for one in expected.values()):
         return {}
     affine = np.asarray(image.affine, dtype=np.float64)
-    seen = image.as_tensor()[len(image) // 2]  # the middle one of several slices
-    return label_intensities(
-        labels, scan.affine, seen, affine, (scales[0].low, scales[0].high), regions
-    )
+    return label_intensities(labels, scan.affine, found[0], affine, found[1], regions)

@@ -14,7 +14,7 @@ from scipy.stats import t
 
 from monai_attn.datasets.ignore import IGNORED
 from monai_attn.datasets.regions import Regions, read_regions
-from monai_attn.inference.label_intensity import label_intensities
+from monai_attn.inference.label_intensity import ct_in, label_intensities
 from monai_attn.inference.result_checks import Intensity, Range
 from monai_attn.training.case_cache import CachedCases
 from monai_attn.training.config_files import read_config, write_config
@@ -28,7 +28,7 @@ RATE = 0.01  # of further cases that lie outside by chance
 def add_expected_intensities(run: Path) -> None:
     """Add the intensities of the training cases to what the bundle of a training expects of its labels.
 
-    Nothing is added if the cache is gone, for images that are not one CT, and if the training's settings say
+    Nothing is added if the cache is gone, for images without a CT channel, and if the training's settings say
     what to expect. A case that no epoch has drawn is read now.
 
     Args:
@@ -36,14 +36,14 @@ def add_expected_intensities(run: Path) -> None:
     """
     train = read_config(run / "configs" / "train.json")
     settings = read_config(run / RUN)["settings"]
-    if train.get("channels") or not train["intensity_range"] or "expected" in settings:
+    if "expected" in settings:
         return
     parser = ConfigParser({**train, "bundle_root": str(run)})
     cases = parser.get_parsed_content("train#dataset")
     if not any(cases.entry(index).is_file() for index in range(len(cases))):
         return
     regions = read_regions(train.get("regions"))
-    ranges = expected_ranges(measure_intensities(cases, train["intensity_range"], regions))
+    ranges = expected_ranges(measure_intensities(cases, regions))
     for name in SETTABLE:
         path = run / "configs" / name
         config = read_config(path) if path.is_file() else {}
@@ -54,23 +54,24 @@ def add_expected_intensities(run: Path) -> None:
 
 
 def measure_intensities(
-    cases: CachedCases, intensity_range: Sequence[float], regions: Regions | None
+    cases: CachedCases, regions: Regions | None = None
 ) -> list[dict[int, Intensity]]:
-    """Measure the labels of each case on the network's grid.
+    """Measure the labels of each case in its CT, on the network's grid; nothing without a CT channel.
 
     Args:
-        cases: cases of one CT each.
-        intensity_range: the HU that their transforms scale to 0..1.
+        cases: labelled cases.
         regions: as for `label_intensities`.
     """
     found = []
     for index in range(len(cases)):
         case = cases.steady(index)
-        image, labels = case["image"], case["label"][0].numpy().copy()
+        ct = ct_in(case["image"], cases.transform.transforms)
+        if ct is None:
+            return []
+        labels = case["label"][0].numpy().copy()
         labels[labels == IGNORED] = 0
-        seen = image[len(image) // 2]  # the middle one of several slices
-        same = np.eye(4)
-        found.append(label_intensities(labels, same, seen, same, intensity_range, regions))
+        grid = np.eye(4)  # one for both
+        found.append(label_intensities(labels, grid, ct[0], grid, ct[1], regions))
     return found
 
 

@@ -44,7 +44,7 @@ def main() -> None:
     work = parser.parse_args().work
     transform = pipelines.validation(SPACING, RANGE, label_map={"0": 0, "1": 1}, ignore=IGNORE)
     cases = [volumes[1] for _, volumes in patients(work).values()]  # the middle one of three
-    measured = measure_intensities(CachedCases(cases, transform, work / "cache"), RANGE, None)
+    measured = measure_intensities(CachedCases(cases, transform, work / "cache"))
     for name, one in (("intensity_hu", "median"), ("tissue_hu", "tissue")):
         values = sorted(getattr(case[1], one) for case in measured)
         print(f"{name}: {values[0]:.0f} to {values[-1]:.0f} HU in {len(values)} patients")

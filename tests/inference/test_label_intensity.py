@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from monai_attn.inference.label_intensity import label_intensities, tissue_quartile
+from monai_attn.inference.label_intensity import ct_in, label_intensities, tissue_quartile
+from monai_attn.transforms import preprocessing
 
 
 def medians(*args):
@@ -64,3 +65,25 @@ def test_fat_water_and_bone_are_no_tissue(hu):
     assert tissue_quartile(image, (low, high)) is None
     image[0] = (100 - low) / (high - low)
     assert tissue_quartile(image, (low, high)) == pytest.approx(100, abs=0.01)
+
+
+MR, CT = {"name": "T1", "scaling": "zscore"}, {"name": "CT", "scaling": [-100, 300]}
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ({"intensity_range": (0, 250)}, (0, (0, 250))),
+        ({"intensity_range": (0, 250), "slice_channels": 3}, (1, (0, 250))),
+        ({"intensity_range": None, "channels": [CT]}, (0, (-100, 300))),
+        ({"intensity_range": None, "channels": [MR, CT]}, (1, (-100, 300))),
+        ({"intensity_range": None, "channels": [MR, CT], "slice_channels": 3}, (3, (-100, 300))),
+        ({"intensity_range": None, "channels": [MR]}, None),
+    ],
+)
+def test_the_ct_is_found_among_channels_and_slices(options, found):
+    steps = preprocessing((1, 1, 1), **options).transforms
+    inputs = len(options.get("channels", [CT])) * options.get("slice_channels", 1)
+    image = torch.arange(inputs).reshape(-1, 1, 1, 1).expand(-1, 2, 2, 2)
+    ct = ct_in(image, steps)
+    assert found == (ct and (int(ct[0][0, 0, 0]), ct[1]))
