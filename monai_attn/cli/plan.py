@@ -24,6 +24,7 @@ from monai_attn.cli.options import (
     OptionalDataArgument,
     path_of,
 )
+from monai_attn.io.tables import check_table_path
 
 WORDS = ("least", "median", "most")
 
@@ -87,6 +88,8 @@ def plan(
     """
     if output and output.suffix.lower() != ".json":
         raise ValueError(f"{output}: ends in {output.suffix!r}; a .json file expected: rename it")
+    if output:
+        check_table_path(output)
     measuring = {"DATA": data, "--label": label, "--ignore": ignore, "--memory": memory}
     unneeded = [name for name, value in measuring.items() if value]
     if for_nnunet:

@@ -17,6 +17,8 @@ from .anatomy import ORGANS
 from .scanner import abdominal_phantom, check_arguments
 from .sequences import SEQUENCES, mr_sequences
 
+REFERENCE = "monai-attn"  # in `dataset.json`: who made the data set
+
 
 def write_phantoms(
     folder: str | Path,
@@ -45,7 +47,8 @@ def write_phantoms(
         The path of dataset.json.
 
     Raises:
-        ValueError: for a count below 1, another modality, and where `abdominal_phantom` does.
+        ValueError: for a count below 1, another modality, if the folder holds another data set, and where
+            `abdominal_phantom` does.
     """
     if modality not in ("CT", "MR"):
         raise ValueError(f"modality (={modality!r}) must be CT or MR: choose one of them")
@@ -53,19 +56,21 @@ def write_phantoms(
         raise ValueError(f"count (={count}) must be 1 or more: ask for at least one phantom")
     check_arguments(seed, shape, spacing, None)
     folder = Path(folder)
-    for name in ("imagesTr", "labelsTr"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    training = []
-    for i in range(count):
-        phantom = abdominal_phantom(seed + i, shape=shape, spacing=spacing, all_organs=all_organs)
-        entry = {
+    training = [
+        {
             "image": f"./imagesTr/phantom_{seed + i:04d}.nii.gz",
             "label": f"./labelsTr/phantom_{seed + i:04d}.nii.gz",
         }
+        for i in range(count)
+    ]
+    _check_folder(folder, training)
+    for name in ("imagesTr", "labelsTr"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for i, entry in enumerate(training):
+        phantom = abdominal_phantom(seed + i, shape=shape, spacing=spacing, all_organs=all_organs)
         image = phantom.image if modality == "CT" else mr_sequences(phantom.image, phantom.seed)
         _write(folder / entry["image"], image, phantom.affine)
         _write(folder / entry["label"], phantom.labels, phantom.affine)
-        training.append(entry)
         if on_case:
             on_case(i + 1, count)
     channels = ("CT",) if modality == "CT" else SEQUENCES
@@ -73,7 +78,7 @@ def write_phantoms(
     dataset = {
         "name": f"Synthetic abdominal {modality} phantoms",
         "description": f"Synthetic {modality} drawn from seeds by monai_attn.phantom; no patient data",
-        "reference": "monai-attn",
+        "reference": REFERENCE,
         "licence": "CC0-1.0",
         "tensorImageSize": "3D" if modality == "CT" else "4D",
         "modality": {str(number): name for number, name in enumerate(channels)},
@@ -86,6 +91,23 @@ def write_phantoms(
     path = folder / "dataset.json"
     path.write_text(json.dumps(dataset, indent=2) + "\n", encoding="utf-8")
     return path
+
+
+def _check_folder(folder: Path, training: Sequence[dict[str, str]]) -> None:
+    """Refuse a folder whose `dataset.json` is of other scans, or lists phantoms that would drop out."""
+    path = folder / "dataset.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        ours = content["reference"] == REFERENCE
+        kept = all(entry in training for entry in content["training"])
+    except FileNotFoundError:
+        return
+    except (ValueError, LookupError, TypeError):
+        ours = kept = False
+    if not (ours and kept):
+        raise ValueError(
+            f"{path}: lists other scans, so it is not replaced. Choose another folder."
+        )
 
 
 def _write(path: Path, data: NDArray[Any], affine: NDArray[np.float64]) -> None:

@@ -55,3 +55,20 @@ def test_a_folder_that_cannot_be_written_to_is_found_before_the_work(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match=r"file: cannot be written to"):
         check_table_path(tmp_path / "file" / "a.json")
+
+
+@pytest.mark.parametrize("content", [{"training": []}, {"labels": {}, "numTraining": 3}])
+def test_the_list_of_a_data_set_is_not_replaced(tmp_path, content):
+    path = tmp_path / "dataset.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(
+        ValueError, match=r"dataset\.json: lists the scans of a data set, so it is not"
+    ):
+        check_table_path(path)
+
+
+@pytest.mark.parametrize("text", ["", "[1]", '{"cases": []}', "\0"])
+def test_any_other_file_that_was_named_is(tmp_path, text):
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    assert check_table_path(path) == path

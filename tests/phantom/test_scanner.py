@@ -256,6 +256,30 @@ def test_same_seed_same_bytes(dataset: tuple[Path, list[tuple[int, int]]], tmp_p
         assert again != digest(first / folder / "phantom_0007.nii.gz")
 
 
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", '{"training": []}', '{"reference": "else", "training": []}'],
+)
+def test_the_list_of_other_scans_is_not_replaced(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "dataset.json"
+    path.write_text(content)
+    with pytest.raises(
+        ValueError, match=r"dataset\.json: lists other scans, so it is not replaced"
+    ):
+        write_phantoms(tmp_path, 1, shape=(24, 20, 12))
+    assert path.read_text() == content
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_phantoms_may_be_made_again_and_more_but_none_drops_out(tmp_path: Path) -> None:
+    write_phantoms(tmp_path, 1, seed=7, shape=(24, 20, 12))
+    path = write_phantoms(tmp_path, 2, seed=7, shape=(24, 20, 12))
+    listed = path.read_text()
+    with pytest.raises(ValueError, match="so it is not replaced"):
+        write_phantoms(tmp_path, 1, seed=7, shape=(24, 20, 12))
+    assert path.read_text() == listed
+
+
 def test_dataset_json_is_that_of_the_decathlon(dataset: tuple[Path, list[tuple[int, int]]]) -> None:
     path, done = dataset
     table = json.loads(path.read_text(encoding="utf-8"))
