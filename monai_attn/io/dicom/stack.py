@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from monai_attn.io.affine import check_affine
 from monai_attn.io.dicom.slices import Slice
 from monai_attn.io.dicom.words import AGAIN, CONVERT, counted, numbers_of
 from monai_attn.io.grid import Grid
@@ -61,6 +62,7 @@ def stack_slices(folder: Path, slices: Sequence[Slice]) -> Stack:
     affine[:3, 2] = step
     affine[:3, 3] = positions[0]
     shape = (*slices[0].size, len(slices))
+    check_affine(folder, affine)
     return Stack(tuple(slices), Grid(shape, LPS_TO_RAS @ affine, 1, folder))
 
 

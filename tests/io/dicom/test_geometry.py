@@ -113,6 +113,11 @@ def test_one_slice_has_the_thickness_of_its_header(tmp_path, tags, thickness):
     np.testing.assert_allclose(grid.affine[:3, 2], (0, 0, thickness))
 
 
+def test_slices_too_far_apart_are_no_scan(tmp_path):
+    series(tmp_path, lps(step=(0, 0, 30)), SliceThickness=5)
+    fails("spacing 0.8 x 0.7 x 30 mm (expected 0.05 to 20)", read_grid, tmp_path)
+
+
 @pytest.mark.parametrize("thickness", [None, 0, ""])
 def test_one_slice_without_a_thickness_is_no_scan(tmp_path, thickness):
     series(tmp_path, lps(count=1), SliceThickness=thickness)
