@@ -111,7 +111,7 @@ def split_cases(cases: Sequence[Case], *, validation: float = 0.2, seed: int = 0
     """
     if len(cases) < 2:
         raise ValueError(
-            f"cases (={len(cases)}) must be two or more: one part trains, one validates"
+            f"cases (={len(cases)}) must be two or more: one part trains, one validates. Add cases."
         )
     if not 0 < validation < 1:
         raise ValueError(f"validation (={validation}) must lie between 0 and 1")

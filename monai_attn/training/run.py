@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import math
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
@@ -51,6 +52,7 @@ LEAST = {
     "patience": 1,
     "batch_size": 1,
     "num_samples": 1,
+    "learning_rate": 0,
     "seed": 0,
 }
 
@@ -273,9 +275,26 @@ def _check_values(train: Mapping[str, Any]) -> None:
     for name, least in LEAST.items():
         if train[name] < least:
             raise ValueError(f"{name} (={train[name]}) must be {least} or more")
-    for name, length in (("spacing", 3), ("intensity_range", 2)):
-        if train[name] is not None and len(train[name]) != length:
-            raise ValueError(f"{name} (={train[name]}) must be {length} numbers")
+    dims = train["network_def"].get("spatial_dims", len(train["roi_size"]))
+    for name, length in (("spacing", 3), ("intensity_range", 2), ("roi_size", dims)):
+        values = train[name]
+        if values is None and name == "intensity_range" and train.get("channels"):
+            continue
+        if not _are_numbers(values, length):
+            raise ValueError(f"{name} (={values}) must be {length} numbers")
+        if name != "intensity_range" and min(values) <= 0:
+            raise ValueError(f"{name} (={values}) must be above 0")
+    low, high = train["intensity_range"] or (0, 1)
+    if low >= high:
+        raise ValueError(f"intensity_range (={[low, high]}) must begin below its end")
+
+
+def _are_numbers(values: Any, length: int) -> bool:
+    return (
+        isinstance(values, list)
+        and len(values) == length
+        and all(isinstance(one, (int, float)) and math.isfinite(one) for one in values)
+    )
 
 
 def _check_cleaning(inference: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from monai_attn.io.errors import Faults
 from monai_attn.training.resume import describe_weights
 from monai_attn.training.run import prepare
 from tests.training.training_runs import (
+    STILL,
     TINY,
     fill_disk_at,
     gate_rows,
@@ -85,6 +86,15 @@ def test_the_run_expects_the_intensities_of_its_training_cases(untrained_run):
         with_label = image[..., (label > 0).any((0, 1))]
         quartile = np.percentile(with_label[(with_label >= 20) & (with_label < 250)], 75)
         assert expected["tissue_hu"][0] < quartile < expected["tissue_hu"][1]
+
+
+@pytest.mark.slow
+def test_a_named_ct_is_measured_as_well(phantoms, tiny_bundle, tmp_path):
+    words = ("--bundle", tiny_bundle, *STILL, "--channel", "CT=0,250", "--set", "spacing=[9,9,9]")
+    result = train(phantoms, "-o", tmp_path / "run", *words)
+    assert result.exit_code == 0, result.output
+    inference = json.loads((tmp_path / "run" / "configs" / "inference.json").read_text())
+    assert {"intensity_hu", "tissue_hu"} <= inference["expected"]["1"].keys()
 
 
 def test_best_and_last_are_there_and_the_cache_is_not(two_epoch_run):
@@ -224,7 +234,16 @@ def test_a_class_that_validation_alone_holds_is_said(own_phantoms, tiny_bundle, 
         ),
         ({"settings": {"network_def#strides": [2, 2]}}, "network_def: no network"),
         ({"settings": {"epochs": 0}}, r"epochs \(=0\) must be 1 or more"),
+        ({"settings": {"patience": "much"}}, "patience: no whole number .got 'much'"),
         ({"settings": {"spacing": [8, 8]}}, r"spacing \(=\[8, 8\]\) must be 3 numbers"),
+        ({"settings": {"spacing": None}}, r"spacing \(=None\) must be 3 numbers"),
+        ({"settings": {"spacing": [8, 0, 8]}}, r"spacing \(=\[8, 0, 8\]\) must be above 0"),
+        ({"settings": {"roi_size": [32, 32]}}, r"roi_size \(=\[32, 32\]\) must be 3 numbers"),
+        ({"settings": {"intensity_range": None}}, r"intensity_range \(=None\) must be 2 numbers"),
+        ({"settings": {"intensity_range": ["a", 1]}}, r"intensity_range .* must be 2 numbers"),
+        ({"settings": {"intensity_range": [9, 9]}}, r"intensity_range .* must begin below its end"),
+        ({"settings": {"learning_rate": -1}}, r"learning_rate \(=-1\) must be 0 or more"),
+        ({"settings": {"expected#1#inside": False}}, r"expected#1#inside: the training derives"),
         ({"settings": {"nonsense": 9}}, "nonsense: the bundle's configs have no such id"),
         ({"settings": {"keep_pieces_from": 0}}, r"keep_pieces_from \(=0\) must be a number"),
         ({"labels": ("9=liver",)}, "9"),
