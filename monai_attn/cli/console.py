@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -35,7 +36,7 @@ def set_verbosity(*, quiet: bool, verbose: bool, log_file: Path | None) -> None:
     """Choose what is shown on stderr, and a file to which all messages are appended.
 
     Raises:
-        ValueError: if both quiet and verbose are asked for, or the file cannot be written.
+        ValueError: if both quiet and verbose are asked for, or the file cannot be written or is no log.
     """
     if quiet and verbose:
         raise ValueError("--quiet and --verbose: they exclude each other. Leave one out.")
@@ -48,6 +49,7 @@ def set_verbosity(*, quiet: bool, verbose: bool, log_file: Path | None) -> None:
         logger.setLevel(logging.INFO)
     if log_file:
         try:
+            _check_log(log_file)
             file = logging.FileHandler(log_file, encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             raise ValueError(
@@ -57,6 +59,17 @@ def set_verbosity(*, quiet: bool, verbose: bool, log_file: Path | None) -> None:
         for one in (logger, messages):
             one.addHandler(file)
             one.setLevel(logging.INFO)
+
+
+def _check_log(path: Path) -> None:
+    """Refuse a file that does not begin as a log does: text at its end could destroy it."""
+    if path.is_file():
+        with path.open("rb") as file:
+            begin = file.read(10)
+        if begin and not re.match(rb"\d{4}-\d\d-\d\d$", begin):
+            raise ValueError(
+                f"{path}: is no log, so nothing is added to it. Choose another log file."
+            )
 
 
 def progress_bars() -> Progress:

@@ -69,3 +69,14 @@ def test_a_wrong_choice_is_one_line(monkeypatch, capsys, options, named):
     assert run(monkeypatch, *options, "doctor") == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: {named}")
+
+
+def test_nothing_is_added_to_a_file_that_is_no_log(monkeypatch, capsys, tmp_path, doubtful):
+    scan = doubtful[0]
+    before = scan.read_bytes()
+    assert run(monkeypatch, "--log-file", scan, "evaluate", *doubtful) == 2
+    assert f"{scan}: is no log, so nothing is added to it" in capsys.readouterr().err
+    assert scan.read_bytes() == before
+    log = tmp_path / "log.txt"
+    for _ in range(2):
+        assert run(monkeypatch, "--log-file", log, "evaluate", *doubtful) == 0
