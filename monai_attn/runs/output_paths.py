@@ -46,6 +46,11 @@ def output_paths(
                 f"{output}: is a file (expected a folder, or a name that ends in .nii.gz). "
                 "Give another output."
             )
+        if suffix(output) and not output.exists():
+            raise ValueError(
+                f"{output}: labels are written as NIfTI (expected a folder, or a name that ends in .nii.gz). "
+                "Give another output."
+            )
         names = names or scan_names(scans)
         targets = {scan: output / f"{names[scan]}_seg.nii.gz" for scan in scans}
     _check_outputs(scans, targets)

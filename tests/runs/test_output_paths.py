@@ -11,6 +11,7 @@ OUTPUTS = {
     "many scans": (["b.nii.gz", "a.nii"], "out", ["out/b_seg.nii.gz", "out/a_seg.nii.gz"]),
     "a folder that is there": (["a.nii"], "there", ["there/a_seg.nii.gz"]),
     "the scans' own folder": (["a.nii"], ".", ["a_seg.nii.gz"]),
+    "a folder with the name of a scan": (["a.nii"], "old.nrrd", ["old.nrrd/a_seg.nii.gz"]),
     "a folder with a dot": (["a.b.nii"], "v1.2", ["v1.2/a.b_seg.nii.gz"]),
     "a file": (["a.nii"], "out/labels.nii.gz", ["out/labels.nii.gz"]),
     "a file, not compressed": (["a.nii"], "labels.NII", ["labels.NII"]),
@@ -25,7 +26,7 @@ OUTPUTS = {
 
 @pytest.mark.parametrize(("names", "output", "targets"), OUTPUTS.values(), ids=OUTPUTS.keys())
 def test_where_labels_go(tmp_path, names, output, targets):
-    touch(tmp_path, "there/notes.txt", *names)
+    touch(tmp_path, "there/notes.txt", "old.nrrd/notes.txt", *names)
     before = sorted(tmp_path.rglob("*"))
     scans = [tmp_path / name for name in names]
     planned = output_paths(scans, tmp_path / output)
@@ -37,6 +38,11 @@ def test_where_labels_go(tmp_path, names, output, targets):
 
 # scans, output, what the one line says; {0} is the folder of all
 BAD_OUTPUTS = {
+    "a kind of file that is only read": (
+        ["a.nii"],
+        "out/a.nrrd",
+        "{0}/out/a.nrrd: labels are written as NIfTI (expected a folder, or a name that ends in .nii.gz)",
+    ),
     "two scans, one file": (
         ["a.nii", "b.nii"],
         "out.nii.gz",
