@@ -54,7 +54,7 @@ def demo(
             scores += case_scores
             pictures.append(_draw(case, labels, output / "pictures"))
             on_case(done, len(cases))
-    out.print(score_table(scores))
+    out.print(score_table(scores, out.width))
     written("scores", write_summary(scores, output / "scores.json"))
     _say("4. Write a report of the run.")
     make_report(output / "labels", output / REPORT, reference=output / "phantoms" / "labelsTr")

@@ -72,7 +72,9 @@ def evaluate(
     if regions is None:
         for line in _warnings(scores, classes):
             complain("warning", line)
-    out.print(score_table(scores) if scores else "no case has a label above 0, on either side")
+    out.print(
+        score_table(scores, out.width) if scores else "no case has a label above 0, on either side"
+    )
     if regions is not None:
         out.print(f"labels: {_named(regions)}", highlight=False)
     for path in output or []:

@@ -218,7 +218,7 @@ def train(
         if queue.first:
             with progress_of_stages() as on_case:
                 scores, calibrated = finish_training(output, device, on_case)
-            out.print(score_table(scores))
+            out.print(score_table(scores, out.width))
             if calibrated:
                 show(*calibrated)
             written("bundle", output)
@@ -258,7 +258,7 @@ def _train_all(output: Path, request: Request, *, resume: bool, device: str) -> 
     )
     if found.choices:
         out.print(choice_table(found.choices, found.label_names))
-    out.print(score_table(found.scores))
+    out.print(score_table(found.scores, out.width))
     for bundle in found.bundles:
         written("bundle", bundle)
     written("scores", output / "scores.json")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -135,22 +136,40 @@ def read_scores(path: str | Path) -> list[CaseScore]:
     return scores
 
 
-def score_table(scores: Iterable[CaseScore]) -> Table:
-    """Lay out scores for the terminal: a row per case and label, then the means over cases."""
+def score_table(scores: Iterable[CaseScore], width: int = 80) -> Table:
+    """Lay out scores for the terminal: a row per case and label, then the means over cases.
+
+    Args:
+        scores: of each case and label.
+        width: of the terminal in characters. If it is too small, the last columns are left out and named.
+    """
     scores = list(scores)
+    unnamed = [replace(score, case="") for score in scores]  # a long name is folded
+    for count in range(len(HEADINGS), 1, -1):
+        if Console(width=1000).measure(_score_table(unnamed, HEADINGS[:count])).minimum <= width:
+            break
+    table = _score_table(scores, HEADINGS[:count])
+    left_out = [heading.partition("\n")[0] for heading in HEADINGS[count:]]
+    notes = [f"a wider terminal also shows: {', '.join(left_out)}"] if left_out else []
+    table.caption = "\n".join([*_captions(scores), *notes]) or None
+    table.caption_justify = "left"
+    return table
+
+
+def _score_table(scores: Sequence[CaseScore], headings: Sequence[str]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)  # fits 80 characters
-    table.add_column("case", overflow="fold")  # a shortened name could be that of another case
-    for heading in HEADINGS:
+    # a shortened name could be that of another case
+    table.add_column("case", overflow="fold", min_width=6)
+    for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
     summary = summarize(scores)
     for row in summary["cases"]:
-        table.add_row(Text(row["case"]), str(row["label"]), *_cells(row))
+        table.add_row(Text(row["case"]), *[str(row["label"]), *_cells(row)][: len(headings)])
     table.add_section()
     for label, row in summary["mean"].items():
         if row["n"] > 1 or (row["n"] and row["n_absent"]):
-            table.add_row(Text(f"mean of {row['n']}"), label, *_cells(row), style="bold")
-    table.caption = "\n".join(_captions(scores)) or None
-    table.caption_justify = "left"
+            cells = [label, *_cells(row)][: len(headings)]
+            table.add_row(Text(f"mean of {row['n']}"), *cells, style="bold")
     return table
 
 

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -130,14 +132,26 @@ def test_a_failed_write_leaves_the_old_summary(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def printed(scores):
-    console = Console(width=80, record=True, file=io.StringIO())
-    console.print(score_table(scores))
+def printed(scores, width=80):
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(score_table(scores, width))
     return console.export_text().splitlines()
 
 
 def cells(lines):
     return [line.split() for line in lines]
+
+
+@pytest.mark.parametrize("width", [30, 50, 60])
+def test_a_narrow_table_names_its_cases_and_cuts_no_number(width):
+    scores = [replace(score, case=f"patient_{score.case}_portal") for score in SCORES]
+    lines = printed(scores, width)
+    rows = [line for line in lines if re.search(r" 0\.\d\d\d", line)]
+    names = "".join(line.split("  ")[0].strip() for line in lines)
+    assert all(score.case in names for score in scores)
+    assert rows
+    assert "\u2026" not in "".join(lines)
+    assert "a wider terminal also shows:" in " ".join(" ".join(lines).split())
 
 
 def test_table_shows_each_case_and_the_mean():
