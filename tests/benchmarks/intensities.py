@@ -1,4 +1,4 @@
-"""What the shipped bundles expect of intensities, and how often the same patients would be flagged.
+"""Intensities that the shipped bundles expect, and how often the same patients would be flagged.
 
     python -m tests.benchmarks.intensities WORK
 
