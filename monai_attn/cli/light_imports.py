@@ -7,10 +7,12 @@ from importlib import import_module
 
 from monai_attn.inference.missing_packages import missing_packages
 
-# for MONAI: notebooks, engines, plots, trackers, tables and ultrasound. Each takes up to seconds
+# for MONAI: notebooks, web pages, engines, schemas, plots, trackers, tables and ultrasound. Some take seconds
 UNUSED = (
     "IPython",
+    "bs4",
     "ignite",
+    "jsonschema",
     "matplotlib",
     "mlflow",
     "pandas",
