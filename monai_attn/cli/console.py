@@ -68,7 +68,7 @@ def _check_log(path: Path) -> None:
             begin = file.read(10)
         if begin and not re.match(rb"\d{4}-\d\d-\d\d$", begin):
             raise ValueError(
-                f"{path}: is no log, so nothing is added to it. Choose another log file."
+                f"{path}: is not a log file, so nothing is added to it. Choose another name."
             )
 
 

@@ -194,7 +194,7 @@ def _parts(rules: Mapping[str, FailedCheck]) -> list[str]:
         ]
     intensities = [
         f"{words} {rules[rule].measured:.0f} HU, expected {_range(rules[rule].expected)} HU"
-        for rule, words in (("intensity", "median"), ("tissue", "tissue around it"))
+        for rule, words in (("intensity", "median"), ("tissue", "in soft tissue of"))
         if rule in rules
     ]
     if intensities:

@@ -12,7 +12,8 @@ from typing import Any
 from monai_attn.io.files import atomic_write, make_writable
 
 SUFFIXES = (".json", ".csv")
-LISTED = {"training", "numTraining"}  # keys of a datalist, and of nnU-Net's dataset.json
+# keys of a datalist, and of nnU-Net's dataset.json
+LISTED = {"training", "validation", "test", "testing", "numTraining"}
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a cell of text that a spreadsheet would compute
 
 
@@ -20,27 +21,26 @@ def check_table_path(path: str | Path) -> Path:
     """Check that a table can be written to a path, before hours of work, and make its folder.
 
     Raises:
-        ValueError: if the name ends in neither .json nor .csv, the folder cannot be written to, or the path
-            is a `dataset.json`, which lists scans.
+        ValueError: if the name ends in neither .json nor .csv, the folder cannot be written to, or the file
+            exists and lists the scans of a data set.
     """
     path = Path(path)
     _kind(path)
     make_writable(path.parent)
-    check_no_scan_list(path)
+    _check_no_datalist(path)
     return path
 
 
-def check_no_scan_list(path: Path) -> None:
-    """Check that a file, if it exists, is not the list of a data set's scans, which nobody could make again.
-
-    Raises:
-        ValueError: if it is.
-    """
+def _check_no_datalist(path: Path) -> None:
+    """Refuse a file that lists the scans of a data set, which nobody could make again."""
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
         return
-    if isinstance(content, dict) and content.keys() & LISTED:
+    cases = isinstance(content, list) and any(
+        isinstance(one, dict) and "image" in one for one in content
+    )
+    if cases or (isinstance(content, dict) and content.keys() & LISTED):
         raise ValueError(
             f"{path}: lists the scans of a data set, so it is not replaced. Choose another output."
         )

@@ -63,7 +63,9 @@ def write_phantoms(
         }
         for i in range(count)
     ]
-    _check_folder(folder, training)
+    channels = ("CT",) if modality == "CT" else SEQUENCES
+    declared = {str(number): name for number, name in enumerate(channels)}
+    _check_folder(folder, training, declared)
     for name in ("imagesTr", "labelsTr"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     for i, entry in enumerate(training):
@@ -73,7 +75,6 @@ def write_phantoms(
         _write(folder / entry["label"], phantom.labels, phantom.affine)
         if on_case:
             on_case(i + 1, count)
-    channels = ("CT",) if modality == "CT" else SEQUENCES
     names = ORGANS if all_organs else {"background": 0, "pancreas": 1}
     dataset = {
         "name": f"Synthetic abdominal {modality} phantoms",
@@ -81,7 +82,7 @@ def write_phantoms(
         "reference": REFERENCE,
         "licence": "CC0-1.0",
         "tensorImageSize": "3D" if modality == "CT" else "4D",
-        "modality": {str(number): name for number, name in enumerate(channels)},
+        "modality": declared,
         "labels": {str(label): name for name, label in names.items()},
         "numTraining": count,
         "numTest": 0,
@@ -93,20 +94,27 @@ def write_phantoms(
     return path
 
 
-def _check_folder(folder: Path, training: Sequence[dict[str, str]]) -> None:
+def _check_folder(
+    folder: Path, training: Sequence[dict[str, str]], modality: dict[str, str]
+) -> None:
     """Refuse a folder whose `dataset.json` is of other scans, or lists phantoms that would drop out."""
     path = folder / "dataset.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        ours = content["reference"] == REFERENCE
-        kept = all(entry in training for entry in content["training"])
+        same = (content["reference"], content["modality"]) == (REFERENCE, modality)
+        dropped = [entry["image"] for entry in content["training"] if entry not in training]
     except FileNotFoundError:
         return
     except (ValueError, LookupError, TypeError):
-        ours = kept = False
-    if not (ours and kept):
+        same, dropped = False, []
+    if not same:
         raise ValueError(
             f"{path}: lists other scans, so it is not replaced. Choose another folder."
+        )
+    if dropped:
+        raise ValueError(
+            f"{path}: also lists {dropped[0]}, which would drop out. Choose another folder, or delete this "
+            "one."
         )
 
 

@@ -28,8 +28,8 @@ RATE = 0.01  # of further cases that lie outside by chance
 def add_expected_intensities(run: Path) -> None:
     """Add the intensities of the training cases to what the bundle of a training expects of its labels.
 
-    Nothing is added if the cache is gone, for images without a CT channel, and if the training's settings say
-    what to expect. A case that no epoch has drawn is read now.
+    Nothing is added if the cache or a file is gone, for images without a CT channel, and if the training's
+    settings say what to expect. A case that no epoch has drawn is read now. Values in the configs stay.
 
     Args:
         run: the folder of a training that has ended, whose cache still exists.
@@ -40,7 +40,11 @@ def add_expected_intensities(run: Path) -> None:
         return
     parser = ConfigParser({**train, "bundle_root": str(run)})
     cases = parser.get_parsed_content("train#dataset")
-    if not any(cases.entry(index).is_file() for index in range(len(cases))):
+    try:
+        entries = [cases.entry(index) for index in range(len(cases))]
+    except ValueError:  # a training that ended long ago can be scored without its training cases
+        return
+    if not any(entry.is_file() for entry in entries):
         return
     regions = read_regions(train.get("regions"))
     ranges = expected_ranges(measure_intensities(cases, regions))
@@ -49,7 +53,8 @@ def add_expected_intensities(run: Path) -> None:
         config = read_config(path) if path.is_file() else {}
         if "expected" in config:
             for label, values in ranges.items():
-                config["expected"].setdefault(str(label), {}).update(values)
+                earlier = config["expected"].get(str(label), {})
+                config["expected"][str(label)] = {**earlier, **values, **earlier}
             write_config(path, config)
 
 
@@ -87,14 +92,14 @@ def expected_ranges(
         for label, one in case.items():
             values[label]["intensity_hu"].append(one.median)
             values[label]["tissue_hu"] += [] if one.tissue is None else [one.tissue]
-    found: dict[int, dict[str, Range]] = {label: {} for label in values}
+    found: dict[int, dict[str, Range]] = defaultdict(dict)
     for label, named in values.items():
         for name, hus in named.items():
             if len(hus) >= FEWEST:
                 low, high = prediction_interval(hus)
                 mean, reach = (low + high) / 2, max((high - low) / 2, LEAST)
                 found[label][name] = round(mean - reach, 1), round(mean + reach, 1)
-    return found
+    return dict(found)
 
 
 def prediction_interval(values: Sequence[float], rate: float = RATE) -> Range:

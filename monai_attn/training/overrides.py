@@ -58,8 +58,10 @@ def read_plan(path: str | Path) -> tuple[dict[str, Any], tuple[str, ...]]:
         raise ValueError(
             f"{path}: no plan (got {content!r:.40}, expected an object of ids and values)"
         )
-    if "cases" in content or "training" in content:
-        raise ValueError(f"{path}: no plan, but a list of cases. Give a file that holds a plan.")
+    if content.keys() & {"cases", "training"}:
+        raise ValueError(
+            f"{path}: no plan (got a list of cases, expected ids and values). Give a file that holds a plan."
+        )
     labels = content.get("labels", [])
     if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
         raise ValueError(

@@ -60,7 +60,7 @@ def check_settings(settings: Mapping[str, Any]) -> None:
     """Refuse regions among a training's settings, and parts of what the training derives.
 
     Raises:
-        ValueError: if there are any.
+        ValueError: if there are any; it names the setting.
     """
     if any(name.partition("#")[0] == "regions" for name in settings):
         raise ValueError(

@@ -52,7 +52,6 @@ LEAST = {
     "patience": 1,
     "batch_size": 1,
     "num_samples": 1,
-    "learning_rate": 0,
     "seed": 0,
 }
 
@@ -88,6 +87,8 @@ def prepare(
     channels, channel_doubts = choose_channels(request, configs, split)
     if channels:
         network = _check_network(train)
+    elif train.get("intensity_range") is None:
+        raise ValueError("intensity_range (=None) must be 2 numbers, since the images are CT")
     if initial:
         _fit(initial, network, request, read_regions(train.get("regions")))
     # finds two cases of one name before hours are spent
@@ -275,26 +276,32 @@ def _check_values(train: Mapping[str, Any]) -> None:
     for name, least in LEAST.items():
         if train[name] < least:
             raise ValueError(f"{name} (={train[name]}) must be {least} or more")
-    dims = train["network_def"].get("spatial_dims", len(train["roi_size"]))
-    for name, length in (("spacing", 3), ("intensity_range", 2), ("roi_size", dims)):
-        values = train[name]
-        if values is None and name == "intensity_range" and train.get("channels"):
+    network = train["network_def"]
+    dims = network.get("spatial_dims") if isinstance(network, dict) else None
+    lengths = {"spacing": (3,), "intensity_range": (2,), "roi_size": (2, 3)}
+    if isinstance(dims, int):
+        lengths["roi_size"] = (dims,)
+    for name, allowed in lengths.items():
+        values = train.get(name)
+        if _is_expression(values) or (values is None and name == "intensity_range"):
             continue
-        if not _are_numbers(values, length):
-            raise ValueError(f"{name} (={values}) must be {length} numbers")
-        if name != "intensity_range" and min(values) <= 0:
+        if not isinstance(values, (list, tuple)) or len(values) not in allowed:
+            raise ValueError(f"{name} (={values}) must be {' or '.join(map(str, allowed))} numbers")
+        kinds: tuple[type, ...] = (int,) if name == "roi_size" else (int, float)
+        if any(isinstance(one, bool) or not isinstance(one, kinds) for one in values):
+            whole = "whole numbers" if name == "roi_size" else "numbers"
+            raise ValueError(f"{name} (={values}) must be {whole}")
+        if name != "intensity_range" and not min(values) > 0:
             raise ValueError(f"{name} (={values}) must be above 0")
-    low, high = train["intensity_range"] or (0, 1)
-    if low >= high:
-        raise ValueError(f"intensity_range (={[low, high]}) must begin below its end")
+        if name == "intensity_range" and not values[0] < values[1]:
+            raise ValueError(f"{name} (={values}) must begin below its end")
+    rate = train.get("learning_rate")
+    if isinstance(rate, (int, float)) and not 0 <= rate < math.inf:
+        raise ValueError(f"learning_rate (={rate}) must be 0 or more")
 
 
-def _are_numbers(values: Any, length: int) -> bool:
-    return (
-        isinstance(values, list)
-        and len(values) == length
-        and all(isinstance(one, (int, float)) and math.isfinite(one) for one in values)
-    )
+def _is_expression(value: Any) -> bool:
+    return isinstance(value, str) and value[:1] in ("$", "@", "%")
 
 
 def _check_cleaning(inference: Mapping[str, Any]) -> None:

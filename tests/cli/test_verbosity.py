@@ -75,7 +75,7 @@ def test_nothing_is_added_to_a_file_that_is_no_log(monkeypatch, capsys, tmp_path
     scan = doubtful[0]
     before = scan.read_bytes()
     assert run(monkeypatch, "--log-file", scan, "evaluate", *doubtful) == 2
-    assert f"{scan}: is no log, so nothing is added to it" in capsys.readouterr().err
+    assert f"{scan}: is not a log file, so nothing is added to it" in capsys.readouterr().err
     assert scan.read_bytes() == before
     log = tmp_path / "log.txt"
     for _ in range(2):

@@ -205,11 +205,11 @@ def test_an_intensity_outside_the_range_of_the_training_cases_is_said(median, li
     [
         (88.0, 114.0, ""),
         (88.0, None, ""),
-        (88.0, 60.4, "tissue around it 60 HU, expected 71 to 157 HU (another contrast phase?)"),
+        (88.0, 60.4, "in soft tissue of 60 HU, expected 71 to 157 HU (another contrast phase?)"),
         (
             38.2,
             60.4,
-            "median 38 HU, expected 45 to 129 HU and tissue around it 60 HU, expected 71 to 157 HU "
+            "median 38 HU, expected 45 to 129 HU and in soft tissue of 60 HU, expected 71 to 157 HU "
             "(another contrast phase?)",
         ),
     ],

@@ -57,7 +57,15 @@ def test_a_folder_that_cannot_be_written_to_is_found_before_the_work(tmp_path):
         check_table_path(tmp_path / "file" / "a.json")
 
 
-@pytest.mark.parametrize("content", [{"training": []}, {"labels": {}, "numTraining": 3}])
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"training": []},
+        {"test": []},
+        {"labels": {}, "numTraining": 3},
+        [{"image": "a.nii"}],
+    ],
+)
 def test_the_list_of_a_data_set_is_not_replaced(tmp_path, content):
     path = tmp_path / "dataset.json"
     path.write_text(json.dumps(content))

@@ -275,8 +275,10 @@ def test_phantoms_may_be_made_again_and_more_but_none_drops_out(tmp_path: Path) 
     write_phantoms(tmp_path, 1, seed=7, shape=(24, 20, 12))
     path = write_phantoms(tmp_path, 2, seed=7, shape=(24, 20, 12))
     listed = path.read_text()
-    with pytest.raises(ValueError, match="so it is not replaced"):
+    with pytest.raises(ValueError, match=r"also lists .*phantom_0008.nii.gz, which would drop out"):
         write_phantoms(tmp_path, 1, seed=7, shape=(24, 20, 12))
+    with pytest.raises(ValueError, match="lists other scans"):
+        write_phantoms(tmp_path, 2, seed=7, modality="MR", shape=(24, 20, 12))
     assert path.read_text() == listed
 
 

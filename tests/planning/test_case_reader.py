@@ -47,6 +47,16 @@ def copy(phantoms, tmp_path):
     return shutil.copytree(phantoms, tmp_path / "data")
 
 
+def test_a_plan_does_not_replace_the_list_of_its_cases(monkeypatch, capsys, copy):
+    listed = copy / "dataset.json"
+    before = listed.read_text()
+    assert run(monkeypatch, copy, "-o", listed) == 2
+    assert (
+        f"{listed}: lists the scans of a data set, so it is not replaced" in capsys.readouterr().err
+    )
+    assert listed.read_text() == before
+
+
 def relabel(case, value):
     """Give the labels of a case another value."""
     label = nib.load(case["label"])

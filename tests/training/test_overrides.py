@@ -49,6 +49,14 @@ def test_code_is_refused(value, tmp_path):
             read_plan(plan)
 
 
+@pytest.mark.parametrize("key", ["cases", "training"])
+def test_scores_and_lists_of_scans_are_no_plan(key, tmp_path):
+    path = tmp_path / "scores.json"
+    path.write_text(f'{{"{key}": []}}')
+    with pytest.raises(ValueError, match=r"scores\.json: no plan .*Give a file that holds a plan"):
+        read_plan(path)
+
+
 def test_a_plan_has_values_and_remarks(tmp_path):
     plan = tmp_path / "plan.json"
     plan.write_text('{"spacing": [1, 1, 1], "reasons": {"spacing": "why"}, "fingerprint": {}}')
