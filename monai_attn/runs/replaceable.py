@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from monai_attn.io.dicom.series_path import scan_exists
-from monai_attn.io.names import manifest_path, real_path
+from monai_attn.io.names import LABELS, labels_name, manifest_path, real_path
 from monai_attn.runs.json_values import DAMAGED, dict_of
 
 
@@ -18,7 +18,8 @@ def check_replaceable(target: Path, scan: Path) -> None:
         scan: the scan it is of.
 
     Raises:
-        ValueError: if another file, or the result of another scan that still exists, would be overwritten.
+        ValueError: if another file, the result of another scan that still exists, or the manifest of another
+            label map would be overwritten.
     """
     path = manifest_path(target)
     try:
@@ -30,8 +31,15 @@ def check_replaceable(target: Path, scan: Path) -> None:
         known = False
     if not known:
         raise ValueError(f"{path}: not a manifest, so it is not replaced. Move it away.")
-    other = content["scan"]
-    complete = target.is_file() and dict_of(content.get("files_sha256"))
+    other, files = content["scan"], dict_of(content.get("files_sha256"))
+    for end in LABELS:  # NAME.nii and NAME.nii.gz have one manifest
+        twin = target.with_name(f"{labels_name(target)}{end}")
+        if twin != target and twin.name in files and twin.is_file():
+            raise ValueError(
+                f"{path}: is the manifest of {twin}, and would be replaced by that of {target}. Choose "
+                "another output."
+            )
+    complete = target.is_file() and files
     if not complete or not isinstance(other, str) or not other or not scan_exists(Path(other)):
         return
     if real_path(Path(other)) != real_path(scan):

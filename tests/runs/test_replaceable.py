@@ -36,6 +36,14 @@ def test_a_result_of_another_scan_is_not(tmp_path, scans):
     fails(f"{target}: holds the labels of {scans[0]}, which", check_replaceable, target, scans[1])
 
 
+def test_a_label_map_of_another_suffix_keeps_its_manifest(tmp_path, scans):
+    kept = result(tmp_path, scans[0])
+    target = kept.with_name("ct_seg.nii")
+    fails(f"is the manifest of {kept}, and would be replaced", check_replaceable, target, scans[0])
+    kept.unlink()
+    check_replaceable(target, scans[0])
+
+
 # a result without labels, of a scan in memory, of a scan that was moved since
 FREE = {
     "begun": {"files_sha256": {}},
