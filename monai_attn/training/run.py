@@ -278,26 +278,33 @@ def _check_values(train: Mapping[str, Any]) -> None:
             raise ValueError(f"{name} (={train[name]}) must be {least} or more")
     network = train["network_def"]
     dims = network.get("spatial_dims") if isinstance(network, dict) else None
-    lengths = {"spacing": (3,), "intensity_range": (2,), "roi_size": (2, 3)}
-    if isinstance(dims, int):
-        lengths["roi_size"] = (dims,)
-    for name, allowed in lengths.items():
-        values = train.get(name)
-        if _is_expression(values) or (values is None and name == "intensity_range"):
-            continue
-        if not isinstance(values, (list, tuple)) or len(values) not in allowed:
-            raise ValueError(f"{name} (={values}) must be {' or '.join(map(str, allowed))} numbers")
-        kinds: tuple[type, ...] = (int,) if name == "roi_size" else (int, float)
-        if any(isinstance(one, bool) or not isinstance(one, kinds) for one in values):
-            whole = "whole numbers" if name == "roi_size" else "numbers"
-            raise ValueError(f"{name} (={values}) must be {whole}")
-        if name != "intensity_range" and not min(values) > 0:
-            raise ValueError(f"{name} (={values}) must be above 0")
-        if name == "intensity_range" and not values[0] < values[1]:
-            raise ValueError(f"{name} (={values}) must begin below its end")
+    _check_numbers(train, "spacing", (3,), least=0)
+    _check_numbers(train, "roi_size", (dims,) if isinstance(dims, int) else (2, 3), least=0)
+    ends = train.get("intensity_range")
+    if ends is not None:  # it is None for other images than CT
+        _check_numbers(train, "intensity_range", (2,))
+        if not _is_expression(ends) and not ends[0] < ends[1]:
+            raise ValueError(f"intensity_range (={ends}) must begin below its end")
     rate = train.get("learning_rate")
     if isinstance(rate, (int, float)) and not 0 <= rate < math.inf:
         raise ValueError(f"learning_rate (={rate}) must be 0 or more")
+
+
+def _check_numbers(
+    train: Mapping[str, Any], name: str, lengths: tuple[int, ...], least: float = -math.inf
+) -> None:
+    """Refuse a value that is not a list of so many numbers above `least`; those of `roi_size` are whole."""
+    values = train.get(name)
+    if _is_expression(values):
+        return
+    if not isinstance(values, (list, tuple)) or len(values) not in lengths:
+        raise ValueError(f"{name} (={values}) must be {' or '.join(map(str, lengths))} numbers")
+    kinds = int if name == "roi_size" else (int, float)
+    if any(isinstance(one, bool) or not isinstance(one, kinds) for one in values):
+        whole = "whole numbers" if kinds is int else "numbers"
+        raise ValueError(f"{name} (={values}) must be {whole}")
+    if not min(values) > least:
+        raise ValueError(f"{name} (={values}) must be above {least:g}")
 
 
 def _is_expression(value: Any) -> bool:
