@@ -54,7 +54,7 @@ def add_expected_intensities(run: Path) -> None:
         if "expected" in config:
             for label, values in ranges.items():
                 earlier = config["expected"].get(str(label), {})
-                config["expected"][str(label)] = {**earlier, **values, **earlier}
+                config["expected"][str(label)] = {**values, **earlier}
             write_config(path, config)
 
 

@@ -55,6 +55,20 @@ def measure_cases(
     return measures
 
 
+def check_whole(settings: Iterable[str]) -> None:
+    """Refuse a part of `expected` among the ids of a training's settings: the training derives the whole.
+
+    Raises:
+        ValueError: if there is one; it names the setting.
+    """
+    for name in settings:
+        if name.startswith("expected#"):
+            raise ValueError(
+                f"{name}: the training derives the other values of expected. Set expected as a whole, or "
+                "edit configs/inference.json afterwards."
+            )
+
+
 def expected_labels(
     measures: Collection[Mapping[int, LabelMeasures]], labels: Iterable[int]
 ) -> dict[int, Expected]:

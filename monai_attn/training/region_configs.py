@@ -57,22 +57,16 @@ def set_regions(configs: Mapping[str, Config], regions: Regions | None, bundle: 
 
 
 def check_settings(settings: Mapping[str, Any]) -> None:
-    """Refuse regions among a training's settings, and parts of what the training derives.
+    """Refuse regions among a training's settings.
 
     Raises:
-        ValueError: if there are any; it names the setting.
+        ValueError: if there are any.
     """
     if any(name.partition("#")[0] == "regions" for name in settings):
         raise ValueError(
             "regions: not a setting, since the loss depends on them. Declare them in dataset.json, or choose "
             "labels such as 1,2=whole."
         )
-    for name in settings:
-        if name.startswith("expected#"):
-            raise ValueError(
-                f"{name}: the training derives the other values of expected. Set expected as a whole, or "
-                "edit configs/inference.json afterwards."
-            )
 
 
 def _changed(node: Any, change: Callable[[Config], Config]) -> Any:

@@ -29,7 +29,7 @@ from monai_attn.networks.gates import hard_gates
 from monai_attn.runs.output_paths import output_paths
 from monai_attn.training.channel_configs import choose_channels, scaled
 from monai_attn.training.checked_labels import check_labels, unlearned
-from monai_attn.training.expected_labels import expected_labels, measure_cases
+from monai_attn.training.expected_labels import check_whole, expected_labels, measure_cases
 from monai_attn.training.overrides import Config
 from monai_attn.training.pretrained import (
     InitialWeights,
@@ -76,6 +76,7 @@ def prepare(
     """
     check_empty(run)
     check_settings(request.settings)
+    check_whole(request.settings)
     configs = read_configs(request)
     train = configs["train.json"]
     _check_values(train)

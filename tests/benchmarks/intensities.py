@@ -12,15 +12,17 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from monai_attn import DEFAULT_BUNDLE
+from monai_attn.bundle.find import find_bundle
 from monai_attn.inference.label_measures import LabelMeasures, Pieces
 from monai_attn.inference.result_checks import Expected, Intensity, failed_checks
 from monai_attn.training.case_cache import CachedCases
+from monai_attn.training.config_files import read_config
 from monai_attn.training.expected_intensities import expected_ranges, measure_intensities
 from monai_attn.transforms import pipelines
 from tests.benchmarks.patients import patients
 from tests.benchmarks.real_ct import IGNORE
 
-SPACING, RANGE = (2.0, 2.0, 3.0), (0.0, 250.0)
 SOME = LabelMeasures(1.0, (1.0, 1.0, 1.0), Pieces(1, 1), ())
 
 
@@ -42,7 +44,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("work", type=Path, help="folder that real_ct has prepared")
     work = parser.parse_args().work
-    transform = pipelines.validation(SPACING, RANGE, label_map={"0": 0, "1": 1}, ignore=IGNORE)
+    config = read_config(find_bundle(DEFAULT_BUNDLE) / "configs" / "inference.json")
+    transform = pipelines.validation(
+        config["spacing"], config["intensity_range"], label_map={"0": 0, "1": 1}, ignore=IGNORE
+    )
     cases = [volumes[1] for _, volumes in patients(work).values()]  # the middle one of three
     measured = measure_intensities(CachedCases(cases, transform, work / "cache"))
     for name, one in (("intensity_hu", "median"), ("tissue_hu", "tissue")):
