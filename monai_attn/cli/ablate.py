@@ -55,14 +55,20 @@ def ablate(
     from monai_attn.datasets.pairs import references_of
     from monai_attn.io.tables import check_table_path
 
-    for path in output or []:
-        check_table_path(path)
     classes = labels_by_value(mapped)
     scans, names = find_named(inputs, channel_names(bundle))
     references = references_of(scans, reference, names) if reference else {}
     with err.status(f"opening {bundle}"), without_collection():
-        from monai_attn.analysis.ablation import ablation_table, open_ablation, write_ablation
+        from monai_attn.analysis.ablation import (
+            COLUMNS,
+            MARK,
+            ablation_table,
+            open_ablation,
+            write_ablation,
+        )
 
+        for path in output or []:
+            check_table_path(path, MARK, COLUMNS)
         note_code(bundle)
         ablation = open_ablation(bundle, device, mode=mode, backend=backend)
     rows, failed = _ablate(ablation, names, references, classes, ignore)

@@ -40,6 +40,8 @@ def attention(
 ) -> None:
     """Show where each gate looked: the numbers of its map, and the share of its attention in each label."""
     from monai_attn.analysis.attention_table import (
+        COLUMNS,
+        MARK,
         attention_of_run,
         attention_table,
         write_attention,
@@ -47,7 +49,7 @@ def attention(
     from monai_attn.io.tables import check_table_path
 
     for path in output or []:
-        check_table_path(path)
+        check_table_path(path, MARK, COLUMNS)
     given = dict(_named(text) for text in named or [])
     names = given if labels else _own_names(run) | given
     with progress_of("cases") as on_case:

@@ -59,6 +59,8 @@ def compare(
     """Compare two sets of scores case by case: B - A, its 95 % interval and Wilcoxon's p."""
     from monai_attn.io.tables import check_table_path
     from monai_attn.metrics.comparison import (
+        COLUMNS,
+        MARK,
         METRICS,
         compare_scores,
         comparison_table,
@@ -67,7 +69,7 @@ def compare(
     )
 
     for path in output or []:
-        check_table_path(path)
+        check_table_path(path, MARK, COLUMNS)
     runs_a, runs_b = read_runs([a, *(more_a or [])]), read_runs([b, *(more_b or [])])
     differences = compare_scores(runs_a, runs_b, metrics=metric or METRICS)
     for side, runs in (("A", runs_a), ("B", runs_b)):

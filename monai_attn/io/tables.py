@@ -12,38 +12,47 @@ from typing import Any
 from monai_attn.io.files import atomic_write, make_writable
 
 SUFFIXES = (".json", ".csv")
-# keys of a datalist, and of nnU-Net's dataset.json
-LISTED = {"training", "validation", "test", "testing", "numTraining"}
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a cell of text that a spreadsheet would compute
 
 
-def check_table_path(path: str | Path) -> Path:
+def check_table_path(path: str | Path, mark: str, columns: Sequence[str] = ()) -> Path:
     """Check that a table can be written to a path, before hours of work, and make its folder.
 
+    Args:
+        path: file name that ends in .json or .csv.
+        mark: key that the JSON of such tables has: only an earlier one is replaced.
+        columns: columns of such tables in CSV; none if they are written as JSON only.
+
     Raises:
-        ValueError: if the name ends in neither .json nor .csv, the folder cannot be written to, or the file
-            exists and lists the scans of a data set.
+        ValueError: if the name ends in neither .json nor .csv, the folder cannot be written to, or the path
+            holds anything but such a table.
     """
     path = Path(path)
-    _kind(path)
+    kind = _kind(path)
     make_writable(path.parent)
-    _check_no_datalist(path)
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return path
+    except OSError as error:
+        raise ValueError(
+            f"{path}: cannot be replaced ({error.strerror}). Choose another output."
+        ) from error
+    begins = ",".join(columns[:3]).encode()
+    earlier = _has_key(content, mark) if kind == ".json" else begins and content.startswith(begins)
+    if content and not earlier:
+        raise ValueError(
+            f"{path}: was not written by this command, so it is not replaced. Choose another output."
+        )
     return path
 
 
-def _check_no_datalist(path: Path) -> None:
-    """Refuse a file that lists the scans of a data set, which nobody could make again."""
+def _has_key(content: bytes, key: str) -> bool:
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return
-    cases = isinstance(content, list) and any(
-        isinstance(one, dict) and "image" in one for one in content
-    )
-    if cases or (isinstance(content, dict) and content.keys() & LISTED):
-        raise ValueError(
-            f"{path}: lists the scans of a data set, so it is not replaced. Choose another output."
-        )
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and key in found
 
 
 def write_table(

@@ -81,6 +81,10 @@ class Difference:
     n_better: int | None = None
 
 
+MARK = "differences"  # key of the JSON of a comparison
+COLUMNS = tuple(field.name for field in fields(Difference))
+
+
 def compare_scores(
     a: Runs, b: Runs, *, metrics: Iterable[str] = tuple(METRICS)
 ) -> list[Difference]:
@@ -167,9 +171,9 @@ def write_comparison(
         "b": list(b),
         "confidence": CONFIDENCE,
         "resamples": RESAMPLES,
-        "differences": rows,
+        MARK: rows,
     }
-    return write_table(path, content, [field.name for field in fields(Difference)], rows)
+    return write_table(path, content, COLUMNS, rows)
 
 
 def comparison_table(differences: Iterable[Difference]) -> Table:
@@ -199,6 +203,8 @@ def _pooled(runs: list[tuple[str, dict[Key, CaseScore]]]) -> list[tuple[str, dic
 
 def _check_pairs(runs: list[tuple[str, dict[Key, CaseScore]]]) -> None:
     """Refuse runs that were not scored on the same labels of the same cases, or on too few."""
+    if not runs:
+        raise ValueError("no scores to compare (expected a run on each side). Give their files.")
     first, scores = runs[0]
     for name, others in runs[1:]:
         for lacks, has, unpaired in (

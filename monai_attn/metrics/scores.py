@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from monai_attn.io.errors import reason
 from monai_attn.io.tables import write_table
 
 
@@ -51,6 +52,7 @@ class CaseScore:
 
 
 COLUMNS = tuple(field.name for field in fields(CaseScore))
+MARK = "mean"  # key of the JSON of scores
 OVERLAPS = ("dice", "precision", "recall")
 ON_SURFACES = ("surface_distance_mm", "hd95_mm", "nsd_2mm")
 VOLUMES = ("reference_ml", "predicted_ml", "volume_error_ml", "absolute_volume_error_ml")
@@ -87,7 +89,7 @@ def summarize(scores: Iterable[CaseScore]) -> dict[str, Any]:
     }
     return {
         "cases": [{**asdict(score), "volume_error_ml": score.volume_error_ml} for score in scores],
-        "mean": {str(label): _summarize_label(group) for label, group in by_label.items()},
+        MARK: {str(label): _summarize_label(group) for label, group in by_label.items()},
     }
 
 
@@ -114,16 +116,20 @@ def read_scores(path: str | Path) -> list[CaseScore]:
         ValueError: if there is no such file, or a score in it lacks a value or occurs twice.
     """
     try:
-        rows = json.loads(Path(path).read_bytes())["cases"]
-        scores = [CaseScore(**{name: row[name] for name in COLUMNS}) for row in rows]
+        content = json.loads(Path(path).read_bytes())
     except OSError as error:
         raise ValueError(
             f"{path}: cannot be read ({error.strerror}). Give the scores.json of an evaluation."
         ) from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(
-            f"{path}: no scores ({error!r:.60}; expected a scores.json of this version). Evaluate again."
+            f"{path}: is not JSON ({reason(error)}). Give the scores.json of an evaluation."
         ) from error
+    try:
+        scores = [CaseScore(**{name: row[name] for name in COLUMNS}) for row in content["cases"]]
+    except (KeyError, TypeError) as error:
+        lacks = f" (lacks {error.args[0]})" if isinstance(error, KeyError) else ""
+        raise ValueError(f"{path}: no scores of this version{lacks}. Evaluate again.") from error
     keys = set()
     for score in scores:
         fault = _fault(score)

@@ -34,7 +34,8 @@ MOST_SHARE = (
 )
 CONTEXT = 0.5  # of the foreground's HU range, added on either side for fat and vessels around it
 LOWEST, HIGHEST, ROUND = -1024.0, 2000.0, 10.0  # HU: air, dense bone, rounding of the window
-NESTED = ("reasons", "fingerprint")  # keys of a plan that are no overrides
+MARK = "reasons"  # key that every plan has
+NESTED = (MARK, "fingerprint")  # keys of a plan that are no overrides
 NARROWEST = 100.0  # HU; less would be only noise
 
 
@@ -84,7 +85,7 @@ class TrainingPlan:
         return {
             **self.overrides,
             **({"labels": list(self.labels)} if self.labels else {}),
-            "reasons": dict(self.reasons),
+            MARK: dict(self.reasons),
             "fingerprint": self.fingerprint.as_json(),
         }
 

@@ -233,7 +233,7 @@ class _Run:
             entropy=self.segmenter.uncertainty,
             probabilities=self.segmenter.probabilities,
         )
-        check_replaceable(target, scan)
+        check_replaceable(target, scan, _map_paths(self.segmenter, target))
         for extra in self.extras:
             extra.check_scan(scan)
             extra.check_replaceable(target)

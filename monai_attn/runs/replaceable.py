@@ -3,35 +3,49 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from monai_attn.io.dicom.series_path import scan_exists
+from monai_attn.io.errors import collect_warnings
+from monai_attn.io.files import sha256_of
 from monai_attn.io.names import LABELS, labels_name, manifest_path, real_path
-from monai_attn.runs.json_values import DAMAGED, dict_of
+from monai_attn.io.scan import read_volume
+from monai_attn.runs.json_values import DAMAGED, dict_of, text_of
+
+AWAY = "so it is not replaced. Move it away, or choose another output."
 
 
-def check_replaceable(target: Path, scan: Path) -> None:
-    """Check that no manifest lies next to a label map, or one of an earlier result of the same scan.
+def check_replaceable(
+    target: Path, scan: Path, maps: Iterable[Path] = (), *, in_memory: str = ""
+) -> None:
+    """Check that a result replaces nothing, or an earlier result of the same scan as a run left it.
 
     Args:
         target: path of the label map.
         scan: the scan it is of.
+        maps: paths of the maps that are written next to it.
+        in_memory: the SHA-256 of a scan in memory, whose path is only a name.
 
     Raises:
-        ValueError: if another file, the result of another scan that still exists, or the manifest of another
-            label map would be overwritten.
+        ValueError: if another file, labels that were changed since a run made them, the result of another
+            scan that still exists, or the manifest of another label map would be replaced.
     """
     path = manifest_path(target)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         known = "scan" in content
     except FileNotFoundError:
+        _check_made((target, *maps), {})
         return
     except DAMAGED:
         known = False
     if not known:
         raise ValueError(f"{path}: not a manifest, so it is not replaced. Move it away.")
-    other, files = content["scan"], dict_of(content.get("files_sha256"))
+    files = dict_of(content.get("files_sha256"))
+    if not files:  # a run began to write, and was stopped
+        return
     for end in LABELS:  # NAME.nii and NAME.nii.gz have one manifest
         twin = target.with_name(f"{labels_name(target)}{end}")
         if twin != target and twin.name in files and twin.is_file():
@@ -39,11 +53,41 @@ def check_replaceable(target: Path, scan: Path) -> None:
                 f"{path}: is the manifest of {twin}, and would be replaced by that of {target}. Choose "
                 "another output."
             )
-    complete = target.is_file() and files
-    if not complete or not isinstance(other, str) or not other or not scan_exists(Path(other)):
+    _check_made((target, *maps), files)
+    if not target.is_file():
         return
-    if real_path(Path(other)) != real_path(scan):
+    _check_scan(target, scan, content, in_memory)
+    if sha256_of(target) != files[target.name] and _can_be_read(target):
+        raise ValueError(f"{target}: was changed since a run made it, {AWAY}")
+
+
+def _check_made(files: Iterable[Path], made: Mapping[str, Any]) -> None:
+    """Refuse a file that exists, but is not among those that a run made."""
+    for file in files:
+        if file.name not in made and (file.exists() or file.is_symlink()):
+            raise ValueError(f"{file}: is not a result of an earlier run, {AWAY}")
+
+
+def _check_scan(target: Path, scan: Path, content: Mapping[str, Any], in_memory: str) -> None:
+    """Refuse a label map that is of another scan."""
+    other = text_of(content.get("scan"))
+    if not other and in_memory and in_memory != content.get("scan_sha256"):
+        raise ValueError(
+            f"{target}: holds the labels of another scan in memory, which those of {scan} would replace. "
+            "Give each scan a name of its own, or choose another output."
+        )
+    if other and scan_exists(Path(other)) and real_path(Path(other)) != real_path(scan):
         raise ValueError(
             f"{target}: holds the labels of {other}, which those of {scan} would replace. Choose another "
             "output, or move them away."
         )
+
+
+def _can_be_read(target: Path) -> bool:
+    """Check whether a label map can still be read: one that is damaged is worth nothing."""
+    try:
+        with collect_warnings():
+            read_volume(target)
+    except (OSError, ValueError):
+        return False
+    return True

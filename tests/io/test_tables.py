@@ -4,7 +4,9 @@ import json
 import pytest
 
 from monai_attn.io.tables import check_table_path, write_table
+from scans import fails
 
+COLUMNS = ("case", "mm", "ml")
 ROWS = [{"case": "a", "mm": 1.5}, {"case": "b,c", "mm": None}]
 
 
@@ -43,7 +45,7 @@ def test_no_nan_gets_into_json(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("call", [check_table_path, write])
+@pytest.mark.parametrize("call", [lambda path: check_table_path(path, "rows"), write])
 def test_another_suffix_is_refused(tmp_path, call):
     with pytest.raises(
         ValueError, match=r"a\.nii\.gz: unknown suffix \(got '\.gz', expected '\.json' or '\.csv'\)"
@@ -54,29 +56,33 @@ def test_another_suffix_is_refused(tmp_path, call):
 def test_a_folder_that_cannot_be_written_to_is_found_before_the_work(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match=r"file: cannot be written to"):
-        check_table_path(tmp_path / "file" / "a.json")
+        check_table_path(tmp_path / "file" / "a.json", "rows")
+
+
+OTHERS = {
+    "a.json": ['{"training": []}', '[{"image": "a.nii"}]', "[1]", '{"cases": []}', "\0"],
+    "a.csv": ["case,scan,status\n", "case,mm", "\0"],
+}
 
 
 @pytest.mark.parametrize(
-    "content",
-    [
-        {"training": []},
-        {"test": []},
-        {"labels": {}, "numTraining": 3},
-        [{"image": "a.nii"}],
-    ],
+    ("name", "text"), [(name, text) for name in OTHERS for text in OTHERS[name]]
 )
-def test_the_list_of_a_data_set_is_not_replaced(tmp_path, content):
-    path = tmp_path / "dataset.json"
-    path.write_text(json.dumps(content))
-    with pytest.raises(
-        ValueError, match=r"dataset\.json: lists the scans of a data set, so it is not"
-    ):
-        check_table_path(path)
-
-
-@pytest.mark.parametrize("text", ["", "[1]", '{"cases": []}', "\0"])
-def test_any_other_file_that_was_named_is(tmp_path, text):
-    path = tmp_path / "a.json"
+def test_a_file_that_is_no_such_table_is_not_replaced(tmp_path, name, text):
+    path = tmp_path / name
     path.write_text(text)
-    assert check_table_path(path) == path
+    fails(f"{path}: was not written by this command", check_table_path, path, "rows", COLUMNS)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_an_earlier_table_and_an_empty_file_are(tmp_path, name):
+    path = tmp_path / name
+    path.touch()
+    assert check_table_path(path, "rows", COLUMNS) == path
+    write_table(path, {"rows": []}, COLUMNS, [])
+    assert check_table_path(path, "rows", COLUMNS) == path
+
+
+def test_a_table_without_columns_replaces_no_csv(tmp_path):
+    (tmp_path / "a.csv").write_text("a,b")
+    fails("was not written by this command", check_table_path, tmp_path / "a.csv", "rows")

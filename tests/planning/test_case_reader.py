@@ -52,7 +52,8 @@ def test_a_plan_does_not_replace_the_list_of_its_cases(monkeypatch, capsys, copy
     before = listed.read_text()
     assert run(monkeypatch, copy, "-o", listed) == 2
     assert (
-        f"{listed}: lists the scans of a data set, so it is not replaced" in capsys.readouterr().err
+        f"{listed}: was not written by this command, so it is not replaced"
+        in capsys.readouterr().err
     )
     assert listed.read_text() == before
 

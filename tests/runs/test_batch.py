@@ -13,6 +13,7 @@ import pytest
 
 from command_line import names_in, run
 from monai_attn.io.errors import ScanWarning
+from monai_attn.io.names import case_name
 from monai_attn.io.scan import open_scan
 from monai_attn.runs.batch import segment_files
 from monai_attn.runs.summary import JSON
@@ -65,7 +66,7 @@ def test_resuming_keeps_what_is_whole_and_up_to_date(
     first, second, third, fourth = sound(mixed_scans)
     before = {path: path.read_bytes() for path in out.glob("*_seg.nii.gz")}
     (out / f"{first}_seg.nii.gz").write_bytes(b"harmed")
-    (out / f"{second}_seg.manifest.json").unlink()
+    (out / f"{second}_seg.nii.gz").unlink()
     shutil.copy(mixed_scans / f"{fourth}.nii.gz", mixed_scans / f"{third}.nii.gz")
     assert run(monkeypatch, *arguments, "--resume") == 1
     found = statuses(out)
@@ -182,7 +183,7 @@ def test_a_list_of_scans_is_not_replaced_by_a_summary(phantoms, tiny_bundle, tmp
         (tmp_path / name).unlink()
 
 
-def test_labels_stay_in_the_output_folder(phantoms, tiny_bundle, tmp_path, monkeypatch):
+def test_labels_stay_in_the_output_folder(phantoms, tiny_bundle, tmp_path, monkeypatch, capsys):
     """Wherever the scans of a datalist lie, and whatever links lie in the folder."""
     scan = sorted((phantoms / "imagesTr").iterdir())[0]
     (tmp_path / "list").mkdir()
@@ -192,9 +193,28 @@ def test_labels_stay_in_the_output_folder(phantoms, tiny_bundle, tmp_path, monke
     out.mkdir()
     (out / "a_seg.nii.gz").symlink_to(tmp_path / "precious.nii.gz")
     (tmp_path / "precious.nii.gz").write_text("precious")
-    assert run(monkeypatch, "segment", tmp_path / "list", "-o", out, "--bundle", tiny_bundle) == 0
-    assert (tmp_path / "precious.nii.gz").read_text() == "precious"
-    assert not (out / "a_seg.nii.gz").is_symlink()
+    arguments = ("segment", tmp_path / "list", "-o", out, "--bundle", tiny_bundle)
+    assert run(monkeypatch, *arguments) == 1
+    assert "a_seg.nii.gz: is not a result of an earlier run" in capsys.readouterr().err
+    assert (out / "a_seg.nii.gz").read_text() == "precious"
+    (out / "a_seg.nii.gz").unlink()
+    assert run(monkeypatch, *arguments) == 0
+    assert names_in(tmp_path) == ["a.nii.gz", "list", "out", "precious.nii.gz"]
+
+
+def test_labels_that_were_corrected_by_hand_stay(phantoms, tiny_bundle, tmp_path, monkeypatch):
+    scans = [shutil.copy(scan, tmp_path) for scan in sorted((phantoms / "imagesTr").iterdir())[:2]]
+    names, out = [case_name(scan) for scan in scans], tmp_path / "out"
+    arguments = ("segment", *scans, "-o", out, "--bundle", tiny_bundle)
+    assert run(monkeypatch, *arguments) == 0
+    corrected = out / f"{names[0]}_seg.nii.gz"
+    image = nib.load(corrected)
+    nib.save(nib.Nifti1Image(np.asarray(image.dataobj)[::-1], image.affine), corrected)
+    before = corrected.read_bytes()
+    for more in ([], ["--resume"]):
+        assert run(monkeypatch, *arguments, *more) == 1
+        assert statuses(out) == {names[0]: "failed", names[1]: "kept" if more else "segmented"}
+        assert corrected.read_bytes() == before
 
 
 def test_a_folder_segmented_into_itself_can_be_segmented_again(

@@ -1,10 +1,13 @@
 """A result never replaces a file of a user, nor the result of another scan."""
 
 import json
+from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 
-from monai_attn.io.names import manifest_path
+from monai_attn.io.names import attention_path, manifest_path
 from monai_attn.runs.replaceable import check_replaceable
 from scans import fails, touch
 
@@ -42,6 +45,40 @@ def test_a_label_map_of_another_suffix_keeps_its_manifest(tmp_path, scans):
     fails(f"is the manifest of {kept}, and would be replaced", check_replaceable, target, scans[0])
     kept.unlink()
     check_replaceable(target, scans[0])
+
+
+def test_a_label_map_that_no_run_made_is_not_lost(tmp_path, scans):
+    touch(tmp_path, "out/ct_seg.nii.gz")  # drawn by hand: its name is a common one
+    target = tmp_path / "out" / "ct_seg.nii.gz"
+    fails(f"{target}: is not a result of an earlier run", check_replaceable, target, scans[0])
+
+
+@pytest.mark.parametrize("manifest", [True, False], ids=["of a run", "none"])
+def test_a_map_that_no_run_made_is_not_lost(tmp_path, scans, manifest):
+    target = result(tmp_path, scans[0])
+    if not manifest:
+        target.unlink()
+        manifest_path(target).unlink()
+    drawn = attention_path(target, 1)
+    drawn.touch()
+    check_replaceable(target, scans[0])
+    fails(f"{drawn}: is not a result", check_replaceable, target, scans[0], [drawn])
+
+
+def test_labels_that_were_corrected_by_hand_are_not_lost(tmp_path, scans):
+    target = result(tmp_path, scans[0])
+    nib.save(nib.Nifti1Image(np.zeros((4, 4, 4), np.uint8), np.eye(4)), target)
+    fails(f"{target}: was changed since a run made it", check_replaceable, target, scans[0])
+    target.write_bytes(target.read_bytes()[:-20])  # damaged: worth nothing
+    check_replaceable(target, scans[0])
+
+
+def test_labels_of_another_scan_in_memory_are_not_lost(tmp_path):
+    target = result(tmp_path, "", scan_sha256="12")
+    check_replaceable(target, Path("scan"), in_memory="12")
+    fails(
+        "holds the labels of another scan", check_replaceable, target, Path("scan"), in_memory="34"
+    )
 
 
 # a result without labels, of a scan in memory, of a scan that was moved since
