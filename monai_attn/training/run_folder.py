@@ -68,7 +68,8 @@ def create_run(
         channels: the channels of the images, each with its scaling; none for a single CT.
 
     Raises:
-        ValueError: if the folder holds anything or cannot be written to, or a setting fits no config.
+        ValueError: if the folder holds anything, it or that of the cache cannot be written to, or a setting
+            fits no config.
     """
     check_empty(run)
     configs = read_configs(request)
@@ -97,6 +98,8 @@ def create_run(
     describe_run(configs["metadata.json"], request, split, train, classes, initial)
     describe_channels(configs["metadata.json"], channels, train.get("slice_channels", 1))
     template = find_bundle(request.bundle)
+    if cache := request.settings.get("cache_dir"):
+        make_writable(Path(cache))
     make_writable(run)
     (run / "configs").mkdir(exist_ok=True)
     for name, config in configs.items():
@@ -183,8 +186,7 @@ def _expect(
         "keep_largest": [label for label, one in expected.items() if one.pieces == 1],
     }
     if classes:
-        # it is not known which of them are hollow, and how a network breaks them into pieces
-        values |= {"fill_holes": [], "keep_pieces_from": 1.0}
+        values["fill_holes"] = []  # it is not known which of them are hollow
     for config in configs:
         config |= {
             name: value

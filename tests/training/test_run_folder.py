@@ -88,7 +88,7 @@ def test_what_the_cases_hold_is_expected_of_the_labels(tmp_path, split_of_empty_
     run = tmp_path / "run"
     create_run(run, run_request, split_of_empty_files, CLASSES, expected=EXPECTED)
     assert read_expected(configs(run)[1]["expected"], 3) == EXPECTED
-    assert cleaning(run) == [([1], 1.0, [])] * 2, "kidneys are two pieces; are they hollow?"
+    assert cleaning(run) == [([1], 0.3, [])] * 2, "kidneys are two pieces; are they hollow?"
 
 
 def test_the_holes_of_the_templates_classes_are_filled_as_there(
