@@ -51,10 +51,15 @@ def evaluate(
 
     Raises:
         ValueError: if a file is no label map, the cases do not pair up, or two grids differ.
+        TypeError: if a label map or another argument is of the wrong kind.
 
     Example:
         >>> evaluate("out/", "labels/")  # doctest: +SKIP
     """
+    if isinstance(labels, str):
+        raise TypeError(f"labels (={labels!r}): numbers expected, such as [1]")
+    if classes is not None and not isinstance(classes, Mapping):
+        raise TypeError(f"classes (={classes!r}): a mapping expected, such as {{7: 1}}")
     found = _regions(regions)
     if isinstance(regions, (str, Path)):
         ignore = find_ignore(ignore, regions)

@@ -56,6 +56,7 @@ def load(
     Raises:
         ValueError: if the bundle, a file of it, the device or the backend is missing, the weights do not
             fit, or the bundles of an ensemble were not trained alike.
+        TypeError: if `bundle` is none of these.
 
     Example:
         >>> model = monai_attn.load()  # doctest: +SKIP
@@ -63,6 +64,9 @@ def load(
         {'pancreas': 71.3}
     """
     budget = parse_memory(memory) if isinstance(memory, str) else memory
+    if not isinstance(bundle, (str, Path, Sequence)):
+        kind = type(bundle).__name__
+        raise TypeError(f"bundle of type {kind}: a name, a folder, or a list of them expected")
     names = [bundle] if isinstance(bundle, (str, Path)) else [*bundle]
     return Model(
         open_bundles(names, device, mode=mode, backend=backend, precision=precision, memory=budget)
@@ -278,6 +282,8 @@ class Model:
 def _source(scan: Any, name: str = "") -> Path | Volume | list[Path | Volume]:
     """Return a scan, or each channel of a list, as a path or a volume."""
     if isinstance(scan, list):
+        if not scan:
+            raise ValueError("scan (=[]): no channels; pass a scan, or one for each channel")
         return [
             one for channel in scan for one in [_source(channel, name)] if not isinstance(one, list)
         ]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from monai_attn import DEFAULT_BUNDLE
+from monai_attn.api.arguments import Texts, texts_of
 from monai_attn.bundle.find import find_bundle
 from monai_attn.datasets.cases import find_cases
 from monai_attn.datasets.channels import name_channels, read_channels, scale_channels
@@ -31,9 +32,9 @@ OnReading = Callable[[str, int, int], None]
 def plan(
     data: str | Path,
     *,
-    labels: Sequence[str] = (),
+    labels: Texts = (),
     ignore: int | None = None,
-    channels: Sequence[str] = (),
+    channels: Texts = (),
     memory: str | int | None = None,
     bundle: str | Path = DEFAULT_BUNDLE,
     on_case: OnReading = lambda stage, done, total: None,
@@ -42,8 +43,8 @@ def plan(
 
     Args:
         data: the labelled scans: a folder, or a datalist.
-        labels: values in the label files and their classes, such as `"1=pancreas"`; by default those of the
-            bundle.
+        labels: values in the label files and their classes, such as `["1=pancreas"]` or
+            `{1: "pancreas"}`; by default those of the bundle.
         ignore: value in the label files that marks unlabelled voxels, which are left out, if there is one.
         channels: the channels of the images in their order, such as `["CT", "PET"]`, each with its scaling if
             it is not to follow from the name, such as `"T2=percentiles"`; by default as the data set names
@@ -63,7 +64,7 @@ def plan(
     base = read_bundle_defaults(find_bundle(bundle))
     given = parse_memory(memory) if isinstance(memory, str) else memory
     budget, on_gpu = training_memory() if given is None else (given, False)
-    measured = _measure(Path(data), list(labels), list(channels), ignore, base, on_case)
+    measured = _measure(Path(data), texts_of(labels), texts_of(channels), ignore, base, on_case)
     return make_plan(measured, budget, base, on_cpu=given is None and not on_gpu)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from monai_attn.io.errors import collect_warnings
 from monai_attn.io.grid import Grid
 from monai_attn.io.images import LPS_TO_RAS
 from monai_attn.io.map_encoding import FRACTIONS, UNSEEN
-from monai_attn.io.names import case_name
+from monai_attn.io.names import case_name, check_length, map_paths
 from monai_attn.io.scan import read_volume
 from monai_attn.io.volume import Volume
 from monai_attn.io.writer import label_image
@@ -25,6 +25,7 @@ from monai_attn.runs.batch import case_result
 from monai_attn.runs.case_files import write_case
 from monai_attn.runs.json_values import label_names
 from monai_attn.runs.output_paths import output_paths, summary_folder
+from monai_attn.runs.replaceable import check_replaceable
 from monai_attn.runs.summary import Summary
 
 if TYPE_CHECKING:
@@ -48,11 +49,16 @@ class Result:
     """
 
     scan: Path | Volume
-    segmentation: Segmentation = field(repr=False)
-    settings: Mapping[str, Any] = field(repr=False)
+    segmentation: Segmentation
+    settings: Mapping[str, Any]
     warnings: tuple[str, ...] = ()
     check: str = ""
-    scan_sha256: str = field(default="", repr=False)
+    scan_sha256: str = ""
+
+    def __repr__(self) -> str:
+        found = ", ".join(f"{name}: {ml:.1f} ml" for name, ml in self.volumes_ml.items())
+        check = f", check: {self.check}" if self.check else ""
+        return f"Result({self.name!r}, {found}{check})"
 
     @property
     def name(self) -> str:
@@ -133,11 +139,12 @@ class Result:
             The path of the label map.
 
         Raises:
-            ValueError: if the output would replace a file that is not an earlier result.
+            ValueError: if the output would replace a file that is not an earlier result of the same scan.
         """
         output, path = Path(output), self.grid.path
         targets = output_paths([path], output)
         target, folder = targets[path], summary_folder(targets, output)
+        self._check(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         names = self.label_names
         summary = Summary(folder, targets, names, self.settings) if folder else None
@@ -153,6 +160,16 @@ class Result:
             with summary:
                 summary.add(case_result(path, target, self.segmentation, self.warnings, self.check))
         return target
+
+    def _check(self, target: Path) -> None:
+        """Check that all files can be written."""
+        levels = [*self.segmentation.attention]
+        entropy = self.segmentation.entropy is not None
+        probabilities = self.segmentation.probabilities is not None
+        check_length(target, levels, entropy=entropy, probabilities=probabilities)
+        maps = map_paths(target, levels, entropy=entropy, probabilities=probabilities)
+        in_memory = self.scan_sha256 if isinstance(self.scan, Volume) else ""
+        check_replaceable(target, self.grid.path, maps, in_memory=in_memory)
 
     def to_nibabel(self) -> nib.Nifti1Image:
         """Return the labels as a nibabel image, with the scan's sform and qform."""

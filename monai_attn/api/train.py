@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 from monai_attn import DEFAULT_BUNDLE
+from monai_attn.api.arguments import Texts, texts_of
 from monai_attn.bundle.bundle import Bundle
 from monai_attn.bundle.channels import bundle_channels
 from monai_attn.bundle.find import find_device
@@ -40,14 +42,14 @@ def training_request(
     folds: int | None = None,
     group: str | None = None,
     validation: float = 0.2,
-    labels: Sequence[str] = (),
+    labels: Texts = (),
     ignore: int | None = None,
     gate: str | None = None,
     recipe: str | None = None,
     epochs: int | None = None,
     seed: int | None = None,
     plan: str | Path | None = None,
-    channels: Sequence[str] = (),
+    channels: Texts = (),
     settings: Mapping[str, Any] | None = None,
     cache: str | Path | None = None,
     weights: str | Path | None = None,
@@ -68,7 +70,7 @@ def training_request(
     given = {"epochs": epochs, "seed": seed, "ignore": ignore}
     values |= {name: value for name, value in given.items() if value is not None}
     if channels:
-        values |= {"channels": [channel.content() for channel in read_channels(list(channels))]}
+        values |= {"channels": [one.content() for one in read_channels(texts_of(channels))]}
     values |= settings or {}
     start = None if weights is None else str(weights)
     if bundle is None:  # only the name decides: in a training that is resumed the file may be gone
@@ -76,7 +78,7 @@ def training_request(
     return Request(
         bundle=str(bundle),
         data=str(Path(data).absolute()),
-        labels=tuple(mask_choices(data, labels or planned)),
+        labels=tuple(mask_choices(data, texts_of(labels) or planned)),
         fold=fold,
         folds=folds,
         validation=validation,
@@ -112,8 +114,8 @@ def train(
               folder of its own; folds: number of folds; group: a regular
               expression whose first `(...)` finds the patient in a case's name; validation: fraction of the
               cases for validation, if there are no folds;
-            - labels: values in the label files and their classes, such as `["1=pancreas"]`; ignore: the
-              value that marks unlabelled voxels, which are left out;
+            - labels: values in the label files and their classes, such as `["1=pancreas"]` or
+              `{1: "pancreas"}`; ignore: the value that marks unlabelled voxels, which are left out;
             - channels: the channels of the images in their order, such as `["CT", "T2=percentiles"]`, if the
               data set does not name them or their scaling is not to follow from the names;
             - bundle: bundle to train, by name or folder; weights: bundle, run or file whose weights the
@@ -136,6 +138,9 @@ def train(
     run = Path(output)
     find_device(device)
     check_tracking(tracking)
+    unknown = options.keys() - signature(training_request).parameters.keys()
+    if unknown:
+        raise TypeError(f"train: there is no option {min(unknown)}. See help(monai_attn.train).")
     if options.get("fold") == "all":
         if tracking:
             raise ValueError(

@@ -16,6 +16,7 @@ from monai_attn.bundle.bundle import Bundle, is_fitted_for
 from monai_attn.bundle.find import find_bundle, find_device, is_shipped
 from monai_attn.bundle.gate_mismatch import gate_mismatch
 from monai_attn.bundle.trust import check_shipped
+from monai_attn.inference.backends.backend import check_known
 from monai_attn.inference.inferer import AttentionWindowInferer
 from monai_attn.inference.inferer_windows import windows_of
 from monai_attn.inference.result_checks import Expected, read_expected
@@ -51,9 +52,12 @@ def open_bundle(
         memory: bytes that the process may use; by default the memory of the machine.
 
     Raises:
-        ValueError: if the bundle, a file of it or the device is missing, the weights do not fit, or the
-            weights of a shipped bundle have been changed.
+        ValueError: if the bundle, a file of it or the device is missing, the weights do not fit, the
+            weights of a shipped bundle have been changed, or an option is unknown.
     """
+    check_known(backend, precision)
+    if memory is not None and memory <= 0:
+        raise ValueError(f"memory (={memory}) must be above 0 bytes")
     root, where = find_bundle(name_or_dir), find_device(device)
     if is_shipped(name_or_dir):
         check_shipped(root)

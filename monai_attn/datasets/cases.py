@@ -110,6 +110,9 @@ def find_named(
     Raises:
         ValueError: as `named_images`.
     """
+    sources = list(sources)
+    if not sources:
+        raise ValueError("no scans are named. Give files or folders.")
     folders: list[Path] = []
     files: list[Path] = []
     for source in map(Path, sources):

@@ -42,6 +42,9 @@ def open_source(
         return _of_channels(several[0], names)
     volumes = [VolumeScan(one) for one in several if isinstance(one, Volume)]
     if volumes:
+        for option, value in (("volume", volume), ("series", series)):
+            if value is not None:
+                raise OptionError(f"{volumes[0].path}: is an image in memory. Leave out ", option)
         opened = volumes[0] if len(several) == 1 else ChannelScan(volumes, names)
         return _of_channels(opened, names)
     files = [Path(one) for one in several if isinstance(one, (str, Path))]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 from nibabel.spatialimages import SpatialImage
 from numpy.typing import NDArray
 
 from monai_attn.io.affine import check_affine
 from monai_attn.io.errors import ScanWarning
+from monai_attn.io.grid import Grid
+from monai_attn.io.nifti.header import read_place
 from monai_attn.io.scan import AIR, check_holes
 from monai_attn.io.volume import Volume
 
@@ -24,15 +28,18 @@ def as_volume(image: Any, name: str = "", *, fill: float | None = AIR) -> Volume
     Args:
         image: one of
             - a `Volume`, which is returned as it is;
-            - a nibabel image, or a MONAI `MetaTensor` (X, Y, Z) or (1, X, Y, Z), with an affine to RAS+ mm;
+            - a nibabel image, whose header is checked if it is NIfTI;
+            - a MONAI `MetaTensor` (X, Y, Z) or (1, X, Y, Z), with an affine to RAS+ mm, or to LPS+ mm if its
+              `meta["space"]` says so;
             - a SimpleITK or ITK image, whose geometry is in LPS+ mm;
-            - a pair of an array (X, Y, Z) and an affine (4, 4), voxel to RAS+ mm.
+            - a pair of an array or tensor (X, Y, Z), whose masked voxels count as NaN, and an affine (4, 4),
+              voxel to RAS+ mm.
         name: name of the scan in messages and files; by default that of the image's file, or `scan`.
         fill: value for voxels that are NaN or infinite, set with a warning; None keeps them.
 
     Raises:
         TypeError: if it is none of these.
-        ValueError: one line that names the scan, if it is not one 3D volume, its affine is not sound, or too
+        ValueError: one line that names the scan, if it is not one 3D volume, its place is not sound, or too
             many voxels lack a finite value.
 
     Example:
@@ -48,27 +55,55 @@ def as_volume(image: Any, name: str = "", *, fill: float | None = AIR) -> Volume
         data, affine, file = *_from_simpleitk(image), ""
     elif module == "itk":
         data, affine, file = *_from_itk(image), ""
-    elif hasattr(image, "affine") and hasattr(
-        image, "meta"
-    ):  # a MetaTensor, without importing torch
-        data, affine = image.detach().cpu().numpy(), image.affine.detach().cpu().numpy()
+    elif hasattr(image, "affine") and hasattr(image, "meta"):  # a MetaTensor, without torch
+        data, affine = _array(image), _array(image.affine)
         file = image.meta.get("filename_or_obj", "")
         data = data[0] if data.ndim == 4 and len(data) == 1 else data
     elif isinstance(image, tuple) and len(image) == 2:
-        data, affine, file = np.asarray(image[0]), image[1], ""
+        data, affine, file = _array(image[0]), _array(image[1]), ""
     else:
         raise TypeError(
-            f"scan of type {type(image).__name__}: a path, a nibabel, SimpleITK or ITK image, a MetaTensor, "
+            f"image of type {type(image).__name__}: a path, a nibabel, SimpleITK or ITK image, a MetaTensor, "
             "or a pair of array and affine expected"
         )
     path = Path(name or file or "scan")
-    return _checked(path, data, np.asarray(affine, dtype=np.float64), fill)
+    grid = _place(path, image, np.asarray(affine, dtype=np.float64))
+    return _checked(data, grid, fill)
 
 
-def _checked(
-    path: Path, data: NDArray[Any], affine: NDArray[np.float64], fill: float | None
-) -> Volume:
-    trailing = 0
+def _array(values: Any) -> NDArray[Any]:
+    """Return an array, or a tensor of torch, as an array; masked voxels become NaN."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+    if isinstance(values, np.ma.MaskedArray) and values.mask.any():
+        return np.where(values.mask, np.nan, values.data)
+    return np.asarray(values)
+
+
+def _place(path: Path, image: Any, affine: NDArray[np.float64]) -> Grid:
+    """Return the grid of an image, as yet without a shape, after the checks of its header."""
+    if isinstance(image, nib.Nifti1Pair):
+        affine, code, qform, doubts = read_place(path, image.header)
+        for doubt in doubts:
+            warnings.warn(f"{path}: {doubt}", ScanWarning, stacklevel=3)
+        return Grid((), affine, code, path, qform=qform)
+    if isinstance(image, nib.AnalyzeImage):
+        raise ValueError(f"{path}: an image of Analyze 7.5, which has no affine; convert it")
+    space = str(getattr(image, "meta", {}).get("space") or "RAS")  # of a MetaTensor's affine
+    if space not in ("RAS", "LPS"):
+        raise ValueError(f"{path}: an affine to {space} (expected RAS or LPS); pass one to RAS+ mm")
+    if affine.shape != (4, 4):
+        raise ValueError(
+            f"{path}: an affine of shape {affine.shape}; (4, 4) expected: pass the matrix from voxel "
+            "indices to RAS+ mm"
+        )
+    affine = LPS_TO_RAS @ affine if space == "LPS" else affine
+    check_affine(path, affine)
+    return Grid((), affine, 1, path)
+
+
+def _checked(data: NDArray[Any], grid: Grid, fill: float | None) -> Volume:
+    path, trailing = grid.path, 0
     while data.ndim > 3 and data.shape[-1] == 1:
         data, trailing = data[..., 0], trailing + 1
     if data.ndim != 3 or 0 in data.shape or data.dtype.kind not in "iubf":
@@ -76,12 +111,6 @@ def _checked(
             f"{path}: an array of shape {data.shape} and type {data.dtype}; numbers of shape (X, Y, Z) "
             "expected: pass one volume"
         )
-    if affine.shape != (4, 4):
-        raise ValueError(
-            f"{path}: an affine of shape {affine.shape}; (4, 4) expected: pass the matrix from voxel "
-            "indices to RAS+ mm"
-        )
-    check_affine(path, affine)
     with np.errstate(over="ignore"):  # beyond float32: a hole
         values = data.astype(np.float32)  # a copy: the caller's array stays as it is
     holes = ~np.isfinite(values)
@@ -89,7 +118,8 @@ def _checked(
         warnings.warn(f"{path}: {warning}", ScanWarning, stacklevel=3)
     if fill is not None:
         values[holes] = fill
-    return Volume(values.shape, affine, 1, path, values, trailing=trailing)
+    placed = replace(grid, shape=values.shape, trailing=trailing)
+    return Volume(**vars(placed), data=values)
 
 
 def _from_simpleitk(image: Any) -> tuple[NDArray[Any], NDArray[np.float64]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ class Volume(Grid):
         data: (X, Y, Z) float32, scaled by the header's slope and intercept: HU for CT.
     """
 
-    data: NDArray[np.float32]
+    data: NDArray[np.float32] = field(repr=False)
 
     @property
     def grid(self) -> Grid:

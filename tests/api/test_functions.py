@@ -105,3 +105,27 @@ def test_a_gate_that_does_not_exist_is_refused_before_anything_is_made(phantoms,
 def test_a_report_needs_references_for_their_options(tmp_path):
     with pytest.raises(ValueError, match="describe a reference"):
         monai_attn.report(tmp_path, ignore=2)
+
+
+BAD_CALLS = {
+    "compare nothing": (lambda: monai_attn.compare([], []), "no scores to compare"),
+    "labels": (lambda: monai_attn.evaluate("a", "b", labels="pancreas"), "numbers expected"),
+    "classes": (lambda: monai_attn.evaluate("a", "b", classes=[7]), "a mapping expected"),
+    "no option": (lambda: monai_attn.train("a", "b", epoch=3), "train: there is no option epoch"),
+    "no bundle": (lambda: monai_attn.load(None), "bundle of type NoneType: a name"),
+    "backend": (lambda: monai_attn.load(backend="tf"), r"backend \(='tf'\) must be one of"),
+    "precision": (lambda: monai_attn.load(precision="half"), r"precision \(='half'\) must be"),
+    "memory": (lambda: monai_attn.load(memory=-1), r"memory \(=-1\) must be above 0"),
+}
+
+
+@pytest.mark.parametrize(("call", "said"), BAD_CALLS.values(), ids=BAD_CALLS.keys())
+def test_a_bad_call_says_what_is_expected(call, said):
+    with pytest.raises((TypeError, ValueError), match=said):
+        call()
+
+
+@pytest.mark.parametrize("labels", ["1=pancreas", ["1=pancreas"], {1: "pancreas"}])
+def test_labels_are_a_text_several_or_a_mapping(tiny_bundle, phantoms, labels):
+    plan = monai_attn.plan(phantoms, labels=labels, bundle=tiny_bundle, memory="4GiB")
+    assert plan.labels == ("1=pancreas",)

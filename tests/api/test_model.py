@@ -116,6 +116,44 @@ def test_a_scan_in_memory_is_saved_under_its_name(model, scan, tmp_path):
     assert monai_attn.report(tmp_path).exists()
 
 
+def test_what_no_run_made_is_not_lost(model, scan, tmp_path):
+    drawn = tmp_path / f"{scan.name.removesuffix('.nii.gz')}_seg.nii.gz"
+    drawn.write_text("by hand")
+    with pytest.raises(ValueError, match=f"{drawn}: is not a result of an earlier run"):
+        model.segment(scan).save(tmp_path)
+    assert names_in(tmp_path) == [drawn.name]
+    assert drawn.read_text() == "by hand"
+
+
+def test_two_scans_without_a_name_do_not_replace_each_other(model, scan, tmp_path):
+    image = nib.load(scan)
+    data = np.asarray(image.dataobj)
+    first = model.segment((data, image.affine))
+    target = first.save(tmp_path)
+    first.save(tmp_path)  # the same scan
+    with pytest.raises(ValueError, match="Give each scan a name of its own"):
+        model.segment((data + 1, image.affine)).save(tmp_path)
+    assert target.name == "scan_seg.nii.gz"
+
+
+def test_an_image_in_memory_is_one_volume(model, scan):
+    with pytest.raises(ValueError, match=r"is an image in memory\. Leave out volume"):
+        model.segment(nib.load(scan), volume=0)
+    with pytest.raises(ValueError, match=r"scan \(=\[\]\): no channels"):
+        model.segment([])
+    with pytest.raises(ValueError, match="no scans are named"):
+        model.segment_folder([], "out")
+
+
+def test_a_result_shows_itself_in_one_line(model, scan):
+    image = nib.load(scan)
+    result = model.segment((np.asarray(image.dataobj), image.affine), name="ct")
+    ml = result.volumes_ml["pancreas"]
+    assert repr(result).startswith(f"Result('ct', pancreas: {ml:.1f} ml")
+    assert "\n" not in repr(result)
+    assert "[[[" not in repr(read_volume(scan))
+
+
 def test_labels_leave_as_an_image_of_either_library(model, scan):
     result = model.segment(scan)
     np.testing.assert_array_equal(np.asarray(result.to_nibabel().dataobj), result.labels)
@@ -171,7 +209,7 @@ def test_the_cost_is_known_before(model, scan):
 
 
 def test_no_scan_is_a_type_error(model):
-    with pytest.raises(TypeError, match="scan of type NoneType"):
+    with pytest.raises(TypeError, match="image of type NoneType"):
         model.segment(None)
 
 

@@ -9,6 +9,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 from monai.data import MetaTensor
+from monai.utils import SpaceKeys
 
 from monai_attn.io.errors import ScanWarning
 from monai_attn.io.images import as_volume
@@ -88,6 +89,59 @@ def test_a_faulty_image_is_refused_by_name(image, received):
         as_volume(image, "ct")
     assert received in str(refused.value)
     assert len(str(refused.value).splitlines()) == 1
+
+
+def nifti(sform=None, qform=None, unit=None):
+    """A NIfTI image with these forms."""
+    image = nib.Nifti1Image(VALUES, turned())
+    image.set_sform(sform, 0 if sform is None else 1)
+    image.set_qform(qform, 0 if qform is None else 1)
+    if unit:
+        image.header.set_xyzt_units(unit)
+    return image
+
+
+def test_a_nifti_image_meets_the_checks_of_its_file():
+    flipped = turned() @ np.diag([-1, 1, 1, 1])
+    with pytest.raises(ValueError, match=r"ct: sform .* contradict each other"):
+        as_volume(nifti(turned(), flipped), "ct")
+    with pytest.raises(ValueError, match=r"ct: the unit of length is metres"):
+        as_volume(nifti(turned(), unit="meter"), "ct")
+    with pytest.warns(ScanWarning, match="ct: neither sform nor qform"):
+        assert as_volume(nifti(), "ct").form_code == 0
+    with pytest.raises(ValueError, match=r"ct: an image of Analyze 7.5"):
+        as_volume(nib.AnalyzeImage(VALUES, np.eye(4)), "ct")
+
+
+def test_the_forms_of_a_nifti_image_are_kept():
+    moved = turned()
+    moved[0, 3] += 5
+    with pytest.warns(ScanWarning, match="ct: the qform is up to 5 mm away"):
+        volume = as_volume(nifti(turned(), moved), "ct")
+    np.testing.assert_allclose(volume.affine, turned(), atol=1e-4)
+    np.testing.assert_allclose(volume.qform, moved, atol=1e-4)
+
+
+def test_an_affine_to_lps_is_turned():
+    itks = np.diag([-1.0, -1, 1, 1]) @ turned()
+    image = MetaTensor(torch.from_numpy(VALUES), affine=itks, meta={"space": SpaceKeys.LPS})
+    np.testing.assert_allclose(as_volume(image).affine, turned(), atol=1e-4)
+    image.meta["space"] = "voxels"
+    with pytest.raises(ValueError, match="ct: an affine to voxels"):
+        as_volume(image, "ct")
+
+
+def test_masked_voxels_are_holes():
+    masked = np.ma.MaskedArray(VALUES, mask=np.zeros(VALUES.shape, bool))
+    np.testing.assert_array_equal(as_volume((masked, turned())).data, VALUES)
+    masked.mask[0, 0, 0] = True
+    with pytest.warns(ScanWarning, match="1 voxel is NaN"):
+        assert as_volume((masked, turned())).data[0, 0, 0] == -1024
+
+
+def test_a_tensor_with_a_gradient_is_an_array():
+    values = torch.from_numpy(VALUES.astype(np.float32)).requires_grad_()
+    np.testing.assert_array_equal(as_volume((values, turned())).data, VALUES)
 
 
 @pytest.mark.parametrize("image", [None, 3, np.zeros((4, 4, 4)), ["a", "b"]])

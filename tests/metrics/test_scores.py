@@ -90,10 +90,10 @@ def changed(**values):
 
 # what the file holds, what the one line says after the path
 BAD_SCORES = {
-    "no JSON": ("case,label", ": no scores (JSONDecodeError"),
-    "something else": ("[1, 2]", ": no scores (TypeError"),
-    "rows of something else": ('{"cases": [1]}', ": no scores (TypeError"),
-    "no surfaces": (changed(nsd_2mm="left out"), ": no scores (KeyError('nsd_2mm')"),
+    "no JSON": ("case,label", ": is not JSON (Expecting value"),
+    "something else": ("[1, 2]", ": no scores of this version. Evaluate"),
+    "rows of something else": ('{"cases": [1]}', ": no scores of this version. Evaluate"),
+    "no surfaces": (changed(nsd_2mm="left out"), ": no scores of this version (lacks nsd_2mm)"),
     "NaN": (changed(dice=float("nan")), "case 'a', label 1: dice is nan (expected"),
     "text": (changed(dice="0.9"), "case 'a', label 1: dice is '0.9' (expected"),
     "no Dice": (changed(dice=None), "case 'a', label 1: dice is None (expected"),

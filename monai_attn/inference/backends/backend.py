@@ -163,6 +163,18 @@ def load_backend(
     raise ValueError(why) from cause
 
 
+def check_known(name: str, precision: str) -> None:
+    """Check the names of a backend and a precision.
+
+    Raises:
+        ValueError: if one is unknown.
+    """
+    if name not in BACKENDS:
+        raise ValueError(f"backend (={name!r}) must be one of {', '.join(BACKENDS)}")
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision (={precision!r}) must be one of {', '.join(PRECISIONS)}")
+
+
 def plan(
     name: str, precision: str, device: str, *, installed: Collection[str], bfloat16: bool
 ) -> list[tuple[str, str]]:
@@ -178,10 +190,7 @@ def plan(
     Raises:
         ValueError: if nothing is left to try.
     """
-    if name not in BACKENDS:
-        raise ValueError(f"backend (={name!r}) must be one of {', '.join(BACKENDS)}")
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision (={precision!r}) must be one of {', '.join(PRECISIONS)}")
+    check_known(name, precision)
     if precision == "bfloat16" and not bfloat16:
         raise ValueError(
             f"precision (='bfloat16') needs a {device} with bfloat16 units; use float32 or auto"

@@ -81,11 +81,7 @@ def read_header(path: Path, stream: BinaryIO) -> NiftiHeader:
     shape, volumes, trailing = _shape(path, header)
     dtype = _dtype(path, header)
     slope, intercept = _scaling(path, header)
-    unit = UNITS.get(int(header["xyzt_units"]) & 7)
-    if unit:
-        raise ValueError(f"{path}: the unit of length is {unit} (expected mm); convert it")
-    affine, code, qform, doubts = _place(path, header)
-    check_affine(path, affine)
+    affine, code, qform, doubts = read_place(path, header)
     grid = Grid(shape, affine, code, path, trailing=trailing, qform=qform)
     offset = _skip_extensions(path, header, stream)
     return NiftiHeader(grid, volumes, dtype, slope, intercept, offset, tuple(doubts))
@@ -177,10 +173,25 @@ def _scaling(path: Path, header: nib.Nifti1Header) -> tuple[float, float]:
     return slope, intercept
 
 
+def read_place(
+    path: Path, header: nib.Nifti1Header
+) -> tuple[NDArray[np.float64], int, NDArray[np.float64] | None, list[str]]:
+    """Return where a header places its voxels: affine, its code, the qform if it differs, and doubts.
+
+    Raises:
+        ValueError: one line that names the file, if the place is not known for certain or not in mm.
+    """
+    unit = UNITS.get(int(header["xyzt_units"]) & 7)
+    if unit:
+        raise ValueError(f"{path}: the unit of length is {unit} (expected mm); convert it")
+    affine, code, qform, doubts = _place(path, header)
+    check_affine(path, affine)
+    return affine, code, qform, doubts
+
+
 def _place(
     path: Path, header: nib.Nifti1Header
 ) -> tuple[NDArray[np.float64], int, NDArray[np.float64] | None, list[str]]:
-    """Return the affine, its code, the qform if it differs, and doubts about them."""
     codes = int(header["sform_code"]), int(header["qform_code"])
     if not all(code in nib.nifti1.xform_codes for code in codes):
         raise ValueError(f"{path}: sform and qform codes {codes} (expected 0 to 5); {AGAIN}")
