@@ -38,7 +38,7 @@ ALL = "all"
 MEASURES = ("dice", "plain_ml", "open_ml", "change_ml")
 AGAINST_REFERENCE = ("plain_reference_dice", "open_reference_dice", "reference_dice_change")
 COLUMNS = ("case", "open", "label", *MEASURES, *AGAINST_REFERENCE)
-MARK = "mean"  # key of the JSON of an ablation
+KEYS = ("settings", "cases", "mean")  # of the JSON of an ablation
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ def write_ablation(
         ValueError: if the file name ends in neither .json nor .csv.
     """
     cases = [row.row() for row in rows]
-    content = {"settings": dict(settings), "cases": cases, MARK: mean_rows(rows)}
+    content = {"settings": dict(settings), "cases": cases, "mean": mean_rows(rows)}
     return write_table(path, content, COLUMNS, cases)
 
 

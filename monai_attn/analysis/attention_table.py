@@ -32,7 +32,7 @@ from monai_attn.runs.manifest import read_manifest
 
 LEVELS = range(16)  # a scan that is halved that often is one voxel
 ELSEWHERE = "no label"
-MARK = "gates"  # key of the JSON of such a table
+KEYS = ("gates",)  # of the JSON of such a table
 COLUMNS = ("case", "gate", *NUMBERS, "label", "name", "share", "volume_share", "enrichment")
 
 
@@ -135,7 +135,7 @@ def write_attention(
         ValueError: if the file name ends in neither .json nor .csv.
     """
     rows = attention_rows(gates, names)
-    return write_table(path, {MARK: rows}, COLUMNS, rows)
+    return write_table(path, {"gates": rows}, COLUMNS, rows)
 
 
 def attention_table(

@@ -28,9 +28,8 @@ def compare(a: Scores, b: Scores, *, metrics: Iterable[str] = METRICS) -> list[D
     Example:
         >>> compare("plain/scores.json", "gates/scores.json", metrics=["dice"])  # doctest: +SKIP
     """
-    if isinstance(metrics, str):
-        metrics = [metrics]
-    return compare_scores(read_runs(_several(a)), read_runs(_several(b)), metrics=metrics)
+    chosen = [metrics] if isinstance(metrics, str) else metrics
+    return compare_scores(read_runs(_several(a)), read_runs(_several(b)), metrics=chosen)
 
 
 def _several(scores: Scores) -> list[Path]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from monai_attn import DEFAULT_BUNDLE
-from monai_attn.api.arguments import Texts, texts_of
+from monai_attn.api.arguments import Texts, listed
 from monai_attn.bundle.find import find_bundle
 from monai_attn.datasets.cases import find_cases
 from monai_attn.datasets.channels import name_channels, read_channels, scale_channels
@@ -64,7 +64,7 @@ def plan(
     base = read_bundle_defaults(find_bundle(bundle))
     given = parse_memory(memory) if isinstance(memory, str) else memory
     budget, on_gpu = training_memory() if given is None else (given, False)
-    measured = _measure(Path(data), texts_of(labels), texts_of(channels), ignore, base, on_case)
+    measured = _measure(Path(data), listed(labels), listed(channels), ignore, base, on_case)
     return make_plan(measured, budget, base, on_cpu=given is None and not on_gpu)
 
 

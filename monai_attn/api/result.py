@@ -17,7 +17,7 @@ from monai_attn.io.errors import collect_warnings
 from monai_attn.io.grid import Grid
 from monai_attn.io.images import LPS_TO_RAS
 from monai_attn.io.map_encoding import FRACTIONS, UNSEEN
-from monai_attn.io.names import case_name, check_length, map_paths
+from monai_attn.io.names import case_name
 from monai_attn.io.scan import read_volume
 from monai_attn.io.volume import Volume
 from monai_attn.io.writer import label_image
@@ -25,7 +25,7 @@ from monai_attn.runs.batch import case_result
 from monai_attn.runs.case_files import write_case
 from monai_attn.runs.json_values import label_names
 from monai_attn.runs.output_paths import output_paths, summary_folder
-from monai_attn.runs.replaceable import check_replaceable
+from monai_attn.runs.replaceable import check_outputs
 from monai_attn.runs.summary import Summary
 
 if TYPE_CHECKING:
@@ -56,9 +56,9 @@ class Result:
     scan_sha256: str = ""
 
     def __repr__(self) -> str:
-        found = ", ".join(f"{name}: {ml:.1f} ml" for name, ml in self.volumes_ml.items())
-        check = f", check: {self.check}" if self.check else ""
-        return f"Result({self.name!r}, {found}{check})"
+        found = [f"{name}: {ml:.1f} ml" for name, ml in self.volumes_ml.items()]
+        check = [f"check: {self.check}"] if self.check else []
+        return f"Result({', '.join([repr(self.name), *found, *check])})"
 
     @property
     def name(self) -> str:
@@ -163,13 +163,14 @@ class Result:
 
     def _check(self, target: Path) -> None:
         """Check that all files can be written."""
-        levels = [*self.segmentation.attention]
-        entropy = self.segmentation.entropy is not None
-        probabilities = self.segmentation.probabilities is not None
-        check_length(target, levels, entropy=entropy, probabilities=probabilities)
-        maps = map_paths(target, levels, entropy=entropy, probabilities=probabilities)
-        in_memory = self.scan_sha256 if isinstance(self.scan, Volume) else ""
-        check_replaceable(target, self.grid.path, maps, in_memory=in_memory)
+        check_outputs(
+            target,
+            self.grid.path,
+            self.segmentation.attention,
+            entropy=self.segmentation.entropy is not None,
+            probabilities=self.segmentation.probabilities is not None,
+            in_memory=self.scan_sha256 if isinstance(self.scan, Volume) else "",
+        )
 
     def to_nibabel(self) -> nib.Nifti1Image:
         """Return the labels as a nibabel image, with the scan's sform and qform."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_attn import DEFAULT_BUNDLE
-from monai_attn.api.arguments import Texts, texts_of
+from monai_attn.api.arguments import Texts, listed
 from monai_attn.bundle.bundle import Bundle
 from monai_attn.bundle.channels import bundle_channels
 from monai_attn.bundle.find import find_device
@@ -70,7 +70,7 @@ def training_request(
     given = {"epochs": epochs, "seed": seed, "ignore": ignore}
     values |= {name: value for name, value in given.items() if value is not None}
     if channels:
-        values |= {"channels": [one.content() for one in read_channels(texts_of(channels))]}
+        values |= {"channels": [one.content() for one in read_channels(listed(channels))]}
     values |= settings or {}
     start = None if weights is None else str(weights)
     if bundle is None:  # only the name decides: in a training that is resumed the file may be gone
@@ -78,7 +78,7 @@ def training_request(
     return Request(
         bundle=str(bundle),
         data=str(Path(data).absolute()),
-        labels=tuple(mask_choices(data, texts_of(labels) or planned)),
+        labels=tuple(mask_choices(data, listed(labels) or planned)),
         fold=fold,
         folds=folds,
         validation=validation,

@@ -61,14 +61,14 @@ def ablate(
     with err.status(f"opening {bundle}"), without_collection():
         from monai_attn.analysis.ablation import (
             COLUMNS,
-            MARK,
+            KEYS,
             ablation_table,
             open_ablation,
             write_ablation,
         )
 
         for path in output or []:
-            check_table_path(path, MARK, COLUMNS)
+            check_table_path(path, KEYS, COLUMNS)
         note_code(bundle)
         ablation = open_ablation(bundle, device, mode=mode, backend=backend)
     rows, failed = _ablate(ablation, names, references, classes, ignore)

@@ -41,7 +41,7 @@ def attention(
     """Show where each gate looked: the numbers of its map, and the share of its attention in each label."""
     from monai_attn.analysis.attention_table import (
         COLUMNS,
-        MARK,
+        KEYS,
         attention_of_run,
         attention_table,
         write_attention,
@@ -49,7 +49,7 @@ def attention(
     from monai_attn.io.tables import check_table_path
 
     for path in output or []:
-        check_table_path(path, MARK, COLUMNS)
+        check_table_path(path, KEYS, COLUMNS)
     given = dict(_named(text) for text in named or [])
     names = given if labels else _own_names(run) | given
     with progress_of("cases") as on_case:

@@ -60,7 +60,7 @@ def compare(
     from monai_attn.io.tables import check_table_path
     from monai_attn.metrics.comparison import (
         COLUMNS,
-        MARK,
+        KEYS,
         METRICS,
         compare_scores,
         comparison_table,
@@ -69,7 +69,7 @@ def compare(
     )
 
     for path in output or []:
-        check_table_path(path, MARK, COLUMNS)
+        check_table_path(path, KEYS, COLUMNS)
     runs_a, runs_b = read_runs([a, *(more_a or [])]), read_runs([b, *(more_b or [])])
     differences = compare_scores(runs_a, runs_b, metrics=metric or METRICS)
     for side, runs in (("A", runs_a), ("B", runs_b)):

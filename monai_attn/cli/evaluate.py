@@ -54,10 +54,10 @@ def evaluate(
     """Score label maps against references: Dice, precision, recall, surface distances, volumes."""
     from monai_attn import evaluate as score
     from monai_attn.io.tables import check_table_path
-    from monai_attn.metrics.scores import COLUMNS, MARK, score_table, write_summary
+    from monai_attn.metrics.scores import COLUMNS, KEYS, score_table, write_summary
 
     for path in output or []:
-        check_table_path(path, MARK, COLUMNS)
+        check_table_path(path, KEYS, COLUMNS)
     classes, regions = labels_by_value(mapped), values_by_name(region)
     with progress_of("cases") as on_case:
         scores = score(

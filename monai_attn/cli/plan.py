@@ -106,10 +106,10 @@ def plan(
     with err.status("importing torch"), without_collection():
         from monai_attn.api.plan import plan as choose
         from monai_attn.inference.memory import format_memory, parse_memory
-        from monai_attn.planning.rules import MARK, write_plan
+        from monai_attn.planning.rules import KEYS, write_plan
         from monai_attn.planning.training_memory import training_memory
     if output:
-        check_table_path(output, MARK)
+        check_table_path(output, KEYS)
     budget, on_gpu = (parse_memory(memory), False) if memory else training_memory()
     note_layout(data)
     with progress_of_stages() as on_case:
@@ -139,7 +139,6 @@ def _for_nnunet(source: Path | None, output: Path | None, unneeded: Sequence[str
         raise ValueError(
             "--for-nnunet: copies a plan of nnU-Net. Give --from with it and --output, the new file."
         )
-    check_table_path(output, "plans_name")  # a key of nnU-Net's plans
     with err.status("importing torch"), without_collection():
         from monai_attn.planning.nnunet_architecture import write_nnunet_plans
     written("plan", write_nnunet_plans(source, output))
@@ -184,9 +183,9 @@ def _import(
         )
     with err.status("importing torch"), without_collection():
         from monai_attn.api.plan import import_plan
-        from monai_attn.planning.rules import MARK, write_plan
+        from monai_attn.planning.rules import KEYS, write_plan
     if output:
-        check_table_path(output, MARK)
+        check_table_path(output, KEYS)
     imported = import_plan(source, configuration=configuration, bundle=bundle)
     _show_values(imported)
     for line in imported.left_out:

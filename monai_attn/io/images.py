@@ -20,6 +20,12 @@ from monai_attn.io.scan import AIR, check_holes
 from monai_attn.io.volume import Volume
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+SPACES = {  # as MONAI's readers name them, and the matrix of each to RAS+
+    "RAS": np.eye(4),
+    "right-anterior-superior": np.eye(4),
+    "LPS": LPS_TO_RAS,
+    "left-posterior-superior": LPS_TO_RAS,
+}
 
 
 def as_volume(image: Any, name: str = "", *, fill: float | None = AIR) -> Volume:
@@ -50,7 +56,7 @@ def as_volume(image: Any, name: str = "", *, fill: float | None = AIR) -> Volume
         return image
     module = type(image).__module__.partition(".")[0]
     if isinstance(image, SpatialImage):
-        data, affine, file = np.asanyarray(image.dataobj), image.affine, image.get_filename()
+        data, affine, file = _array(image.dataobj), image.affine, image.get_filename()
     elif module == "SimpleITK":
         data, affine, file = *_from_simpleitk(image), ""
     elif module == "itk":
@@ -67,43 +73,48 @@ def as_volume(image: Any, name: str = "", *, fill: float | None = AIR) -> Volume
             "or a pair of array and affine expected"
         )
     path = Path(name or file or "scan")
+    data, trailing = _volume_of(path, data)
     grid = _place(path, image, np.asarray(affine, dtype=np.float64))
-    return _checked(data, grid, fill)
+    return _filled(data, replace(grid, shape=data.shape, trailing=trailing), fill)
 
 
 def _array(values: Any) -> NDArray[Any]:
     """Return an array, or a tensor of torch, as an array; masked voxels become NaN."""
     if hasattr(values, "detach"):
         values = values.detach().cpu()
-    if isinstance(values, np.ma.MaskedArray) and values.mask.any():
-        return np.where(values.mask, np.nan, values.data)
+    values = np.asanyarray(values)
+    if isinstance(values, np.ma.MaskedArray):
+        return np.where(values.mask, np.nan, values.data) if values.mask.any() else values.data
     return np.asarray(values)
 
 
 def _place(path: Path, image: Any, affine: NDArray[np.float64]) -> Grid:
     """Return the grid of an image, as yet without a shape, after the checks of its header."""
     if isinstance(image, nib.Nifti1Pair):
-        affine, code, qform, doubts = read_place(path, image.header)
+        # as nibabel would save it: an affine that was changed since is in the header too
+        saved = type(image)(image.dataobj, image.affine, image.header)
+        affine, code, qform, doubts = read_place(path, saved.header)
         for doubt in doubts:
             warnings.warn(f"{path}: {doubt}", ScanWarning, stacklevel=3)
         return Grid((), affine, code, path, qform=qform)
     if isinstance(image, nib.AnalyzeImage):
         raise ValueError(f"{path}: an image of Analyze 7.5, which has no affine; convert it")
     space = str(getattr(image, "meta", {}).get("space") or "RAS")  # of a MetaTensor's affine
-    if space not in ("RAS", "LPS"):
+    if space not in SPACES:
         raise ValueError(f"{path}: an affine to {space} (expected RAS or LPS); pass one to RAS+ mm")
     if affine.shape != (4, 4):
         raise ValueError(
             f"{path}: an affine of shape {affine.shape}; (4, 4) expected: pass the matrix from voxel "
             "indices to RAS+ mm"
         )
-    affine = LPS_TO_RAS @ affine if space == "LPS" else affine
+    affine = SPACES[space] @ affine
     check_affine(path, affine)
     return Grid((), affine, 1, path)
 
 
-def _checked(data: NDArray[Any], grid: Grid, fill: float | None) -> Volume:
-    path, trailing = grid.path, 0
+def _volume_of(path: Path, data: NDArray[Any]) -> tuple[NDArray[Any], int]:
+    """Return the one volume (X, Y, Z) of an array, and the number of further axes of one voxel."""
+    trailing = 0
     while data.ndim > 3 and data.shape[-1] == 1:
         data, trailing = data[..., 0], trailing + 1
     if data.ndim != 3 or 0 in data.shape or data.dtype.kind not in "iubf":
@@ -111,15 +122,19 @@ def _checked(data: NDArray[Any], grid: Grid, fill: float | None) -> Volume:
             f"{path}: an array of shape {data.shape} and type {data.dtype}; numbers of shape (X, Y, Z) "
             "expected: pass one volume"
         )
+    return data, trailing
+
+
+def _filled(data: NDArray[Any], grid: Grid, fill: float | None) -> Volume:
+    """Return a volume with a value for each voxel that has none."""
     with np.errstate(over="ignore"):  # beyond float32: a hole
         values = data.astype(np.float32)  # a copy: the caller's array stays as it is
     holes = ~np.isfinite(values)
-    for warning in check_holes(path, int(holes.sum()), values.size, fill):
-        warnings.warn(f"{path}: {warning}", ScanWarning, stacklevel=3)
+    for warning in check_holes(grid.path, int(holes.sum()), values.size, fill):
+        warnings.warn(f"{grid.path}: {warning}", ScanWarning, stacklevel=3)
     if fill is not None:
         values[holes] = fill
-    placed = replace(grid, shape=values.shape, trailing=trailing)
-    return Volume(**vars(placed), data=values)
+    return Volume(**vars(grid), data=values)
 
 
 def _from_simpleitk(image: Any) -> tuple[NDArray[Any], NDArray[np.float64]]:

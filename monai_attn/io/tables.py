@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,12 @@ SUFFIXES = (".json", ".csv")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a cell of text that a spreadsheet would compute
 
 
-def check_table_path(path: str | Path, mark: str, columns: Sequence[str] = ()) -> Path:
+def check_table_path(path: str | Path, keys: Collection[str], columns: Sequence[str] = ()) -> Path:
     """Check that a table can be written to a path, before hours of work, and make its folder.
 
     Args:
         path: file name that ends in .json or .csv.
-        mark: key that the JSON of such tables has: only an earlier one is replaced.
+        keys: keys that the JSON of such a table has: only an earlier one is replaced.
         columns: columns of such tables in CSV; none if they are written as JSON only.
 
     Raises:
@@ -39,7 +39,7 @@ def check_table_path(path: str | Path, mark: str, columns: Sequence[str] = ()) -
             f"{path}: cannot be replaced ({error.strerror}). Choose another output."
         ) from error
     begins = ",".join(columns[:3]).encode()
-    earlier = _has_key(content, mark) if kind == ".json" else begins and content.startswith(begins)
+    earlier = _has_keys(content, keys) if kind == ".json" else begins and content.startswith(begins)
     if content and not earlier:
         raise ValueError(
             f"{path}: was not written by this command, so it is not replaced. Choose another output."
@@ -47,12 +47,12 @@ def check_table_path(path: str | Path, mark: str, columns: Sequence[str] = ()) -
     return path
 
 
-def _has_key(content: bytes, key: str) -> bool:
+def _has_keys(content: bytes, keys: Collection[str]) -> bool:
     try:
         found = json.loads(content)
     except (ValueError, RecursionError):
         return False
-    return isinstance(found, dict) and key in found
+    return isinstance(found, dict) and found.keys() >= set(keys)
 
 
 def write_table(

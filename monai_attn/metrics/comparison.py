@@ -81,7 +81,7 @@ class Difference:
     n_better: int | None = None
 
 
-MARK = "differences"  # key of the JSON of a comparison
+KEYS = ("a", "b", "differences")  # of the JSON of a comparison
 COLUMNS = tuple(field.name for field in fields(Difference))
 
 
@@ -171,7 +171,7 @@ def write_comparison(
         "b": list(b),
         "confidence": CONFIDENCE,
         "resamples": RESAMPLES,
-        MARK: rows,
+        "differences": rows,
     }
     return write_table(path, content, COLUMNS, rows)
 

@@ -52,7 +52,7 @@ class CaseScore:
 
 
 COLUMNS = tuple(field.name for field in fields(CaseScore))
-MARK = "mean"  # key of the JSON of scores
+KEYS = ("cases", "mean")  # of the JSON of scores
 OVERLAPS = ("dice", "precision", "recall")
 ON_SURFACES = ("surface_distance_mm", "hd95_mm", "nsd_2mm")
 VOLUMES = ("reference_ml", "predicted_ml", "volume_error_ml", "absolute_volume_error_ml")
@@ -89,7 +89,7 @@ def summarize(scores: Iterable[CaseScore]) -> dict[str, Any]:
     }
     return {
         "cases": [{**asdict(score), "volume_error_ml": score.volume_error_ml} for score in scores],
-        MARK: {str(label): _summarize_label(group) for label, group in by_label.items()},
+        "mean": {str(label): _summarize_label(group) for label, group in by_label.items()},
     }
 
 

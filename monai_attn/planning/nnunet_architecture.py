@@ -38,6 +38,8 @@ def write_nnunet_plans(path: str | Path, output: str | Path) -> Path:
     file, target = PlansFile.read(Path(path)), Path(output)
     if target.absolute() == file.path.absolute():
         raise ValueError(f"{target}: is the plan to copy. Give another name.")
+    if target.exists() and CLASS_NAME not in target.read_text(errors="replace"):
+        raise ValueError(f"{target}: is another file, so it is not replaced. Give another name.")
     configurations = {
         name: _with_attention(file, name, part)
         for name, part in file.content["configurations"].items()

@@ -34,8 +34,8 @@ MOST_SHARE = (
 )
 CONTEXT = 0.5  # of the foreground's HU range, added on either side for fat and vessels around it
 LOWEST, HIGHEST, ROUND = -1024.0, 2000.0, 10.0  # HU: air, dense bone, rounding of the window
-MARK = "reasons"  # key that every plan has
-NESTED = (MARK, "fingerprint")  # keys of a plan that are no overrides
+KEYS = ("reasons",)  # that every plan has
+NESTED = (*KEYS, "fingerprint")  # keys of a plan that are no overrides
 NARROWEST = 100.0  # HU; less would be only noise
 
 
@@ -85,7 +85,7 @@ class TrainingPlan:
         return {
             **self.overrides,
             **({"labels": list(self.labels)} if self.labels else {}),
-            MARK: dict(self.reasons),
+            "reasons": dict(self.reasons),
             "fingerprint": self.fingerprint.as_json(),
         }
 

@@ -18,14 +18,14 @@ from monai_attn.inference.watched_network import OnWindow
 from monai_attn.io.channels import Image, channel_files, files_of
 from monai_attn.io.dicom.segmentation import check_installed
 from monai_attn.io.errors import case_error, collect_warnings, remedy_of
-from monai_attn.io.names import check_length, map_paths, real_path
+from monai_attn.io.names import map_paths, real_path
 from monai_attn.io.scan import Scan
 from monai_attn.runs.case_files import write_case
 from monai_attn.runs.dicom_files import DICOM_SEG
 from monai_attn.runs.earlier_result import find_earlier_result
 from monai_attn.runs.extra_files import ExtraFile, WrittenCase, write_extra_files
 from monai_attn.runs.json_values import label_names
-from monai_attn.runs.replaceable import check_replaceable
+from monai_attn.runs.replaceable import NotReplacedError, check_outputs
 
 Case = tuple[Image, Path]  # a scan, and the path of its label map
 log = logging.getLogger(__name__)
@@ -109,6 +109,7 @@ def segment_files(
     strict: bool = False,
     dicom_seg: bool = False,
     extras: Sequence[ExtraFile] = (),
+    own: bool = False,
     take: Callable[[Sequence[Case]], Iterator[Case]] = iter,
 ) -> Iterator[CaseResult]:
     """Segment each scan and write its labels; yield each result as soon as it is complete.
@@ -126,6 +127,7 @@ def segment_files(
         dicom_seg: write the labels as DICOM SEG too; for DICOM series only.
         extras: kinds of files to make of each scan and its label map. A label map that is kept gets those
             that are missing.
+        own: whether the folder is the caller's own, so that whatever is there is replaced.
         take: iterator over the cases of this process; all cases by default.
 
     Raises:
@@ -134,7 +136,7 @@ def segment_files(
     if dicom_seg:
         check_installed()
         extras = (DICOM_SEG, *extras)
-    run = _Run(segmenter, on_window, resume, strict, tuple(extras))
+    run = _Run(segmenter, on_window, resume, strict, tuple(extras), own)
     check_maps(segmenter, targets)
     for image, target in take(list(targets.items())):
         scan = files_of(image)[0]
@@ -145,7 +147,7 @@ def segment_files(
         except Exception as error:  # a scan or a bundle's code can raise anything
             log.debug("%s", scan, exc_info=True)
             why = case_error(scan, error)
-            if target.exists():
+            if target.exists() and not isinstance(error, NotReplacedError):
                 why += " (the labels of an earlier run are still there)"
             result = CaseResult(
                 scan, target, error=why, warnings=tuple(warnings), remedy=remedy_of(error)
@@ -177,6 +179,7 @@ class _Run:
     resume: bool
     strict: bool
     extras: tuple[ExtraFile, ...] = ()
+    own: bool = False
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -227,13 +230,14 @@ class _Run:
 
     def _check(self, scan: Path, target: Path) -> None:
         """Check that all files can be written, before the work starts."""
-        check_length(
-            target,
-            self.segmenter.levels,
-            entropy=self.segmenter.uncertainty,
-            probabilities=self.segmenter.probabilities,
-        )
-        check_replaceable(target, scan, _map_paths(self.segmenter, target))
+        if not self.own:
+            check_outputs(
+                target,
+                scan,
+                self.segmenter.levels,
+                entropy=self.segmenter.uncertainty,
+                probabilities=self.segmenter.probabilities,
+            )
         for extra in self.extras:
             extra.check_scan(scan)
             extra.check_replaceable(target)

@@ -38,8 +38,7 @@ def write_case(
     start = time.perf_counter()
     # locked: otherwise this manifest could vouch for files of another run
     with folder_lock(target.parent), manifest_started(target, result.scan.path):
-        files = [*_maps(target, result)]
-        files.append(write_labels(target, result.labels, like=result.scan))
+        files = _write_files(target, result)
         result.seconds["write"] = time.perf_counter() - start
         write_manifest(
             target,
@@ -51,6 +50,21 @@ def write_case(
             check=check,
             channels=channels,
         )
+
+
+def _write_files(target: Path, result: Segmentation) -> list[Path]:
+    """Write the maps, then the label map; without it, leave no map, as nothing would say whose it is."""
+    files = []
+    try:
+        for file in _maps(target, result):
+            files.append(file)
+        files.append(write_labels(target, result.labels, like=result.scan))
+    except BaseException:
+        if not target.exists():
+            for file in files:
+                file.unlink(missing_ok=True)
+        raise
+    return files
 
 
 def _maps(target: Path, result: Segmentation) -> Iterator[Path]:

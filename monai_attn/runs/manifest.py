@@ -228,7 +228,8 @@ def read_manifest(target: Path) -> tuple[Manifest, str]:
         why = "is missing or damaged"
     return (
         Manifest(),
-        f"{path}: {why}; neither maps nor numbers are shown: segment the scan again",
+        f"{path}: {why}; neither maps nor numbers are shown. Move it and the label map away, and "
+        "segment the scan again",
     )
 
 

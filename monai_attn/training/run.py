@@ -24,6 +24,7 @@ from monai_attn.datasets.splits import choose_split
 from monai_attn.distributed.process_info import read_process_info
 from monai_attn.io.channels import as_image
 from monai_attn.io.errors import causes_of, collect_warnings, reason
+from monai_attn.io.files import make_writable
 from monai_attn.io.folder_lock import folder_lock
 from monai_attn.networks.gates import hard_gates
 from monai_attn.runs.output_paths import output_paths
@@ -80,6 +81,7 @@ def prepare(
     configs = read_configs(request)
     train = configs["train.json"]
     _check_values(train)
+    _check_cache(request.settings.get("cache_dir", ""))
     _check_cleaning(configs["inference.json"])
     network = _check_network(train)
     initial = _open_initial_weights(request, train)
@@ -310,6 +312,14 @@ def _check_numbers(
 
 def _is_expression(value: Any) -> bool:
     return isinstance(value, str) and value[:1] in ("$", "@", "%")
+
+
+def _check_cache(folder: Any) -> None:
+    """Refuse a folder for the cache that cannot be written to, before hours of work."""
+    if not isinstance(folder, str):
+        raise ValueError(f"cache_dir (={folder!r}) must be a folder")
+    if folder and not _is_expression(folder):
+        make_writable(Path(folder))
 
 
 def _check_cleaning(inference: Mapping[str, Any]) -> None:

@@ -68,8 +68,7 @@ def create_run(
         channels: the channels of the images, each with its scaling; none for a single CT.
 
     Raises:
-        ValueError: if the folder holds anything, it or that of the cache cannot be written to, or a setting
-            fits no config.
+        ValueError: if the folder holds anything or cannot be written to, or a setting fits no config.
     """
     check_empty(run)
     configs = read_configs(request)
@@ -98,8 +97,6 @@ def create_run(
     describe_run(configs["metadata.json"], request, split, train, classes, initial)
     describe_channels(configs["metadata.json"], channels, train.get("slice_channels", 1))
     template = find_bundle(request.bundle)
-    if cache := request.settings.get("cache_dir"):
-        make_writable(Path(cache))
     make_writable(run)
     (run / "configs").mkdir(exist_ok=True)
     for name, config in configs.items():

@@ -67,7 +67,7 @@ def score_split(
     cases = split["validation"]
     images = [as_image(case["image"]) for case in cases]
     targets = output_paths(images, folder, names_in_split(split))
-    for done, result in enumerate(segment_files(segmenter, targets, resume=True), 1):
+    for done, result in enumerate(segment_files(segmenter, targets, resume=True, own=True), 1):
         if result.error:
             raise ValueError(result.error)
         on_case(done, len(cases))

@@ -126,8 +126,27 @@ def test_an_affine_to_lps_is_turned():
     itks = np.diag([-1.0, -1, 1, 1]) @ turned()
     image = MetaTensor(torch.from_numpy(VALUES), affine=itks, meta={"space": SpaceKeys.LPS})
     np.testing.assert_allclose(as_volume(image).affine, turned(), atol=1e-4)
+    image.meta["space"] = "left-posterior-superior"  # as MONAI's NrrdReader names it
+    np.testing.assert_allclose(as_volume(image).affine, turned(), atol=1e-4)
     image.meta["space"] = "voxels"
     with pytest.raises(ValueError, match="ct: an affine to voxels"):
+        as_volume(image, "ct")
+
+
+def test_an_affine_that_was_changed_in_memory_counts():
+    image = nifti(turned(), turned())
+    image.affine[0, 3] += 5
+    np.testing.assert_allclose(as_volume(image).affine, image.affine, atol=1e-4)
+
+
+def test_a_nifti_image_is_one_volume_with_a_sound_place():
+    flat = nib.Nifti1Image(VALUES[..., 0], turned())
+    flat.set_qform(turned(), 1)
+    with pytest.raises(ValueError, match=r"ct: an array of shape"):
+        as_volume(flat, "ct")
+    image = nifti(turned(), turned())
+    image.header["quatern_b"] = np.nan
+    with pytest.warns(ScanWarning, match="ct: the qform is not a rotation"):
         as_volume(image, "ct")
 
 
@@ -137,6 +156,9 @@ def test_masked_voxels_are_holes():
     masked.mask[0, 0, 0] = True
     with pytest.warns(ScanWarning, match="1 voxel is NaN"):
         assert as_volume((masked, turned())).data[0, 0, 0] == -1024
+    with pytest.warns(ScanWarning, match="1 voxel is NaN"):
+        volume = as_volume(nib.Nifti1Image(masked, turned()))
+    assert type(volume.data) is np.ndarray
 
 
 def test_a_tensor_with_a_gradient_is_an_array():

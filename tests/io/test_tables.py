@@ -45,7 +45,7 @@ def test_no_nan_gets_into_json(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("call", [lambda path: check_table_path(path, "rows"), write])
+@pytest.mark.parametrize("call", [lambda path: check_table_path(path, ["rows"]), write])
 def test_another_suffix_is_refused(tmp_path, call):
     with pytest.raises(
         ValueError, match=r"a\.nii\.gz: unknown suffix \(got '\.gz', expected '\.json' or '\.csv'\)"
@@ -56,7 +56,7 @@ def test_another_suffix_is_refused(tmp_path, call):
 def test_a_folder_that_cannot_be_written_to_is_found_before_the_work(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match=r"file: cannot be written to"):
-        check_table_path(tmp_path / "file" / "a.json", "rows")
+        check_table_path(tmp_path / "file" / "a.json", ["rows"])
 
 
 OTHERS = {
@@ -71,18 +71,18 @@ OTHERS = {
 def test_a_file_that_is_no_such_table_is_not_replaced(tmp_path, name, text):
     path = tmp_path / name
     path.write_text(text)
-    fails(f"{path}: was not written by this command", check_table_path, path, "rows", COLUMNS)
+    fails(f"{path}: was not written by this command", check_table_path, path, ["rows"], COLUMNS)
 
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_an_earlier_table_and_an_empty_file_are(tmp_path, name):
     path = tmp_path / name
     path.touch()
-    assert check_table_path(path, "rows", COLUMNS) == path
+    assert check_table_path(path, ["rows"], COLUMNS) == path
     write_table(path, {"rows": []}, COLUMNS, [])
-    assert check_table_path(path, "rows", COLUMNS) == path
+    assert check_table_path(path, ["rows"], COLUMNS) == path
 
 
 def test_a_table_without_columns_replaces_no_csv(tmp_path):
     (tmp_path / "a.csv").write_text("a,b")
-    fails("was not written by this command", check_table_path, tmp_path / "a.csv", "rows")
+    fails("was not written by this command", check_table_path, tmp_path / "a.csv", ["rows"])

@@ -116,6 +116,16 @@ def test_the_source_is_not_overwritten(source):
     assert json.loads(source.read_text()) == PLANS
 
 
+def test_another_plan_is_not_replaced(source, tmp_path):
+    other = tmp_path / "nnUNetResEncPlans.json"
+    other.write_text('{"plans_name": "nnUNetResEncPlans"}')
+    with pytest.raises(ValueError, match=f"{other}: is another file, so it is not replaced"):
+        write_nnunet_plans(source, other)
+    own = tmp_path / "own.json"
+    write_nnunet_plans(source, own)
+    write_nnunet_plans(source, own)
+
+
 def test_the_command_writes_the_plan(source, tmp_path, monkeypatch):
     output = tmp_path / "nnUNetAttentionPlans.json"
     assert run(monkeypatch, "plan", "--from", source, "--for-nnunet", "-o", output) == 0

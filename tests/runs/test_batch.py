@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from command_line import names_in, run
+from monai_attn.bundle.open import open_bundle
 from monai_attn.io.errors import ScanWarning
 from monai_attn.io.names import case_name
 from monai_attn.io.scan import open_scan
@@ -65,8 +66,9 @@ def test_resuming_keeps_what_is_whole_and_up_to_date(
     run(monkeypatch, *arguments)
     first, second, third, fourth = sound(mixed_scans)
     before = {path: path.read_bytes() for path in out.glob("*_seg.nii.gz")}
-    (out / f"{first}_seg.nii.gz").write_bytes(b"harmed")
-    (out / f"{second}_seg.nii.gz").unlink()
+    (out / f"{first}_seg.manifest.json").unlink()
+    for case in (first, second):
+        (out / f"{case}_seg.nii.gz").unlink()
     shutil.copy(mixed_scans / f"{fourth}.nii.gz", mixed_scans / f"{third}.nii.gz")
     assert run(monkeypatch, *arguments, "--resume") == 1
     found = statuses(out)
@@ -215,6 +217,32 @@ def test_labels_that_were_corrected_by_hand_stay(phantoms, tiny_bundle, tmp_path
         assert run(monkeypatch, *arguments, *more) == 1
         assert statuses(out) == {names[0]: "failed", names[1]: "kept" if more else "segmented"}
         assert corrected.read_bytes() == before
+
+
+def test_a_write_that_fails_leaves_no_map_behind(phantoms, tiny_bundle, tmp_path, monkeypatch):
+    scan = sorted((phantoms / "imagesTr").iterdir())[0]
+    out = tmp_path / "out"
+    arguments = ("segment", scan, "-o", out, "--bundle", tiny_bundle, "--attention")
+
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("monai_attn.runs.case_files.write_labels", full)
+        assert run(monkeypatch, *arguments) == 1
+    assert [name for name in names_in(out) if name.endswith(".nii.gz")] == []
+    assert run(monkeypatch, *arguments, "--resume") == 0
+
+
+def test_in_a_folder_of_one_s_own_anything_is_replaced(phantoms, tiny_bundle, tmp_path):
+    scan = sorted((phantoms / "imagesTr").iterdir())[0]
+    target = tmp_path / "a_seg.nii.gz"  # as a bundle's client writes it: without a manifest
+    target.write_bytes(b"other labels")
+    segmenter = open_bundle(tiny_bundle, "cpu", backend="eager").segmenter()
+    (refused,) = segment_files(segmenter, {scan: target})
+    assert "is not a result of an earlier run" in refused.error
+    (replaced,) = segment_files(segmenter, {scan: target}, own=True)
+    assert replaced.status in ("segmented", "check")
 
 
 def test_a_folder_segmented_into_itself_can_be_segmented_again(

@@ -173,6 +173,7 @@ def _scaling(path: Path, header: nib.Nifti1Header) -> tuple[float, float]:
     return slope, intercept
 
 
+@np.errstate(all="ignore")
 def read_place(
     path: Path, header: nib.Nifti1Header
 ) -> tuple[NDArray[np.float64], int, NDArray[np.float64] | None, list[str]]:
@@ -222,6 +223,8 @@ def _place(
     try:
         qform = _qform(header)
     except (HeaderDataError, ValueError):
+        qform = np.full((4, 4), np.nan)
+    if not np.isfinite(qform).all():
         return affine, codes[0], None, ["the qform is not a rotation; the sform is used"]
     return affine, codes[0], *_other_form(path, header, affine, qform)
 
