@@ -230,14 +230,14 @@ class _Run:
 
     def _check(self, scan: Path, target: Path) -> None:
         """Check that all files can be written, before the work starts."""
-        if not self.own:
-            check_outputs(
-                target,
-                scan,
-                self.segmenter.levels,
-                entropy=self.segmenter.uncertainty,
-                probabilities=self.segmenter.probabilities,
-            )
+        check_outputs(
+            target,
+            scan,
+            self.segmenter.levels,
+            entropy=self.segmenter.uncertainty,
+            probabilities=self.segmenter.probabilities,
+            own=self.own,
+        )
         for extra in self.extras:
             extra.check_scan(scan)
             extra.check_replaceable(target)

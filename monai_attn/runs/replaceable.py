@@ -34,6 +34,7 @@ def check_outputs(
     entropy: bool = False,
     probabilities: bool = False,
     in_memory: str = "",
+    own: bool = False,
 ) -> None:
     """Check that a label map and its maps can be written: their names, and what is there already.
 
@@ -44,6 +45,7 @@ def check_outputs(
         entropy: whether the entropy is written too.
         probabilities: whether the probabilities are.
         in_memory: the SHA-256 of a scan in memory, whose path is only a name.
+        own: whether the folder is the caller's own, so that whatever is there is replaced.
 
     Raises:
         ValueError: if a name is too long.
@@ -51,6 +53,8 @@ def check_outputs(
     """
     levels = tuple(levels)
     check_length(target, levels, entropy=entropy, probabilities=probabilities)
+    if own:
+        return
     maps = map_paths(target, levels, entropy=entropy, probabilities=probabilities)
     check_replaceable(target, scan, maps, in_memory=in_memory)
 
