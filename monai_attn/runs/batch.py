@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -147,7 +148,8 @@ def segment_files(
         except Exception as error:  # a scan or a bundle's code can raise anything
             log.debug("%s", scan, exc_info=True)
             why = case_error(scan, error)
-            if target.exists() and not isinstance(error, NotReplacedError):
+            # `Path.exists` raises for a name that is too long
+            if os.path.exists(target) and not isinstance(error, NotReplacedError):  # noqa: PTH110
                 why += " (the labels of an earlier run are still there)"
             result = CaseResult(
                 scan, target, error=why, warnings=tuple(warnings), remedy=remedy_of(error)
