@@ -20,7 +20,7 @@ from monai_attn.training.case_cache import CachedCases
 from monai_attn.training.config_files import read_config
 from monai_attn.training.expected_intensities import expected_ranges, measure_intensities
 from monai_attn.transforms import pipelines
-from tests.benchmarks.patients import patients
+from tests.benchmarks.patients_data import patients
 from tests.benchmarks.real_ct import IGNORE
 
 SOME = LabelMeasures(1.0, (1.0, 1.0, 1.0), Pieces(1, 1), ())

@@ -20,7 +20,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from monai.losses import DeepSupervisionLoss
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from monai_attn.datasets.ignore import IGNORED
 from monai_attn.io.files import atomic_write
@@ -39,64 +41,19 @@ from monai_attn.metrics.scores import CaseScore
 from monai_attn.networks import AttentionUNet, SampledOutput
 from monai_attn.networks.gate_ablation import open_gates
 from monai_attn.networks.gates import hard_gates
-from monai_attn.transforms import pipelines
+from tests.benchmarks.patients_data import (
+    data_folder,
+    load_or_make,
+    patients,
+    phantoms,
+    volume_of,
+    windows_of,
+)
 from tests.benchmarks.patients_protocols import COMPARED, LOSSES, PROTOCOLS, Protocol, Variations
-from tests.benchmarks.real_ct import FOLDS, IGNORE, WHOLE, Case
+from tests.benchmarks.real_ct import FOLDS, Case
 
 SEEDS = (0, 1, 2)
 TEMPERATURES = (1.0, 0.2)  # of hard gates, from the first step to the last
-
-
-def patients(work: Path) -> dict[str, tuple[int, list[Case]]]:
-    """The fold of each patient and the volumes with the pancreas, which start a millimetre apart."""
-    cases = json.loads((work / "dataset.json").read_text(encoding="utf-8"))["training"]
-    found: dict[str, tuple[int, list[Case]]] = {}
-    for case in cases:
-        if "fold" in case and (
-            case["group"] not in WHOLE or "_pancreas_" in Path(case["image"]).name
-        ):
-            found.setdefault(case["group"], (case["fold"], []))[1].append(case)
-    return found
-
-
-def load_or_make(path: Path, make: Callable[[], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Load a file, which is made first if it is not there."""
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(make(), path)
-    images, labels = torch.load(path)
-    return images, labels
-
-
-def settings(protocol: Protocol) -> dict[str, Any]:
-    """Return the arguments that the transforms of training and validation share."""
-    return {
-        "spacing": protocol.spacing,
-        "intensity_range": protocol.intensity_range,
-        "slice_channels": protocol.slice_channels,
-        "label_map": {"0": 0, "1": 1},
-        "ignore": IGNORE,
-    }
-
-
-def windows_of(cases: list[Case], protocol: Protocol) -> tuple[Tensor, Tensor]:
-    """Windows of a patient's volumes, images (N, C, *roi) in float16 and labels (N, 1, *roi)."""
-    cut = pipelines.training(
-        roi_size=protocol.roi_size,
-        num_samples=protocol.windows,
-        domain_randomization=protocol.domain_randomization,
-        **settings(protocol),
-    )
-    cut.set_random_state(0)
-    found = [window for case in cases for window in cut(dict(case))]
-    images, labels = (torch.stack([window[key] for window in found]) for key in ("image", "label"))
-    return images.half(), labels.byte()
-
-
-def volume_of(case: Case, protocol: Protocol) -> tuple[Tensor, Tensor]:
-    """A volume on the network's grid, image (C, X, Y, Z) and label (1, X, Y, Z)."""
-    loaded = pipelines.validation(**settings(protocol))(dict(case))
-    return loaded["image"], loaded["label"]
 
 
 def build(protocol: Protocol, dims: int) -> AttentionUNet:
@@ -109,6 +66,7 @@ def build(protocol: Protocol, dims: int) -> AttentionUNet:
         strides=[2] * (len(protocol.channels) - 1),
         gate=protocol.gate,
         norm=protocol.norm,
+        deep_supervision=protocol.deep_supervision,
     )
     formats = {2: torch.channels_last, 3: torch.channels_last_3d}
     return network.to(memory_format=formats[dims])  # faster, to the same numbers
@@ -129,12 +87,16 @@ def train(
     network: AttentionUNet, images: Tensor, labels: Tensor, protocol: Protocol, seed: int
 ) -> None:
     """Train with a learning rate that rises over a tenth of the steps and falls along a cosine."""
-    loss = LOSSES[protocol.loss]()
+    loss = DeepSupervisionLoss(LOSSES[protocol.loss]())  # of the finest level if it is the only one
     chosen = hard_gates(network)  # straight-through: their loss is that of the labels
     optimizer = torch.optim.AdamW(network.parameters(), lr=protocol.learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, protocol.learning_rate, protocol.steps, pct_start=0.1, cycle_momentum=False
     )
+    average = None
+    if protocol.average_steps:
+        decay = get_ema_multi_avg_fn(1 - 1 / protocol.average_steps)
+        average = AveragedModel(network, multi_avg_fn=decay, use_buffers=True)
     network.train()
     first, last = TEMPERATURES
     for step, rows in enumerate(order(len(images), protocol.batch, protocol.steps, seed)):
@@ -144,9 +106,13 @@ def train(
             outputs = network(images[rows].float())
             logits = outputs.logits if isinstance(outputs, SampledOutput) else outputs
         optimizer.zero_grad()
-        loss(logits.float(), labels[rows]).backward()
+        loss(logits, labels[rows]).backward()
         optimizer.step()
         schedule.step()
+        if average:
+            average.update_parameters(network)
+    if average:
+        network.load_state_dict(average.module.state_dict())
 
 
 @torch.inference_mode()
@@ -192,13 +158,6 @@ def examine(
     return result
 
 
-def data_folder(work: Path, dims: int, protocol: Protocol) -> Path:
-    """The folder of the windows and volumes of a protocol, named by what makes them differ."""
-    low, high = protocol.intensity_range
-    name = f"{protocol.slice_channels}_slices_{low:.0f}_to_{high:.0f}"
-    return work / f"small_{dims}d" / (name + "_beyond" * protocol.domain_randomization)
-
-
 def run(work: Path, dims: int, name: str, fields: dict[str, Any], seed: int, fold: int) -> None:
     """One training and the scores of its held-out patients."""
     target = work / f"small_{dims}d" / f"{slug(name)}_{seed}_{fold}.json"
@@ -208,16 +167,26 @@ def run(work: Path, dims: int, name: str, fields: dict[str, Any], seed: int, fol
             sys.exit(f"error: {target}: of another protocol. Move the folder away.")
         return
     data, everyone = data_folder(work, dims, protocol), patients(work)
-    pools = [
-        load_or_make(data / f"{patient}_windows.pt", partial(windows_of, cases, protocol))
-        for patient, (its, cases) in everyone.items()
-        if its != fold
-    ]
-    images, labels = (torch.cat(parts) for parts in zip(*pools, strict=True))
+
+    def pool(several: dict[str, list[Case]]) -> tuple[Tensor, Tensor]:
+        pools = [
+            load_or_make(data / f"{name}_windows.pt", partial(windows_of, cases, protocol))
+            for name, cases in several.items()
+        ]
+        images, labels = (torch.cat(parts) for parts in zip(*pools, strict=True))
+        return images, labels
+
+    training = {name: cases for name, (its, cases) in everyone.items() if its != fold}
+    if protocol.phantoms == "mixed in":
+        training |= phantoms(work)
+    pools = [pool(training)]
+    if protocol.phantoms == "first":
+        pools.insert(0, pool(phantoms(work)))
     torch.manual_seed(seed)
     network = build(protocol, dims)
     start = time.perf_counter()
-    train(network, images, labels, protocol, seed)
+    for images, labels in pools:
+        train(network, images, labels, protocol, seed)
     seconds = time.perf_counter() - start
     network.eval()
     examined = []

@@ -36,6 +36,10 @@ class Protocol:
     slice_channels: int = 1
     intensity_range: tuple[float, float] = (0.0, 250.0)  # HU
     domain_randomization: bool = False
+    variation: str = ""  # of the windows, in addition to the bundle's; see `patients_data`
+    phantoms: str = ""  # "mixed in" with the patients, or "first", as many steps before them
+    deep_supervision: int = 0
+    average_steps: int = 0  # of the exponential average of the weights; 0 for the last weights
     channels: tuple[int, ...] = (8, 16, 32, 64)
     gate: Any = ("soft", {"grid": "gating"})
     norm: Any = "batch"
@@ -69,6 +73,14 @@ COMPARED: dict[str, Variations] = {
         "Dice + focal": {"loss": "Dice + focal"},
         "Tversky": {"loss": "Tversky"},
         "far beyond scans": {"domain_randomization": True},
+        "elastic": {"variation": "elastic"},
+        "thick slices": {"variation": "thick slices"},
+        "lower edge": {"variation": "lower edge"},
+        "larger windows": {"roi_size": (112, 112)},
+        "phantoms first": {"phantoms": "first"},
+        "phantoms mixed in": {"phantoms": "mixed in"},
+        "deep supervision": {"deep_supervision": 2},
+        "average of the weights": {"average_steps": 40},
         "from -100 HU": {"intensity_range": (-100.0, 250.0)},  # the volumes hold nothing below 0
     },
 }

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import patients
+from benchmarks import patients, patients_data
 from benchmarks.real_ct import IGNORE
 
 SHAPE = (24, 24, 6)
@@ -34,14 +34,15 @@ def work(tmp_path):
             nib.save(nib.Nifti1Image(voxels, np.diag([4.0, 4.0, 3.0, 1.0])), case[key])
         cases.append(case)
     whole = {"image": str(tmp_path / "0001_whole.nii.gz"), "group": "0001", "fold": 0}
-    (tmp_path / "dataset.json").write_text(json.dumps({"training": [*cases, whole]}))
+    phantom = {key: cases[0][key] for key in ("image", "label")}
+    (tmp_path / "dataset.json").write_text(json.dumps({"training": [*cases, whole, phantom]}))
     return tmp_path
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """One step of few windows."""
-    changes = {"roi_size": (16, 16), "windows": 4, "batch": 2, "steps": 1, "channels": (2, 4, 8)}
+    changes = {"roi_size": (16, 16), "windows": 4, "batch": 2, "steps": 1, "channels": (2, 4, 8, 8)}
     short = {2: replace(patients.PROTOCOLS[2], **changes)}
     monkeypatch.setattr(patients, "PROTOCOLS", short)
 
@@ -66,8 +67,30 @@ def test_every_variation_trains_and_is_examined(work, name):
     patients.run(work, 2, name, fields, seed=0, fold=0)
     (one,) = json.loads(next(work.glob("small_2d/*_0_0.json")).read_text())["patients"]
     assert one["score"]["reference_ml"] == pytest.approx(8 * 8 * 5 * 0.048)
-    assert len(one["attention"]) == (0 if name == "none" else 1)
+    assert len(one["attention"]) == (0 if name == "none" else 2)
     assert (one["open_dice"] is None) == (name == "none")
+
+
+def test_phantoms_train_before_the_patients_or_among_them(work, monkeypatch):
+    pools = []
+    monkeypatch.setattr(patients, "train", lambda *given: pools.append(len(given[1])))
+    for phantoms in ("", "first", "mixed in"):
+        patients.run(work, 2, phantoms or "none", {"phantoms": phantoms}, seed=0, fold=0)
+    of_patients, of_phantoms = 4 * 4, 4
+    assert pools == [of_patients, of_phantoms, of_patients, of_patients + of_phantoms]
+
+
+def test_a_thick_slice_mixes_its_neighbours():
+    slices = torch.tensor([0.0, 4.0, 8.0, 0.0]).expand(1, 2, 2, 4)
+    assert patients_data.thicken(slices)[0, 0, 0].tolist() == [1.0, 4.0, 5.0, 2.0]
+
+
+def test_a_random_lower_edge_keeps_the_upper_end():
+    step = patients_data.RandLowerEdged(0.25).set_random_state(1)
+    image = torch.tensor([0.0, 0.1, 1.0])
+    changed = [step({"image": image})["image"] for _ in range(40)]
+    assert all(one[0] == 0 and one[-1] == pytest.approx(1) for one in changed)
+    assert 10 <= sum(not torch.equal(one, image) for one in changed) <= 30
 
 
 def test_windows_of_a_2d_network_hold_no_ignored_voxel(work):
