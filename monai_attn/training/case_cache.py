@@ -27,6 +27,7 @@ from monai_attn.io.channels import files_of
 from monai_attn.io.files import atomic_write
 from monai_attn.io.nifti.voxels import nifti_files
 from monai_attn.io.scan import open_scan
+from monai_attn.training.tensor_file import save_tensors
 
 
 class CachedCases(Dataset):
@@ -98,7 +99,7 @@ class CachedCases(Dataset):
                 return torch.load(entry, mmap=True, weights_only=True)
         case = self.transform(dict(self.data[index]), end=self.first_random)
         with atomic_write(entry) as file:
-            torch.save(case, file)
+            save_tensors(case, file)
         return torch.load(entry, mmap=True, weights_only=True)
 
 

@@ -27,6 +27,7 @@ from torch.nn.parallel import DistributedDataParallel
 from monai_attn.inference.weights import read_weights
 from monai_attn.io.errors import reason
 from monai_attn.io.files import atomic_write
+from monai_attn.training.tensor_file import save_tensors
 
 LAST, PREVIOUS = "last.pt", "previous.pt"
 log = logging.getLogger(__name__)
@@ -152,7 +153,7 @@ class Checkpoints:
         if idist.get_rank() > 0:
             return
         with atomic_write(path) as file:
-            torch.save(state, file)
+            save_tensors(state, file)
             file.flush()  # a full disk raises here, before the last state is renamed
             if path.name == LAST and path.is_file():
                 path.replace(path.with_name(PREVIOUS))
