@@ -150,7 +150,7 @@ def check_data(
         return
     names = (BACKGROUND, *bundle.label_names.values())
     own = LabelClasses(names, bundle.classes, bundle.decoding.regions)
-    rules = read_label_rules(source, own, labels, ignore)
+    rules = read_label_rules(source, own, labels, ignore, bundle.ignore)
     channels = _other_channels(source, bundle, cases)
     values: set[int] = set()
     complete = True

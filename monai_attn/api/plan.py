@@ -99,7 +99,7 @@ def _measure(
     """Measure the cases, after the checks that a training with them begins with."""
     chosen = mask_choices(data, chosen)
     cases = find_cases(data, chosen)
-    rules = read_label_rules(data, base.classes, chosen, ignore)
+    rules = read_label_rules(data, base.classes, chosen, ignore, base.ignore)
     warn_of(rules.check())
     given = read_channels(channel_texts or None)
     channels, channel_doubts = name_channels(data, cases, given, base.channels)

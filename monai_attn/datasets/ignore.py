@@ -50,12 +50,13 @@ def find_ignore(given: int | None, source: str | Path) -> int | None:
     return given
 
 
-def check_ignore(ignore: Any, classes: Mapping[int, int]) -> None:
+def check_ignore(ignore: Any, classes: Mapping[int, int], option: str = "") -> None:
     """Refuse an ignore value that is malformed or also a class.
 
     Args:
         ignore: the value in label files; None is always accepted.
         classes: value in label files to class; 0 is the background.
+        option: the option that chooses classes as `VALUE=NAME`, if the caller has one.
 
     Raises:
         ValueError: if it is no whole number above 0, is also a class, or there are too many classes.
@@ -71,12 +72,13 @@ def check_ignore(ignore: Any, classes: Mapping[int, int]) -> None:
             "the voxels with another value."
         )
     if classes.get(ignore):
-        raise OptionError(
+        fault = (
             f"ignore (={ignore}) is also class {classes[ignore]} (expected a value of its own). Choose "
-            "another ignore value, or the classes with ",
-            "label",
-            "VALUE=NAME",
+            "another ignore value, or "
         )
+        if option:
+            raise OptionError(f"{fault}the classes with ", option, "VALUE=NAME")
+        raise ValueError(f"{fault}other classes.")
     if max(classes.values(), default=0) >= IGNORED:
         raise ValueError(
             f"too many classes next to an ignore value (got {max(classes.values())}, expected at most "

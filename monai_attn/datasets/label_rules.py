@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from monai_attn.datasets.declared_names import check_names
@@ -22,7 +23,9 @@ class LabelRules:
         declared: value to name, as the data set declares them.
         ignore: value of voxels that count nowhere, if there is one.
         regions: the regions that the data set declares, if no classes are chosen.
-        own: the classes of the bundle.
+        own: the classes of the bundle; the ignore value of a data set that declares its labels is none of
+            them.
+        inherited: whether the ignore value is the bundle's.
     """
 
     source: str | Path
@@ -31,6 +34,7 @@ class LabelRules:
     ignore: int | None
     regions: LabelClasses | None
     own: LabelClasses
+    inherited: bool = False
 
     @property
     def allowed(self) -> Collection[int]:
@@ -44,10 +48,18 @@ class LabelRules:
             ValueError: if the ignore value is also a class.
             Faults: a line for each declared name that contradicts the bundle.
         """
+        doubts = self._inherited_ignore() if self.inherited else ()
         if self.chosen:
-            return ()
-        check_ignore(self.ignore, (self.regions or self.own).label_map)
-        return () if self.regions else check_names(self.source, self.declared, self.own)
+            return doubts
+        check_ignore(self.ignore, (self.regions or self.own).label_map, "label")
+        names = () if self.regions else check_names(self.source, self.declared, self.own)
+        return (*doubts, *names)
+
+    def _inherited_ignore(self) -> tuple[str, ...]:
+        return (
+            f"{self.source}: voxels of value {self.ignore} count nowhere, as in the training of the bundle. "
+            "If it is a label here, choose the classes or declare them in dataset.json.",
+        )
 
     def choose(self, values: Collection[int]) -> tuple[LabelClasses, tuple[str, ...]]:
         """Return the classes, and doubts about them, one line each.
@@ -60,7 +72,7 @@ class LabelRules:
         """
         if self.chosen:
             classes = choose_labels(self.chosen, values, self.declared, self.ignore)
-            check_ignore(self.ignore, classes.label_map)
+            check_ignore(self.ignore, classes.label_map, "label")
             return classes, ()
         if self.regions:
             return self.regions, tuple(check_present(self.regions, values, self.source))
@@ -72,6 +84,7 @@ def read_label_rules(
     own: LabelClasses,
     chosen: Sequence[str] = (),
     ignore: int | None = None,
+    inherited: int | None = None,
 ) -> LabelRules:
     """Read the rules of a data set.
 
@@ -80,10 +93,29 @@ def read_label_rules(
         own: the classes of the bundle.
         chosen: the choice of classes, as for `choose_labels`.
         ignore: value of voxels that count nowhere; by default the one that the data set declares.
+        inherited: that of the bundle's training. It counts if there is no other, and it is no label here.
 
     Raises:
         ValueError: if what the data set declares is malformed, or contradicts `ignore`.
     """
     declared, found = declared_labels(source), find_ignore(ignore, source)
     regions = None if chosen else declared_regions(source)
-    return LabelRules(source, tuple(chosen), declared, found, regions, own)
+    if found is not None and declared:
+        own = _without(own, found)
+    inherits = found is None and inherited is not None
+    inherits = inherits and inherited not in {*declared, *_values_in(chosen)}
+    ignored = inherited if inherits else found
+    return LabelRules(source, tuple(chosen), declared, ignored, regions, own, inherits)
+
+
+def _without(own: LabelClasses, ignore: int) -> LabelClasses:
+    """Return classes without a value that is none in this data set, if each keeps another value."""
+    left = {value: number for value, number in own.label_map.items() if value != ignore}
+    if own.regions or {*left.values()} != {*own.label_map.values()}:
+        return own
+    return replace(own, label_map=left)
+
+
+def _values_in(chosen: Sequence[str]) -> set[int]:
+    """Return the values that choices such as `1=pancreas` or `1,2=whole` name."""
+    return {int(value) for choice in chosen for value in re.findall(r"\d+", choice.split("=")[0])}

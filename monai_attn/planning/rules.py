@@ -50,6 +50,7 @@ class BundleDefaults:
         deep_supervision: number of coarser levels with a head of their own.
         channels: its channels; none for one CT.
         slice_channels: slices that a 2D network sees.
+        ignore: value of voxels that counted nowhere in its training, if there was one.
     """
 
     classes: LabelClasses
@@ -58,6 +59,7 @@ class BundleDefaults:
     deep_supervision: int = 2
     channels: tuple[Channel, ...] = ()
     slice_channels: int = 1
+    ignore: int | None = None
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,7 @@ def read_bundle_defaults(bundle: Path) -> BundleDefaults:
         deep_supervision=int(network.get("deep_supervision", 0)),
         channels=read_channels(train.get("channels")),
         slice_channels=int(train.get("slice_channels", 1)),
+        ignore=train.get("ignore"),
     )
 
 

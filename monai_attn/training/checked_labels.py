@@ -56,8 +56,9 @@ def check_labels(
     channels: Sequence[Channel] = (),
 ) -> CheckedLabels:
     """Read and check all cases, and find the classes and the ignore value of their label maps."""
-    train = configs["train.json"]
-    rules = read_label_rules(request.data, _own(configs), request.labels, train.get("ignore"))
+    own, settings = _own(configs), request.settings
+    inherited = None if "ignore" in settings else configs["train.json"].get("ignore")
+    rules = read_label_rules(request.data, own, request.labels, settings.get("ignore"), inherited)
     doubts = rules.check()
     on_reading(None)
     checked = check_cases(
@@ -71,7 +72,7 @@ def check_labels(
     classes, more = rules.choose(checked.label_values)
     return CheckedLabels(
         checked,
-        None if classes is rules.own else classes,
+        None if classes == own else classes,
         classes.label_map,
         rules.ignore,
         (*doubts, *more),

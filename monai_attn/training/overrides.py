@@ -9,6 +9,7 @@ from typing import Any
 
 REMARKS = ("labels", "reasons", "fingerprint")  # entries of a plan file that are not values
 FROM_LABELS = ("num_classes", "label_map")
+OPTIONAL = ("ignore",)  # numbers that may be null
 Config = dict[str, Any]
 
 
@@ -113,6 +114,8 @@ def _place(config: Config, parts: list[str]) -> tuple[Any, Any] | None:
 
 
 def _check_number(name: str, old: Any, value: Any) -> None:
+    if value is None and name in OPTIONAL:
+        return
     if isinstance(old, bool) or not isinstance(old, (int, float)):
         return
     kinds = (int,) if isinstance(old, int) else (int, float)

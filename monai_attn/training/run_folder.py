@@ -39,6 +39,7 @@ from monai_attn.training.run_description import describe_run, run_readme
 # overlays of the template: a training has its gate's and its recipe's merged, and trains no locator
 TEMPLATE_ONLY = ("baseline", "hard", "reinforce", "locator", "nnunet")
 RUN, SPLIT, TRAINING = "run.json", "split.json", "training"
+SCORES = "eval/scores.json"
 PRETRAINED = f"{TRAINING}/pretrained.pt"
 SETTABLE = ("train.json", "inference.json", "evaluate.json")
 UNCALIBRATED: Config = {"temperature": 1.0, "interval": {}}
@@ -63,7 +64,7 @@ def create_run(
         split: its cases.
         classes: the chosen classes; None for those of the bundle.
         weights: weights that it starts from, and how far they fit its network; copied into the folder.
-        ignore: value of voxels in the label files that count nowhere; None for that of the bundle.
+        ignore: value of voxels in the label files that count nowhere; None if every voxel counts.
         expected: expectations of the labels it will write, by class; none by default.
         channels: the channels of the images, each with its scaling; none for a single CT.
 
@@ -77,7 +78,7 @@ def create_run(
         values = {str(value): number for value, number in classes.label_map.items()}
         override([train, inference], {"num_classes": classes.channels, "label_map": values})
         set_regions(configs, classes.regions, request.bundle)
-    if ignore is not None:
+    if ignore is not None or "ignore" in train:
         override([train], {"ignore": ignore})
     set_channels(configs, channels, request.settings)
     train["dataset_dir"] = request.data

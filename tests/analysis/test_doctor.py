@@ -201,11 +201,6 @@ def test_a_list_of_cases_is_checked_in_every_section(phantoms, opened, tmp_path)
 # what dataset.json says of the labels, what doctor says of the data set
 DECLARED = {
     "another organ": ({"background": 0, "liver": 1}, [], "value 1 is 'liver', but 'pancreas' in"),
-    "an ignore value that is a class": (
-        {"background": 0, "pancreas": 1, "ignore": 2},
-        [],
-        "ignore (=2) is also class 1",
-    ),
     "a choice of nothing": (
         {"background": 0, "pancreas": 1},
         ["5=x"],

@@ -82,7 +82,10 @@ def test_an_ignore_value_is_a_whole_number_above_0(value):
 def test_an_ignore_value_is_no_class():
     check_ignore(None, {0: 0, 1: 1})
     check_ignore(2, {0: 0, 1: 1, 2: 0})  # one that would become background is free
-    fails("ignore (=2) is also class 1", check_ignore, 2, {0: 0, 1: 1, 2: 1})
+    classes = {0: 0, 1: 1, 2: 1}
+    fails("ignore (=2) is also class 1", check_ignore, 2, classes)
+    fails("Choose another ignore value, or other classes.", check_ignore, 2, classes)
+    fails("or the classes with label=VALUE=NAME.", check_ignore, 2, classes, "label")
     fails("expected at most 254)", check_ignore, 300, {n: n for n in range(256)})
 
 

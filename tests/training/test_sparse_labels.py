@@ -9,6 +9,8 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+import monai_attn
+from monai_attn.analysis.doctor import check_data
 from monai_attn.bundle.open import open_bundle
 from monai_attn.cli.app import app
 from monai_attn.datasets.cases import find_cases
@@ -206,9 +208,7 @@ def test_a_plan_is_of_known_voxels_and_hands_the_value_on(sparse, phantoms, tmp_
 def test_the_value_comes_from_the_data_set_or_from_the_user(data, tiny_bundle, tmp_path, option):
     settings = {}
     if option == "settings":
-        (data / "dataset.json").unlink()
-        for image in (data / "imagesTr").iterdir():
-            image.rename(image.with_name(image.name.replace("_0000", "")))
+        undeclared(data)
         settings = {"ignore": IGNORE}
     request = Request(str(tiny_bundle), str(data), labels=("1=pancreas",), settings=settings)
     prepare(tmp_path / "run", request)
@@ -217,7 +217,6 @@ def test_the_value_comes_from_the_data_set_or_from_the_user(data, tiny_bundle, t
 
 
 BAD_REQUESTS = {
-    "a class of the bundle": ({}, "ignore (=2) is also class 1 "),
     "chosen as a class": ({"labels": ("1=a", "2=b")}, "label '2=b': 2 is the ignore value"),
     "another than declared": (
         {"settings": {"ignore": 3}},
@@ -234,6 +233,71 @@ BAD_REQUESTS = {
 def test_an_ignore_value_that_cannot_be_is_refused(sparse, tiny_bundle, tmp_path, asked, fault):
     fails(fault, prepare, tmp_path / "run", Request(str(tiny_bundle), str(sparse), **asked))
     assert not (tmp_path / "run").exists()
+
+
+def undeclared(data):
+    """The same data set without `dataset.json`, and so without the names of channels."""
+    (data / "dataset.json").unlink()
+    for image in (data / "imagesTr").iterdir():
+        image.rename(image.with_name(image.name.replace("_0000", "")))
+    return data
+
+
+def test_a_declared_ignore_value_is_no_class_of_the_bundle(sparse, tiny_bundle, tmp_path):
+    bundle = open_bundle(tiny_bundle, "cpu")
+    assert bundle.classes[IGNORE] == 1, "a tumour of the pancreas, in other data sets"
+    prepare(tmp_path / "run", Request(str(tiny_bundle), str(sparse)))
+    made = config(tmp_path / "run")
+    assert (made["ignore"], made["label_map"]) == (IGNORE, {"0": 0, "1": 1})
+    assert {finding.verdict for finding in check_data(sparse, bundle)} == {"sound"}
+    assert monai_attn.plan(sparse, bundle=tiny_bundle, memory="2GiB").labels == ("1=pancreas",)
+
+
+def test_an_ignore_value_that_may_be_a_class_of_the_bundle_is_refused(data, tiny_bundle, tmp_path):
+    request = Request(str(tiny_bundle), str(undeclared(data)), settings={"ignore": IGNORE})
+    fails("ignore (=2) is also class 1 ", prepare, tmp_path / "run", request)
+    assert not (tmp_path / "run").exists()
+
+
+# --- a bundle that was trained with an ignore value
+
+
+def test_the_value_of_the_bundle_counts_where_the_data_set_has_none(trained, data, tmp_path):
+    folder, _ = trained
+    doubts = prepare(tmp_path / "run", Request(str(folder), str(undeclared(data))))
+    assert config(tmp_path / "run")["ignore"] == IGNORE
+    assert any(
+        "voxels of value 2 count nowhere, as in the training of the" in one for one in doubts
+    )
+    findings = [*check_data(data, open_bundle(folder, "cpu"))]
+    assert {finding.verdict for finding in findings[:-1]} == {"sound"}
+    assert "voxels of value 2 count nowhere" in " ".join(findings[-1].doubts)
+    with pytest.warns(UserWarning, match="voxels of value 2 count nowhere"):
+        assert monai_attn.plan(data, bundle=folder, memory="2GiB").fingerprint.ignore == IGNORE
+
+
+OTHERS = {
+    "declared as a label": ({"pancreas": 1, "tumour": 2}, ("pancreas", "tumour"), {}, None),
+    "chosen as a class": (None, ("1=pancreas", "2=tumour"), {}, None),
+    "of several declared values": ({"whole": [1, 2], "tumour": 2, "ignore": 3}, (), {}, 3),
+    "switched off": (None, ("1=pancreas",), {"ignore": None}, None),
+}
+
+
+@pytest.mark.parametrize(("labels", "chosen", "settings", "ignore"), OTHERS.values(), ids=OTHERS)
+def test_the_value_of_the_bundle_does_not_hide_a_label(
+    trained, data, tmp_path, labels, chosen, settings, ignore
+):
+    folder, _ = trained
+    if labels is None:
+        undeclared(data)
+    else:
+        content = json.loads((data / "dataset.json").read_text())
+        content |= {"labels": {"background": 0, **labels}, "regions_class_order": [1, 2]}
+        (data / "dataset.json").write_text(json.dumps(content))
+    request = Request(str(folder), str(data), labels=chosen, settings=settings)
+    prepare(tmp_path / "run", request)
+    assert config(tmp_path / "run")["ignore"] == ignore
 
 
 def test_a_case_without_a_known_voxel_is_refused(data, tiny_bundle, tmp_path):
