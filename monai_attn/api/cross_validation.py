@@ -24,7 +24,7 @@ from monai_attn.training.cleaning_choice import (
 from monai_attn.training.cross_validation import CrossValidation
 from monai_attn.training.request import Request
 from monai_attn.training.run import train_run
-from monai_attn.training.run_folder import RUN, SPLIT
+from monai_attn.training.run_folder import RUN, SCORES, SPLIT
 from monai_attn.training.scoring import score_run
 
 # entries of a training's folder before it is complete
@@ -127,7 +127,7 @@ def _train_fold(
 
 
 def _dice(folder: Path) -> str:
-    means = summarize(read_scores(folder / "eval" / "scores.json"))["mean"]
+    means = summarize(read_scores(folder / SCORES))["mean"]
     names = open_bundle(folder, "cpu").label_names
     known = {label: row["dice"] for label, row in means.items() if row["dice"] is not None}
     found = [f"{names.get(int(label), label)} {dice:.3f}" for label, dice in known.items()]

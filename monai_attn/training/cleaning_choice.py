@@ -27,7 +27,7 @@ from monai_attn.datasets.references import read_reference
 from monai_attn.io.names import case_name
 from monai_attn.metrics.label_scores import dice_of
 from monai_attn.training.config_files import read_config, write_config
-from monai_attn.training.run_folder import SPLIT
+from monai_attn.training.run_folder import SCORES, SPLIT
 from monai_attn.transforms.components import clean_labels
 from monai_attn.transforms.grids import LabelsOnScanGridd
 
@@ -181,6 +181,9 @@ def set_cleaning(
 ) -> bool:
     """Write the chosen cleaning into a training's configs.
 
+    Where it changes the label maps, the scores are deleted first: a fold without scores is scored again by
+    whatever resumes it.
+
     Args:
         run: its folder.
         choices: the choice for each class; classes without one keep their options.
@@ -199,8 +202,10 @@ def set_cleaning(
             if option in config and option not in fixed
         }
         if any(sorted(config[option]) != value for option, value in values.items()):
+            if name == "inference.json":
+                (run / SCORES).unlink(missing_ok=True)
+                changed = True
             write_config(path, {**config, **values})
-            changed |= name == "inference.json"
     return changed
 
 

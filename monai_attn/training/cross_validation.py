@@ -22,7 +22,7 @@ from monai_attn.training.cleaning_choice import CleaningChoice
 from monai_attn.training.config_files import read_config, write_config
 from monai_attn.training.request import Request
 from monai_attn.training.run import check_folds
-from monai_attn.training.run_folder import RUN, check_empty
+from monai_attn.training.run_folder import RUN, SCORES, check_empty
 
 
 class CrossValidation:
@@ -88,7 +88,7 @@ class CrossValidation:
         done = self.complete.get(str(fold))
         return (
             done is not None
-            and (folder / "eval" / "scores.json").is_file()
+            and (folder / SCORES).is_file()
             and read_config(folder / "configs" / "train.json")["epochs"] == done
         )
 
@@ -112,9 +112,7 @@ class CrossValidation:
         Raises:
             ValueError: if a fold has no scores.
         """
-        by_fold = {
-            fold: read_scores(self.folder(fold) / "eval" / "scores.json") for fold in self.folds
-        }
+        by_fold = {fold: read_scores(self.folder(fold) / SCORES) for fold in self.folds}
         names = [{score.case for score in scores} for scores in by_fold.values()]
         if sum(map(len, names)) > len(
             set().union(*names)

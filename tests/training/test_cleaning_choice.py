@@ -84,8 +84,14 @@ def test_a_choice_is_written_into_the_configs(tmp_path):
     labels[8, :2, 0] = reference[8, :2, 0] = 1
     labels[0, 8, 8] = reference[0, 8, 8] = 1
     choices = choose_cleaning(trials_of(labels, reference, [1, 2]))
+    scores = tmp_path / "eval" / "scores.json"
+    scores.parent.mkdir()
+    scores.write_text("{}")
     assert set_cleaning(tmp_path, choices, fixed=["fill_holes"])
+    assert not scores.exists(), "they are of the cleaning before"
     assert json.loads(path.read_text()) == {"keep_largest": [2, 3], "fill_holes": [1], "other": 1}
+    scores.write_text("{}")
     assert not set_cleaning(tmp_path, choices, fixed=["fill_holes"]), "as it was"
+    assert scores.exists()
     assert set_cleaning(tmp_path, choices)
     assert json.loads(path.read_text())["fill_holes"] == []
