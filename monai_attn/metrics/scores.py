@@ -235,10 +235,14 @@ def _captions(scores: list[CaseScore]) -> Iterator[str]:
             f"{word} {', '.join(labels)}: MSD and HD95 of {known} of {cases} cases; "
             "it was missed in the others"
         )
-    partly = len({s.case for s in scores if s.nsd_2mm is None and s.dice is not None})
-    if partly:
+    partly = {s.case for s in scores if s.nsd_2mm is None and s.dice is not None}
+    if (
+        partly
+    ):  # where a reference lacks the labels, a score does not say whether all of it is known
+        labelled = {score.case for score in scores if score.dice is not None}
+        which = "" if len(labelled) == len({score.case for score in scores}) else " with a label"
         yield (
-            f"ignored voxels in {partly} of {len({score.case for score in scores})} cases: "
+            f"ignored voxels in {len(partly)} of {len(labelled)} cases{which}: "
             "only the known voxels are scored, without surface distances"
         )
 
