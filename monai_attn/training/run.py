@@ -31,6 +31,7 @@ from monai_attn.runs.output_paths import output_paths
 from monai_attn.training.channel_configs import choose_channels, scaled
 from monai_attn.training.checked_labels import check_labels, unlearned
 from monai_attn.training.expected_labels import check_whole, expected_labels, measure_cases
+from monai_attn.training.known_on_grid import check_known_on_grid
 from monai_attn.training.overrides import Config
 from monai_attn.training.pretrained import (
     InitialWeights,
@@ -104,6 +105,8 @@ def prepare(
             on_case(readings, case)
 
     labels = check_labels(request, configs, split, on_reading, channels)
+    if not _is_expression(train["spacing"]):
+        check_known_on_grid(labels.checked.cases, train["spacing"], labels.ignore)
     if labels.classes:
         network = _check_network({**train, "num_classes": labels.classes.channels})
     _check_sizes(split, train["batch_size"], Path(request.data))

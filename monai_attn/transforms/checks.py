@@ -155,8 +155,13 @@ class CheckKnownd(T.MapTransform):
         for key in self.key_iterator(dict(data)):
             if bool((data[key] == IGNORED).all()):
                 name = data[key].meta.get("filename_or_obj", key)
-                raise ValueError(
-                    f"{name}: every voxel is ignored on the network's grid, which misses the known slices. "
-                    "Choose a finer spacing, or leave out the case."
-                )
+                raise ValueError(no_known_voxel_on_grid(name))
         return dict(data)
+
+
+def no_known_voxel_on_grid(path: str) -> str:
+    """Return the error text for a label map whose known voxels are lost by resampling."""
+    return (
+        f"{path}: every voxel is ignored on the network's grid, which misses the known slices. Choose a "
+        "finer spacing, or leave out the case."
+    )

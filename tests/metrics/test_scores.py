@@ -214,6 +214,12 @@ def test_cases_with_ignored_voxels_have_no_surfaces_and_a_line_says_so():
         "ignored voxels in 1 of 2 cases: only the known voxels are scored, without surface distances"
     )
     assert score_table([known]).caption is None
+    absent = CaseScore("c", 1, *ABSENT, 0, 3)  # nothing says whether all of this reference is known
+    assert (
+        score_table([partly, absent])
+        .caption.splitlines()[-1]
+        .startswith("ignored voxels in 1 of 1 cases with a label: ")
+    )
 
 
 def test_scores_without_surfaces_read_back_equal(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -40,6 +41,13 @@ def change_labels(case, change):
 
 def every_third_slice(labels):
     labels[:, :, np.arange(labels.shape[2]) % 3 > 0] = IGNORE
+    return labels
+
+
+def only_slice_5(labels):
+    known = labels[:, :, 5].copy()
+    labels[:] = IGNORE
+    labels[:, :, 5] = np.where(known == IGNORE, 1, known)
     return labels
 
 
@@ -308,6 +316,22 @@ def test_a_case_without_a_known_voxel_is_refused(data, tiny_bundle, tmp_path):
     assert line.startswith(
         f"{case['label']}: every voxel has the ignore value 2 (expected some known"
     )
+
+
+def test_cases_whose_known_slices_the_grid_misses_are_named_before_the_training(
+    data, tiny_bundle, tmp_path
+):
+    cases = find_cases(data)
+    for case in cases[:2]:
+        change_labels(case, only_slice_5)
+    request = Request(str(tiny_bundle), str(data), settings={"spacing": [8.0, 8.0, 40.0]})
+    lines = faults(prepare, tmp_path / "run", request)
+    assert [line.split(":")[0] for line in lines] == [case["label"] for case in cases[:2]]
+    assert (
+        "ignored on the network's grid, which misses the known slices. Choose a finer" in lines[0]
+    )
+    assert not (tmp_path / "run").exists()
+    prepare(tmp_path / "run", replace(request, settings={"spacing": [8.0, 8.0, 8.0]}))
 
 
 def test_doctor_says_how_much_is_ignored(data, tiny_bundle):
