@@ -28,6 +28,14 @@ def find_bundle(name_or_dir: str | Path) -> Path:
     for root in (*folders, Path(name_or_dir)):
         if (root / "configs" / "inference.json").is_file():
             return root.resolve()
+    folds = sorted(
+        path.parents[1] for path in Path(name_or_dir).glob("fold_*/configs/inference.json")
+    )
+    if folds:
+        raise ValueError(
+            f"{name_or_dir}: a cross-validation (expected one bundle). Name the one of a fold, such as "
+            f"{folds[0]}."
+        )
     shipped = sorted(p.name for folder in SHIPPED if folder.is_dir() for p in folder.iterdir())
     raise ValueError(
         f"{name_or_dir}: no bundle there (configs/inference.json is missing);"

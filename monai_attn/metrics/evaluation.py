@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 from nibabel.affines import voxel_sizes
+from numpy.typing import NDArray
 
 from monai_attn.datasets.ignore import check_ignore
 from monai_attn.datasets.label_classes import in_classes
@@ -195,6 +197,8 @@ def _score_volumes(
         values = as_labels(expected, _own_values(labels, regions), classes, ignore)
     else:
         values = reference_values if classes is None else in_classes(reference_values, classes)
+        if regions is not None and classes is None:
+            _note_values_of_no_region(values, regions, ignore, expected.path)
     scores = score_arrays(
         labels_of(predicted),
         values,
@@ -206,6 +210,20 @@ def _score_volumes(
         regions=regions,
     )
     return scores, ignored is None or not ignored.any()
+
+
+def _note_values_of_no_region(
+    values: NDArray[np.integer], regions: Regions, ignore: int | None, path: Path
+) -> None:
+    known = {0, *regions.known_values, *(() if ignore is None else (ignore,))}
+    others = sorted({*np.unique(values).tolist()} - known)
+    if others:
+        warnings.warn(
+            f"{path}: voxels of value {', '.join(map(str, others[:8]))} lie in no region and count as "
+            "background. If they mark what nobody has labelled, name the ignore value.",
+            ScanWarning,
+            stacklevel=2,
+        )
 
 
 def _on_grid_of(prediction: Volume, reference: Volume) -> Volume:

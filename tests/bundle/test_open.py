@@ -9,6 +9,7 @@ import torch
 from monai_attn import DEFAULT_BUNDLE
 from monai_attn.bundle.find import find_bundle, find_device
 from monai_attn.bundle.open import open_bundle
+from scans import fails
 
 
 def test_a_shipped_bundle_is_found_by_name_and_any_by_its_folder(tiny_bundle):
@@ -35,6 +36,16 @@ def test_a_config_that_makes_no_bundle_is_named(tiny_bundle, tmp_path):
 def test_a_missing_bundle_names_those_there_are(tmp_path):
     with pytest.raises(ValueError, match=rf"no bundle there .*{DEFAULT_BUNDLE}"):
         find_bundle(tmp_path)
+
+
+def test_a_cross_validation_is_no_bundle_but_names_one(tiny_bundle, tmp_path):
+    shutil.copytree(tiny_bundle, tmp_path / "cv" / "fold_0")
+    fails(
+        "cv: a cross-validation (expected one bundle). Name the one of a fold, such as "
+        f"{tmp_path}/cv/fold_0.",
+        find_bundle,
+        tmp_path / "cv",
+    )
 
 
 def test_an_opened_bundle_has_its_weights_and_names(tiny_bundle):
