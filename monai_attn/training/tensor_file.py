@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO, cast
 
 import torch
 
@@ -35,7 +35,7 @@ def save_tensors(content: Any, file: BinaryIO) -> None:
     """
     target = _Remembering(file)
     try:
-        torch.save(content, target)
+        torch.save(content, cast("IO[bytes]", target))
     except RuntimeError:
         if target.fault:
             raise target.fault from None
