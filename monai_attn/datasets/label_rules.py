@@ -111,7 +111,8 @@ def read_label_rules(
 def _without(own: LabelClasses, ignore: int) -> LabelClasses:
     """Return classes without a value that is none in this data set, if each keeps another value."""
     left = {value: number for value, number in own.label_map.items() if value != ignore}
-    if own.regions or {*left.values()} != {*own.label_map.values()}:
+    is_free = left == own.label_map
+    if is_free or own.regions or {*left.values()} != {*own.label_map.values()}:
         return own
     return replace(own, label_map=left)
 

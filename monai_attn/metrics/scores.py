@@ -236,9 +236,8 @@ def _captions(scores: list[CaseScore]) -> Iterator[str]:
             "it was missed in the others"
         )
     partly = {s.case for s in scores if s.nsd_2mm is None and s.dice is not None}
-    if (
-        partly
-    ):  # where a reference lacks the labels, a score does not say whether all of it is known
+    if partly:
+        # where a reference lacks the labels, a score does not say whether all of it is known
         labelled = {score.case for score in scores if score.dice is not None}
         which = "" if len(labelled) == len({score.case for score in scores}) else " with a label"
         yield (

@@ -72,7 +72,7 @@ def check_labels(
     classes, more = rules.choose(checked.label_values)
     return CheckedLabels(
         checked,
-        None if classes == own else classes,
+        None if classes is own else classes,
         classes.label_map,
         rules.ignore,
         (*doubts, *more),
