@@ -131,7 +131,8 @@ def check_data(
             checked, with their label maps if they have any.
         bundle: the bundle to segment or train with.
         labels: the choice of classes that a training would be given; by default the bundle's classes.
-        ignore: value that marks ignored voxels in label maps; by default the one the data set declares.
+        ignore: value that marks ignored voxels in label maps; by default the one that the data set declares,
+            or else that of the bundle's training, if the value is not a label here.
         volume: as for `open_scan`.
         series: as for `find_images`.
 

@@ -33,7 +33,7 @@ def find_bundle(name_or_dir: str | Path) -> Path:
     )
     if folds:
         raise ValueError(
-            f"{name_or_dir}: a cross-validation (expected one bundle). Name the one of a fold, such as "
+            f"{name_or_dir}: a cross-validation (expected one bundle). Name the bundle of one fold, such as "
             f"{folds[0]}."
         )
     shipped = sorted(p.name for folder in SHIPPED if folder.is_dir() for p in folder.iterdir())

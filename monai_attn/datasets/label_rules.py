@@ -23,9 +23,8 @@ class LabelRules:
         declared: value to name, as the data set declares them.
         ignore: value of voxels that count nowhere, if there is one.
         regions: the regions that the data set declares, if no classes are chosen.
-        own: the classes of the bundle; the ignore value of a data set that declares its labels is none of
-            them.
-        inherited: whether the ignore value is the bundle's.
+        own: the classes of the bundle, without the ignore value if the data set declares its labels.
+        inherited: whether the ignore value is that of the bundle's training.
     """
 
     source: str | Path
@@ -58,7 +57,7 @@ class LabelRules:
     def _inherited_ignore(self) -> tuple[str, ...]:
         return (
             f"{self.source}: voxels of value {self.ignore} count nowhere, as in the training of the bundle. "
-            "If it is a label here, choose the classes or declare them in dataset.json.",
+            "If it means something else here, declare the labels in dataset.json, or set ignore to null.",
         )
 
     def choose(self, values: Collection[int]) -> tuple[LabelClasses, tuple[str, ...]]:
@@ -93,7 +92,8 @@ def read_label_rules(
         own: the classes of the bundle.
         chosen: the choice of classes, as for `choose_labels`.
         ignore: value of voxels that count nowhere; by default the one that the data set declares.
-        inherited: that of the bundle's training. It counts if there is no other, and it is no label here.
+        inherited: the ignore value of the bundle's training; used if there is no other, and if the value is
+            not a label here.
 
     Raises:
         ValueError: if what the data set declares is malformed, or contradicts `ignore`.
@@ -109,11 +109,14 @@ def read_label_rules(
 
 
 def _without(own: LabelClasses, ignore: int) -> LabelClasses:
-    """Return classes without a value that is none in this data set, if each keeps another value."""
-    left = {value: number for value, number in own.label_map.items() if value != ignore}
-    is_free = left == own.label_map
-    if is_free or own.regions or {*left.values()} != {*own.label_map.values()}:
+    """Return classes without a value that is no label in this data set, if each keeps another value."""
+    if own.regions or not own.label_map.get(ignore):
         return own
+    left = {value: number for value, number in own.label_map.items() if value != ignore}
+    if {*left.values()} != {*own.label_map.values()}:
+        return own
+    if ignore < own.channels:  # a class number that is not listed would stand for its class
+        left[ignore] = 0
     return replace(own, label_map=left)
 
 

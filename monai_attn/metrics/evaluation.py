@@ -220,7 +220,7 @@ def _note_values_of_no_region(
     if others:
         warnings.warn(
             f"{path}: voxels of value {', '.join(map(str, others[:8]))} lie in no region and count as "
-            "background. If they mark what nobody has labelled, name the ignore value.",
+            "background. If they are not labelled, give the ignore value.",
             ScanWarning,
             stacklevel=2,
         )

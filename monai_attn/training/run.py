@@ -106,7 +106,8 @@ def prepare(
 
     labels = check_labels(request, configs, split, on_reading, channels)
     if not _is_expression(train["spacing"]):
-        check_known_on_grid(labels.checked.cases, train["spacing"], labels.ignore)
+        cases = [one for one in labels.checked.cases if one.case in split["training"]]
+        check_known_on_grid(cases, train["spacing"], labels.ignore)
     if labels.classes:
         network = _check_network({**train, "num_classes": labels.classes.channels})
     _check_sizes(split, train["batch_size"], Path(request.data))

@@ -26,7 +26,7 @@ class _Remembering:
 
 
 def save_tensors(content: Any, file: BinaryIO) -> None:
-    """Write what `torch.save` writes.
+    """Write tensors as `torch.save` does.
 
     torch raises a `RuntimeError` about positions in its archive where the disk is full (torch 2.13).
 

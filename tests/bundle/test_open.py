@@ -41,7 +41,7 @@ def test_a_missing_bundle_names_those_there_are(tmp_path):
 def test_a_cross_validation_is_no_bundle_but_names_one(tiny_bundle, tmp_path):
     shutil.copytree(tiny_bundle, tmp_path / "cv" / "fold_0")
     fails(
-        "cv: a cross-validation (expected one bundle). Name the one of a fold, such as "
+        "cv: a cross-validation (expected one bundle). Name the bundle of one fold, such as "
         f"{tmp_path}/cv/fold_0.",
         find_bundle,
         tmp_path / "cv",

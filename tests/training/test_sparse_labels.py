@@ -322,9 +322,15 @@ def test_cases_whose_known_slices_the_grid_misses_are_named_before_the_training(
     data, tiny_bundle, tmp_path
 ):
     cases = find_cases(data)
-    for case in cases[:2]:
+    for case in cases:
         change_labels(case, only_slice_5)
-    request = Request(str(tiny_bundle), str(data), settings={"spacing": [8.0, 8.0, 40.0]})
+    listed = json.loads((data / "dataset.json").read_text())
+    # a case that validates is scored on its own grid
+    listed |= {"training": cases[:2], "validation": cases[2:]}
+    (tmp_path / "list.json").write_text(json.dumps(listed))
+    request = Request(
+        str(tiny_bundle), str(tmp_path / "list.json"), settings={"spacing": [8.0, 8.0, 40.0]}
+    )
     lines = faults(prepare, tmp_path / "run", request)
     assert [line.split(":")[0] for line in lines] == [case["label"] for case in cases[:2]]
     assert (
