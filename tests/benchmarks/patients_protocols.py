@@ -78,6 +78,7 @@ COMPARED: dict[str, Variations] = {
         "lower edge": {"variation": "lower edge"},
         "larger windows": {"roi_size": (112, 112)},
         "phantoms first": {"phantoms": "first"},
+        "twice as long": {"steps": 800},  # as many steps in all
         "phantoms mixed in": {"phantoms": "mixed in"},
         "deep supervision": {"deep_supervision": 2},
         "average of the weights": {"average_steps": 40},

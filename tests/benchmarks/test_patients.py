@@ -63,7 +63,7 @@ def test_the_held_out_patient_is_scored_and_gives_no_window(work):
 
 @pytest.mark.parametrize("name", VARIATIONS)
 def test_every_variation_trains_and_is_examined(work, name):
-    fields = VARIATIONS[name]
+    fields = {**VARIATIONS[name], "steps": 1}
     patients.run(work, 2, name, fields, seed=0, fold=0)
     (one,) = json.loads(next(work.glob("small_2d/*_0_0.json")).read_text())["patients"]
     assert one["score"]["reference_ml"] == pytest.approx(8 * 8 * 5 * 0.048)
