@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +9,12 @@ from pathlib import Path
 from monai_attn.datasets.declared_names import check_names
 from monai_attn.datasets.ignore import check_ignore, find_ignore
 from monai_attn.datasets.label_classes import LabelClasses, declared_labels
-from monai_attn.datasets.region_choice import check_present, choose_labels, declared_regions
+from monai_attn.datasets.region_choice import (
+    check_present,
+    choose_labels,
+    declared_regions,
+    parse_label,
+)
 
 
 @dataclass(frozen=True)
@@ -102,8 +106,8 @@ def read_label_rules(
     regions = None if chosen else declared_regions(source)
     if found is not None and declared:
         own = _without(own, found)
-    inherits = found is None and inherited is not None
-    inherits = inherits and inherited not in {*declared, *_values_in(chosen)}
+    values = {*declared}.union(*(parse_label(choice, declared) for choice in chosen))
+    inherits = found is None and inherited is not None and inherited not in values
     ignored = inherited if inherits else found
     return LabelRules(source, tuple(chosen), declared, ignored, regions, own, inherits)
 
@@ -118,8 +122,3 @@ def _without(own: LabelClasses, ignore: int) -> LabelClasses:
     if ignore < own.channels:  # a class number that is not listed would stand for its class
         left[ignore] = 0
     return replace(own, label_map=left)
-
-
-def _values_in(chosen: Sequence[str]) -> set[int]:
-    """Return the values that choices such as `1=pancreas` or `1,2=whole` name."""
-    return {int(value) for choice in chosen for value in re.findall(r"\d+", choice.split("=")[0])}

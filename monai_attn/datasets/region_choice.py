@@ -211,10 +211,8 @@ def suggested_order(named: Named) -> tuple[int, ...]:
     return tuple(values[0] for values in own) if all(own) else ()
 
 
-def _chosen(
-    choice: str, above: Sequence[int], declared: Mapping[int, str], ignore: int | None
-) -> tuple[str, tuple[int, ...]]:
-    """Parse one choice into the name of a region and its values."""
+def parse_label(choice: str, declared: Mapping[int, str]) -> dict[int, str]:
+    """Parse one choice, as for `choose_labels`, into values and their name."""
     left, equals, name = (part.strip() for part in choice.partition("="))
     parts = [left] if not SEVERAL.fullmatch(left) else left.split(",")
     if len(parts) > 1 and not equals:
@@ -222,6 +220,14 @@ def _chosen(
     values: dict[int, str] = {}
     for part in parts:
         values |= parse_choice(f"{part.strip()}={name}" if equals else part, declared)
+    return values
+
+
+def _chosen(
+    choice: str, above: Sequence[int], declared: Mapping[int, str], ignore: int | None
+) -> tuple[str, tuple[int, ...]]:
+    """Parse one choice into the name of a region and its values, and check them."""
+    values = parse_label(choice, declared)
     for value, own in values.items():
         check_choice(choice, value, own, above, {}, ignore)
     if max(values) > LARGEST:

@@ -30,6 +30,17 @@ def test_a_declared_ignore_value_is_no_class_in_the_training_either(tmp_path, ow
     check_ignore(rules.ignore, mapped_labels(classes.channels, in_config))
 
 
+@pytest.mark.parametrize(
+    ("chosen", "ignore"),
+    [("type2", 2), ("1=type2", 2), ("2=a", None), ("1, 2=whole", None)],
+    ids=["a declared name with a digit", "a name with a digit", "a value", "a region"],
+)
+def test_the_ignore_value_of_the_bundle_gives_way_to_a_chosen_value(tmp_path, chosen, ignore):
+    content = {"labels": {"background": 0, "type2": 1}, "file_ending": ".nii.gz"}
+    rules = read_label_rules(datalist(tmp_path, content), SHIPPED, [chosen], inherited=2)
+    assert (rules.ignore, rules.inherited) == (ignore, ignore is not None)
+
+
 def test_the_only_value_of_a_class_stays_and_is_refused(tmp_path):
     own = LabelClasses(("background", "pancreas", "tumour"), {0: 0, 1: 1, 2: 2})
     content = {"labels": {"background": 0, "pancreas": 1, "ignore": 2}, "file_ending": ".nii.gz"}
